@@ -1,0 +1,2 @@
+//! The released program.
+fn main() {}

@@ -1,0 +1,258 @@
+//! BLAKE3-256 with a domain and a network in every hash and every signature (`docs/spec/encoding.md` §3).
+
+use crate::bytes::byte_type;
+
+byte_type!(
+    /// A BLAKE3-256 digest.
+    Hash,
+    32
+);
+
+byte_type!(
+    /// Which network this is: `H("watt/1/network", genesis hash, restart number)`.
+    ///
+    /// It stands in every signature and hash, so that nothing said on one network means anything on another.
+    NetworkId,
+    32
+);
+
+impl Hash {
+    /// All zero: "none yet", as the parent of the genesis block.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// Plain BLAKE3 of `bytes`, without domain: only for content (slot roots, payload roots, CIDs).
+    #[must_use]
+    pub fn of_content(bytes: &[u8]) -> Self {
+        Self(blake3::hash(bytes).into())
+    }
+}
+
+impl NetworkId {
+    /// Derives the network's identity from its genesis and the number of restarts by people.
+    #[must_use]
+    pub fn derive(genesis: Hash, restart_no: u64) -> Self {
+        let mut hasher = DomainHasher::without_network(Domain::Network);
+        hasher.part(genesis.as_ref()).part(&restart_no.to_be_bytes());
+        Self(hasher.finish().0)
+    }
+}
+
+/// What a hash or a signature is about. The list is closed: a new signed type is a new line here, and tests walk the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Domain {
+    /// Network identity.
+    Network,
+    /// Genesis document.
+    Genesis,
+    /// Account id from the first key.
+    Account,
+    /// Transaction id and signature.
+    Transaction,
+    /// Hash of a transaction's witness.
+    Witness,
+    /// Block body root: leaves.
+    BodyLeaf,
+    /// Proposal hash `V` and the proposer's signature.
+    Proposal,
+    /// The fallback value `E(V)`: the same slot with an empty body.
+    EmptyProposal,
+    /// Header hash.
+    Header,
+    /// SCP statement signature.
+    Statement,
+    /// Hash of a quorum set.
+    QuorumSet,
+    /// Nomination leader priority.
+    Leader,
+    /// Order of candidates within one slot.
+    Candidate,
+    /// Beacon values and everything drawn from them.
+    Beacon,
+    /// State tree: key.
+    StateKey,
+    /// State tree: leaf.
+    StateLeaf,
+    /// State tree: inner node.
+    StateNode,
+    /// Receipt leaves.
+    Receipt,
+    /// Deal id.
+    Deal,
+    /// A provider's acceptance of a slot.
+    Acceptance,
+    /// List of slot roots in a bundle.
+    SlotRoots,
+    /// Key commitment of a file key.
+    KeyCommitment,
+    /// Piece table root `comm_d`.
+    PieceTable,
+    /// PoRep replica id.
+    Replica,
+    /// PoRep columns.
+    Column,
+    /// PoRep replica leaves.
+    ReplicaLeaf,
+    /// PoRep challenge seeds.
+    PorepChallenge,
+    /// PoSt challenge seeds.
+    PostChallenge,
+    /// PoSt responses.
+    PostResponse,
+    /// PoSt sequential state.
+    PostState,
+    /// PoSt sample.
+    PostSample,
+    /// Root over a provider's sectors.
+    SectorSet,
+    /// Inner node of a plain Merkle tree.
+    MerkleNode,
+}
+
+impl Domain {
+    /// Every domain, for tests that must not forget one.
+    pub const ALL: [Self; 33] = [
+        Self::Network,
+        Self::Genesis,
+        Self::Account,
+        Self::Transaction,
+        Self::Witness,
+        Self::BodyLeaf,
+        Self::Proposal,
+        Self::EmptyProposal,
+        Self::Header,
+        Self::Statement,
+        Self::QuorumSet,
+        Self::Leader,
+        Self::Candidate,
+        Self::Beacon,
+        Self::StateKey,
+        Self::StateLeaf,
+        Self::StateNode,
+        Self::Receipt,
+        Self::Deal,
+        Self::Acceptance,
+        Self::SlotRoots,
+        Self::KeyCommitment,
+        Self::PieceTable,
+        Self::Replica,
+        Self::Column,
+        Self::ReplicaLeaf,
+        Self::PorepChallenge,
+        Self::PostChallenge,
+        Self::PostResponse,
+        Self::PostState,
+        Self::PostSample,
+        Self::SectorSet,
+        Self::MerkleNode,
+    ];
+
+    /// The string that begins every hash and signature of this domain.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "watt/1/network",
+            Self::Genesis => "watt/1/genesis",
+            Self::Account => "watt/1/account",
+            Self::Transaction => "watt/1/transaction",
+            Self::Witness => "watt/1/witness",
+            Self::BodyLeaf => "watt/1/body-leaf",
+            Self::Proposal => "watt/1/proposal",
+            Self::EmptyProposal => "watt/1/empty",
+            Self::Header => "watt/1/header",
+            Self::Statement => "watt/1/statement",
+            Self::QuorumSet => "watt/1/quorum-set",
+            Self::Leader => "watt/1/leader",
+            Self::Candidate => "watt/1/candidate",
+            Self::Beacon => "watt/1/beacon",
+            Self::StateKey => "watt/1/state-key",
+            Self::StateLeaf => "watt/1/state-leaf",
+            Self::StateNode => "watt/1/state-node",
+            Self::Receipt => "watt/1/receipt",
+            Self::Deal => "watt/1/deal",
+            Self::Acceptance => "watt/1/acceptance",
+            Self::SlotRoots => "watt/1/slot-roots",
+            Self::KeyCommitment => "watt/1/key-commitment",
+            Self::PieceTable => "watt/1/piece-table",
+            Self::Replica => "watt/1/replica",
+            Self::Column => "watt/1/column",
+            Self::ReplicaLeaf => "watt/1/replica-leaf",
+            Self::PorepChallenge => "watt/1/porep-challenge",
+            Self::PostChallenge => "watt/1/post-challenge",
+            Self::PostResponse => "watt/1/post-response",
+            Self::PostState => "watt/1/post-state",
+            Self::PostSample => "watt/1/post-sample",
+            Self::SectorSet => "watt/1/sector-set",
+            Self::MerkleNode => "watt/1/merkle-node",
+        }
+    }
+}
+
+/// Hashes a sequence of parts under a domain and a network; each part is preceded by its length, so that no two sequences
+/// hash alike: `BLAKE3(len(domain) || domain || network || (len(part) || part)*)`, lengths as `u64` big-endian.
+#[derive(Clone)]
+pub struct DomainHasher(blake3::Hasher);
+
+impl DomainHasher {
+    /// Begins a hash in `domain` on `network`.
+    #[must_use]
+    pub fn new(domain: Domain, network: &NetworkId) -> Self {
+        let mut hasher = Self::without_network(domain);
+        hasher.0.update(network.as_ref());
+        hasher
+    }
+
+    /// Begins a hash of what exists before or beyond a network: network identity, account ids, content structures that
+    /// are the same everywhere.
+    #[must_use]
+    pub fn without_network(domain: Domain) -> Self {
+        let mut hasher = Self(blake3::Hasher::new());
+        hasher.part(domain.as_str().as_bytes());
+        hasher
+    }
+
+    /// Adds one part.
+    pub fn part(&mut self, bytes: &[u8]) -> &mut Self {
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.0.update(&len.to_be_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    /// The digest.
+    #[must_use]
+    pub fn finish(&self) -> Hash {
+        Hash(self.0.finalize().into())
+    }
+}
+
+/// Hashes `parts` under `domain` on `network`.
+#[must_use]
+pub fn hash(domain: Domain, network: &NetworkId, parts: &[&[u8]]) -> Hash {
+    let mut hasher = DomainHasher::new(domain, network);
+    for part in parts {
+        hasher.part(part);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+
+    #[test]
+    fn domains_are_distinct_and_prefix_free_by_length() {
+        let names: BTreeSet<_> = Domain::ALL.iter().map(|domain| domain.as_str()).collect();
+        assert_eq!(names.len(), Domain::ALL.len());
+    }
+
+    #[test]
+    fn parts_cannot_be_shifted_between_each_other() {
+        let network = NetworkId([7; 32]);
+        let ab_c = hash(Domain::Deal, &network, &[b"ab", b"c"]);
+        let a_bc = hash(Domain::Deal, &network, &[b"a", b"bc"]);
+        assert_ne!(ab_c, a_bc);
+        assert_ne!(ab_c, hash(Domain::Deal, &NetworkId([8; 32]), &[b"ab", b"c"]));
+        assert_ne!(ab_c, hash(Domain::Beacon, &network, &[b"ab", b"c"]));
+    }
+}
