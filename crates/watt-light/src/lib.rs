@@ -1,1 +1,26 @@
-//! (see docs)
+//! What a phone checks: transactions, proposals, headers, finality and state proofs. Owns these types.
+//!
+//! It executes nothing: what a transaction does to the state is the ledger's; what a proof of it looks like is here.
+//!
+//! Reading order: [`operation`], [`transaction`], [`proposal`] (proposal, value `V`, fallback `E(V)`, header).
+//!
+//! Sources: `docs/spec/encoding.md`, `docs/spec/ledger.md`, `docs/spec/light.md`.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::as_conversions,
+    clippy::float_arithmetic,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+extern crate alloc;
+
+pub mod operation;
+pub mod proposal;
+pub mod transaction;
+
+pub use operation::{Acceptance, KeyRole, Operation, SlotRef};
+pub use proposal::{Header, Proposal, SignedProposal};
+pub use transaction::{SignedTransaction, Transaction};

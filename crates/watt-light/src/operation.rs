@@ -1,0 +1,249 @@
+//! What a transaction can do: one variant per operation, each executed by its own file in `watt-ledger`'s `apply`.
+
+use serde::{Deserialize, Serialize};
+use watt_primitives::codec;
+use watt_primitives::key::SignatureCheck;
+use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, Piece, SLOTS_MAX};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, DealId, Domain, Hash, NetworkId, PublicKey,
+    SecretKey, SectorNumber, Signature, SlotIndexInDeal, Window,
+};
+
+/// The most pieces in one sector.
+pub const PIECES_MAX: usize = 256;
+
+/// The most sectors one provider may declare faulty in one heartbeat.
+pub const FAULTS_MAX: usize = 4096;
+
+/// What a key may do (TC8): the weakest key must not own the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum KeyRole {
+    /// Everything.
+    #[serde(rename = "owner")]
+    Owner,
+    /// Spending within a daily limit, bids, votes.
+    #[serde(rename = "daily")]
+    Daily,
+    /// A provider's own messages only: no transfer, no bid.
+    #[serde(rename = "device")]
+    Device,
+}
+
+/// One slot of one deal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotRef {
+    /// Which deal.
+    pub deal: DealId,
+    /// Which slot of it.
+    pub slot: SlotIndexInDeal,
+}
+
+/// What a provider signs once a slot is durably on its disk: "I hold slot `slot` of `deal`, with this root".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptanceTerms {
+    /// Which deal.
+    pub deal: DealId,
+    /// Which slot.
+    pub slot: SlotIndexInDeal,
+    /// The slot's BLAKE3 root.
+    pub root: Hash,
+}
+
+/// A provider's signature over [`AcceptanceTerms`]; deal and root are known from context, so only this travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acceptance {
+    /// Which slot.
+    pub slot: SlotIndexInDeal,
+    /// The key of the provider's account that signed.
+    pub key: PublicKey,
+    /// Over the terms' encoding in [`Domain::Acceptance`].
+    pub signature: Signature,
+}
+
+impl AcceptanceTerms {
+    /// Signs the terms.
+    #[must_use]
+    pub fn accept(&self, key: &SecretKey, network: &NetworkId) -> Acceptance {
+        let signature = key.sign(Domain::Acceptance, network, &codec::encode(self));
+        Acceptance {
+            slot: self.slot,
+            key: key.public(),
+            signature,
+        }
+    }
+
+    /// The claim that `acceptance` is by its key over these terms.
+    #[must_use]
+    pub fn signature_check(&self, acceptance: &Acceptance, network: &NetworkId) -> SignatureCheck {
+        let message = codec::encode(self);
+        SignatureCheck::new(
+            acceptance.key,
+            Domain::Acceptance,
+            network,
+            &message,
+            acceptance.signature,
+        )
+    }
+}
+
+/// One thing a transaction does. A transaction's operations happen all or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Operation {
+    /// Pays.
+    Transfer {
+        /// Receiver; its row is made if there is none.
+        to: AccountId,
+        /// How much.
+        amount: Amount,
+        /// For the receiver; opaque.
+        memo: BoundedBytes<64>,
+    },
+    /// Adds a key to the signing account (owner keys only).
+    AddKey {
+        /// The key; must be registrable.
+        key: PublicKey,
+        /// What it may do.
+        role: KeyRole,
+    },
+    /// Removes a key of the signing account (owner keys only; never the last owner).
+    RemoveKey {
+        /// Position in the account's list.
+        key_index: u16,
+    },
+    /// Makes the account a provider, or changes what it declared.
+    Pledge {
+        /// Bytes it is ready to hold.
+        capacity_bytes: u64,
+        /// Where it is reached.
+        endpoint: Endpoint,
+    },
+    /// Places or replaces the provider's standing offer.
+    PlaceAsk {
+        /// The offer.
+        terms: AskTerms,
+    },
+    /// Withdraws the provider's standing offer; deals go on.
+    WithdrawAsk {},
+    /// Asks for storage; matched in the next block.
+    PlaceBid {
+        /// What to store.
+        terms: BundleTerms,
+        /// Most the client pays, per slot: per 10⁹ bytes and day.
+        price_max: Amount,
+        /// Locked now; an upper bound of everything this deal can cost.
+        escrow: Amount,
+        /// How long, in milliseconds of ledger time from certification.
+        term_ms: u64,
+        /// Providers not to be chosen.
+        exclude: BoundedVec<AccountId, 32>,
+    },
+    /// Starts the deal: the holders' acceptances. Anyone may post it.
+    Certify {
+        /// Which deal.
+        deal: DealId,
+        /// Sorted by slot, one per slot.
+        acceptances: BoundedVec<Acceptance, SLOTS_MAX>,
+    },
+    /// Commits to a sealed sector, before its challenge exists.
+    PreCommit {
+        /// The provider's number for it, never used before.
+        sector: SectorNumber,
+        /// Sealed size in units of 2¹⁵ nodes (1 MiB).
+        units: u16,
+        /// Height whose beacon value is the seal seed; recent.
+        seal_height: BlockHeight,
+        /// What lies where in the payload; `comm_d` is its hash.
+        pieces: BoundedVec<Piece, PIECES_MAX>,
+        /// Root over the label columns.
+        comm_c: Hash,
+        /// Root over the replica's leaves.
+        comm_r: Hash,
+    },
+    /// Answers the sector's challenge; from then on it is proven.
+    CommitSector {
+        /// Which sector.
+        sector: SectorNumber,
+        /// Hash of the openings in the witness.
+        openings: Hash,
+    },
+    /// Commits to the responses of all sectors in a window, before the sample exists.
+    Heartbeat {
+        /// The current window.
+        window: Window,
+        /// `R_w`.
+        response_root: Hash,
+        /// Sectors declared faulty, ascending.
+        faults: BoundedVec<SectorNumber, FAULTS_MAX>,
+    },
+    /// Opens the sampled responses of the window before.
+    ProveWindow {
+        /// The window that is proven.
+        window: Window,
+        /// Hash of the openings in the witness.
+        openings: Hash,
+    },
+    /// Pays the provider for proven time of these slots.
+    Claim {
+        /// Which slots.
+        slots: BoundedVec<SlotRef, PIECES_MAX>,
+    },
+    /// Ends a deal early (by its client): pays what was proven, returns the rest by the rules of the term.
+    Terminate {
+        /// Which deal.
+        deal: DealId,
+    },
+    /// Closes a deal whose term is over or which never started, and returns what was not earned. Anyone may post it.
+    Settle {
+        /// Which deal.
+        deal: DealId,
+    },
+}
+
+impl Operation {
+    /// The hash of the witness that this operation announces, if it has one.
+    #[must_use]
+    pub const fn witness(&self) -> Option<&Hash> {
+        match self {
+            Self::CommitSector { openings, .. } | Self::ProveWindow { openings, .. } => Some(openings),
+            Self::Transfer { .. }
+            | Self::AddKey { .. }
+            | Self::RemoveKey { .. }
+            | Self::Pledge { .. }
+            | Self::PlaceAsk { .. }
+            | Self::WithdrawAsk {}
+            | Self::PlaceBid { .. }
+            | Self::Certify { .. }
+            | Self::PreCommit { .. }
+            | Self::Heartbeat { .. }
+            | Self::Claim { .. }
+            | Self::Terminate { .. }
+            | Self::Settle { .. } => None,
+        }
+    }
+
+    /// Whether a [`KeyRole::Device`] key may sign it.
+    #[must_use]
+    pub const fn is_device_operation(&self) -> bool {
+        match self {
+            Self::PreCommit { .. }
+            | Self::CommitSector { .. }
+            | Self::Heartbeat { .. }
+            | Self::ProveWindow { .. }
+            | Self::Claim { .. }
+            | Self::Certify { .. }
+            | Self::Settle { .. } => true,
+            Self::Transfer { .. }
+            | Self::AddKey { .. }
+            | Self::RemoveKey { .. }
+            | Self::Pledge { .. }
+            | Self::PlaceAsk { .. }
+            | Self::WithdrawAsk {}
+            | Self::PlaceBid { .. }
+            | Self::Terminate { .. } => false,
+        }
+    }
+}

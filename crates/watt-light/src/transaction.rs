@@ -1,0 +1,175 @@
+//! Transactions: what an account's key asks of the ledger (`docs/spec/ledger.md` §3).
+
+use crate::operation::Operation;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use watt_primitives::codec::{self, InvalidEncoding};
+use watt_primitives::hash::{self, DomainHasher};
+use watt_primitives::key::SignatureCheck;
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, Domain, Hash, NetworkId, PublicKey, SecretKey,
+    Signature, TransactionId,
+};
+
+/// The most operations in one transaction.
+pub const OPERATIONS_MAX: usize = 16;
+
+/// The most bytes in one witness entry: the openings of a sector.
+pub const WITNESS_BYTES_MAX: usize = 512 * 1024;
+
+/// The most bytes of an encoded transaction with its witness.
+pub const TRANSACTION_BYTES_MAX: usize = 640 * 1024;
+
+/// What is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transaction {
+    /// Who acts and pays the fee.
+    pub account: AccountId,
+    /// Position of `key` in the account's list; the first transaction of a fresh account uses 0.
+    pub key_index: u16,
+    /// The key that signs. Inside what is signed, so that a signature says by which scheme and key.
+    pub key: PublicKey,
+    /// This key's next number on this account, from 0.
+    pub nonce: u64,
+    /// Last height at which it may be included.
+    pub valid_until: BlockHeight,
+    /// Most that its author pays; with no backlog it may be zero.
+    pub fee: Amount,
+    /// Done all or none, in order.
+    pub operations: BoundedVec<Operation, OPERATIONS_MAX>,
+}
+
+/// A transaction on the wire. The witness (openings of proofs) is committed by hashes inside the signed part, so it can be
+/// pruned later without changing any id or root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedTransaction {
+    /// What is signed.
+    pub transaction: Transaction,
+    /// By `transaction.key` in [`Domain::Transaction`].
+    pub signature: Signature,
+    /// One entry per operation that announces one, in order.
+    pub witness: BoundedVec<BoundedBytes<WITNESS_BYTES_MAX>, OPERATIONS_MAX>,
+}
+
+/// Why a transaction is refused before the state is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTransaction {
+    /// Bytes are no canonical transaction.
+    #[error("not a transaction: {0}")]
+    Encoding(#[from] InvalidEncoding),
+    /// No operation.
+    #[error("a transaction needs at least one operation")]
+    Empty,
+    /// Witness entries and operations that announce one do not correspond.
+    #[error("the witness does not match the operations")]
+    Witness,
+    /// The signature is not by the key over this transaction on this network.
+    #[error("the signature is not valid on this network")]
+    Signature,
+}
+
+impl Transaction {
+    /// The transaction's name on `network`.
+    #[must_use]
+    pub fn id(&self, network: &NetworkId) -> TransactionId {
+        TransactionId(hash::hash(Domain::Transaction, network, &[&codec::encode(self)]).0)
+    }
+
+    /// Signs; `witness` holds one entry per operation that announces one.
+    ///
+    /// # Errors
+    /// [`InvalidTransaction::Witness`] if an entry is too long or there are too many.
+    pub fn sign(
+        self,
+        key: &SecretKey,
+        network: &NetworkId,
+        witness: Vec<Vec<u8>>,
+    ) -> Result<SignedTransaction, InvalidTransaction> {
+        let witness = witness
+            .into_iter()
+            .map(BoundedBytes::new)
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(BoundedVec::new)
+            .map_err(|_| InvalidTransaction::Witness)?;
+        let signature = key.sign(Domain::Transaction, network, &codec::encode(&self));
+        Ok(SignedTransaction {
+            transaction: self,
+            signature,
+            witness,
+        })
+    }
+}
+
+/// The hash by which an operation announces its witness.
+#[must_use]
+pub fn witness_hash(network: &NetworkId, witness: &[u8]) -> Hash {
+    hash::hash(Domain::Witness, network, &[witness])
+}
+
+impl SignedTransaction {
+    /// Decodes and checks everything that needs neither state nor signature arithmetic.
+    ///
+    /// # Errors
+    /// See [`InvalidTransaction`].
+    pub fn decode(bytes: &[u8], network: &NetworkId) -> Result<Self, InvalidTransaction> {
+        let signed: Self = codec::decode(bytes, TRANSACTION_BYTES_MAX)?;
+        signed.check_shape(network)?;
+        Ok(signed)
+    }
+
+    /// Checks that there is an operation and that the witness is the one announced.
+    ///
+    /// # Errors
+    /// [`InvalidTransaction::Empty`], [`InvalidTransaction::Witness`].
+    pub fn check_shape(&self, network: &NetworkId) -> Result<(), InvalidTransaction> {
+        if self.transaction.operations.is_empty() {
+            return Err(InvalidTransaction::Empty);
+        }
+        let announced = self.transaction.operations.iter().filter_map(Operation::witness);
+        let given: Vec<Hash> = self
+            .witness
+            .iter()
+            .map(|entry| witness_hash(network, entry))
+            .collect();
+        if announced.eq(given.iter()) {
+            Ok(())
+        } else {
+            Err(InvalidTransaction::Witness)
+        }
+    }
+
+    /// The claim to check before anything is believed.
+    #[must_use]
+    pub fn signature_check(&self, network: &NetworkId) -> SignatureCheck {
+        let message = codec::encode(&self.transaction);
+        SignatureCheck::new(
+            self.transaction.key,
+            Domain::Transaction,
+            network,
+            &message,
+            self.signature,
+        )
+    }
+
+    /// Leaf of the block's body root: id, signature and witness hashes, so that a pruned witness leaves the root intact.
+    #[must_use]
+    pub fn body_leaf(&self, network: &NetworkId) -> Hash {
+        let mut hasher = DomainHasher::new(Domain::BodyLeaf, network);
+        hasher
+            .part(self.transaction.id(network).as_ref())
+            .part(&self.signature.0);
+        hasher.finish()
+    }
+}
+
+/// The body root over transactions in their order.
+#[must_use]
+pub fn body_root(network: &NetworkId, transactions: &[SignedTransaction]) -> Hash {
+    let leaves: Vec<Hash> = transactions
+        .iter()
+        .map(|transaction| transaction.body_leaf(network))
+        .collect();
+    watt_primitives::merkle::root(&leaves)
+}
