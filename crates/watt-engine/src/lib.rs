@@ -1,1 +1,19 @@
-//! (see docs)
+//! A whole node as one state machine: events in, effects out.
+//!
+//! It has no clock, thread, disk or socket: time comes with every event, what must happen leaves as [`Effect`]s in the order
+//! in which they must be performed, and long work (applying a block, verifying signatures, sealing) is an effect whose
+//! completion is a later event. The same engine runs under tokio in `watt-node` and under a seeded world in tests.
+//!
+//! Reading order: [`event`], [`effect`], [`message`] (all bytes between nodes), [`engine`], then `consensus` (drives SCP),
+//! `mempool`, `sync`.
+//!
+//! Sources: `docs/spec/node.md`, `docs/spec/scp.md`, `docs/spec/ledger.md`.
+#![forbid(unsafe_code)]
+#![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::panic, clippy::wildcard_enum_match_arm)]
+
+pub mod effect;
+pub mod event;
+pub mod message;
+
+pub use effect::{Effect, Priority, Timer};
+pub use event::{Event, PeerId, RequestId};

@@ -1,0 +1,189 @@
+//! Everything a node may want done. Performing an effect never calls back; the outcome is a new event.
+
+use crate::event::{PeerId, RequestId, VerifyTicket};
+use crate::message::DecidedBlock;
+use std::sync::Arc;
+use watt_ledger::{Block, BlockOutcome};
+use watt_primitives::key::SignatureCheck;
+use watt_primitives::terms::Piece;
+use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, TransactionId, Window};
+use watt_scp::Value;
+
+/// What must not wait, and what may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Statements and requests: never behind a block body.
+    Urgent,
+    /// Bodies, blocks, transactions.
+    Bulk,
+}
+
+/// A timer's name; setting it again moves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// The next slot's nomination may begin.
+    NextSlot,
+    /// SCP's nomination round timer of `slot`.
+    Nomination {
+        /// Slot.
+        slot: SlotIndex,
+        /// A fire with an older generation is ignored.
+        generation: u64,
+    },
+    /// SCP's ballot timer of `slot`.
+    Ballot {
+        /// Slot.
+        slot: SlotIndex,
+        /// A fire with an older generation is ignored.
+        generation: u64,
+    },
+    /// The body of `value` should have arrived by now.
+    Body {
+        /// Slot.
+        slot: SlotIndex,
+        /// Which value's body.
+        value: Value,
+    },
+    /// Re-send own latest statements; ask others when stuck; retry whatever waits.
+    Tick,
+}
+
+/// Everything a node may want done, in the order in which it must be done.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Send to one peer; lost if it is gone or its queue is full.
+    Send {
+        /// Whom.
+        to: PeerId,
+        /// Encoded message.
+        message: Vec<u8>,
+        /// Lane.
+        priority: Priority,
+    },
+    /// Break the connection: the peer sent what no honest node sends.
+    Disconnect(PeerId),
+    /// Fire `timer` at `at`, replacing an earlier setting of the same timer.
+    SetTimer {
+        /// Which.
+        timer: Timer,
+        /// When.
+        at: Timestamp,
+    },
+    /// Make this SCP record durable before any later effect is performed: SCP forbids saying what one may forget.
+    PersistScp {
+        /// The slot it is about; records of slots below the head may be dropped.
+        slot: SlotIndex,
+        /// Encoded record.
+        record: Vec<u8>,
+    },
+    /// Check signatures, in a batch, off the main loop.
+    Verify {
+        /// Names the batch in the answer.
+        ticket: VerifyTicket,
+        /// The claims.
+        checks: Vec<SignatureCheck>,
+    },
+    /// Try the block on the state of the present head, off the main loop, catching panics.
+    Apply {
+        /// The value it is the body of.
+        value: Value,
+        /// The block.
+        block: Arc<Block>,
+    },
+    /// Check that a block received from a peer was decided, check its signatures, and apply it, off the main loop.
+    ApplyDecided {
+        /// Who sent it.
+        from: PeerId,
+        /// The block with its proof.
+        block: Box<DecidedBlock>,
+    },
+    /// Store block, proof and state change durably enough (`docs/spec/store.md`), then make the new state the one that
+    /// `chain` shows.
+    Commit {
+        /// The block with its proof.
+        block: Box<DecidedBlock>,
+        /// What applying it gave.
+        outcome: Arc<BlockOutcome>,
+    },
+    /// Send stored blocks `from..` to a peer: as many as fit one message, at most `count`.
+    SendBlocks {
+        /// Whom.
+        to: PeerId,
+        /// First height.
+        from: BlockHeight,
+        /// At most this many.
+        count: u32,
+    },
+    /// Answer a local request about a transaction.
+    Reply {
+        /// Which request.
+        to: RequestId,
+        /// Taken into the pool, or why not, in one sentence with a next step.
+        outcome: Result<TransactionId, String>,
+    },
+    /// Pack and seal a sector, off the main loop.
+    Seal(Box<SealJob>),
+    /// Open a sealed sector's PoRep challenge, off the main loop.
+    OpenPorep {
+        /// What was sealed.
+        job: Box<SealJob>,
+        /// Challenge seed.
+        seed: Hash,
+    },
+    /// Answer a window: read one leaf of each sector, make the responses durable, and give `R_w`.
+    Respond(Box<WindowJob>),
+    /// Open the sampled responses of a window from its durable log.
+    OpenWindow {
+        /// What was answered.
+        job: Box<WindowJob>,
+        /// The response root that was sent.
+        response_root: Hash,
+        /// The beacon value that draws the sample.
+        sample_beacon: Hash,
+        /// Sectors that were declared faulty.
+        faults: Vec<SectorNumber>,
+    },
+    /// Delete a sector's replica, and its pieces if `with_pieces`.
+    RemoveSector {
+        /// Which.
+        sector: SectorNumber,
+        /// Whether the data goes too (the deal ended), or stays to be sealed again.
+        pieces: Vec<Piece>,
+    },
+    /// Stop the node with this sentence: going on would be unsafe.
+    Halt(String),
+}
+
+/// A sector to seal, and everything its bytes depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealJob {
+    /// The provider's number for it.
+    pub sector: SectorNumber,
+    /// Sealed size in units of 1 MiB.
+    pub units: u16,
+    /// What lies where in the payload.
+    pub pieces: Vec<Piece>,
+    /// `H(pieces)`.
+    pub comm_d: Hash,
+    /// Height whose beacon is the seal seed.
+    pub seal_height: BlockHeight,
+    /// Makes this replica distinct from all others.
+    pub replica_id: Hash,
+}
+
+/// A window to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowJob {
+    /// Which window.
+    pub window: Window,
+    /// The provider's account (20 bytes, as in the ledger).
+    pub provider: watt_primitives::AccountId,
+    /// Root over the provider's sectors, as the ledger computes it.
+    pub sector_root: Hash,
+    /// The sectors in the ledger's order, each with its `comm_r`.
+    pub sectors: Vec<(SectorNumber, Hash)>,
+    /// `s_w`: state of the sequential chain.
+    pub state: Hash,
+    /// The window's beacon value.
+    pub beacon: Hash,
+}

@@ -1,0 +1,141 @@
+//! Everything that can happen to a node.
+
+use crate::effect::Timer;
+use std::sync::Arc;
+use watt_ledger::BlockOutcome;
+use watt_light::SignedTransaction;
+use watt_primitives::{BlockHeight, Hash, SectorNumber, Window};
+use watt_scp::Value;
+
+/// A connected peer, numbered by the shell; the number is not reused while the engine lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerId(pub u64);
+
+/// A local request that waits for its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Names a batch of signatures under verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VerifyTicket(pub u64);
+
+/// Everything that can happen to a node. Time comes in beside it.
+#[derive(Debug)]
+pub enum Event {
+    /// The node starts: timers may be set, peers may connect.
+    Started,
+    /// A connection is up.
+    Connected(PeerId),
+    /// A connection is gone.
+    Disconnected(PeerId),
+    /// A peer sent bytes.
+    Received {
+        /// Who.
+        from: PeerId,
+        /// A message, not yet decoded.
+        bytes: Vec<u8>,
+    },
+    /// A timer that was set, fired.
+    TimerFired(Timer),
+    /// The owner (or a client through the API) hands in a signed transaction.
+    Submitted {
+        /// The transaction.
+        transaction: Box<SignedTransaction>,
+        /// Whom to answer.
+        reply_to: RequestId,
+    },
+    /// [`Effect::Verify`](crate::Effect::Verify) is done: one verdict per claim.
+    Verified {
+        /// Which batch.
+        ticket: VerifyTicket,
+        /// Whether each claim holds.
+        holds: Vec<bool>,
+    },
+    /// [`Effect::Apply`](crate::Effect::Apply) is done.
+    Applied {
+        /// The value that was tried.
+        value: Value,
+        /// Its outcome on the state below, or why it must not be agreed to.
+        result: Result<Arc<BlockOutcome>, ApplyFailure>,
+    },
+    /// [`Effect::ApplyDecided`](crate::Effect::ApplyDecided) is done: a block that others decided was checked and applied.
+    DecidedApplied {
+        /// Its height.
+        height: BlockHeight,
+        /// Who sent it.
+        from: PeerId,
+        /// Its outcome, or why the sender lied.
+        result: Result<Arc<BlockOutcome>, ApplyFailure>,
+    },
+    /// [`Effect::Commit`](crate::Effect::Commit) is done: block and state are stored, and `chain` shows the new state.
+    Committed {
+        /// The new head's height.
+        height: BlockHeight,
+    },
+    /// [`Effect::Seal`](crate::Effect::Seal) is done.
+    Sealed {
+        /// Which sector.
+        sector: SectorNumber,
+        /// Its roots, or why it failed in one sentence.
+        result: Result<SealedRoots, String>,
+    },
+    /// [`Effect::OpenPorep`](crate::Effect::OpenPorep) is done.
+    PorepOpened {
+        /// Which sector.
+        sector: SectorNumber,
+        /// Encoded openings.
+        result: Result<Vec<u8>, String>,
+    },
+    /// [`Effect::Respond`](crate::Effect::Respond) is done and its log is durable.
+    Responded {
+        /// Which window.
+        window: Window,
+        /// `R_w` and the sectors whose leaf could not be read.
+        result: Result<Responded, String>,
+    },
+    /// [`Effect::OpenWindow`](crate::Effect::OpenWindow) is done.
+    WindowOpened {
+        /// Which window.
+        window: Window,
+        /// Encoded openings.
+        result: Result<Vec<u8>, String>,
+    },
+}
+
+/// What sealing gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedRoots {
+    /// Root over the label columns.
+    pub comm_c: Hash,
+    /// Root over the replica's leaves.
+    pub comm_r: Hash,
+}
+
+/// What answering a window gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Responded {
+    /// `R_w`.
+    pub response_root: Hash,
+    /// Sectors that could not be read and were answered as declared faults, ascending.
+    pub faults: Vec<SectorNumber>,
+}
+
+/// Why a block must not be agreed to, or not be believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyFailure {
+    /// A rule of the ledger refuses it.
+    #[error("the block breaks a rule: {0}")]
+    Invalid(String),
+    /// Executing it panicked; the culprit is the transaction at this place, if it could be found.
+    #[error("executing the block failed at transaction {culprit:?}")]
+    Panicked {
+        /// Place in the body.
+        culprit: Option<usize>,
+    },
+    /// It took longer than a block may take.
+    #[error("executing the block took too long")]
+    TooSlow,
+    /// The statements that should prove its agreement do not.
+    #[error("the block is not proven to be decided")]
+    Undecided,
+}

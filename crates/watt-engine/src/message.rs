@@ -1,0 +1,106 @@
+//! All bytes between nodes: one closed set of messages, decoded once, bounded (`docs/spec/node.md` §2).
+
+use serde::{Deserialize, Serialize};
+use watt_light::{SignedProposal, SignedTransaction};
+use watt_primitives::codec::{self, InvalidEncoding};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SlotIndex};
+use watt_scp::{Envelope, Value};
+
+/// The most bytes of an encoded message; the transport's frame limit.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The most transactions in one body on the wire.
+pub const BODY_TRANSACTIONS_MAX: usize = 10_000;
+
+/// The most blocks in one answer.
+pub const BLOCKS_PER_MESSAGE_MAX: usize = 256;
+
+/// What one node says to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Message {
+    /// First on every connection, and again when the head moves on nodes that only follow.
+    Hello {
+        /// Which network; another one is disconnected.
+        network: NetworkId,
+        /// The sender's head.
+        height: BlockHeight,
+        /// Whether the sender wants SCP statements (validators and candidates do; followers take decided blocks).
+        wants_statements: bool,
+    },
+    /// An SCP statement, with the proposals behind every value that it names.
+    Statement {
+        /// The statement.
+        envelope: Box<Envelope>,
+        /// Proposals whose `V` or `E(V)` it names.
+        proposals: BoundedVec<SignedProposal, 32>,
+    },
+    /// Asks for the newest statements of a slot.
+    GetStatements {
+        /// Which.
+        slot: SlotIndex,
+    },
+    /// Asks for the body behind a value.
+    GetBody {
+        /// `V`.
+        value: Value,
+    },
+    /// The body behind a value.
+    Body {
+        /// `V`.
+        value: Value,
+        /// Its transactions in order.
+        transactions: BoundedVec<SignedTransaction, BODY_TRANSACTIONS_MAX>,
+    },
+    /// A transaction for the pool.
+    Transaction(Box<SignedTransaction>),
+    /// The sender's head is now this; ask if you want the block.
+    NewBlock {
+        /// Height.
+        height: BlockHeight,
+        /// Hash of its header.
+        header: Hash,
+    },
+    /// Asks for decided blocks.
+    GetBlocks {
+        /// First height.
+        from: BlockHeight,
+        /// At most this many.
+        count: u32,
+    },
+    /// Decided blocks with the statements that prove it, consecutive from the height asked for.
+    Blocks {
+        /// The blocks.
+        blocks: BoundedVec<DecidedBlock, BLOCKS_PER_MESSAGE_MAX>,
+    },
+}
+
+/// A block with the statements that prove its agreement: what is stored, and what catches another node up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecidedBlock {
+    /// What was agreed on.
+    pub proposal: SignedProposal,
+    /// Whether the fallback `E(V)` was decided: then there are no transactions.
+    pub is_empty: bool,
+    /// The body.
+    pub transactions: BoundedVec<SignedTransaction, BODY_TRANSACTIONS_MAX>,
+    /// CONFIRM and EXTERNALIZE statements of a quorum slice.
+    pub decision: BoundedVec<Envelope, 128>,
+}
+
+impl Message {
+    /// The message's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// Anything but the canonical encoding of a message within bounds.
+    pub fn decode(bytes: &[u8]) -> Result<Self, InvalidEncoding> {
+        codec::decode(bytes, MESSAGE_BYTES_MAX)
+    }
+}
