@@ -71,10 +71,10 @@ pub enum Effect {
     },
     /// Make this SCP record durable before any later effect is performed: SCP forbids saying what one may forget.
     PersistScp {
-        /// The slot it is about; records of slots below the head may be dropped.
+        /// The entry's slot; entries of slots up to the head are history.
         slot: SlotIndex,
-        /// Encoded record.
-        record: Vec<u8>,
+        /// An encoded [`Entry`](crate::journal::Entry).
+        entry: Vec<u8>,
     },
     /// Check signatures, in a batch, off the main loop.
     Verify {

@@ -3,7 +3,7 @@
 use crate::effect::Timer;
 use std::sync::Arc;
 use watt_ledger::BlockOutcome;
-use watt_light::SignedTransaction;
+use watt_light::{Header, SignedTransaction};
 use watt_primitives::{BlockHeight, Hash, SectorNumber, Window};
 use watt_scp::Value;
 
@@ -69,8 +69,10 @@ pub enum Event {
     },
     /// [`Effect::Commit`](crate::Effect::Commit) is done: block and state are stored, and `chain` shows the new state.
     Committed {
-        /// The new head's height.
-        height: BlockHeight,
+        /// The new head.
+        header: Header,
+        /// The block's transactions.
+        included: Vec<SignedTransaction>,
     },
     /// [`Effect::Seal`](crate::Effect::Seal) is done.
     Sealed {

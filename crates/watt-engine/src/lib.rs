@@ -11,9 +11,19 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::panic, clippy::wildcard_enum_match_arm)]
 
+mod candidates;
+pub mod consensus;
 pub mod effect;
+pub mod engine;
 pub mod event;
+pub mod journal;
+pub mod mempool;
 pub mod message;
+mod peers;
+mod quota;
+mod sync;
+pub mod transfer;
 
 pub use effect::{Effect, Priority, Timer};
+pub use engine::{Engine, EngineConfig};
 pub use event::{Event, PeerId, RequestId};
