@@ -138,7 +138,16 @@ impl Candidates {
         self.by_proposer.insert(proposal.proposer, value);
         self.fallbacks.insert(empty_value(&self.network, &value), value);
         let sources = source.into_iter().collect();
-        self.by_value.insert(value, Candidate { signed, body: Body::Missing, sources, asked: 0, is_timely });
+        self.by_value.insert(
+            value,
+            Candidate {
+                signed,
+                body: Body::Missing,
+                sources,
+                asked: 0,
+                is_timely,
+            },
+        );
         Ok(value)
     }
 
@@ -156,13 +165,18 @@ impl Candidates {
 
     /// Whether `value` may be voted for in nomination: ballots know no clock, nomination does (TC23).
     pub(crate) fn is_nominable(&self, value: &Value) -> bool {
-        self.by_value.get(value).is_some_and(|candidate| candidate.is_timely && !matches!(candidate.body, Body::Bad(_)))
+        self.by_value
+            .get(value)
+            .is_some_and(|candidate| candidate.is_timely && !matches!(candidate.body, Body::Bad(_)))
     }
 
     /// The best of `values`: most transactions, then the order of bytes.
     pub(crate) fn combine(&self, values: &[Value]) -> Option<Value> {
         let rank = |value: &Value| {
-            let n_transactions = self.by_value.get(value).map(|known| known.signed.proposal.n_transactions);
+            let n_transactions = self
+                .by_value
+                .get(value)
+                .map(|known| known.signed.proposal.n_transactions);
             (n_transactions, *value)
         };
         values.iter().copied().max_by_key(rank)
@@ -170,9 +184,15 @@ impl Candidates {
 
     /// Every proposal behind the values, for the statement that names them.
     pub(crate) fn behind<'a>(&'a self, values: impl Iterator<Item = &'a Value>) -> Vec<SignedProposal> {
-        let mut resolved: Vec<Value> = values.filter_map(|value| self.resolve(value).map(|(v, _)| v)).collect();
+        let mut resolved: Vec<Value> = values
+            .filter_map(|value| self.resolve(value).map(|(v, _)| v))
+            .collect();
         resolved.sort_unstable();
         resolved.dedup();
-        resolved.iter().filter_map(|value| self.by_value.get(value)).map(|known| known.signed.clone()).collect()
+        resolved
+            .iter()
+            .filter_map(|value| self.by_value.get(value))
+            .map(|known| known.signed.clone())
+            .collect()
     }
 }

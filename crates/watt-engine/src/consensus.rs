@@ -17,7 +17,8 @@ use watt_primitives::{
     BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp, TransactionId, codec,
 };
 use watt_scp::{
-    Config, Envelope, Input, Oracle, Output, Pledges, QuorumSet, Record, Scp, Statement, TimerKind, Validity, Value,
+    Config, Envelope, Input, Oracle, Output, Pledges, QuorumSet, Record, Scp, Statement, TimerKind, Validity,
+    Value,
 };
 
 /// First round of nomination and of a ballot, in milliseconds; each further round is longer by as much
@@ -69,14 +70,22 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     pub(crate) fn send(&mut self, to: PeerId, message: &Message, priority: Priority) {
-        self.effects.push(Effect::Send { to, message: message.encode(), priority });
+        self.effects.push(Effect::Send {
+            to,
+            message: message.encode(),
+            priority,
+        });
     }
 
     /// Sends to every peer that takes part in agreement, but `except`.
     pub(crate) fn flood(&mut self, message: &Message, priority: Priority, except: Option<PeerId>) {
         let bytes = message.encode();
         for to in self.peers.agreeing(except) {
-            self.effects.push(Effect::Send { to, message: bytes.clone(), priority });
+            self.effects.push(Effect::Send {
+                to,
+                message: bytes.clone(),
+                priority,
+            });
         }
     }
 }
@@ -161,7 +170,12 @@ impl Consensus {
         let network = head.header.network;
         let node = key.as_ref().map_or(NodeId([0; 32]), SecretKey::node_id);
         let votes = key.is_some() && quorum_set.nodes.contains(&node);
-        let config = Config { node, network, quorum_set: quorum_set.clone(), votes };
+        let config = Config {
+            node,
+            network,
+            quorum_set: quorum_set.clone(),
+            votes,
+        };
         let mut this = Self {
             scp: Scp::new(config),
             key,
@@ -193,7 +207,10 @@ impl Consensus {
             Entry::Record { record, .. } => {
                 self.step_scp(Input::Restore(*record));
             }
-            Entry::Body { proposal, transactions } => {
+            Entry::Body {
+                proposal,
+                transactions,
+            } => {
                 let close_time = proposal.proposal.close_time;
                 if let Ok(value) = self.candidates.admit(*proposal, true, close_time, None) {
                     self.restored.push((value, transactions));
@@ -244,17 +261,29 @@ impl Consensus {
         match output {
             Output::Persist(record) => self.persist(record, context),
             Output::Send(statement) => self.say(statement, context),
-            Output::SetTimer { slot, kind, round, generation } => {
+            Output::SetTimer {
+                slot,
+                kind,
+                round,
+                generation,
+            } => {
                 let wait_ms = ROUND_MS.saturating_mul(u64::from(round).max(1)).min(ROUND_MS_MAX);
                 let timer = match kind {
                     TimerKind::Nomination => Timer::Nomination { slot, generation },
                     TimerKind::Ballot => Timer::Ballot { slot, generation },
                 };
-                context.effects.push(Effect::SetTimer { timer, at: context.now.plus(wait_ms) });
+                context.effects.push(Effect::SetTimer {
+                    timer,
+                    at: context.now.plus(wait_ms),
+                });
             }
             // A cancelled timer fires with an old generation and is ignored by SCP.
             Output::CancelTimer { .. } | Output::NeedQuorumSet(_) => {}
-            Output::Externalized { slot, value, statements } => {
+            Output::Externalized {
+                slot,
+                value,
+                statements,
+            } => {
                 if slot == self.slot && self.decision.is_none() {
                     self.decision = Some(Decision { value, statements });
                     self.conclude(context);
@@ -269,10 +298,19 @@ impl Consensus {
     /// Makes the record durable, and before it the value it votes to commit.
     fn persist(&mut self, record: Record, context: &mut Context<'_>) {
         if let Some(entry) = self.unstored_commit(&record) {
-            context.effects.push(Effect::PersistScp { slot: self.slot, entry: entry.encode() });
+            context.effects.push(Effect::PersistScp {
+                slot: self.slot,
+                entry: entry.encode(),
+            });
         }
-        let entry = Entry::Record { slot: self.slot, record: Box::new(record) };
-        context.effects.push(Effect::PersistScp { slot: self.slot, entry: entry.encode() });
+        let entry = Entry::Record {
+            slot: self.slot,
+            record: Box::new(record),
+        };
+        context.effects.push(Effect::PersistScp {
+            slot: self.slot,
+            entry: entry.encode(),
+        });
     }
 
     /// The proposal and body that `record` votes to commit, the first time it does.
@@ -283,9 +321,16 @@ impl Consensus {
         }
         let (value, is_fallback) = self.candidates.resolve(&voted)?;
         let proposal = Box::new(self.candidates.get(&value)?.signed.clone());
-        let transactions = if is_fallback { Vec::new() } else { self.body(&value)?.to_vec() };
+        let transactions = if is_fallback {
+            Vec::new()
+        } else {
+            self.body(&value)?.to_vec()
+        };
         self.stored.insert(voted);
-        Some(Entry::Body { proposal, transactions })
+        Some(Entry::Body {
+            proposal,
+            transactions,
+        })
     }
 
     /// Signs and floods an own statement, unless this node may have voted here in a life it forgot.
@@ -303,8 +348,9 @@ impl Consensus {
     }
 
     fn push_own_body(&mut self, statement: &Statement, context: &mut Context<'_>) {
-        let names_own =
-            |own: &(Value, Vec<SignedTransaction>)| values_of(&statement.pledges).iter().any(|value| *value == own.0);
+        let names_own = |own: &(Value, Vec<SignedTransaction>)| {
+            values_of(&statement.pledges).iter().any(|value| *value == own.0)
+        };
         if let Some((value, transactions)) = self.own.take_if(|own| names_own(own))
             && let Ok(transactions) = BoundedVec::new(transactions)
         {
@@ -323,13 +369,21 @@ impl Consensus {
     }
 
     /// Begins the slot with an own proposal over `transactions`.
-    pub(crate) fn begin(&mut self, head: &Head, transactions: Vec<SignedTransaction>, context: &mut Context<'_>) {
+    pub(crate) fn begin(
+        &mut self,
+        head: &Head,
+        transactions: Vec<SignedTransaction>,
+        context: &mut Context<'_>,
+    ) {
         let Some(key) = &self.key else { return };
         if self.has_begun || self.slot <= self.muted_to || !self.is_entry(&key.node_id()) {
             return;
         }
         self.has_begun = true;
-        let body_bytes: usize = transactions.iter().map(|signed| codec::encode(signed).len()).sum();
+        let body_bytes: usize = transactions
+            .iter()
+            .map(|signed| codec::encode(signed).len())
+            .sum();
         let proposal = Proposal {
             network: self.network,
             slot: self.slot,
@@ -343,11 +397,20 @@ impl Consensus {
             proposer: key.node_id(),
         };
         let signed = proposal.sign(key);
-        let Ok(value) = self.candidates.admit(signed, true, context.now, None) else { return };
+        let Ok(value) = self.candidates.admit(signed, true, context.now, None) else {
+            return;
+        };
         self.take_body(value, transactions.clone(), context);
         self.own = Some((value, transactions));
         let previous = Value(head.header.value);
-        self.step(Input::Nominate { slot: self.slot, value, previous }, context);
+        self.step(
+            Input::Nominate {
+                slot: self.slot,
+                value,
+                previous,
+            },
+            context,
+        );
     }
 
     /// Takes in a statement whose signatures, and those of its proposals, hold.
@@ -369,12 +432,22 @@ impl Consensus {
             return false;
         }
         self.admit_all(from, proposals, context);
-        let kept_of_node = self.envelopes.keys().filter(|kept| kept.node == statement.node).count();
+        let kept_of_node = self
+            .envelopes
+            .keys()
+            .filter(|kept| kept.node == statement.node)
+            .count();
         if kept_of_node >= ENVELOPES_PER_NODE_MAX {
             return false;
         }
         self.envelopes.insert(statement.clone(), envelope);
-        self.step(Input::Receive { slot: self.slot, statements: std::slice::from_ref(&statement) }, context);
+        self.step(
+            Input::Receive {
+                slot: self.slot,
+                statements: std::slice::from_ref(&statement),
+            },
+            context,
+        );
         true
     }
 
@@ -386,7 +459,10 @@ impl Consensus {
             match self.candidates.admit(signed, is_entry, context.now, Some(from)) {
                 Ok(value) if is_new => {
                     let at = context.now.plus(BODY_ASK_MS);
-                    context.effects.push(Effect::SetTimer { timer: Timer::Body { slot, value }, at });
+                    context.effects.push(Effect::SetTimer {
+                        timer: Timer::Body { slot, value },
+                        at,
+                    });
                 }
                 Ok(_) | Err(NotAdmitted::IllMade) => {}
                 Err(NotAdmitted::Second) => {
@@ -410,7 +486,10 @@ impl Consensus {
             let sentence = "another program signs with this node's voting key; one of the two must stop for good                             (was the data folder copied?)";
             context.effects.push(Effect::Halt(sentence.to_owned()));
         } else {
-            tracing::warn!(slot = statement.slot.0, "a forgotten own statement was met; silent in this slot");
+            tracing::warn!(
+                slot = statement.slot.0,
+                "a forgotten own statement was met; silent in this slot"
+            );
             self.muted_to = self.muted_to.max(statement.slot);
         }
     }
@@ -423,19 +502,28 @@ impl Consensus {
         context: &mut Context<'_>,
     ) -> bool {
         let network = self.network;
-        let Some(candidate) = self.candidates.get_mut(&value) else { return false };
+        let Some(candidate) = self.candidates.get_mut(&value) else {
+            return false;
+        };
         if !matches!(candidate.body, Body::Missing) {
             return false;
         }
         let proposal = &candidate.signed.proposal;
-        let body_bytes: usize = transactions.iter().map(|signed| codec::encode(signed).len()).sum();
+        let body_bytes: usize = transactions
+            .iter()
+            .map(|signed| codec::encode(signed).len())
+            .sum();
         let is_the_body = u32::try_from(transactions.len()) == Ok(proposal.n_transactions)
             && u32::try_from(body_bytes) == Ok(proposal.body_bytes)
             && watt_light::transaction::body_root(&network, &transactions) == proposal.body_root;
         if !is_the_body {
             return false;
         }
-        let block = Arc::new(Block { proposal: candidate.signed.clone(), is_empty: false, transactions });
+        let block = Arc::new(Block {
+            proposal: candidate.signed.clone(),
+            is_empty: false,
+            transactions,
+        });
         candidate.body = Body::Trying(Arc::clone(&block));
         context.effects.push(Effect::Apply { value, block });
         true
@@ -456,8 +544,14 @@ impl Consensus {
         result: Result<Arc<BlockOutcome>, ApplyFailure>,
         context: &mut Context<'_>,
     ) -> Vec<TransactionId> {
-        if self.decision.as_ref().is_some_and(|decision| decision.value == value)
-            && self.candidates.resolve(&value).is_some_and(|(_, is_fallback)| is_fallback)
+        if self
+            .decision
+            .as_ref()
+            .is_some_and(|decision| decision.value == value)
+            && self
+                .candidates
+                .resolve(&value)
+                .is_some_and(|(_, is_fallback)| is_fallback)
         {
             if let Ok(outcome) = result {
                 self.commit(value, outcome, context);
@@ -465,8 +559,12 @@ impl Consensus {
             return Vec::new();
         }
         let network = self.network;
-        let Some(candidate) = self.candidates.get_mut(&value) else { return Vec::new() };
-        let Body::Trying(block) = &candidate.body else { return Vec::new() };
+        let Some(candidate) = self.candidates.get_mut(&value) else {
+            return Vec::new();
+        };
+        let Body::Trying(block) = &candidate.body else {
+            return Vec::new();
+        };
         let block = Arc::clone(block);
         let mut culprits = Vec::new();
         match result {
@@ -477,7 +575,13 @@ impl Consensus {
                 candidate.body = Body::Bad(failure);
             }
         }
-        self.step(Input::ValidityChanged { slot: self.slot, value }, context);
+        self.step(
+            Input::ValidityChanged {
+                slot: self.slot,
+                value,
+            },
+            context,
+        );
         self.conclude(context);
         culprits
     }
@@ -489,11 +593,22 @@ impl Consensus {
         if self.is_committing {
             return;
         }
-        let Some((proposed, is_fallback)) = self.candidates.resolve(&value) else { return };
-        let Some(candidate) = self.candidates.get(&proposed) else { return };
+        let Some((proposed, is_fallback)) = self.candidates.resolve(&value) else {
+            return;
+        };
+        let Some(candidate) = self.candidates.get(&proposed) else {
+            return;
+        };
         if is_fallback {
-            let block = Block { proposal: candidate.signed.clone(), is_empty: true, transactions: Vec::new() };
-            context.effects.push(Effect::Apply { value, block: Arc::new(block) });
+            let block = Block {
+                proposal: candidate.signed.clone(),
+                is_empty: true,
+                transactions: Vec::new(),
+            };
+            context.effects.push(Effect::Apply {
+                value,
+                block: Arc::new(block),
+            });
             return;
         }
         match &candidate.body {
@@ -515,33 +630,58 @@ impl Consensus {
     }
 
     fn commit(&mut self, value: Value, outcome: Arc<BlockOutcome>, context: &mut Context<'_>) {
-        let Some(decision) = self.decision.take_if(|decision| decision.value == value) else { return };
-        let Some((proposed, is_empty)) = self.candidates.resolve(&value) else { return };
-        let Some(candidate) = self.candidates.get(&proposed) else { return };
+        let Some(decision) = self.decision.take_if(|decision| decision.value == value) else {
+            return;
+        };
+        let Some((proposed, is_empty)) = self.candidates.resolve(&value) else {
+            return;
+        };
+        let Some(candidate) = self.candidates.get(&proposed) else {
+            return;
+        };
         let transactions = match &candidate.body {
             Body::Good(block, _) if !is_empty => block.transactions.clone(),
             Body::Good(..) | Body::Trying(_) | Body::Missing | Body::Bad(_) => Vec::new(),
         };
-        let envelopes: Vec<Envelope> =
-            decision.statements.iter().filter_map(|statement| self.envelopes.get(statement).cloned()).collect();
-        let (Ok(transactions), Ok(decision)) = (BoundedVec::new(transactions), BoundedVec::new(envelopes)) else {
+        let envelopes: Vec<Envelope> = decision
+            .statements
+            .iter()
+            .filter_map(|statement| self.envelopes.get(statement).cloned())
+            .collect();
+        let (Ok(transactions), Ok(decision)) = (BoundedVec::new(transactions), BoundedVec::new(envelopes))
+        else {
             return;
         };
         self.is_committing = true;
-        let block = DecidedBlock { proposal: candidate.signed.clone(), is_empty, transactions, decision };
-        context.effects.push(Effect::Commit { block: Box::new(block), outcome });
+        let block = DecidedBlock {
+            proposal: candidate.signed.clone(),
+            is_empty,
+            transactions,
+            decision,
+        };
+        context.effects.push(Effect::Commit {
+            block: Box::new(block),
+            outcome,
+        });
     }
 
     /// The body timer of `value` fired: ask for it, then give it up.
     pub(crate) fn body_due(&mut self, slot: SlotIndex, value: Value, context: &mut Context<'_>) {
-        let Some(candidate) = self.candidates.get(&value) else { return };
+        let Some(candidate) = self.candidates.get(&value) else {
+            return;
+        };
         if slot != self.slot || !matches!(candidate.body, Body::Missing) {
             return;
         }
         let is_first = candidate.asked == 0;
         self.ask_body(value, context);
-        let at = context.now.plus(BODY_GIVE_UP_MS.saturating_sub(if is_first { BODY_ASK_MS } else { 0 }));
-        context.effects.push(Effect::SetTimer { timer: Timer::Body { slot, value }, at });
+        let at = context
+            .now
+            .plus(BODY_GIVE_UP_MS.saturating_sub(if is_first { BODY_ASK_MS } else { 0 }));
+        context.effects.push(Effect::SetTimer {
+            timer: Timer::Body { slot, value },
+            at,
+        });
         if !is_first {
             self.step(Input::BodyTimeout { slot, value }, context);
         }
@@ -549,11 +689,20 @@ impl Consensus {
 
     /// Asks the next peer that named the value for its body.
     fn ask_body(&mut self, value: Value, context: &mut Context<'_>) {
-        let Some(candidate) = self.candidates.get_mut(&value) else { return };
+        let Some(candidate) = self.candidates.get_mut(&value) else {
+            return;
+        };
         let n_sources = candidate.sources.len().max(1);
-        let next = usize::try_from(candidate.asked).unwrap_or(0).checked_rem(n_sources).unwrap_or(0);
+        let next = usize::try_from(candidate.asked)
+            .unwrap_or(0)
+            .checked_rem(n_sources)
+            .unwrap_or(0);
         candidate.asked = candidate.asked.saturating_add(1);
-        let source = candidate.sources.get(next).copied().or_else(|| context.peers.agreeing(None).next());
+        let source = candidate
+            .sources
+            .get(next)
+            .copied()
+            .or_else(|| context.peers.agreeing(None).next());
         if let Some(to) = source {
             context.send(to, &Message::GetBody { value }, Priority::Urgent);
         }
@@ -566,7 +715,14 @@ impl Consensus {
         generation: u64,
         context: &mut Context<'_>,
     ) {
-        self.step(Input::Timer { slot, kind, generation }, context);
+        self.step(
+            Input::Timer {
+                slot,
+                kind,
+                generation,
+            },
+            context,
+        );
     }
 
     /// The newest statements of the slot, own ones last: to re-send, and to answer who asks.
@@ -626,9 +782,16 @@ impl Consensus {
 fn values_of(pledges: &Pledges) -> Vec<Value> {
     match pledges {
         Pledges::Nominate { votes, accepted } => votes.iter().chain(accepted).copied().collect(),
-        Pledges::Prepare { ballot, prepared, prepared_prime, .. } => {
-            [Some(*ballot), *prepared, *prepared_prime].into_iter().flatten().map(|ballot| ballot.value).collect()
-        }
+        Pledges::Prepare {
+            ballot,
+            prepared,
+            prepared_prime,
+            ..
+        } => [Some(*ballot), *prepared, *prepared_prime]
+            .into_iter()
+            .flatten()
+            .map(|ballot| ballot.value)
+            .collect(),
         Pledges::Confirm { ballot, .. } => vec![ballot.value],
         Pledges::Externalize { commit, .. } => vec![commit.value],
     }
@@ -636,7 +799,12 @@ fn values_of(pledges: &Pledges) -> Vec<Value> {
 
 /// Whom to keep out of own proposals after a failed trial: the culprit if it is known, else everyone in the block.
 fn culprits_of(block: &Block, failure: &ApplyFailure, network: &NetworkId) -> Vec<TransactionId> {
-    let ids = || block.transactions.iter().map(|signed| signed.transaction.id(network));
+    let ids = || {
+        block
+            .transactions
+            .iter()
+            .map(|signed| signed.transaction.id(network))
+    };
     match failure {
         ApplyFailure::Panicked { culprit: Some(at) } => ids().skip(*at).take(1).collect(),
         ApplyFailure::Panicked { culprit: None } | ApplyFailure::TooSlow => ids().collect(),

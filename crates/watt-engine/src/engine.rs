@@ -35,8 +35,17 @@ pub struct EngineConfig {
 
 /// What waits for its signatures to be checked.
 enum Verifying {
-    Statement { from: PeerId, envelope: Box<Envelope>, proposals: Vec<SignedProposal>, bytes: Vec<u8> },
-    Transaction { from: Origin, id: TransactionId, signed: Box<SignedTransaction> },
+    Statement {
+        from: PeerId,
+        envelope: Box<Envelope>,
+        proposals: Vec<SignedProposal>,
+        bytes: Vec<u8>,
+    },
+    Transaction {
+        from: Origin,
+        id: TransactionId,
+        signed: Box<SignedTransaction>,
+    },
 }
 
 /// Where a transaction came from.
@@ -71,7 +80,10 @@ impl Engine {
     pub fn new(config: EngineConfig, head: Header, entries: Vec<Entry>) -> Self {
         let head = Head::new(head);
         let block_bytes_max = config.parameters.block_bytes_max;
-        let live = entries.into_iter().filter(|entry| entry.slot() >= head.next_slot()).collect();
+        let live = entries
+            .into_iter()
+            .filter(|entry| entry.slot() >= head.next_slot())
+            .collect();
         Self {
             network: config.network,
             consensus: Consensus::new(&head, config.quorum_set, config.voting_key, block_bytes_max, live),
@@ -119,26 +131,43 @@ impl Engine {
     }
 
     /// Handles one event at `now`; `chain` shows the state of the head. What must be done is appended to `effects`.
-    pub fn handle(&mut self, now: Timestamp, event: Event, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+    pub fn handle(
+        &mut self,
+        now: Timestamp,
+        event: Event,
+        chain: &impl StateRead,
+        effects: &mut Vec<Effect>,
+    ) {
         match event {
             Event::Started => self.started(now, effects),
             Event::Connected(peer) => self.connected(peer, now, effects),
             Event::Disconnected(peer) => self.peers.disconnected(peer),
             Event::Received { from, bytes } => self.received(from, bytes, now, chain, effects),
             Event::TimerFired(timer) => self.timer_fired(timer, now, chain, effects),
-            Event::Submitted { transaction, reply_to } => {
+            Event::Submitted {
+                transaction,
+                reply_to,
+            } => {
                 self.offered(Origin::Local(reply_to), *transaction, now, chain, effects);
             }
             Event::Verified { ticket, holds } => self.verified(ticket, &holds, now, chain, effects),
             Event::Applied { value, result } => {
-                let mut context = Context { now, peers: &self.peers, effects };
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
                 for culprit in self.consensus.tried(value, result, &mut context) {
                     self.mempool.quarantine(culprit, self.head.header.height);
                 }
             }
             Event::DecidedApplied { height, from, result } => {
                 let is_free = !self.consensus.is_committing();
-                let mut context = Context { now, peers: &self.peers, effects };
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
                 if self.sync.applied(height, from, result, is_free, &mut context) {
                     self.consensus.set_committing();
                 }
@@ -153,15 +182,25 @@ impl Engine {
     }
 
     fn started(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.consensus.resume(&mut Context { now, peers: &self.peers, effects });
-        effects.push(Effect::SetTimer { timer: Timer::Tick, at: now.plus(self.parameters.slot_ms) });
+        self.consensus.resume(&mut Context {
+            now,
+            peers: &self.peers,
+            effects,
+        });
+        effects.push(Effect::SetTimer {
+            timer: Timer::Tick,
+            at: now.plus(self.parameters.slot_ms),
+        });
         self.schedule_slot(now, effects);
     }
 
     fn schedule_slot(&self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.consensus.is_validator() {
             let at = self.head.header.close_time.plus(self.parameters.slot_ms).max(now);
-            effects.push(Effect::SetTimer { timer: Timer::NextSlot, at });
+            effects.push(Effect::SetTimer {
+                timer: Timer::NextSlot,
+                at,
+            });
         }
     }
 
@@ -176,7 +215,12 @@ impl Engine {
     fn connected(&mut self, peer: PeerId, now: Timestamp, effects: &mut Vec<Effect>) {
         self.peers.connected(peer, now);
         let hello = self.hello();
-        Context { now, peers: &self.peers, effects }.send(peer, &hello, Priority::Urgent);
+        Context {
+            now,
+            peers: &self.peers,
+            effects,
+        }
+        .send(peer, &hello, Priority::Urgent);
     }
 
     fn received(
@@ -187,7 +231,9 @@ impl Engine {
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(peer) = self.peers.get_mut(from) else { return };
+        let Some(peer) = self.peers.get_mut(from) else {
+            return;
+        };
         // Which bucket pays is known only after decoding; decoding is bounded by the transport's own quota.
         let Ok(message) = Message::decode(&bytes) else {
             self.count("malformed message");
@@ -208,7 +254,11 @@ impl Engine {
             return;
         }
         match message {
-            Message::Hello { network, height, wants_statements } => {
+            Message::Hello {
+                network,
+                height,
+                wants_statements,
+            } => {
                 if network != self.network {
                     self.count("other network");
                     effects.push(Effect::Disconnect(from));
@@ -226,13 +276,24 @@ impl Engine {
                 if let Some(body) = self.consensus.body(&value)
                     && let Ok(transactions) = body.to_vec().try_into()
                 {
-                    let mut context = Context { now, peers: &self.peers, effects };
+                    let mut context = Context {
+                        now,
+                        peers: &self.peers,
+                        effects,
+                    };
                     context.send(from, &Message::Body { value, transactions }, Priority::Bulk);
                 }
             }
             Message::Body { value, transactions } => {
-                let mut context = Context { now, peers: &self.peers, effects };
-                if !self.consensus.take_body(value, transactions.into_inner(), &mut context) {
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
+                if !self
+                    .consensus
+                    .take_body(value, transactions.into_inner(), &mut context)
+                {
                     self.count("unwanted body");
                 }
             }
@@ -242,12 +303,23 @@ impl Engine {
                 self.catch_up(now, effects);
             }
             Message::GetBlocks { from: first, count } => {
-                effects.push(Effect::SendBlocks { to: from, from: first, count });
+                effects.push(Effect::SendBlocks {
+                    to: from,
+                    from: first,
+                    count,
+                });
             }
             Message::Blocks { blocks } => {
                 let (head, is_free) = (self.head.clone(), !self.consensus.is_committing());
-                let mut context = Context { now, peers: &self.peers, effects };
-                if !self.sync.received(from, blocks.into_inner(), &head, is_free, &mut context) {
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
+                if !self
+                    .sync
+                    .received(from, blocks.into_inner(), &head, is_free, &mut context)
+                {
                     self.count("unasked blocks");
                 }
             }
@@ -263,7 +335,11 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         if wants_statements && height == self.head.header.height {
-            let mut context = Context { now, peers: &self.peers, effects };
+            let mut context = Context {
+                now,
+                peers: &self.peers,
+                effects,
+            };
             for message in self.consensus.statements(false) {
                 context.send(from, &message, Priority::Urgent);
             }
@@ -272,13 +348,20 @@ impl Engine {
     }
 
     fn asked_statements(&mut self, from: PeerId, slot: SlotIndex, now: Timestamp, effects: &mut Vec<Effect>) {
-        let mut context = Context { now, peers: &self.peers, effects };
+        let mut context = Context {
+            now,
+            peers: &self.peers,
+            effects,
+        };
         if slot == self.consensus.slot() {
             for message in self.consensus.statements(false) {
                 context.send(from, &message, Priority::Urgent);
             }
         } else if slot < self.consensus.slot() {
-            let message = Message::NewBlock { height: self.head.header.height, header: self.head.hash };
+            let message = Message::NewBlock {
+                height: self.head.header.height,
+                header: self.head.hash,
+            };
             context.send(from, &message, Priority::Urgent);
         }
     }
@@ -309,12 +392,19 @@ impl Engine {
         }
         let fresh: Vec<SignedProposal> = proposals
             .into_iter()
-            .filter(|signed| self.consensus.is_entry(&signed.proposal.proposer) && !self.consensus.has_proposal(signed))
+            .filter(|signed| {
+                self.consensus.is_entry(&signed.proposal.proposer) && !self.consensus.has_proposal(signed)
+            })
             .collect();
         let checks = std::iter::once(envelope.signature_check(&self.network))
             .chain(fresh.iter().map(SignedProposal::signature_check))
             .collect();
-        let pending = Verifying::Statement { from, envelope, proposals: fresh, bytes };
+        let pending = Verifying::Statement {
+            from,
+            envelope,
+            proposals: fresh,
+            bytes,
+        };
         self.verify(pending, checks, effects);
     }
 
@@ -342,19 +432,34 @@ impl Engine {
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(pending) = self.verifying.remove(&ticket) else { return };
+        let Some(pending) = self.verifying.remove(&ticket) else {
+            return;
+        };
         let all_hold = holds.iter().all(|holds| *holds);
         match pending {
-            Verifying::Statement { from, envelope, proposals, bytes } => {
+            Verifying::Statement {
+                from,
+                envelope,
+                proposals,
+                bytes,
+            } => {
                 if !all_hold {
                     self.count("bad statement signature");
                     effects.push(Effect::Disconnect(from));
                     return;
                 }
-                let mut context = Context { now, peers: &self.peers, effects };
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
                 if self.consensus.receive(from, *envelope, proposals, &mut context) {
                     for to in self.peers.agreeing(Some(from)) {
-                        effects.push(Effect::Send { to, message: bytes.clone(), priority: Priority::Urgent });
+                        effects.push(Effect::Send {
+                            to,
+                            message: bytes.clone(),
+                            priority: Priority::Urgent,
+                        });
                     }
                 }
             }
@@ -363,7 +468,11 @@ impl Engine {
                     self.pooled(from, id, *signed, now, chain, effects);
                 } else {
                     self.count("bad transaction signature");
-                    reply(from, Err("the signature is not valid on this network".to_owned()), effects);
+                    reply(
+                        from,
+                        Err("the signature is not valid on this network".to_owned()),
+                        effects,
+                    );
                 }
             }
         }
@@ -381,11 +490,23 @@ impl Engine {
         let admitted = signed
             .check_shape(&self.network)
             .map_err(|invalid| invalid.to_string())
-            .and_then(|()| self.mempool.would_take(&signed, &self.network, chain).map_err(|not| not.to_string()));
+            .and_then(|()| {
+                self.mempool
+                    .would_take(&signed, &self.network, chain)
+                    .map_err(|not| not.to_string())
+            });
         match admitted {
             Ok(id) => {
                 let checks = vec![signed.signature_check(&self.network)];
-                self.verify(Verifying::Transaction { from, id, signed: Box::new(signed) }, checks, effects);
+                self.verify(
+                    Verifying::Transaction {
+                        from,
+                        id,
+                        signed: Box::new(signed),
+                    },
+                    checks,
+                    effects,
+                );
             }
             Err(sentence) => {
                 self.count("refused transaction");
@@ -414,29 +535,58 @@ impl Engine {
         };
         let message = Message::Transaction(Box::new(signed.clone()));
         self.mempool.add(id, signed);
-        Context { now, peers: &self.peers, effects }.flood(&message, Priority::Bulk, except);
+        Context {
+            now,
+            peers: &self.peers,
+            effects,
+        }
+        .flood(&message, Priority::Bulk, except);
         reply(from, Ok(id), effects);
     }
 
-    fn timer_fired(&mut self, timer: Timer, now: Timestamp, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+    fn timer_fired(
+        &mut self,
+        timer: Timer,
+        now: Timestamp,
+        chain: &impl StateRead,
+        effects: &mut Vec<Effect>,
+    ) {
         match timer {
             Timer::NextSlot => {
                 if !self.consensus.has_begun() && !self.consensus.is_committing() {
                     let transactions = self.mempool.select(chain);
-                    let mut context = Context { now, peers: &self.peers, effects };
+                    let mut context = Context {
+                        now,
+                        peers: &self.peers,
+                        effects,
+                    };
                     self.consensus.begin(&self.head, transactions, &mut context);
                 }
             }
             Timer::Nomination { slot, generation } => {
-                let mut context = Context { now, peers: &self.peers, effects };
-                self.consensus.timer_fired(slot, TimerKind::Nomination, generation, &mut context);
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
+                self.consensus
+                    .timer_fired(slot, TimerKind::Nomination, generation, &mut context);
             }
             Timer::Ballot { slot, generation } => {
-                let mut context = Context { now, peers: &self.peers, effects };
-                self.consensus.timer_fired(slot, TimerKind::Ballot, generation, &mut context);
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
+                self.consensus
+                    .timer_fired(slot, TimerKind::Ballot, generation, &mut context);
             }
             Timer::Body { slot, value } => {
-                let mut context = Context { now, peers: &self.peers, effects };
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
                 self.consensus.body_due(slot, value, &mut context);
             }
             Timer::Tick => self.tick(now, effects),
@@ -445,14 +595,21 @@ impl Engine {
 
     /// Nothing relies on a message having arrived: own words are said again, and when stuck, others are asked.
     fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        effects.push(Effect::SetTimer { timer: Timer::Tick, at: now.plus(self.parameters.slot_ms) });
+        effects.push(Effect::SetTimer {
+            timer: Timer::Tick,
+            at: now.plus(self.parameters.slot_ms),
+        });
         self.ticks_since_head = self.ticks_since_head.saturating_add(1);
         if self.ticks_since_head < 2 {
             return;
         }
         let hello = self.hello();
         let slot = self.consensus.slot();
-        let mut context = Context { now, peers: &self.peers, effects };
+        let mut context = Context {
+            now,
+            peers: &self.peers,
+            effects,
+        };
         for message in self.consensus.statements(true) {
             context.flood(&message, Priority::Urgent, None);
         }
@@ -467,10 +624,19 @@ impl Engine {
 
     /// Asks for blocks if a peer is ahead. Who agrees himself is usually about to know the next block, and waits for a tick.
     fn catch_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let gap = self.peers.height_max().0.saturating_sub(self.head.header.height.0);
-        let is_behind = gap > 1 || (gap == 1 && (!self.consensus.is_validator() || self.ticks_since_head >= 2));
+        let gap = self
+            .peers
+            .height_max()
+            .0
+            .saturating_sub(self.head.header.height.0);
+        let is_behind =
+            gap > 1 || (gap == 1 && (!self.consensus.is_validator() || self.ticks_since_head >= 2));
         if is_behind && !self.consensus.is_committing() {
-            let mut context = Context { now, peers: &self.peers, effects };
+            let mut context = Context {
+                now,
+                peers: &self.peers,
+                effects,
+            };
             self.sync.ask(&self.head, &mut context);
         }
     }
@@ -487,8 +653,15 @@ impl Engine {
         self.ticks_since_head = 0;
         self.mempool.settle(included, chain, self.head.header.height);
         self.consensus.advance(&self.head);
-        let announcement = Message::NewBlock { height: self.head.header.height, header: self.head.hash };
-        let mut context = Context { now, peers: &self.peers, effects };
+        let announcement = Message::NewBlock {
+            height: self.head.header.height,
+            header: self.head.hash,
+        };
+        let mut context = Context {
+            now,
+            peers: &self.peers,
+            effects,
+        };
         for peer in self.peers.all() {
             context.send(peer, &announcement, Priority::Urgent);
         }
@@ -505,7 +678,13 @@ impl Engine {
     }
 
     /// Hands in a transaction of this node's own (a provider's).
-    pub fn submit_own(&mut self, signed: SignedTransaction, now: Timestamp, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+    pub fn submit_own(
+        &mut self,
+        signed: SignedTransaction,
+        now: Timestamp,
+        chain: &impl StateRead,
+        effects: &mut Vec<Effect>,
+    ) {
         self.offered(Origin::Own, signed, now, chain, effects);
     }
 

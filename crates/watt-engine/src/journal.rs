@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use watt_light::{SignedProposal, SignedTransaction};
-use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::SlotIndex;
+use watt_primitives::codec::{self, InvalidEncoding};
 use watt_scp::Record;
 
 /// The most bytes of one entry: a body and some.

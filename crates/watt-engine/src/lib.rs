@@ -9,7 +9,12 @@
 //!
 //! Sources: `docs/spec/node.md`, `docs/spec/scp.md`, `docs/spec/ledger.md`.
 #![forbid(unsafe_code)]
-#![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::panic, clippy::wildcard_enum_match_arm)]
+#![deny(
+    clippy::as_conversions,
+    clippy::float_arithmetic,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod candidates;
 pub mod consensus;

@@ -42,7 +42,9 @@ pub enum NotPooled {
     #[error("this transaction is already waiting to be recorded")]
     Known,
     /// Another one with this nonce waits.
-    #[error("another transaction with nonce {nonce} of this key is already waiting; wait for it or use the next nonce")]
+    #[error(
+        "another transaction with nonce {nonce} of this key is already waiting; wait for it or use the next nonce"
+    )]
     NonceTaken {
         /// The nonce.
         nonce: u64,
@@ -51,7 +53,9 @@ pub enum NotPooled {
     #[error("too many transactions are waiting; try again in a few seconds, or offer a fee")]
     Full,
     /// It made a trial block fail.
-    #[error("this transaction failed in an unexpected way and is not accepted again for a while; please report it")]
+    #[error(
+        "this transaction failed in an unexpected way and is not accepted again for a while; please report it"
+    )]
     Quarantined,
 }
 
@@ -114,7 +118,14 @@ impl Mempool {
         let bytes = codec::encode(&transaction).len();
         self.bytes = self.bytes.saturating_add(bytes);
         self.ids.insert(id, (key, nonce));
-        self.chains.entry(key).or_default().insert(nonce, Pooled { id, bytes, transaction });
+        self.chains.entry(key).or_default().insert(
+            nonce,
+            Pooled {
+                id,
+                bytes,
+                transaction,
+            },
+        );
     }
 
     /// A body for the next block: the ledger's own order of choice.
@@ -133,11 +144,21 @@ impl Mempool {
     }
 
     /// Forgets what the new head makes impossible: included, overtaken and expired transactions.
-    pub(crate) fn settle(&mut self, included: &[SignedTransaction], chain: &impl StateRead, head: BlockHeight) {
+    pub(crate) fn settle(
+        &mut self,
+        included: &[SignedTransaction],
+        chain: &impl StateRead,
+        head: BlockHeight,
+    ) {
         self.quarantined.retain(|_, until| *until > head);
-        let touched: BTreeSet<KeyOfAccount> =
-            included.iter().map(|signed| (signed.transaction.account, signed.transaction.key_index)).collect();
-        let of_touched = touched.iter().filter_map(|key| self.chains.get(key)).flat_map(BTreeMap::values);
+        let touched: BTreeSet<KeyOfAccount> = included
+            .iter()
+            .map(|signed| (signed.transaction.account, signed.transaction.key_index))
+            .collect();
+        let of_touched = touched
+            .iter()
+            .filter_map(|key| self.chains.get(key))
+            .flat_map(BTreeMap::values);
         let overtaken = of_touched.filter(|pooled| check::admit(chain, &pooled.transaction).is_err());
         let expired = self
             .chains
@@ -149,8 +170,12 @@ impl Mempool {
     }
 
     fn remove(&mut self, id: &TransactionId) {
-        let Some((key, nonce)) = self.ids.remove(id) else { return };
-        let Some(of_key) = self.chains.get_mut(&key) else { return };
+        let Some((key, nonce)) = self.ids.remove(id) else {
+            return;
+        };
+        let Some(of_key) = self.chains.get_mut(&key) else {
+            return;
+        };
         if let Some(pooled) = of_key.remove(&nonce) {
             self.bytes = self.bytes.saturating_sub(pooled.bytes);
         }

@@ -25,7 +25,15 @@ pub(crate) struct Peers(BTreeMap<PeerId, Peer>);
 impl Peers {
     pub(crate) fn connected(&mut self, id: PeerId, now: Timestamp) {
         let bucket = Bucket::full(now);
-        self.0.insert(id, Peer { height: None, wants_statements: false, urgent: bucket, bulk: bucket });
+        self.0.insert(
+            id,
+            Peer {
+                height: None,
+                wants_statements: false,
+                urgent: bucket,
+                bulk: bucket,
+            },
+        );
     }
 
     pub(crate) fn disconnected(&mut self, id: PeerId) {
@@ -46,19 +54,29 @@ impl Peers {
 
     /// Peers that take part in agreement, without `except`.
     pub(crate) fn agreeing(&self, except: Option<PeerId>) -> impl Iterator<Item = PeerId> + '_ {
-        self.0.iter().filter(move |(id, peer)| peer.wants_statements && Some(**id) != except).map(|(id, _)| *id)
+        self.0
+            .iter()
+            .filter(move |(id, peer)| peer.wants_statements && Some(**id) != except)
+            .map(|(id, _)| *id)
     }
 
     /// Peers whose head is at least `height`, highest first.
     pub(crate) fn at_least(&self, height: BlockHeight) -> Vec<PeerId> {
-        let mut ahead: Vec<_> =
-            self.0.iter().filter_map(|(id, peer)| peer.height.filter(|h| *h >= height).map(|h| (h, *id))).collect();
+        let mut ahead: Vec<_> = self
+            .0
+            .iter()
+            .filter_map(|(id, peer)| peer.height.filter(|h| *h >= height).map(|h| (h, *id)))
+            .collect();
         ahead.sort_unstable_by(|a, b| b.cmp(a));
         ahead.into_iter().map(|(_, id)| id).collect()
     }
 
     /// The highest head any peer told of.
     pub(crate) fn height_max(&self) -> BlockHeight {
-        self.0.values().filter_map(|peer| peer.height).max().unwrap_or_default()
+        self.0
+            .values()
+            .filter_map(|peer| peer.height)
+            .max()
+            .unwrap_or_default()
     }
 }

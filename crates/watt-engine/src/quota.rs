@@ -19,13 +19,19 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     pub(crate) const fn full(now: Timestamp) -> Self {
-        Self { millis: BURST.saturating_mul(1000), refilled: now }
+        Self {
+            millis: BURST.saturating_mul(1000),
+            refilled: now,
+        }
     }
 
     /// Takes one message's worth; `false` when the bucket is empty.
     pub(crate) fn take(&mut self, now: Timestamp) -> bool {
         let elapsed_ms = now.0.saturating_sub(self.refilled.0);
-        self.millis = self.millis.saturating_add(elapsed_ms.saturating_mul(PER_SECOND)).min(BURST.saturating_mul(1000));
+        self.millis = self
+            .millis
+            .saturating_add(elapsed_ms.saturating_mul(PER_SECOND))
+            .min(BURST.saturating_mul(1000));
         self.refilled = now.max(self.refilled);
         let has_one = self.millis >= 1000;
         if has_one {
@@ -46,6 +52,9 @@ mod tests {
         assert!(!bucket.take(Timestamp(0)), "limit + 1");
         assert!((0..PER_SECOND).all(|_| bucket.take(Timestamp(1000))));
         assert!(!bucket.take(Timestamp(1000)));
-        assert!(!bucket.take(Timestamp(500)), "a clock that steps back refills nothing");
+        assert!(
+            !bucket.take(Timestamp(500)),
+            "a clock that steps back refills nothing"
+        );
     }
 }

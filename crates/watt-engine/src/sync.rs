@@ -41,10 +41,20 @@ impl Sync {
         }
         let next = head.header.height.next();
         let ahead = context.peers.at_least(next);
-        let choice = ahead.iter().find(|peer| Some(**peer) != self.slow).or_else(|| ahead.first());
+        let choice = ahead
+            .iter()
+            .find(|peer| Some(**peer) != self.slow)
+            .or_else(|| ahead.first());
         let Some(peer) = choice.copied() else { return };
         self.asked = Some((peer, context.now));
-        context.send(peer, &Message::GetBlocks { from: next, count: COUNT }, Priority::Urgent);
+        context.send(
+            peer,
+            &Message::GetBlocks {
+                from: next,
+                count: COUNT,
+            },
+            Priority::Urgent,
+        );
     }
 
     /// Blocks arrived; returns whether they were asked for.
@@ -79,12 +89,18 @@ impl Sync {
             if proposal.slot < head.next_slot() {
                 continue;
             }
-            let (Some(from), true) = (self.from, proposal.slot == head.next_slot() && proposal.parent == head.hash) else {
+            let (Some(from), true) = (
+                self.from,
+                proposal.slot == head.next_slot() && proposal.parent == head.hash,
+            ) else {
                 self.queue.clear();
                 return false;
             };
             self.applying = Some(block.clone());
-            context.effects.push(Effect::ApplyDecided { from, block: Box::new(block) });
+            context.effects.push(Effect::ApplyDecided {
+                from,
+                block: Box::new(block),
+            });
             return true;
         }
         false
@@ -100,10 +116,15 @@ impl Sync {
         context: &mut Context<'_>,
     ) -> bool {
         let is_expected = |block: &mut DecidedBlock| block.proposal.proposal.slot.0 == height.0;
-        let Some(block) = self.applying.take_if(is_expected) else { return false };
+        let Some(block) = self.applying.take_if(is_expected) else {
+            return false;
+        };
         match result {
             Ok(outcome) if is_free => {
-                context.effects.push(Effect::Commit { block: Box::new(block), outcome });
+                context.effects.push(Effect::Commit {
+                    block: Box::new(block),
+                    outcome,
+                });
                 true
             }
             // Agreement got there first.
@@ -120,7 +141,11 @@ impl Sync {
 
     /// The head moved; goes on with what is queued. Returns whether more is under way.
     pub(crate) fn continue_from(&mut self, head: &Head, context: &mut Context<'_>) -> bool {
-        if self.applying.as_ref().is_some_and(|block| block.proposal.proposal.slot < head.next_slot()) {
+        if self
+            .applying
+            .as_ref()
+            .is_some_and(|block| block.proposal.proposal.slot < head.next_slot())
+        {
             self.applying = None;
         }
         self.next(head, context)
