@@ -9,10 +9,10 @@ use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::{BoundedBytes, BoundedString, BoundedVec, DealId, Hash, NetworkId, SlotIndexInDeal};
 
 /// The most bytes of a control frame: the objects of a bundle, or the outboard of its largest slot.
-pub const FRAME_BYTES_MAX: usize = 512 * 1024;
+pub const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The most bytes of one object (header, slot roots, manifest).
-pub const OBJECT_BYTES_MAX: usize = 128 * 1024;
+pub const OBJECT_BYTES_MAX: usize = 768 * 1024;
 
 /// The most groups of 16 KiB in a slot of any class: 31 MiB.
 pub const GROUPS_MAX: usize = 31 * 64;
