@@ -1,12 +1,12 @@
 //! Everything a node may want done. Performing an effect never calls back; the outcome is a new event.
 
-use crate::event::{PeerId, RequestId, VerifyTicket};
+use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
 use crate::message::DecidedBlock;
 use std::sync::Arc;
 use watt_ledger::{Block, BlockOutcome};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
-use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, TransactionId, Window};
+use watt_primitives::{AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, TransactionId, Window};
 use watt_scp::Value;
 
 /// What must not wait, and what may.
@@ -127,6 +127,8 @@ pub enum Effect {
     OpenPorep {
         /// What was sealed.
         job: Box<SealJob>,
+        /// What came of it.
+        roots: SealedRoots,
         /// Challenge seed.
         seed: Hash,
     },
@@ -143,11 +145,11 @@ pub enum Effect {
         /// Sectors that were declared faulty.
         faults: Vec<SectorNumber>,
     },
-    /// Delete a sector's replica, and its pieces if `with_pieces`.
+    /// Delete a sector's replica, and the data of these pieces, whose deals are over.
     RemoveSector {
         /// Which.
         sector: SectorNumber,
-        /// Whether the data goes too (the deal ended), or stays to be sealed again.
+        /// Data that nobody pays for any more.
         pieces: Vec<Piece>,
     },
     /// Stop the node with this sentence: going on would be unsafe.
@@ -176,12 +178,10 @@ pub struct SealJob {
 pub struct WindowJob {
     /// Which window.
     pub window: Window,
-    /// The provider's account (20 bytes, as in the ledger).
-    pub provider: watt_primitives::AccountId,
-    /// Root over the provider's sectors, as the ledger computes it.
-    pub sector_root: Hash,
-    /// The sectors in the ledger's order, each with its `comm_r`.
-    pub sectors: Vec<(SectorNumber, Hash)>,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The sectors in ascending order: number, units of 1 MiB, `comm_r`.
+    pub sectors: Vec<(SectorNumber, u16, Hash)>,
     /// `s_w`: state of the sequential chain.
     pub state: Hash,
     /// The window's beacon value.
