@@ -112,7 +112,8 @@ pub enum RowError {
         /// The slot of the foreign cell.
         slot: u8,
     },
-    /// The cells are what their roots commit to and yet lie on no polynomial: the uploader lied, no holder did (TS37).
+    /// The cells are what their roots commit to and yet lie on no polynomial, or the last row is not filled with zeros: the
+    /// uploader lied, no holder did (TS37).
     #[error("row {row}: the cells are no codeword at slot {slot}; the bundle was made wrongly")]
     Inconsistent {
         /// The row.
@@ -227,7 +228,7 @@ impl BundleDecoder {
     /// the last row. Where the digests of a missing data slot are known, the rebuilt cell is compared with them.
     ///
     /// # Errors
-    /// See [`RowError`].
+    /// See [`RowError`]; after one `sealed` may hold a part of the row.
     pub fn decode_row(
         &mut self,
         row: u64,
@@ -250,7 +251,10 @@ impl BundleDecoder {
                 .copied()
                 .or_else(|| rebuilt.get(slot).map(Vec::as_slice));
             let whole = whole.unwrap_or_default();
-            let cell = whole.get(..left.min(whole.len())).unwrap_or_default();
+            let (cell, fill) = whole.split_at_checked(left).unwrap_or((whole, &[]));
+            if fill.iter().any(|byte| *byte != 0) {
+                return Err(RowError::Inconsistent { row, slot: *slot });
+            }
             sealed.extend_from_slice(cell);
             left = left.saturating_sub(cell.len());
         }

@@ -64,7 +64,7 @@ pub(super) fn second_pass(
     let mut pass = CellsPass::new(plan, bundle, &key(), slots, outboards)?;
     let range = plan.bundle(bundle).unwrap().plain;
     let mut bytes = vec![Vec::new(); slots.len()];
-    let mut take = |pass: &mut CellsPass| {
+    let mut take = |pass: &mut CellsPass| -> Result<(), crate::encoder::EncodeError> {
         while let Some(row) = pass.next_row()? {
             let cells = row.cells();
             cells
