@@ -34,7 +34,7 @@ async fn slow_reader(transport: &str) {
         writer
     });
     let mut reader = a.transfer().await;
-    let (mut read, mut in_flight_max, mut buffer) = (0, 0, vec![0; MIB as usize]);
+    let (mut read, mut in_flight_max, mut buffer) = (0, 0, vec![0; 1024 * 1024]);
     while read < TOTAL {
         if read.is_multiple_of(64 * MIB) {
             // The reader is away until the writer has come to a halt.
@@ -43,7 +43,7 @@ async fn slow_reader(transport: &str) {
         in_flight_max = in_flight_max.max(written.load(Ordering::SeqCst) - read);
         let n = within("bytes", reader.read_exact(&mut buffer)).await.unwrap();
         assert!(buffer.iter().all(|byte| *byte == 0x5A));
-        read += n as u64;
+        read += u64::try_from(n).unwrap();
     }
     assert_eq!(reader.read(&mut buffer).await.unwrap(), 0, "the end is the end");
     write.await.unwrap();
