@@ -18,6 +18,7 @@
 
 extern crate alloc;
 
+pub mod finality;
 pub mod quorum_set;
 pub mod statement;
 
