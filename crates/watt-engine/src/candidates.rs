@@ -1,9 +1,9 @@
 //! The proposals of one slot and what is known of each: is it well made, is its body here, did a trial of it succeed.
 
 use crate::event::{ApplyFailure, PeerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use watt_ledger::{Block, BlockOutcome};
+use watt_ledger::{BlockOutcome, UncheckedBlock};
 use watt_light::proposal::{PROTOCOL_VERSION, empty_value};
 use watt_light::{Header, SignedProposal};
 use watt_primitives::{Hash, NetworkId, NodeId, SlotIndex, Timestamp};
@@ -21,9 +21,9 @@ pub(crate) enum Body {
     /// Not here yet.
     Missing,
     /// Here, and being tried on the state.
-    Trying(Arc<Block>),
+    Trying(Arc<UncheckedBlock>),
     /// Tried with success.
-    Good(Arc<Block>, Arc<BlockOutcome>),
+    Good(Arc<UncheckedBlock>, Arc<BlockOutcome>),
     /// Tried and refused.
     Bad(ApplyFailure),
 }
@@ -37,8 +37,10 @@ pub(crate) struct Candidate {
     pub(crate) sources: Vec<PeerId>,
     /// How often its body has been asked for.
     pub(crate) asked: u32,
-    /// Whether its close time was believable when it came; it is not asked again, since ballots know no clock.
+    /// Whether its close time was believable when it came, or enough entries think so; ballots know no clock.
     is_timely: bool,
+    /// Entries that name it although its close time looked wrong here.
+    vouchers: BTreeSet<NodeId>,
 }
 
 /// The most peers remembered as sources of one body.
@@ -156,18 +158,25 @@ impl Candidates {
         if self.fallbacks.contains_key(value) {
             return Validity::Full;
         }
-        match self.by_value.get(value).map(|candidate| &candidate.body) {
+        let known = self.by_value.get(value).filter(|candidate| candidate.is_timely);
+        match known.map(|candidate| &candidate.body) {
             None | Some(Body::Bad(_)) => Validity::Invalid,
             Some(Body::Missing | Body::Trying(_)) => Validity::Structural,
             Some(Body::Good(..)) => Validity::Full,
         }
     }
 
-    /// Whether `value` may be voted for in nomination: ballots know no clock, nomination does (TC23).
-    pub(crate) fn is_nominable(&self, value: &Value) -> bool {
-        self.by_value
-            .get(value)
-            .is_some_and(|candidate| candidate.is_timely && !matches!(candidate.body, Body::Bad(_)))
+    /// Notes that `node` names `value`; returns whether that makes an untimely proposal acceptable: `enough` entries, so at
+    /// least one honest one, found its close time right (TC23).
+    pub(crate) fn vouch(&mut self, value: &Value, node: NodeId, enough: usize) -> bool {
+        let Some((value, _)) = self.resolve(value) else { return false };
+        let Some(candidate) = self.by_value.get_mut(&value) else { return false };
+        if candidate.is_timely {
+            return false;
+        }
+        candidate.vouchers.insert(node);
+        candidate.is_timely = candidate.vouchers.len() >= enough;
+        candidate.is_timely
     }
 
     /// The best of `values`: most transactions, then the order of bytes.

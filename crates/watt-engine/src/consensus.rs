@@ -11,7 +11,8 @@ use crate::message::{DecidedBlock, Message};
 use crate::peers::Peers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use watt_ledger::{Block, BlockOutcome};
+use watt_ledger::block::describe_body;
+use watt_ledger::{BlockOutcome, UncheckedBlock};
 use watt_light::{Header, Proposal, SignedProposal, SignedTransaction};
 use watt_primitives::{
     BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp, TransactionId, codec,
@@ -137,10 +138,6 @@ impl Oracle for Answers<'_> {
         self.candidates.validity(value)
     }
 
-    fn is_nominable(&self, _slot: SlotIndex, value: &Value) -> bool {
-        self.candidates.is_nominable(value)
-    }
-
     fn combine(&self, _slot: SlotIndex, values: &[Value]) -> Option<Value> {
         self.candidates.combine(values)
     }
@@ -150,7 +147,8 @@ impl Oracle for Answers<'_> {
     }
 
     fn weight(&self, node: NodeId) -> u64 {
-        u64::from(self.quorum_set.nodes.contains(&node))
+        // Every entry is a neighbour of every entry: the round's leader is the one with the highest priority.
+        if self.quorum_set.nodes.contains(&node) { u64::MAX } else { 0 }
     }
 
     fn fallback(&self, _slot: SlotIndex, value: &Value) -> Option<Value> {
@@ -279,6 +277,11 @@ impl Consensus {
             }
             // A cancelled timer fires with an old generation and is ignored by SCP.
             Output::CancelTimer { .. } | Output::NeedQuorumSet(_) => {}
+            Output::RecordRefused(slot) => {
+                tracing::warn!(slot = slot.0, "the journal's record of this slot is damaged; silent in this slot");
+                self.muted_to = self.muted_to.max(slot);
+            }
+            Output::Amnesia(statement) => self.meet_own(&statement, context),
             Output::Externalized {
                 slot,
                 value,
@@ -315,7 +318,7 @@ impl Consensus {
 
     /// The proposal and body that `record` votes to commit, the first time it does.
     fn unstored_commit(&mut self, record: &Record) -> Option<Entry> {
-        let voted = record.commit_value()?;
+        let voted = commit_value(record)?;
         if self.stored.contains(&voted) {
             return None;
         }
@@ -390,9 +393,9 @@ impl Consensus {
             version: watt_light::proposal::PROTOCOL_VERSION,
             parent: head.hash,
             close_time: context.now.max(head.header.close_time.next()),
-            body_root: watt_light::transaction::body_root(&self.network, &transactions),
-            n_transactions: u32::try_from(transactions.len()).unwrap_or(u32::MAX),
-            body_bytes: u32::try_from(body_bytes).unwrap_or(u32::MAX),
+            body_root,
+            n_transactions,
+            body_bytes,
             upgrades: BoundedVec::empty(),
             proposer: key.node_id(),
         };
@@ -425,10 +428,6 @@ impl Consensus {
     ) -> bool {
         let statement = envelope.statement.clone();
         if statement.slot != self.slot || self.envelopes.contains_key(&statement) {
-            return false;
-        }
-        if self.is_own(&statement.node) {
-            self.meet_own(&statement, context);
             return false;
         }
         self.admit_all(from, proposals, context);
@@ -472,6 +471,14 @@ impl Consensus {
         }
     }
 
+    /// Values that the statement makes acceptable here: f + 1 entries name a proposal whose close time looked wrong.
+    fn vouch(&mut self, statement: &Statement) -> Vec<Value> {
+        let k = self.quorum_set.nodes.len();
+        let enough = k.saturating_sub(1) / 3 + 1;
+        let named = values_of(&statement.pledges);
+        named.into_iter().filter(|value| self.candidates.vouch(value, statement.node, enough)).collect()
+    }
+
     fn is_own(&self, node: &NodeId) -> bool {
         self.key.as_ref().is_some_and(|key| key.node_id() == *node)
     }
@@ -479,9 +486,6 @@ impl Consensus {
     /// A statement of this node's own key that it does not remember: either it forgot (restored from an older record), then
     /// it stays silent in this slot; or a copy of it runs elsewhere, then it must stop (TC3).
     fn meet_own(&mut self, statement: &Statement, context: &mut Context<'_>) {
-        if self.scp.own_covers(statement) {
-            return;
-        }
         if self.has_spoken {
             let sentence = "another program signs with this node's voting key; one of the two must stop for good                             (was the data folder copied?)";
             context.effects.push(Effect::Halt(sentence.to_owned()));
@@ -778,6 +782,16 @@ impl Consensus {
     }
 }
 
+/// The value that a record votes to commit, if it does.
+fn commit_value(record: &Record) -> Option<Value> {
+    match &record.ballot.as_ref()?.pledges {
+        Pledges::Prepare { ballot, c_counter, .. } => (*c_counter > 0).then_some(ballot.value),
+        Pledges::Confirm { ballot, .. } => Some(ballot.value),
+        Pledges::Externalize { commit, .. } => Some(commit.value),
+        Pledges::Nominate { .. } => None,
+    }
+}
+
 /// Every value that pledges name.
 fn values_of(pledges: &Pledges) -> Vec<Value> {
     match pledges {
@@ -798,7 +812,7 @@ fn values_of(pledges: &Pledges) -> Vec<Value> {
 }
 
 /// Whom to keep out of own proposals after a failed trial: the culprit if it is known, else everyone in the block.
-fn culprits_of(block: &Block, failure: &ApplyFailure, network: &NetworkId) -> Vec<TransactionId> {
+fn culprits_of(block: &UncheckedBlock, failure: &ApplyFailure, network: &NetworkId) -> Vec<TransactionId> {
     let ids = || {
         block
             .transactions

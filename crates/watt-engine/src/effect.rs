@@ -3,7 +3,7 @@
 use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
 use crate::message::DecidedBlock;
 use std::sync::Arc;
-use watt_ledger::{Block, BlockOutcome};
+use watt_ledger::{BlockOutcome, UncheckedBlock};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, TransactionId, Window};
@@ -88,7 +88,7 @@ pub enum Effect {
         /// The value it is the body of.
         value: Value,
         /// The block.
-        block: Arc<Block>,
+        block: Arc<UncheckedBlock>,
     },
     /// Check that a block received from a peer was decided, check its signatures, and apply it, off the main loop.
     ApplyDecided {

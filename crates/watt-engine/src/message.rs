@@ -1,7 +1,7 @@
 //! All bytes between nodes: one closed set of messages, decoded once, bounded (`docs/spec/node.md` §2).
 
 use serde::{Deserialize, Serialize};
-use watt_ledger::Block;
+use watt_ledger::UncheckedBlock;
 use watt_light::proposal::empty_value;
 use watt_light::transaction::body_root;
 use watt_light::{SignedProposal, SignedTransaction};
@@ -114,8 +114,8 @@ impl DecidedBlock {
 
     /// The block to apply.
     #[must_use]
-    pub fn to_block(&self) -> Block {
-        Block {
+    pub fn to_block(&self) -> UncheckedBlock {
+        UncheckedBlock {
             proposal: self.proposal.clone(),
             is_empty: self.is_empty,
             transactions: self.transactions.to_vec(),
