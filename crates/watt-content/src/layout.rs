@@ -55,10 +55,11 @@ impl StreamLen {
     pub const fn of_sealed(sealed: u64) -> Option<Self> {
         let records = sealed.div_ceil(SEALED_RECORD_BYTES);
         let padded = sealed.saturating_sub(records.saturating_mul(TAG_BYTES));
-        // Padded lengths are multiples of the smallest step, so a last record of tag alone cannot occur.
-        let is_possible = padded > 0 && padded.is_multiple_of(PADDING_STEP_MIN);
+        let stream = Self { padded };
+        // Encoding again catches a last record of tag alone, or of less.
+        let is_possible = padded > 0 && padded.is_multiple_of(PADDING_STEP_MIN) && stream.sealed() == sealed;
         if is_possible && padded <= padded_len(FILE_BYTES_MAX) {
-            Some(Self { padded })
+            Some(stream)
         } else {
             None
         }

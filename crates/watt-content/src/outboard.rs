@@ -8,7 +8,7 @@ use watt_primitives::class::Class;
 use watt_primitives::slot_tree::{GROUP_BYTES, group_digest, root_of_groups};
 
 // A cell is one verified group in every class, so that a cell proves itself without its neighbours.
-const _: () = assert!(Class::Devnet.cell_bytes().is_multiple_of(1024) && GROUP_BYTES == 16 * 1024);
+const _: () = assert!(Class::Devnet.cell_bytes() == 16 * 1024 && GROUP_BYTES == 16 * 1024);
 
 /// Digests of a slot's cells, known to merge to the slot's root.
 #[derive(Clone, Debug, PartialEq, Eq)]

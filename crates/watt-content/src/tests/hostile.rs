@@ -302,12 +302,12 @@ fn foreign_cells_do_not_mix() {
 /// without them, and by the payload root when only that lies. Covers: C5.
 #[test]
 fn inconsistent_spare_roots_repair() {
-    let mut stored = put(&sample(ROW), 8, ROW);
+    let mut stored = put(&sample(2 * ROW), 8, ROW);
     let header = &stored.roots[0].header;
     let (class, len, payload) = (header.class(), header.sealed_len(), *header.payload());
     // One byte of the content, and one of the zeros that fill the last row.
     stored.slots[0][7][100] ^= 1;
-    stored.slots[0][7][20_000] ^= 1;
+    stored.slots[0][7][40_000] ^= 1;
     let lie = &stored.slots[0][7];
     let cells: Vec<Hash> = {
         let mut hasher = watt_primitives::slot_tree::SlotHasher::new();
@@ -325,7 +325,7 @@ fn inconsistent_spare_roots_repair() {
     stored.roots[0].slot_roots = roots.clone();
     stored.roots[0].outboards[7] =
         Outboard::check(&Hash::of_content(lie), header_rows(&stored), cells).unwrap();
-    stored.manifest = Manifest::new(&[stored.roots[0].header.clone()], &info(ROW), &key()).unwrap();
+    stored.manifest = Manifest::new(&[stored.roots[0].header.clone()], &info(2 * ROW), &key()).unwrap();
 
     // With the digests of the data slots the reader sees at once that no holder is to blame.
     let mut decoder = stored.decoders(&[0, 1, 2, 3, 4, 5, 7]).remove(0);
@@ -334,24 +334,24 @@ fn inconsistent_spare_roots_repair() {
     // Without them the record does not open, and the fill is not zero.
     let lying = [4, 5, 7, 8];
     let mut decoder = stored.decoders(&lying).remove(0);
-    let sealed = stored.row(&mut decoder, 0, 0, &lying).unwrap();
-    let short = stored.row(&mut decoder, 0, 1, &lying);
-    assert_eq!(short, Err(RowError::Inconsistent { row: 1, slot: 0 }));
-    let mut reader = stored.open().range(0, u64::MAX);
+    let mut reader = stored.open().range(0, 10);
     let mut plain = Vec::new();
-    reader.push_row(&sealed, &mut plain).unwrap();
+    let rows = [0, 1].map(|row| stored.row(&mut decoder, 0, row, &lying).unwrap());
+    reader.push_row(&rows[0], &mut plain).unwrap();
     assert_eq!(
-        reader.push_row(&[0; 16], &mut plain),
+        reader.push_row(&rows[1], &mut plain),
         Err(ReadError::Damaged(DamagedRecord { record: 0 }))
     );
+    let last = stored.row(&mut decoder, 0, 2, &lying);
+    assert_eq!(last, Err(RowError::Inconsistent { row: 2, slot: 0 }));
     // Honest cells still give the file.
     assert_eq!(
         stored.read(stored.open().whole(), &[0, 4, 8, 9]).unwrap(),
-        sample(ROW)
+        sample(2 * ROW)
     );
 
     stored.roots[0].header = make(Hash::ZERO);
-    stored.manifest = Manifest::new(&[stored.roots[0].header.clone()], &info(ROW), &key()).unwrap();
+    stored.manifest = Manifest::new(&[stored.roots[0].header.clone()], &info(2 * ROW), &key()).unwrap();
     assert_eq!(
         stored.read(stored.open().whole(), &[0, 4, 8, 9]),
         Err(ReadError::OtherPayload { bundle: 0 })
@@ -447,4 +447,49 @@ fn the_true_length_must_fit() {
     let headers = [stored.roots[0].header.clone()];
     let manifest = Manifest::new(&headers, &info(9_000), &key()).unwrap();
     assert_eq!(manifest.open(&key()), Err(InvalidInfo::Length { len: 9_000 }));
+}
+
+/// A manifest of as many bundles as allowed fits its bound, and so one block of 1 MiB. Covers: C2.
+#[test]
+fn the_largest_manifest_fits() {
+    let stored = put(&[], 8, 1);
+    let fields: UncheckedManifest = codec::decode(&stored.manifest.encode(), 10_000).unwrap();
+    let header = stored.roots[0].header.cid();
+    let len = 1u64 << 31;
+    let bundles = (0..8192u64).map(|i| crate::manifest::BundleRef {
+        header,
+        offset: i * len,
+        len,
+    });
+    let bundles = BoundedVec::new(bundles.collect()).unwrap();
+    let encoding = codec::encode(&UncheckedManifest { bundles, ..fields });
+    assert!(
+        encoding.len() <= crate::manifest::MANIFEST_BYTES_MAX,
+        "{}",
+        encoding.len()
+    );
+    const { assert!(crate::manifest::MANIFEST_BYTES_MAX < 1 << 20) };
+}
+
+/// Ciphertext lengths that no file gives are refused: nothing, half a record, a tag without a record. Covers: C5.
+#[test]
+fn impossible_stream_lengths_are_refused() {
+    use crate::layout::StreamLen;
+    for len in [
+        0,
+        1,
+        16,
+        17,
+        4096,
+        4113,
+        65_552 + 1,
+        65_552 + 16,
+        65_552 + 17,
+        u64::MAX,
+    ] {
+        assert_eq!(StreamLen::of_sealed(len), None, "{len}");
+    }
+    for len in [4096 + 16, 65_552, 65_552 + 4096 + 16] {
+        assert_eq!(StreamLen::of_sealed(len).map(StreamLen::sealed), Some(len));
+    }
 }
