@@ -14,6 +14,7 @@
 
 pub mod genesis;
 pub mod state;
+pub mod tree;
 
 pub use genesis::{Genesis, NetworkParameters};
 pub use state::{MemoryState, StateRead, Writes};
