@@ -19,9 +19,16 @@ mod matching;
 mod pledge;
 mod pre_commit;
 mod prove_window;
-mod sectors;
+pub(crate) mod sectors;
 mod transfer;
 mod window;
+
+pub use bid::{OPEN_BIDS_MAX, certify_slots, reservation_ms_max};
+pub use due::DUE_PER_BLOCK_MAX;
+pub use matching::MATCHES_PER_BLOCK_MAX;
+pub use pre_commit::CHALLENGE_DELAY;
+pub use transfer::DAILY_LIMIT;
+pub use window::WINDOWS_KEPT;
 
 use crate::beacon::{BEACONS_KEPT, Beacon};
 use crate::block::{Block, InvalidBlock};
@@ -32,7 +39,7 @@ use crate::ledger::{Ledger, Purse};
 use crate::overlay::Overlay;
 use crate::receipt::{Done, Event, Outcome, Receipt, receipts_root};
 use crate::refused::Refused;
-use crate::rows::{self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, RulesRow, SupplyRow};
+use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SupplyRow};
 use crate::state::{StateRead, Writes};
 use crate::tree;
 use watt_light::proposal::PROTOCOL_VERSION;
@@ -76,7 +83,12 @@ pub fn apply_block(below: &impl StateRead, block: &Block) -> Result<BlockOutcome
         .zip(actors)
         .map(|(signed, actor)| ledger.execute(signed, actor))
         .collect();
-    close(below, ledger, proposal, block.is_empty(), receipts)
+    let closing = Closing {
+        parent: proposal.parent,
+        value: proposal.value().0,
+        is_empty: block.is_empty(),
+    };
+    close(below, ledger, &closing, receipts)
 }
 
 /// Who acts, as admitted.
@@ -161,7 +173,10 @@ fn check_limits(rules: &RulesRow, block: &Block) -> Result<(), InvalidBlock> {
         });
     }
     let proofs = block.transactions().iter().map(|signed| signed.witness.len());
-    let (found, max) = (proofs.fold(0usize, usize::saturating_add), fee::PROOFS_PER_BLOCK_MAX);
+    let (found, max) = (
+        proofs.fold(0usize, usize::saturating_add),
+        fee::PROOFS_PER_BLOCK_MAX,
+    );
     if found > max {
         return Err(InvalidBlock::TooManyProofs { found, max });
     }
@@ -182,7 +197,11 @@ impl Ledger<'_> {
     fn admit_all(&mut self, block: &Block) -> Result<Vec<Actor>, InvalidBlock> {
         let proposal = block.proposal();
         let is_full = !block.is_empty()
-            && fee::is_full(&self.rules.parameters, proposal.n_transactions, proposal.body_bytes);
+            && fee::is_full(
+                &self.rules.parameters,
+                proposal.n_transactions,
+                proposal.body_bytes,
+            );
         // Weighing a transaction means encoding it, so it is left out when nobody pays.
         let weigh = |signed: &SignedTransaction| if is_full { fee::kept_bytes(signed) } else { 0 };
         let weights: Vec<u64> = block.transactions().iter().map(weigh).collect();
@@ -206,8 +225,11 @@ impl Ledger<'_> {
     fn admit(&mut self, signed: &SignedTransaction, fee: Amount) -> Result<Actor, Refused> {
         let transaction = &signed.transaction;
         let account = self.account(&transaction.account);
-        let Authority { role, nonce, is_first } =
-            check::authorise(account.as_ref(), transaction, self.height())?;
+        let Authority {
+            role,
+            nonce,
+            is_first,
+        } = check::authorise(account.as_ref(), transaction, self.height())?;
         if transaction.nonce != nonce {
             return Err(Refused::NonceAhead {
                 nonce: transaction.nonce,
@@ -216,15 +238,7 @@ impl Ledger<'_> {
         }
         let mut row = account.unwrap_or(AccountRow::new(AccountKind::Keyed));
         if is_first {
-            row.key_commitment = check::key_commitment(&transaction.key);
-            row.keys = BoundedVec::new(vec![AccountKey {
-                key: transaction.key,
-                role,
-                is_removed: false,
-                nonce: 0,
-                spending: DaySpending::default(),
-            }])
-            .unwrap_or_default();
+            check::register_first_key(&mut row, &transaction.key);
         }
         row.change_key(transaction.key_index, |key| key.nonce = nonce.saturating_add(1));
         self.write_account(&transaction.account, &row);
@@ -262,7 +276,11 @@ impl Ledger<'_> {
         }
     }
 
-    fn do_operations(&mut self, signed: &SignedTransaction, actor: &Actor) -> Result<Vec<Done>, (u16, Refused)> {
+    fn do_operations(
+        &mut self,
+        signed: &SignedTransaction,
+        actor: &Actor,
+    ) -> Result<Vec<Done>, (u16, Refused)> {
         // An earlier transaction of this block may have removed the key.
         let is_live = self
             .account(&actor.account)
@@ -277,7 +295,9 @@ impl Ledger<'_> {
                 Some(_) => witness.next().map_or(&[], |entry| entry),
                 None => &[],
             };
-            let done = self.do_operation(operation, actor, opened, n_bids).map_err(|why| (index, why))?;
+            let done = self
+                .do_operation(operation, actor, opened, n_bids)
+                .map_err(|why| (index, why))?;
             if let Operation::PlaceBid { .. } = operation {
                 n_bids = n_bids.saturating_add(1);
             }
@@ -366,7 +386,9 @@ impl Ledger<'_> {
             row.proofs_failed = row.proofs_failed.saturating_add(1);
             self.write_provider(&actor.account, &row);
         }
-        let balance = self.account(&actor.account).map_or(Amount::ZERO, |row| row.balance);
+        let balance = self
+            .account(&actor.account)
+            .map_or(Amount::ZERO, |row| row.balance);
         let penalty = fee::FAILED_PROOF_PENALTY.min(balance);
         match self.move_money(Purse::Account(actor.account), Purse::ProtocolWallet, penalty) {
             Ok(()) => penalty,
@@ -375,12 +397,18 @@ impl Ledger<'_> {
     }
 }
 
+/// What the header takes from the proposal.
+pub(crate) struct Closing {
+    pub(crate) parent: Hash,
+    pub(crate) value: Hash,
+    pub(crate) is_empty: bool,
+}
+
 /// Counts the money, brings the tree up to date and makes the header.
 pub(crate) fn close(
     below: &impl StateRead,
     mut ledger: Ledger<'_>,
-    proposal: &Proposal,
-    is_empty: bool,
+    closing: &Closing,
     receipts: Vec<Receipt>,
 ) -> Result<BlockOutcome, InvalidBlock> {
     ledger.note_window_time();
@@ -393,21 +421,18 @@ pub(crate) fn close(
 
     let (rules, events) = (ledger.rules, ledger.events);
     let mut writes = ledger.rows.into_writes();
-    let entries: Writes = writes
-        .iter()
-        .filter(|(key, _)| key.first() == Some(&tree::ENTRY_ROW))
-        .map(|(key, row)| (key.clone(), row.clone()))
-        .collect();
-    let tree = tree::update(below, &entries)?;
+    // Indexes begin with other letters and lie outside the tree.
+    let indexes = writes.split_off([tree::ENTRY_ROW.saturating_add(1)].as_slice());
+    let tree = tree::update(below, &writes)?;
     writes.extend(tree.rows);
-    let is_genesis = chain.height == BlockHeight(0);
+    writes.extend(indexes);
     let header = Header {
         version: PROTOCOL_VERSION,
         network: rules.network,
-        parent: proposal.parent,
-        value: if is_genesis { Hash::ZERO } else { proposal.value().0 },
+        parent: closing.parent,
+        value: closing.value,
         height: chain.height,
-        is_empty,
+        is_empty: closing.is_empty,
         close_time: chain.close_time,
         state_root: tree.root,
         receipts_root: receipts_root(&rules.network, &receipts, &events),

@@ -35,7 +35,7 @@ pub struct Block {
 }
 
 /// Why a block is refused: one variant per rule, in the order they are checked. Nothing changes then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBlock {
     /// The body is not an encoded list of transactions.
     #[error("the body is not a list of transactions: {0}")]
@@ -218,7 +218,8 @@ impl UncheckedBlock {
             return Err(InvalidBlock::OtherBody);
         }
         for (index, signed) in (0u32..).zip(&self.transactions) {
-            let is_too_long = !signed.witness.is_empty() && codec::encode(signed).len() > TRANSACTION_BYTES_MAX;
+            let is_too_long =
+                !signed.witness.is_empty() && codec::encode(signed).len() > TRANSACTION_BYTES_MAX;
             if is_too_long || signed.check_shape(network).is_err() {
                 return Err(InvalidBlock::Malformed { index });
             }

@@ -2,11 +2,14 @@
 
 use crate::fee::{self, FeeRate};
 use crate::refused::Refused;
-use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow};
+use crate::rows::{self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, RulesRow};
 use crate::state::StateRead;
 use watt_light::transaction::TRANSACTION_BYTES_MAX;
 use watt_light::{KeyRole, Operation, SignedTransaction, Transaction};
-use watt_primitives::{AccountId, Amount, BlockHeight, Hash, NetworkId, TransactionId, codec};
+use watt_primitives::hash::DomainHasher;
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedVec, Domain, NetworkId, PublicKey, TransactionId, codec,
+};
 
 /// How many heights ahead a transaction may stay valid: an hour of 5 s blocks. What was signed and not included by then never
 /// will be, so an author knows when it is safe to sign something else.
@@ -165,7 +168,9 @@ fn of_first_key(transaction: &Transaction) -> Result<Authority, Refused> {
 }
 
 fn check_roles(role: KeyRole, operations: &[Operation]) -> Result<(), Refused> {
-    let index = (0u16..).zip(operations).find(|(_, operation)| !may(role, operation));
+    let index = (0u16..)
+        .zip(operations)
+        .find(|(_, operation)| !may(role, operation));
     index.map_or(Ok(()), |(operation, _)| Err(Refused::Role { role, operation }))
 }
 
@@ -178,9 +183,18 @@ fn may(role: KeyRole, operation: &Operation) -> bool {
     }
 }
 
-/// All 32 bytes of the hash whose first 20 name the account of `key`.
-pub(crate) fn key_commitment(key: &watt_primitives::PublicKey) -> Hash {
-    watt_primitives::hash::DomainHasher::without_network(watt_primitives::Domain::Account)
+/// Gives an account its first key, as owner, and the commitment to it.
+pub(crate) fn register_first_key(row: &mut AccountRow, key: &PublicKey) {
+    // All 32 bytes of the hash whose first 20 are the account's id.
+    row.key_commitment = DomainHasher::without_network(Domain::Account)
         .part(&key.to_bytes())
-        .finish()
+        .finish();
+    let first = AccountKey {
+        key: *key,
+        role: KeyRole::Owner,
+        is_removed: false,
+        nonce: 0,
+        spending: DaySpending::default(),
+    };
+    row.keys = BoundedVec::new(vec![first]).unwrap_or_default();
 }

@@ -52,23 +52,27 @@ pub fn kept_bytes(signed: &SignedTransaction) -> u64 {
 /// not set the price for others.
 #[must_use]
 pub fn is_duty(signed: &SignedTransaction) -> bool {
-    signed.transaction.operations.iter().all(|operation| match operation {
-        Operation::PreCommit { .. }
-        | Operation::CommitSector { .. }
-        | Operation::Heartbeat { .. }
-        | Operation::ProveWindow { .. } => true,
-        Operation::Transfer { .. }
-        | Operation::AddKey { .. }
-        | Operation::RemoveKey { .. }
-        | Operation::Pledge { .. }
-        | Operation::PlaceAsk { .. }
-        | Operation::WithdrawAsk {}
-        | Operation::PlaceBid { .. }
-        | Operation::Certify { .. }
-        | Operation::Claim { .. }
-        | Operation::Terminate { .. }
-        | Operation::Settle { .. } => false,
-    })
+    signed
+        .transaction
+        .operations
+        .iter()
+        .all(|operation| match operation {
+            Operation::PreCommit { .. }
+            | Operation::CommitSector { .. }
+            | Operation::Heartbeat { .. }
+            | Operation::ProveWindow { .. } => true,
+            Operation::Transfer { .. }
+            | Operation::AddKey { .. }
+            | Operation::RemoveKey { .. }
+            | Operation::Pledge { .. }
+            | Operation::PlaceAsk { .. }
+            | Operation::WithdrawAsk {}
+            | Operation::PlaceBid { .. }
+            | Operation::Certify { .. }
+            | Operation::Claim { .. }
+            | Operation::Terminate { .. }
+            | Operation::Settle { .. } => false,
+        })
 }
 
 /// Whether a block with this body left no room.

@@ -21,7 +21,9 @@ pub(crate) fn append(chain: &mut ChainRow, header: Hash) {
 /// The root over all headers added; zero if there is none.
 pub(crate) fn root(chain: &ChainRow) -> Hash {
     let mut peaks = chain.history.iter().rev();
-    let Some(last) = peaks.next() else { return Hash::ZERO };
+    let Some(last) = peaks.next() else {
+        return Hash::ZERO;
+    };
     peaks.fold(*last, |right, left| merkle::root(&[*left, right]))
 }
 

@@ -102,7 +102,11 @@ impl StateRead for Overlay<'_> {
             .peekable();
         let mut found = Vec::new();
         let mut cursor = after.map(<[u8]>::to_vec);
-        let mut below = self.below.scan(prefix, cursor.as_deref(), limit).into_iter().peekable();
+        let mut below = self
+            .below
+            .scan(prefix, cursor.as_deref(), limit)
+            .into_iter()
+            .peekable();
         let mut is_below_done = below.len() < limit;
         while found.len() < limit {
             if below.peek().is_none() && !is_below_done {
@@ -147,8 +151,20 @@ mod tests {
     #[test]
     fn scan_sees_what_will_be_there() {
         let mut below = MemoryState::default();
-        below.write(&put(&[("pa", Some("1")), ("pb", Some("2")), ("pd", Some("4")), ("pe", Some("5")), ("q", Some("9"))]));
-        let changes = put(&[("pa", None), ("pc", Some("3")), ("pd", Some("44")), ("pf", Some("6")), ("o", Some("0"))]);
+        below.write(&put(&[
+            ("pa", Some("1")),
+            ("pb", Some("2")),
+            ("pd", Some("4")),
+            ("pe", Some("5")),
+            ("q", Some("9")),
+        ]));
+        let changes = put(&[
+            ("pa", None),
+            ("pc", Some("3")),
+            ("pd", Some("44")),
+            ("pf", Some("6")),
+            ("o", Some("0")),
+        ]);
         let mut overlay = Overlay::new(&below);
         for (key, row) in changes.clone() {
             overlay.put(key, row);
@@ -159,7 +175,11 @@ mod tests {
             let mut after: Option<Vec<u8>> = None;
             loop {
                 let expected = merged.scan(b"p", after.as_deref(), limit);
-                assert_eq!(overlay.scan(b"p", after.as_deref(), limit), expected, "limit {limit}");
+                assert_eq!(
+                    overlay.scan(b"p", after.as_deref(), limit),
+                    expected,
+                    "limit {limit}"
+                );
                 let Some((last, _)) = expected.last() else { break };
                 after = Some(last.clone());
             }

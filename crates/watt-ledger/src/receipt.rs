@@ -5,8 +5,8 @@ use crate::rows::DealEnd;
 use serde::{Deserialize, Serialize};
 use watt_primitives::hash::{self, Domain};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber, TransactionId,
-    Window, codec, merkle,
+    AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber,
+    TransactionId, Window, codec, merkle,
 };
 
 /// What came of one transaction.
@@ -172,7 +172,9 @@ pub enum Event {
 #[must_use]
 pub fn receipts_root(network: &NetworkId, receipts: &[Receipt], events: &[Event]) -> Hash {
     let leaf = |kind: &[u8], bytes: Vec<u8>| hash::hash(Domain::Receipt, network, &[kind, &bytes]);
-    let receipts = receipts.iter().map(|receipt| leaf(b"transaction", codec::encode(receipt)));
+    let receipts = receipts
+        .iter()
+        .map(|receipt| leaf(b"transaction", codec::encode(receipt)));
     let events = events.iter().map(|event| leaf(b"event", codec::encode(event)));
     merkle::root(&receipts.chain(events).collect::<Vec<_>>())
 }

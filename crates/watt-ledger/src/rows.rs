@@ -11,7 +11,9 @@ mod provider;
 pub use account::{ACCOUNT_KEYS_MAX, AccountKey, AccountKind, AccountRow, DaySpending};
 pub use chain::{ChainRow, RulesRow, SupplyRow, WindowRow};
 pub use deal::{DealEnd, DealRow, DealStage, SlotRow};
-pub use provider::{AskRow, HeartbeatRow, PieceTableRow, ProviderRow, SectorRow, SectorStage, UseOfReplica};
+pub use provider::{
+    AskRow, HeartbeatRow, PieceTableRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage, UseOfReplica,
+};
 
 use crate::state::StateRead;
 use serde::Serialize;
@@ -31,6 +33,8 @@ pub const CHAIN: &[u8] = b"Ec";
 pub const RULES: &[u8] = b"Eg";
 /// Key of [`SupplyRow`].
 pub const SUPPLY: &[u8] = b"Eu";
+/// Prefix of all providers.
+pub const PROVIDERS: &[u8] = b"Ep";
 /// Prefix of all asks.
 pub const ASKS: &[u8] = b"Eo";
 /// Prefix of bids that wait for the next block.
@@ -53,7 +57,7 @@ pub fn account(id: &AccountId) -> Vec<u8> {
 /// Key of a provider.
 #[must_use]
 pub fn provider(id: &AccountId) -> Vec<u8> {
-    join(&[b"Ep", id.as_ref()])
+    join(&[PROVIDERS, id.as_ref()])
 }
 
 /// Key of a provider's standing offer.

@@ -41,7 +41,10 @@ pub struct Movement {
 #[must_use]
 pub fn pay(price: Amount, slot_bytes: u64, ms: u64) -> Option<Amount> {
     let byte_ms = u128::from(slot_bytes).checked_mul(u128::from(ms))?;
-    price.mul_ratio_floor(byte_ms, u128::from(PRICE_BYTES).saturating_mul(u128::from(DAY_MS)))
+    price.mul_ratio_floor(
+        byte_ms,
+        u128::from(PRICE_BYTES).saturating_mul(u128::from(DAY_MS)),
+    )
 }
 
 /// A slot's share of the escrow: the whole term and the longest reservation. `None` if it is more than can exist.
@@ -95,7 +98,9 @@ impl SlotFunds {
     /// What is still locked.
     #[must_use]
     pub const fn left(&self) -> Amount {
-        self.share.saturating_sub(self.paid()).saturating_sub(self.refunded)
+        self.share
+            .saturating_sub(self.paid())
+            .saturating_sub(self.refunded)
     }
 
     /// What `proven_ms` in total have earned and was not yet paid.

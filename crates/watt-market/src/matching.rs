@@ -96,7 +96,10 @@ pub fn match_bid<'a>(
         picked.extend(take_weighted(&mut draw, &mut eligible));
     }
     while picked.len() < needed {
-        let in_window = eligible.iter().filter(|ask| window.contains(&ask.provider)).count();
+        let in_window = eligible
+            .iter()
+            .filter(|ask| window.contains(&ask.provider))
+            .count();
         // With few offers the weighted half may have emptied the window; the cheapest that are left take its place.
         let index = draw.index(if in_window == 0 { 1 } else { in_window });
         picked.push(eligible.remove(index));

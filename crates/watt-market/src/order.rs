@@ -120,8 +120,14 @@ pub fn check_bid(
     if !(TERM_MS_MIN..=TERM_MS_MAX).contains(&term_ms) {
         return Err(InvalidBid::Term);
     }
-    let needed = escrow_needed(terms.class, terms.slot_bytes, price_max, term_ms, reservation_ms_max)
-        .ok_or(InvalidBid::TooExpensive)?;
+    let needed = escrow_needed(
+        terms.class,
+        terms.slot_bytes,
+        price_max,
+        term_ms,
+        reservation_ms_max,
+    )
+    .ok_or(InvalidBid::TooExpensive)?;
     if escrow < needed {
         return Err(InvalidBid::Escrow { escrow, needed });
     }

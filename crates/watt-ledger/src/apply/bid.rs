@@ -46,7 +46,13 @@ impl Ledger<'_> {
         account.open_bids = account.open_bids.saturating_add(1);
         self.write_account(&actor.account, &account);
 
-        let deal = DealId::derive(self.network(), &actor.account, actor.key_index, actor.nonce, bid_index);
+        let deal = DealId::derive(
+            self.network(),
+            &actor.account,
+            actor.key_index,
+            actor.nonce,
+            bid_index,
+        );
         let row = DealRow {
             client: actor.account,
             terms: order.terms.clone(),

@@ -25,12 +25,17 @@ impl Ledger<'_> {
         }
         self.check_acceptances(deal, &row, acceptances)?;
 
-        let accepted: BTreeMap<SlotIndexInDeal, ()> =
-            acceptances.iter().map(|acceptance| (acceptance.slot, ())).collect();
+        let accepted: BTreeMap<SlotIndexInDeal, ()> = acceptances
+            .iter()
+            .map(|acceptance| (acceptance.slot, ()))
+            .collect();
         let mut paid = Amount::ZERO;
         for slot in slots_of(&row) {
             let is_accepted = accepted.contains_key(&slot);
-            paid = Amount(paid.0.saturating_add(self.certify_slot(deal, &row, slot, at, is_accepted)?.0));
+            paid = Amount(
+                paid.0
+                    .saturating_add(self.certify_slot(deal, &row, slot, at, is_accepted)?.0),
+            );
         }
         let ends_at = self.now().plus(row.term_ms);
         row.stage = DealStage::Active {
@@ -49,7 +54,12 @@ impl Ledger<'_> {
         })
     }
 
-    fn check_acceptances(&self, deal: &DealId, row: &DealRow, acceptances: &[Acceptance]) -> Result<(), Refused> {
+    fn check_acceptances(
+        &self,
+        deal: &DealId,
+        row: &DealRow,
+        acceptances: &[Acceptance],
+    ) -> Result<(), Refused> {
         let slots = || acceptances.iter().map(|acceptance| acceptance.slot);
         let is_ascending = slots().zip(slots().skip(1)).all(|(left, right)| left < right);
         let is_in_deal = slots().all(|slot| usize::from(slot.0) < row.terms.slot_roots.len());
@@ -63,15 +73,19 @@ impl Ledger<'_> {
         }
         let mut checks = Vec::with_capacity(acceptances.len());
         for acceptance in acceptances {
-            let slot: SlotRow = self
-                .rows
-                .read(&rows::slot(deal, acceptance.slot))
-                .ok_or(Refused::UnknownSlot { slot: acceptance.slot })?;
+            let slot: SlotRow =
+                self.rows
+                    .read(&rows::slot(deal, acceptance.slot))
+                    .ok_or(Refused::UnknownSlot {
+                        slot: acceptance.slot,
+                    })?;
             let is_holders = self
                 .account(&slot.provider)
                 .is_some_and(|account| account.has_live_key(&acceptance.key));
             if !is_holders {
-                return Err(Refused::AcceptanceKey { slot: acceptance.slot });
+                return Err(Refused::AcceptanceKey {
+                    slot: acceptance.slot,
+                });
             }
             let root = row.terms.slot_roots.get(usize::from(acceptance.slot.0));
             let terms = AcceptanceTerms {

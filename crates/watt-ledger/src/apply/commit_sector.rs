@@ -49,7 +49,10 @@ impl Ledger<'_> {
             provider.due_from = Some(from);
         }
         provider.n_active = provider.n_active.saturating_add(1);
-        provider.starting.push(sector).map_err(|_| Refused::TooManySectors)?;
+        provider
+            .starting
+            .push(sector)
+            .map_err(|_| Refused::TooManySectors)?;
         self.write_provider(&actor.account, &provider);
         if is_over {
             self.end_sector(&actor.account, sector, row);

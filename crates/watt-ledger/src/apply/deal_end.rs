@@ -45,14 +45,18 @@ impl Ledger<'_> {
         let how = match row.stage {
             DealStage::Matched { deadline, .. } => {
                 if self.height() <= deadline {
-                    return Err(Refused::TooEarly { height: deadline.next() });
+                    return Err(Refused::TooEarly {
+                        height: deadline.next(),
+                    });
                 }
                 self.rows.remove(rows::deal_due_at_height(deadline.next(), deal));
                 DealEnd::NotCertified
             }
             DealStage::Ending { settle_height, .. } => {
                 if self.height() < settle_height {
-                    return Err(Refused::TooEarly { height: settle_height });
+                    return Err(Refused::TooEarly {
+                        height: settle_height,
+                    });
                 }
                 self.rows.remove(rows::deal_due_at_height(settle_height, deal));
                 DealEnd::TermOver
@@ -193,7 +197,9 @@ impl Ledger<'_> {
 
     fn leave_sector(&mut self, provider: &AccountId, number: SectorNumber) {
         let key = rows::sector(provider, number);
-        let Some(mut sector) = self.rows.read::<SectorRow>(&key) else { return };
+        let Some(mut sector) = self.rows.read::<SectorRow>(&key) else {
+            return;
+        };
         sector.n_slots = sector.n_slots.saturating_sub(1);
         let is_over = sector.n_slots == 0;
         self.rows.write(key, &sector);

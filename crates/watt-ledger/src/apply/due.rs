@@ -17,7 +17,9 @@ enum Due {
 impl Ledger<'_> {
     pub(super) fn do_what_is_due(&mut self) {
         for (key, _) in self.rows.scan(rows::DUE_AT_TIME, None, DUE_PER_BLOCK_MAX) {
-            let Some((time, deal)) = due_at_time(&key) else { continue };
+            let Some((time, deal)) = due_at_time(&key) else {
+                continue;
+            };
             if time > self.now() {
                 break;
             }
@@ -25,7 +27,9 @@ impl Ledger<'_> {
             self.begin_ending(&deal);
         }
         for (key, _) in self.rows.scan(rows::DUE_AT_HEIGHT, None, DUE_PER_BLOCK_MAX) {
-            let Some((height, due)) = due_at_height(&key) else { continue };
+            let Some((height, due)) = due_at_height(&key) else {
+                continue;
+            };
             if height > self.height() {
                 break;
             }
@@ -40,19 +44,26 @@ impl Ledger<'_> {
     /// The term is over. The window that it ended in is proven in the next one, so the deal is settled when that is over, too.
     fn begin_ending(&mut self, deal: &DealId) {
         let key = rows::deal(deal);
-        let Some(mut row) = self.rows.read::<DealRow>(&key) else { return };
-        let DealStage::Active { ends_at, .. } = row.stage else { return };
+        let Some(mut row) = self.rows.read::<DealRow>(&key) else {
+            return;
+        };
+        let DealStage::Active { ends_at, .. } = row.stage else {
+            return;
+        };
         let settle_height = self.first_height_of(self.window().plus(2));
         row.stage = DealStage::Ending {
             ends_at,
             settle_height,
         };
         self.rows.write(key, &row);
-        self.rows.write(rows::deal_due_at_height(settle_height, deal), &());
+        self.rows
+            .write(rows::deal_due_at_height(settle_height, deal), &());
     }
 
     fn end_due_deal(&mut self, deal: &DealId) {
-        let Some(row) = self.rows.read::<DealRow>(&rows::deal(deal)) else { return };
+        let Some(row) = self.rows.read::<DealRow>(&rows::deal(deal)) else {
+            return;
+        };
         let how = match row.stage {
             DealStage::Matched { .. } => DealEnd::NotCertified,
             DealStage::Ending { .. } => DealEnd::TermOver,
@@ -64,7 +75,10 @@ impl Ledger<'_> {
 
 fn due_at_time(key: &[u8]) -> Option<(LedgerTime, DealId)> {
     let (time, deal) = rows::split::<8>(key.strip_prefix(rows::DUE_AT_TIME)?)?;
-    Some((LedgerTime(u64::from_be_bytes(time)), DealId(deal.try_into().ok()?)))
+    Some((
+        LedgerTime(u64::from_be_bytes(time)),
+        DealId(deal.try_into().ok()?),
+    ))
 }
 
 fn due_at_height(key: &[u8]) -> Option<(BlockHeight, Due)> {

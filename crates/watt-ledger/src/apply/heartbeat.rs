@@ -52,7 +52,9 @@ impl Ledger<'_> {
         provider.last_heartbeat = Some(window);
         self.rows.write(key, &row);
         self.write_provider(provider_id, &provider);
-        self.change_window(window, |row| row.n_heartbeats = row.n_heartbeats.saturating_add(1));
+        self.change_window(window, |row| {
+            row.n_heartbeats = row.n_heartbeats.saturating_add(1)
+        });
         Ok(Done::HeartbeatRecorded { window })
     }
 
@@ -68,7 +70,9 @@ impl Ledger<'_> {
 
     /// Only the heartbeats of this window and the one before are of use.
     fn forget_heartbeats(&mut self, id: &AccountId, provider: &ProviderRow, window: Window) {
-        let Some(last) = provider.last_heartbeat else { return };
+        let Some(last) = provider.last_heartbeat else {
+            return;
+        };
         if last != last.previous() {
             self.rows.remove(rows::heartbeat(id, last.previous()));
         }
@@ -90,5 +94,9 @@ fn check_faults(set: &SectorSet, faults: &[SectorNumber]) -> Result<(), Refused>
     let mut known = set.iter().map(|(_, sector)| sector.number);
     // Both lists ascend, so each declared number is found further on in the set, or not at all.
     let is_subsequence = faults.iter().all(|fault| known.any(|number| number == *fault));
-    if is_subsequence { Ok(()) } else { Err(Refused::Faults) }
+    if is_subsequence {
+        Ok(())
+    } else {
+        Err(Refused::Faults)
+    }
 }

@@ -38,7 +38,10 @@ impl Ledger<'_> {
         let mut row = self.account(&actor.account).ok_or(Refused::UnknownKey)?;
         row.live_key(key_index).ok_or(Refused::UnknownKey)?;
         row.change_key(key_index, |key| key.is_removed = true);
-        let has_owner = row.keys.iter().any(|key| key.role == KeyRole::Owner && !key.is_removed);
+        let has_owner = row
+            .keys
+            .iter()
+            .any(|key| key.role == KeyRole::Owner && !key.is_removed);
         if !has_owner {
             return Err(Refused::LastOwner);
         }

@@ -59,8 +59,12 @@ impl Ledger<'_> {
             after = Some(last.clone());
             for (key, row) in &page {
                 let provider = key.strip_prefix(rows::ASKS).and_then(|id| id.try_into().ok());
-                let Some(provider) = provider.map(AccountId) else { continue };
-                let Some(row_of_provider) = self.provider(&provider) else { continue };
+                let Some(provider) = provider.map(AccountId) else {
+                    continue;
+                };
+                let Some(row_of_provider) = self.provider(&provider) else {
+                    continue;
+                };
                 let ask: AskRow = rows::decode(row);
                 book.insert(provider, book_entry(provider, ask, &row_of_provider));
             }
@@ -69,8 +73,12 @@ impl Ledger<'_> {
     }
 
     fn match_one(&mut self, deal: &DealId, book: &mut BTreeMap<AccountId, BookEntry>) {
-        let Some(mut row) = self.rows.read::<DealRow>(&rows::deal(deal)) else { return };
-        let DealStage::Open { exclude } = &row.stage else { return };
+        let Some(mut row) = self.rows.read::<DealRow>(&rows::deal(deal)) else {
+            return;
+        };
+        let DealStage::Open { exclude } = &row.stage else {
+            return;
+        };
         let bid = Bid {
             deal: *deal,
             client: row.client,
@@ -98,7 +106,10 @@ impl Ledger<'_> {
         let shares = self.open_slots(deal, &row, &picks, book);
         let returned = row.escrow.saturating_sub(shares);
         // The bid's escrow covers its own highest prices, and no pick is above them.
-        if self.move_money(Purse::Escrow, Purse::Account(row.client), returned).is_ok() {
+        if self
+            .move_money(Purse::Escrow, Purse::Account(row.client), returned)
+            .is_ok()
+        {
             row.escrow = shares;
         }
         row.stage = DealStage::Matched {
@@ -107,7 +118,8 @@ impl Ledger<'_> {
             deadline,
         };
         self.rows.write(rows::deal(deal), &row);
-        self.rows.write(rows::deal_due_at_height(deadline.next(), deal), &());
+        self.rows
+            .write(rows::deal_due_at_height(deadline.next(), deal), &());
         self.events.push(Event::BidMatched {
             deal: *deal,
             client: row.client,
@@ -138,7 +150,8 @@ impl Ledger<'_> {
                 last_claim: None,
             };
             self.rows.write(rows::slot(deal, pick.slot), &slot);
-            self.rows.write(rows::indexed_slot(&pick.provider, deal, pick.slot), &());
+            self.rows
+                .write(rows::indexed_slot(&pick.provider, deal, pick.slot), &());
             if let Some(mut provider) = self.provider(&pick.provider) {
                 provider.used_bytes = provider.used_bytes.saturating_add(bytes);
                 self.write_provider(&pick.provider, &provider);

@@ -28,13 +28,21 @@ impl Ledger<'_> {
         let (provider_id, sector) = (&actor.account, new.sector);
         let mut provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
         let table = self.check_new_sector(actor, new)?;
-        let is_full = usize::try_from(provider.n_sectors).map_or(true, |n| n >= watt_proofs::sector_set::SECTORS_MAX);
+        let is_full =
+            usize::try_from(provider.n_sectors).map_or(true, |n| n >= watt_proofs::sector_set::SECTORS_MAX);
         if is_full {
             return Err(Refused::TooManySectors);
         }
         let mut n_slots = 0u32;
         for piece in new.pieces {
-            if let Piece::Slot { deal, slot, root, len, .. } = piece {
+            if let Piece::Slot {
+                deal,
+                slot,
+                root,
+                len,
+                ..
+            } = piece
+            {
                 self.take_slot(actor, sector, (*deal, *slot), *root, *len)?;
                 n_slots = n_slots.saturating_add(1);
             }
@@ -63,7 +71,8 @@ impl Ledger<'_> {
         self.rows.write(rows::sector(provider_id, sector), &row);
         self.rows.write(rows::used_sector(provider_id, sector), &());
         let table_row = PieceTableRow(new.pieces.clone());
-        self.rows.write(rows::piece_table(provider_id, sector), &table_row);
+        self.rows
+            .write(rows::piece_table(provider_id, sector), &table_row);
         let user = UseOfReplica {
             provider: *provider_id,
             sector,
@@ -122,8 +131,8 @@ impl Ledger<'_> {
         };
         let key = rows::slot(&deal, slot);
         let mut held: SlotRow = self.rows.read(&key).ok_or(not_held)?;
-        let is_content = row.terms.slot_roots.get(usize::from(slot.0)) == Some(&root)
-            && row.terms.slot_bytes == len;
+        let is_content =
+            row.terms.slot_roots.get(usize::from(slot.0)) == Some(&root) && row.terms.slot_bytes == len;
         if !is_certified || !is_content || held.provider != actor.account {
             return Err(not_held);
         }

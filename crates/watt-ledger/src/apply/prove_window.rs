@@ -67,7 +67,8 @@ impl Ledger<'_> {
             faults: &faults,
             sample_beacon: *samples.value(),
         };
-        verify::window(&self.proof_params(), &statement, openings).map_err(|_| Refused::WindowProof { window })
+        verify::window(&self.proof_params(), &statement, openings)
+            .map_err(|_| Refused::WindowProof { window })
     }
 
     /// Sectors that are in a proven window for the first time begin to count here.
@@ -76,7 +77,9 @@ impl Ledger<'_> {
         let mut waiting = Vec::new();
         for number in provider.starting.iter().copied() {
             let key = rows::sector(id, number);
-            let Some(mut sector) = self.rows.read::<SectorRow>(&key) else { continue };
+            let Some(mut sector) = self.rows.read::<SectorRow>(&key) else {
+                continue;
+            };
             if sector.is_in_set(window) {
                 sector.proven_ms_start = Some(provider.proven_ms);
                 self.rows.write(key, &sector);
@@ -89,7 +92,12 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    fn count_proven(&mut self, id: &AccountId, window: &WindowRow, is_all_faulty: bool) -> Result<(), Refused> {
+    fn count_proven(
+        &mut self,
+        id: &AccountId,
+        window: &WindowRow,
+        is_all_faulty: bool,
+    ) -> Result<(), Refused> {
         let mut provider = self.provider(id).ok_or(Refused::NotAProvider)?;
         provider.proven_ms = provider.proven_ms.saturating_add(window.length_ms());
         if !is_all_faulty {

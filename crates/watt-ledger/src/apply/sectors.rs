@@ -13,11 +13,18 @@ const PAGE: usize = 512;
 
 /// The network's proof parameters.
 pub(crate) const fn proof_params(is_insecure: bool) -> ProofParams {
-    if is_insecure { ProofParams::DEVNET } else { ProofParams::MAIN }
+    if is_insecure {
+        ProofParams::DEVNET
+    } else {
+        ProofParams::MAIN
+    }
 }
 
 /// All sectors of a provider that have rows, ascending.
-pub(crate) fn all_sectors(state: &(impl StateRead + ?Sized), provider: &AccountId) -> Vec<(SectorNumber, SectorRow)> {
+pub(crate) fn all_sectors(
+    state: &(impl StateRead + ?Sized),
+    provider: &AccountId,
+) -> Vec<(SectorNumber, SectorRow)> {
     let prefix = rows::sectors(provider);
     let (mut all, mut after) = (Vec::new(), None::<Vec<u8>>);
     loop {
@@ -25,8 +32,12 @@ pub(crate) fn all_sectors(state: &(impl StateRead + ?Sized), provider: &AccountI
         let Some((last, _)) = page.last() else { break };
         after = Some(last.clone());
         for (key, row) in &page {
-            let number = key.strip_prefix(prefix.as_slice()).and_then(|rest| rest.try_into().ok());
-            let Some(number) = number.map(u64::from_be_bytes) else { continue };
+            let number = key
+                .strip_prefix(prefix.as_slice())
+                .and_then(|rest| rest.try_into().ok());
+            let Some(number) = number.map(u64::from_be_bytes) else {
+                continue;
+            };
             all.push((SectorNumber(number), rows::decode(row)));
         }
     }
@@ -59,14 +70,18 @@ impl Ledger<'_> {
 
     /// A sector none of whose deals is left: it is in the set to the end of this window.
     pub(super) fn end_sector(&mut self, provider: &AccountId, number: SectorNumber, mut sector: SectorRow) {
-        let SectorStage::Active { from } = sector.stage else { return };
+        let SectorStage::Active { from } = sector.stage else {
+            return;
+        };
         sector.stage = SectorStage::Ended {
             from,
             last: self.window(),
         };
         self.rows.write(rows::sector(provider, number), &sector);
         self.rows.remove(rows::piece_table(provider, number));
-        let Some(mut row) = self.provider(provider) else { return };
+        let Some(mut row) = self.provider(provider) else {
+            return;
+        };
         row.n_active = row.n_active.saturating_sub(1);
         let starting = row.starting.iter().copied().filter(|sector| *sector != number);
         row.starting = starting.collect::<Vec<_>>().try_into().unwrap_or_default();
@@ -85,11 +100,17 @@ impl Ledger<'_> {
     /// A pre-committed sector that was never proven: its slots are free for another one, its number is not.
     pub(super) fn expire_sector(&mut self, provider: &AccountId, number: SectorNumber) {
         let key = rows::sector(provider, number);
-        let Some(sector) = self.rows.read::<SectorRow>(&key) else { return };
-        let SectorStage::PreCommitted { .. } = sector.stage else { return };
+        let Some(sector) = self.rows.read::<SectorRow>(&key) else {
+            return;
+        };
+        let SectorStage::PreCommitted { .. } = sector.stage else {
+            return;
+        };
         let pieces: Option<PieceTableRow> = self.rows.read(&rows::piece_table(provider, number));
         for piece in pieces.iter().flat_map(|table| table.0.iter()) {
-            let Piece::Slot { deal, slot, .. } = piece else { continue };
+            let Piece::Slot { deal, slot, .. } = piece else {
+                continue;
+            };
             let slot_key = rows::slot(deal, *slot);
             if let Some(mut held) = self.rows.read::<SlotRow>(&slot_key)
                 && held.sector == Some(number)
@@ -107,7 +128,11 @@ impl Ledger<'_> {
     }
 
     /// Removes sectors whose last window can no longer be proven.
-    pub(super) fn forget_ended_sectors(&mut self, provider: &AccountId, sectors: &[(SectorNumber, SectorRow)]) {
+    pub(super) fn forget_ended_sectors(
+        &mut self,
+        provider: &AccountId,
+        sectors: &[(SectorNumber, SectorRow)],
+    ) {
         let current = self.window();
         for (number, row) in sectors {
             if let SectorStage::Ended { last, .. } = row.stage

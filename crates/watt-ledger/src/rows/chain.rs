@@ -2,7 +2,9 @@
 
 use crate::genesis::NetworkParameters;
 use serde::{Deserialize, Serialize};
-use watt_primitives::{Amount, BlockHeight, BoundedString, BoundedVec, Hash, LedgerTime, NetworkId, NodeId, Timestamp, Window};
+use watt_primitives::{
+    Amount, BlockHeight, BoundedString, BoundedVec, Hash, LedgerTime, NetworkId, NodeId, Timestamp, Window,
+};
 
 /// What the network's rules depend on; written at genesis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
