@@ -1,9 +1,21 @@
 //! The genesis document: what a network starts with, and whose hash names it.
 
+use crate::apply::{self, BlockOutcome, CHALLENGE_DELAY, Closing};
+use crate::beacon::{self, BEACONS_KEPT, Beacon};
+use crate::block::{BODY_BYTES_MAX, BODY_TRANSACTIONS_MAX, InvalidBlock};
+use crate::check;
+use crate::fee;
+use crate::ledger::{Ledger, PROTOCOL_WALLET};
+use crate::overlay::Overlay;
+use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SupplyRow};
+use crate::state::MemoryState;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use watt_primitives::amount::SUPPLY_MAX;
 use watt_primitives::hash::DomainHasher;
 use watt_primitives::{
-    Amount, BoundedString, BoundedVec, Domain, Hash, NetworkId, NodeId, PublicKey, Timestamp, codec,
+    AccountId, Amount, BlockHeight, BoundedString, BoundedVec, Domain, Hash, NetworkId, NodeId, PublicKey,
+    Timestamp, codec,
 };
 use watt_scp::QuorumSet;
 
@@ -81,5 +93,190 @@ impl Genesis {
         let k = u32::try_from(self.backbone.len()).unwrap_or(u32::MAX);
         let faulty = k.saturating_sub(1).checked_div(3).unwrap_or(0);
         QuorumSet::flat(k.saturating_sub(faulty), self.backbone.to_vec())
+    }
+}
+
+/// Why a network can't start so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidGenesis {
+    /// Small proof parameters on a main network.
+    #[error("a main network can't have insecure proof parameters")]
+    InsecureProofs,
+    /// A beacon that proposers can choose on a main network.
+    #[error("a main network needs a beacon that a proposer can't choose; this program has none yet")]
+    GrindableBeacon,
+    /// A time of zero.
+    #[error("the time between blocks must be above zero")]
+    SlotTime,
+    /// Windows that can't be proven.
+    #[error("a window must have 2 to {max} slots")]
+    WindowSlots {
+        /// Most slots.
+        max: u64,
+    },
+    /// Sectors that can't be answered for in time.
+    #[error("a sector must have {min} to {max} slots to answer")]
+    CommitSlots {
+        /// Fewest slots.
+        min: u64,
+        /// Most slots.
+        max: u64,
+    },
+    /// Certificates that can't come in time.
+    #[error("a certificate must have at least one slot")]
+    CertifySlots,
+    /// Block limits out of bounds.
+    #[error("a block must allow 1 to {BODY_TRANSACTIONS_MAX} transactions and enough bytes for any one")]
+    BlockLimits,
+    /// The same account twice, or a key that can't be registered.
+    #[error("account {index} is there twice, or its key is unsafe")]
+    Account {
+        /// Its place in the list.
+        index: usize,
+    },
+    /// More money than there can be.
+    #[error("the accounts have more than all WATT there can be")]
+    Supply,
+    /// No backbone, an entry twice, or an unsafe key.
+    #[error("the backbone must be a list of different, safe keys")]
+    Backbone,
+}
+
+impl Genesis {
+    /// Checks that a network can start so.
+    ///
+    /// # Errors
+    /// See [`InvalidGenesis`].
+    pub fn check(&self) -> Result<(), InvalidGenesis> {
+        if self.is_main && self.parameters.insecure_proofs {
+            return Err(InvalidGenesis::InsecureProofs);
+        }
+        if self.is_main && beacon::IS_GRINDABLE {
+            return Err(InvalidGenesis::GrindableBeacon);
+        }
+        self.parameters.check()?;
+        let mut ids = BTreeSet::new();
+        for (index, account) in self.accounts.iter().enumerate() {
+            if !account.key.is_registrable() || !ids.insert(AccountId::of_first_key(&account.key)) {
+                return Err(InvalidGenesis::Account { index });
+            }
+        }
+        self.supply().ok_or(InvalidGenesis::Supply)?;
+        let entries: BTreeSet<&NodeId> = self.backbone.iter().collect();
+        let is_safe = self
+            .backbone
+            .iter()
+            .all(|entry| PublicKey::from(*entry).is_registrable());
+        if entries.is_empty() || entries.len() != self.backbone.len() || !is_safe {
+            return Err(InvalidGenesis::Backbone);
+        }
+        Ok(())
+    }
+
+    fn supply(&self) -> Option<Amount> {
+        Amount::checked_sum(self.accounts.iter().map(|account| account.balance))
+            .filter(|supply| *supply <= SUPPLY_MAX)
+    }
+}
+
+impl NetworkParameters {
+    fn check(&self) -> Result<(), InvalidGenesis> {
+        if self.slot_ms == 0 {
+            return Err(InvalidGenesis::SlotTime);
+        }
+        // The beacons of a window and the next must be known until the end of the next.
+        let window_slots_max = BEACONS_KEPT / 4;
+        if !(2..=window_slots_max).contains(&self.window_slots) {
+            return Err(InvalidGenesis::WindowSlots {
+                max: window_slots_max,
+            });
+        }
+        let (min, max) = (CHALLENGE_DELAY.saturating_add(2), BEACONS_KEPT / 2);
+        if !(min..=max).contains(&self.commit_slots) {
+            return Err(InvalidGenesis::CommitSlots { min, max });
+        }
+        if self.certify_slots == 0 {
+            return Err(InvalidGenesis::CertifySlots);
+        }
+        let transactions_max = u32::try_from(BODY_TRANSACTIONS_MAX).unwrap_or(u32::MAX);
+        let bytes_max = u32::try_from(BODY_BYTES_MAX).unwrap_or(u32::MAX);
+        let are_transactions_fine = (1..=transactions_max).contains(&self.block_transactions_max);
+        let are_bytes_fine = (fee::block_bytes_min()..=bytes_max).contains(&self.block_bytes_max);
+        if are_transactions_fine && are_bytes_fine {
+            Ok(())
+        } else {
+            Err(InvalidGenesis::BlockLimits)
+        }
+    }
+}
+
+/// Why there is no block 0.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedGenesis {
+    /// The document.
+    #[error(transparent)]
+    Document(#[from] InvalidGenesis),
+    /// What came of it.
+    #[error(transparent)]
+    Block(#[from] InvalidBlock),
+}
+
+/// Block 0: the state that the document describes, above nothing.
+///
+/// # Errors
+/// See [`RefusedGenesis`].
+pub fn genesis_block(genesis: &Genesis) -> Result<BlockOutcome, RefusedGenesis> {
+    genesis.check()?;
+    let below = MemoryState::default();
+    let mut ledger = empty_ledger(genesis, &below);
+    let rules = ledger.rules.clone();
+    ledger.rows.write(rows::RULES.to_vec(), &rules);
+    ledger.rows.write(rows::beacon(BlockHeight(0)), &Hash::ZERO);
+    let wallet = AccountRow::new(AccountKind::ProtocolWallet);
+    ledger.write_account(&PROTOCOL_WALLET, &wallet);
+    for account in &genesis.accounts {
+        let mut row = AccountRow::new(AccountKind::Keyed);
+        row.balance = account.balance;
+        check::register_first_key(&mut row, &account.key);
+        ledger.write_account(&AccountId::of_first_key(&account.key), &row);
+    }
+    ledger.roll_window();
+    let closing = Closing {
+        parent: Hash::ZERO,
+        value: Hash::ZERO,
+        is_empty: true,
+    };
+    Ok(apply::close(&below, ledger, &closing, Vec::new())?)
+}
+
+fn empty_ledger<'a>(genesis: &Genesis, below: &'a MemoryState) -> Ledger<'a> {
+    let (network, supply) = (genesis.network(), genesis.supply().unwrap_or(Amount::ZERO));
+    Ledger {
+        rows: Overlay::new(below),
+        beacon: Beacon::of_value(&network, &Hash::ZERO),
+        rules: RulesRow {
+            network,
+            name: genesis.name.clone(),
+            is_main: genesis.is_main,
+            parameters: genesis.parameters.clone(),
+            backbone: genesis.backbone.clone(),
+            quorum_set: genesis.quorum_set().hash(&network),
+        },
+        chain: ChainRow {
+            height: BlockHeight(0),
+            close_time: genesis.time,
+            halted_ms: 0,
+            windows_counted: 0,
+            history: BoundedVec::empty(),
+            history_len: 0,
+        },
+        supply: SupplyRow {
+            supply,
+            in_accounts: supply,
+            in_escrow: Amount::ZERO,
+            in_protocol_wallet: Amount::ZERO,
+            n_providing: 0,
+        },
+        events: Vec::new(),
     }
 }

@@ -1,6 +1,11 @@
 //! Block in, state change and receipts out: the only place where money moves.
 //!
-//! It has no clock, disk or network; what it reads comes through [`StateRead`], what it changes leaves as [`Writes`].
+//! It has no clock, disk or network; what it reads comes through [`StateRead`], what it changes leaves as [`Writes`]. It does
+//! not decide which block is next, keeps no mempool, and knows nothing of files.
+//!
+//! Reading order: [`state`], [`rows`] (what the state is), [`genesis`], [`block`] (what arrives), [`apply`] (what it does),
+//! [`receipt`] and [`refused`] (what came of it), [`check`] and [`select`] (for whoever collects transactions), [`fee`],
+//! [`beacon`] (everything drawn by lot), [`query`] (what others may ask), [`tree`] (the state's root and proofs).
 //!
 //! Sources: `docs/spec/ledger.md`, `docs/spec/market.md`.
 #![forbid(unsafe_code)]
@@ -12,8 +17,31 @@
 )]
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
+pub mod apply;
+pub mod beacon;
+pub mod block;
+pub mod check;
+pub mod fee;
 pub mod genesis;
+mod history;
+mod ledger;
+mod overlay;
+pub mod query;
+pub mod receipt;
+pub mod refused;
+pub mod rows;
+pub mod select;
 pub mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod tree;
 
-pub use genesis::{Genesis, NetworkParameters};
+pub use apply::{BlockOutcome, apply_block};
+pub use beacon::Beacon;
+pub use block::{Block, InvalidBlock, UncheckedBlock};
+pub use check::{Admission, admit};
+pub use genesis::{Genesis, NetworkParameters, genesis_block};
+pub use ledger::PROTOCOL_WALLET;
+pub use receipt::{Done, Event, Outcome, Receipt};
+pub use refused::Refused;
 pub use state::{MemoryState, StateRead, Writes};

@@ -19,8 +19,10 @@ extern crate alloc;
 
 pub mod operation;
 pub mod proposal;
+pub mod state_proof;
 pub mod transaction;
 
 pub use operation::{Acceptance, KeyRole, Operation, SlotRef};
 pub use proposal::{Header, Proposal, SignedProposal};
+pub use state_proof::StateProof;
 pub use transaction::{SignedTransaction, Transaction};

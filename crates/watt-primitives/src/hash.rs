@@ -70,10 +70,18 @@ pub enum Domain {
     Beacon,
     /// State tree: key.
     StateKey,
+    /// State tree: value.
+    StateValue,
     /// State tree: leaf.
     StateLeaf,
+    /// State tree: bucket of leaves.
+    StateBucket,
     /// State tree: inner node.
     StateNode,
+    /// State tree: root with the number of leaves.
+    StateRoot,
+    /// Root over the headers before one.
+    History,
     /// Receipt leaves.
     Receipt,
     /// Deal id.
@@ -110,7 +118,7 @@ pub enum Domain {
 
 impl Domain {
     /// Every domain, for tests that must not forget one.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 37] = [
         Self::Network,
         Self::Genesis,
         Self::Account,
@@ -126,8 +134,12 @@ impl Domain {
         Self::Candidate,
         Self::Beacon,
         Self::StateKey,
+        Self::StateValue,
         Self::StateLeaf,
+        Self::StateBucket,
         Self::StateNode,
+        Self::StateRoot,
+        Self::History,
         Self::Receipt,
         Self::Deal,
         Self::Acceptance,
@@ -165,8 +177,12 @@ impl Domain {
             Self::Candidate => "watt/1/candidate",
             Self::Beacon => "watt/1/beacon",
             Self::StateKey => "watt/1/state-key",
+            Self::StateValue => "watt/1/state-value",
             Self::StateLeaf => "watt/1/state-leaf",
+            Self::StateBucket => "watt/1/state-bucket",
             Self::StateNode => "watt/1/state-node",
+            Self::StateRoot => "watt/1/state-root",
+            Self::History => "watt/1/history",
             Self::Receipt => "watt/1/receipt",
             Self::Deal => "watt/1/deal",
             Self::Acceptance => "watt/1/acceptance",

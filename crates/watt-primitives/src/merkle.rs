@@ -9,7 +9,9 @@ use crate::Hash;
 use crate::hash::Domain;
 use alloc::vec::Vec;
 
-fn node(left: &Hash, right: &Hash) -> Hash {
+/// The inner node over two nodes.
+#[must_use]
+pub fn node(left: &Hash, right: &Hash) -> Hash {
     let name = Domain::MerkleNode.as_str().as_bytes();
     let mut hasher = blake3::Hasher::new();
     hasher.update(&u64::try_from(name.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -53,20 +55,19 @@ pub fn path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
     Some(siblings)
 }
 
-/// Whether `leaf` stands at `index` among `n_leaves` under `root`.
+/// The root of the tree of `n_leaves` in which `leaf` stands at `index` beside `path`; `None` unless the path has exactly the
+/// length that this place has.
 #[must_use]
-pub fn verify(root: &Hash, n_leaves: usize, index: usize, leaf: &Hash, path: &[Hash]) -> bool {
+pub fn root_of_path(n_leaves: usize, index: usize, leaf: &Hash, path: &[Hash]) -> Option<Hash> {
     if index >= n_leaves {
-        return false;
+        return None;
     }
     let (mut at, mut width, mut digest) = (index, n_leaves, *leaf);
     let mut siblings = path.iter();
     while width > 1 {
         let has_sibling = (at ^ 1) < width;
         if has_sibling {
-            let Some(sibling) = siblings.next() else {
-                return false;
-            };
+            let sibling = siblings.next()?;
             digest = if at & 1 == 0 {
                 node(&digest, sibling)
             } else {
@@ -76,7 +77,13 @@ pub fn verify(root: &Hash, n_leaves: usize, index: usize, leaf: &Hash, path: &[H
         at >>= 1;
         width = width.div_ceil(2);
     }
-    siblings.next().is_none() && digest == *root
+    siblings.next().is_none().then_some(digest)
+}
+
+/// Whether `leaf` stands at `index` among `n_leaves` under `root`.
+#[must_use]
+pub fn verify(root: &Hash, n_leaves: usize, index: usize, leaf: &Hash, path: &[Hash]) -> bool {
+    root_of_path(n_leaves, index, leaf, path).as_ref() == Some(root)
 }
 
 #[cfg(test)]

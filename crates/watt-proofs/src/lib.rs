@@ -1,1 +1,54 @@
-//! (see docs)
+//! Prove and verify that a provider stores a replica, now (PoRep) and over time (PoSt).
+//!
+//! A sector is bytes: this crate knows no files, deals or money, no network and no disk, and has no clock and no
+//! randomness. Bytes come in as slices or through [`post::LeafRead`]; beacons and seeds are arguments. It does not decide
+//! which sectors are accepted, when a window closes, or what a fault costs: the ledger does.
+//!
+//! Reading order: [`params`] (how hard, how large), [`sector`] (what lies where in the payload), `graph` and `label` (the
+//! stacked depth-robust graph), [`seal`] (data to replica and back), [`challenge`] (what the beacon asks), [`porep`] and
+//! [`post`] (the prover), [`sector_set`] (all sectors of a provider), [`verify`] (the only door the ledger uses; it calls no
+//! proving code).
+//!
+//! This is the version with direct openings and BLAKE3 trees. A recursive proof takes the place of the openings of
+//! [`verify::window`] later, with the same statement.
+//!
+//! Sources: `docs/spec/proofs.md`; Fisch, *Tight Proofs of Space and Replication* (EUROCRYPT 2019, ePrint 2018/702); Alwen,
+//! Blocki, Harsha, *Practical Graphs for Optimal Side-Channel Resistant Memory-Hard Functions* (CCS 2017).
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::as_conversions,
+    clippy::float_arithmetic,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
+
+extern crate alloc;
+
+pub mod params;
+pub mod sector;
+
+mod chunk;
+mod graph;
+mod label;
+mod openings;
+mod tree;
+
+pub mod challenge;
+pub mod porep;
+pub mod post;
+pub mod seal;
+pub mod sector_set;
+pub mod verify;
+
+#[cfg(test)]
+extern crate std;
+
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod vectors;
+
+pub use params::{ProofParams, SectorSize};
+pub use sector::{PieceTable, ReplicaId};
+pub use sector_set::{FaultBitmap, SectorEntry, SectorSet};

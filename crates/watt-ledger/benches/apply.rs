@@ -1,0 +1,2 @@
+//! See below.
+fn main() {}

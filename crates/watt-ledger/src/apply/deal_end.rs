@@ -1,0 +1,210 @@
+//! Ending deals: by their client, by anyone once the term is over, by themselves.
+
+use super::Actor;
+use super::certify::slots_of;
+use crate::ledger::{Ledger, Purse};
+use crate::receipt::{Done, Event};
+use crate::refused::Refused;
+use crate::rows::{self, DealEnd, DealRow, DealStage, SectorRow, SectorStage, SlotRow};
+use watt_primitives::{AccountId, Amount, BoundedVec, DealId, SectorNumber, SlotIndexInDeal};
+
+/// What ending a deal came to.
+#[derive(Clone, Copy)]
+struct Totals {
+    paid: Amount,
+    refunded: Amount,
+}
+
+impl Totals {
+    fn add(&mut self, paid: Amount, refunded: Amount) {
+        self.paid = Amount(self.paid.0.saturating_add(paid.0));
+        self.refunded = Amount(self.refunded.0.saturating_add(refunded.0));
+    }
+}
+
+impl Ledger<'_> {
+    pub(super) fn terminate(&mut self, actor: &Actor, deal: &DealId) -> Result<Done, Refused> {
+        let row = self.deal(deal)?;
+        if row.client != actor.account {
+            return Err(Refused::NotTheClient);
+        }
+        match row.stage {
+            DealStage::Matched { deadline, .. } => {
+                self.rows.remove(rows::deal_due_at_height(deadline.next(), deal));
+            }
+            DealStage::Active { ends_at, .. } => self.rows.remove(rows::deal_due_at_time(ends_at, deal)),
+            DealStage::Open { .. } | DealStage::Ending { .. } | DealStage::Ended { .. } => {
+                return Err(Refused::WrongStage { deal: *deal });
+            }
+        }
+        self.end_deal(deal, row, DealEnd::Terminated)
+    }
+
+    pub(super) fn settle(&mut self, deal: &DealId) -> Result<Done, Refused> {
+        let row = self.deal(deal)?;
+        let how = match row.stage {
+            DealStage::Matched { deadline, .. } => {
+                if self.height() <= deadline {
+                    return Err(Refused::TooEarly {
+                        height: deadline.next(),
+                    });
+                }
+                self.rows.remove(rows::deal_due_at_height(deadline.next(), deal));
+                DealEnd::NotCertified
+            }
+            DealStage::Ending { settle_height, .. } => {
+                if self.height() < settle_height {
+                    return Err(Refused::TooEarly {
+                        height: settle_height,
+                    });
+                }
+                self.rows.remove(rows::deal_due_at_height(settle_height, deal));
+                DealEnd::TermOver
+            }
+            DealStage::Open { .. } | DealStage::Active { .. } | DealStage::Ended { .. } => {
+                return Err(Refused::WrongStage { deal: *deal });
+            }
+        };
+        self.end_deal(deal, row, how)
+    }
+
+    pub(super) fn deal(&self, deal: &DealId) -> Result<DealRow, Refused> {
+        self.rows
+            .read(&rows::deal(deal))
+            .ok_or(Refused::UnknownDeal { deal: *deal })
+    }
+
+    /// Ends a deal without a transaction asking for it; a bug in the rules leaves it as it was.
+    pub(super) fn end_deal_by_itself(&mut self, deal: &DealId, row: DealRow, how: DealEnd) {
+        let (client, savepoint) = (row.client, self.savepoint());
+        match self.end_deal(deal, row, how) {
+            Ok(Done::DealEnded { paid, refunded, .. }) => self.events.push(Event::DealEnded {
+                deal: *deal,
+                client,
+                how,
+                paid,
+                refunded,
+            }),
+            Ok(_) | Err(_) => self.roll_back(savepoint),
+        }
+    }
+
+    fn end_deal(&mut self, deal: &DealId, mut row: DealRow, how: DealEnd) -> Result<Done, Refused> {
+        let mut totals = Totals {
+            paid: Amount::ZERO,
+            refunded: Amount::ZERO,
+        };
+        if let DealStage::Open { .. } = row.stage {
+            self.move_money(Purse::Escrow, Purse::Account(row.client), row.escrow)?;
+            totals.refunded = row.escrow;
+        } else {
+            for slot in slots_of(&row) {
+                self.end_slot(deal, &row, slot, how, &mut totals)?;
+            }
+        }
+        match row.stage {
+            DealStage::Open { .. } | DealStage::Matched { .. } => self.close_bid_of(&row.client),
+            DealStage::Active { .. } | DealStage::Ending { .. } | DealStage::Ended { .. } => {}
+        }
+        let of_manifest = rows::deals_of_manifest(&row.terms.manifest);
+        self.rows.remove(rows::indexed_deal(&of_manifest, deal));
+        row.terms.slot_roots = BoundedVec::empty();
+        // Slots given back at the certificate are in the escrow's difference, not among the slots that are left.
+        let Totals { paid, refunded } = totals;
+        row.stage = DealStage::Ended {
+            how,
+            height: self.height(),
+            paid,
+            refunded: row.escrow.saturating_sub(paid).max(refunded),
+        };
+        self.rows.write(rows::deal(deal), &row);
+        Ok(Done::DealEnded {
+            deal: *deal,
+            paid,
+            refunded: row.escrow.saturating_sub(paid).max(refunded),
+        })
+    }
+
+    fn end_slot(
+        &mut self,
+        deal: &DealId,
+        row: &DealRow,
+        slot: SlotIndexInDeal,
+        how: DealEnd,
+        totals: &mut Totals,
+    ) -> Result<(), Refused> {
+        let Some(mut held) = self.rows.read::<SlotRow>(&rows::slot(deal, slot)) else {
+            return Ok(());
+        };
+        let movement = match row.stage {
+            DealStage::Matched { at, .. } => {
+                let elapsed_ms = self.now().0.saturating_sub(at.0);
+                held.funds.pay_reservation(elapsed_ms, row.reservation_ms_max)
+            }
+            DealStage::Open { .. }
+            | DealStage::Active { .. }
+            | DealStage::Ending { .. }
+            | DealStage::Ended { .. } => held.funds.pay_proven(self.proven_ms_of(&held)),
+        };
+        self.carry_out(movement, &held.provider, &row.client)?;
+        if let (DealEnd::Terminated, DealStage::Active { ends_at, .. }) = (how, &row.stage)
+            && self.is_in_active_sector(&held)
+        {
+            let remaining_ms = ends_at.0.saturating_sub(self.now().0);
+            let movement = held.funds.pay_termination(remaining_ms);
+            self.carry_out(movement, &held.provider, &row.client)?;
+        }
+        let refund = held.funds.refund();
+        self.carry_out(refund, &held.provider, &row.client)?;
+        totals.add(held.funds.paid(), refund.amount);
+        self.release_slot(deal, slot, &held);
+        Ok(())
+    }
+
+    /// Proven time of the sector that holds this slot, in milliseconds.
+    pub(super) fn proven_ms_of(&self, held: &SlotRow) -> u64 {
+        let sector = held
+            .sector
+            .and_then(|number| self.rows.read::<SectorRow>(&rows::sector(&held.provider, number)));
+        let provider = self.provider(&held.provider);
+        match (sector, provider) {
+            (Some(sector), Some(provider)) => sector.proven_ms(provider.proven_ms),
+            (Some(_) | None, Some(_) | None) => 0,
+        }
+    }
+
+    fn is_in_active_sector(&self, held: &SlotRow) -> bool {
+        held.sector
+            .and_then(|number| self.rows.read::<SectorRow>(&rows::sector(&held.provider, number)))
+            .is_some_and(|sector| match sector.stage {
+                SectorStage::Active { .. } => true,
+                SectorStage::PreCommitted { .. } | SectorStage::Ended { .. } => false,
+            })
+    }
+
+    /// Removes a slot whose money is settled: the space is free, and a sector without slots ends.
+    pub(super) fn release_slot(&mut self, deal: &DealId, slot: SlotIndexInDeal, held: &SlotRow) {
+        self.rows.remove(rows::slot(deal, slot));
+        self.rows.remove(rows::indexed_slot(&held.provider, deal, slot));
+        if let Some(mut provider) = self.provider(&held.provider) {
+            provider.used_bytes = provider.used_bytes.saturating_sub(held.funds.slot_bytes);
+            self.write_provider(&held.provider, &provider);
+        }
+        if let Some(number) = held.sector {
+            self.leave_sector(&held.provider, number);
+        }
+    }
+
+    fn leave_sector(&mut self, provider: &AccountId, number: SectorNumber) {
+        let key = rows::sector(provider, number);
+        let Some(mut sector) = self.rows.read::<SectorRow>(&key) else {
+            return;
+        };
+        sector.n_slots = sector.n_slots.saturating_sub(1);
+        let is_over = sector.n_slots == 0;
+        self.rows.write(key, &sector);
+        if is_over {
+            self.end_sector(provider, number, sector);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What happens by itself when its height or time has come: bounded in each block, the oldest first.
+
+use crate::ledger::Ledger;
+use crate::rows::{self, DealEnd, DealRow, DealStage};
+use crate::state::StateRead;
+use watt_primitives::{AccountId, BlockHeight, DealId, LedgerTime, SectorNumber};
+
+/// The most that one block does by itself of either kind.
+pub const DUE_PER_BLOCK_MAX: usize = 64;
+
+/// What has come due.
+enum Due {
+    Deal(DealId),
+    Sector(AccountId, SectorNumber),
+}
+
+impl Ledger<'_> {
+    pub(super) fn do_what_is_due(&mut self) {
+        for (key, _) in self.rows.scan(rows::DUE_AT_TIME, None, DUE_PER_BLOCK_MAX) {
+            let Some((time, deal)) = due_at_time(&key) else {
+                continue;
+            };
+            if time > self.now() {
+                break;
+            }
+            self.rows.remove(key);
+            self.begin_ending(&deal);
+        }
+        for (key, _) in self.rows.scan(rows::DUE_AT_HEIGHT, None, DUE_PER_BLOCK_MAX) {
+            let Some((height, due)) = due_at_height(&key) else {
+                continue;
+            };
+            if height > self.height() {
+                break;
+            }
+            self.rows.remove(key);
+            match due {
+                Due::Deal(deal) => self.end_due_deal(&deal),
+                Due::Sector(provider, sector) => self.expire_sector(&provider, sector),
+            }
+        }
+    }
+
+    /// The term is over. The window that it ended in is proven in the next one, so the deal is settled when that is over, too.
+    fn begin_ending(&mut self, deal: &DealId) {
+        let key = rows::deal(deal);
+        let Some(mut row) = self.rows.read::<DealRow>(&key) else {
+            return;
+        };
+        let DealStage::Active { ends_at, .. } = row.stage else {
+            return;
+        };
+        let settle_height = self.first_height_of(self.window().plus(2));
+        row.stage = DealStage::Ending {
+            ends_at,
+            settle_height,
+        };
+        self.rows.write(key, &row);
+        self.rows
+            .write(rows::deal_due_at_height(settle_height, deal), &());
+    }
+
+    fn end_due_deal(&mut self, deal: &DealId) {
+        let Some(row) = self.rows.read::<DealRow>(&rows::deal(deal)) else {
+            return;
+        };
+        let how = match row.stage {
+            DealStage::Matched { .. } => DealEnd::NotCertified,
+            DealStage::Ending { .. } => DealEnd::TermOver,
+            DealStage::Open { .. } | DealStage::Active { .. } | DealStage::Ended { .. } => return,
+        };
+        self.end_deal_by_itself(deal, row, how);
+    }
+}
+
+fn due_at_time(key: &[u8]) -> Option<(LedgerTime, DealId)> {
+    let (time, deal) = rows::split::<8>(key.strip_prefix(rows::DUE_AT_TIME)?)?;
+    Some((
+        LedgerTime(u64::from_be_bytes(time)),
+        DealId(deal.try_into().ok()?),
+    ))
+}
+
+fn due_at_height(key: &[u8]) -> Option<(BlockHeight, Due)> {
+    let (height, rest) = rows::split::<8>(key.strip_prefix(rows::DUE_AT_HEIGHT)?)?;
+    let due = match rest.split_first()? {
+        (b'd', deal) => Due::Deal(DealId(deal.try_into().ok()?)),
+        (b'k', rest) => {
+            let (provider, number) = rows::split::<20>(rest)?;
+            let number = u64::from_be_bytes(number.try_into().ok()?);
+            Due::Sector(AccountId(provider), SectorNumber(number))
+        }
+        _ => return None,
+    };
+    Some((BlockHeight(u64::from_be_bytes(height)), due))
+}

@@ -1,0 +1,64 @@
+//! Becoming a provider.
+
+use super::Actor;
+use crate::ledger::Ledger;
+use crate::receipt::Done;
+use crate::refused::Refused;
+use crate::rows::{self, ProviderRow};
+use watt_primitives::terms::Endpoint;
+use watt_primitives::{AccountId, BoundedVec, LedgerTime};
+
+impl Ledger<'_> {
+    pub(super) fn pledge(
+        &mut self,
+        actor: &Actor,
+        capacity_bytes: u64,
+        endpoint: &Endpoint,
+    ) -> Result<Done, Refused> {
+        let mut row = match self.provider(&actor.account) {
+            Some(row) => row,
+            None => self.new_provider(&actor.account),
+        };
+        if capacity_bytes < row.used_bytes {
+            return Err(Refused::CapacityInUse {
+                capacity_bytes,
+                used_bytes: row.used_bytes,
+            });
+        }
+        row.capacity_bytes = capacity_bytes;
+        row.endpoint = endpoint.clone();
+        self.write_provider(&actor.account, &row);
+        Ok(Done::Pledged {})
+    }
+
+    fn new_provider(&self, id: &AccountId) -> ProviderRow {
+        ProviderRow {
+            capacity_bytes: 0,
+            used_bytes: 0,
+            endpoint: Endpoint::default(),
+            since: self.height(),
+            proven_ms: 0,
+            post_state: watt_proofs::challenge::post_initial_state(self.network(), id),
+            n_sectors: 0,
+            n_active: 0,
+            starting: BoundedVec::empty(),
+            due_from: None,
+            counted_before: None,
+            due_before: 0,
+            windows_proven: 0,
+            void_windows_proven: 0,
+            proofs_failed: 0,
+            last_heartbeat: None,
+            last_proven: None,
+            last_proven_at: LedgerTime(0),
+        }
+    }
+
+    pub(crate) fn provider(&self, id: &AccountId) -> Option<ProviderRow> {
+        self.rows.read(&rows::provider(id))
+    }
+
+    pub(crate) fn write_provider(&mut self, id: &AccountId, row: &ProviderRow) {
+        self.rows.write(rows::provider(id), row);
+    }
+}

@@ -1,0 +1,146 @@
+//! Committing to a sealed sector before its challenge exists (TS1, TS2).
+
+use super::Actor;
+use crate::beacon::Beacon;
+use crate::ledger::Ledger;
+use crate::receipt::Done;
+use crate::refused::Refused;
+use crate::rows::{self, DealRow, DealStage, PieceTableRow, SectorRow, SectorStage, SlotRow, UseOfReplica};
+use watt_light::operation::PIECES_MAX;
+use watt_primitives::terms::Piece;
+use watt_primitives::{BlockHeight, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal};
+use watt_proofs::{PieceTable, ReplicaId, SectorSize};
+
+/// The beacon of this many heights after the commitment asks: final before anyone can answer.
+pub const CHALLENGE_DELAY: u64 = 2;
+
+pub(super) struct NewSector<'a> {
+    pub(super) sector: SectorNumber,
+    pub(super) units: u16,
+    pub(super) seal_height: BlockHeight,
+    pub(super) pieces: &'a BoundedVec<Piece, PIECES_MAX>,
+    pub(super) comm_c: Hash,
+    pub(super) comm_r: Hash,
+}
+
+impl Ledger<'_> {
+    pub(super) fn pre_commit(&mut self, actor: &Actor, new: &NewSector<'_>) -> Result<Done, Refused> {
+        let (provider_id, sector) = (&actor.account, new.sector);
+        let mut provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
+        let table = self.check_new_sector(actor, new)?;
+        let is_full =
+            usize::try_from(provider.n_sectors).map_or(true, |n| n >= watt_proofs::sector_set::SECTORS_MAX);
+        if is_full {
+            return Err(Refused::TooManySectors);
+        }
+        let mut n_slots = 0u32;
+        for piece in new.pieces {
+            if let Piece::Slot {
+                deal,
+                slot,
+                root,
+                len,
+                ..
+            } = piece
+            {
+                self.take_slot(actor, sector, (*deal, *slot), *root, *len)?;
+                n_slots = n_slots.saturating_add(1);
+            }
+        }
+        let seal_seed = self.seal_seed(actor, sector, new.seal_height)?;
+        let comm_d = table.comm_d(self.network());
+        let replica = ReplicaId::derive(self.network(), provider_id, sector, &comm_d, &seal_seed);
+        let challenge_height = self.height().plus(CHALLENGE_DELAY);
+        let deadline = self.height().plus(self.rules.parameters.commit_slots);
+        let row = SectorRow {
+            units: new.units,
+            comm_d,
+            comm_c: new.comm_c,
+            comm_r: new.comm_r,
+            replica: replica.0,
+            seal_seed,
+            stage: SectorStage::PreCommitted {
+                challenge_height,
+                deadline,
+            },
+            n_slots,
+            proven_ms_start: None,
+            faulty_ms: 0,
+            last_fault: None,
+        };
+        self.rows.write(rows::sector(provider_id, sector), &row);
+        self.rows.write(rows::used_sector(provider_id, sector), &());
+        let table_row = PieceTableRow(new.pieces.clone());
+        self.rows
+            .write(rows::piece_table(provider_id, sector), &table_row);
+        let user = UseOfReplica {
+            provider: *provider_id,
+            sector,
+        };
+        self.rows.write(rows::used_replica(&new.comm_r), &user);
+        let due = rows::sector_due_at_height(deadline.next(), provider_id, sector);
+        self.rows.write(due, &());
+        provider.n_sectors = provider.n_sectors.saturating_add(1);
+        self.write_provider(provider_id, &provider);
+        Ok(Done::PreCommitted {
+            sector,
+            challenge_height,
+            deadline,
+        })
+    }
+
+    fn check_new_sector(&self, actor: &Actor, new: &NewSector<'_>) -> Result<PieceTable, Refused> {
+        if self.rows.has(&rows::used_sector(&actor.account, new.sector)) {
+            return Err(Refused::SectorUsed { sector: new.sector });
+        }
+        let size = SectorSize::new(&self.proof_params(), u32::from(new.units))
+            .map_err(|_| Refused::SectorSize { units: new.units })?;
+        if self.rows.has(&rows::used_replica(&new.comm_r)) {
+            return Err(Refused::ReplicaUsed);
+        }
+        PieceTable::check(size, new.pieces.to_vec()).map_err(|_| Refused::PieceTable)
+    }
+
+    fn seal_seed(&self, actor: &Actor, sector: SectorNumber, height: BlockHeight) -> Result<Hash, Refused> {
+        let unknown = Refused::SealHeight { height };
+        if height >= self.height() {
+            return Err(unknown);
+        }
+        let beacon = Beacon::read(&self.rows, self.network(), height).ok_or(unknown)?;
+        let seed = watt_proofs::challenge::seal_seed(self.network(), beacon.value(), &actor.account, sector);
+        Ok(seed)
+    }
+
+    /// Ties a slot to the sector, if it is a certified slot of this provider with this content and in no other sector.
+    fn take_slot(
+        &mut self,
+        actor: &Actor,
+        sector: SectorNumber,
+        (deal, slot): (DealId, SlotIndexInDeal),
+        root: Hash,
+        len: u64,
+    ) -> Result<(), Refused> {
+        let not_held = Refused::PieceNotHeld { deal, slot };
+        let row: DealRow = self.rows.read(&rows::deal(&deal)).ok_or(not_held)?;
+        let is_certified = match row.stage {
+            DealStage::Active { .. } => true,
+            DealStage::Open { .. }
+            | DealStage::Matched { .. }
+            | DealStage::Ending { .. }
+            | DealStage::Ended { .. } => false,
+        };
+        let key = rows::slot(&deal, slot);
+        let mut held: SlotRow = self.rows.read(&key).ok_or(not_held)?;
+        let is_content =
+            row.terms.slot_roots.get(usize::from(slot.0)) == Some(&root) && row.terms.slot_bytes == len;
+        if !is_certified || !is_content || held.provider != actor.account {
+            return Err(not_held);
+        }
+        if let Some(sector) = held.sector {
+            return Err(Refused::PieceTaken { deal, slot, sector });
+        }
+        held.sector = Some(sector);
+        self.rows.write(key, &held);
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! Opening the sampled responses of the window before: what a provider is paid for.
+
+use super::Actor;
+use super::sectors::{all_sectors, sector_set};
+use crate::beacon::Beacon;
+use crate::ledger::Ledger;
+use crate::receipt::Done;
+use crate::refused::Refused;
+use crate::rows::{self, HeartbeatRow, SectorRow, WindowRow};
+use watt_primitives::{AccountId, SectorNumber, Window};
+use watt_proofs::challenge::ProvingWindow;
+use watt_proofs::verify::{self, WindowStatement};
+use watt_proofs::{FaultBitmap, SectorSet};
+
+impl Ledger<'_> {
+    pub(super) fn prove_window(
+        &mut self,
+        actor: &Actor,
+        window: Window,
+        openings: &[u8],
+    ) -> Result<Done, Refused> {
+        let (id, current) = (&actor.account, self.window());
+        if window.next() != current {
+            return Err(Refused::WrongWindow { window, current });
+        }
+        let key = rows::heartbeat(id, window);
+        let mut heartbeat: HeartbeatRow = self.rows.read(&key).ok_or(Refused::NoHeartbeat { window })?;
+        if heartbeat.is_proven {
+            return Err(Refused::ProvenTwice { window });
+        }
+        let sectors = all_sectors(&self.rows, id);
+        let set = sector_set(&self.proof_params(), &sectors, window).ok_or(Refused::NoSectors { window })?;
+        self.verify_window(&set, window, &heartbeat, openings)?;
+
+        heartbeat.is_proven = true;
+        self.rows.write(key, &heartbeat);
+        let is_all_faulty = heartbeat.faults.len() >= set.len();
+        let row: WindowRow = self.rows.read(&rows::window(window)).ok_or(Refused::Invariant)?;
+        let proven_ms = row.length_ms();
+        self.start_sectors(id, window)?;
+        self.count_proven(id, &row, is_all_faulty)?;
+        self.leave_out_faulty(id, &heartbeat.faults, proven_ms);
+        self.change_window(window, |row| row.n_proven = row.n_proven.saturating_add(1));
+        Ok(Done::WindowProven { window, proven_ms })
+    }
+
+    fn verify_window(
+        &self,
+        set: &SectorSet,
+        window: Window,
+        heartbeat: &HeartbeatRow,
+        openings: &[u8],
+    ) -> Result<(), Refused> {
+        let network = self.network();
+        let beacon_of = |window| {
+            Beacon::read(&self.rows, network, self.first_height_of(window)).ok_or(Refused::Invariant)
+        };
+        let (asks, samples) = (beacon_of(window)?, beacon_of(window.next())?);
+        let positions = set
+            .iter()
+            .filter(|(_, sector)| heartbeat.faults.binary_search(&sector.number).is_ok())
+            .map(|(position, _)| position);
+        let faults = FaultBitmap::from_positions(positions);
+        let statement = WindowStatement {
+            window: ProvingWindow::new(network, set, &heartbeat.post_state, asks.value()),
+            responses_root: heartbeat.response_root,
+            faults: &faults,
+            sample_beacon: *samples.value(),
+        };
+        verify::window(&self.proof_params(), &statement, openings)
+            .map_err(|_| Refused::WindowProof { window })
+    }
+
+    /// Sectors that are in a proven window for the first time begin to count here.
+    fn start_sectors(&mut self, id: &AccountId, window: Window) -> Result<(), Refused> {
+        let mut provider = self.provider(id).ok_or(Refused::NotAProvider)?;
+        let mut waiting = Vec::new();
+        for number in provider.starting.iter().copied() {
+            let key = rows::sector(id, number);
+            let Some(mut sector) = self.rows.read::<SectorRow>(&key) else {
+                continue;
+            };
+            if sector.is_in_set(window) {
+                sector.proven_ms_start = Some(provider.proven_ms);
+                self.rows.write(key, &sector);
+            } else {
+                waiting.push(number);
+            }
+        }
+        provider.starting = waiting.try_into().map_err(|_| Refused::Invariant)?;
+        self.write_provider(id, &provider);
+        Ok(())
+    }
+
+    fn count_proven(
+        &mut self,
+        id: &AccountId,
+        window: &WindowRow,
+        is_all_faulty: bool,
+    ) -> Result<(), Refused> {
+        let mut provider = self.provider(id).ok_or(Refused::NotAProvider)?;
+        provider.proven_ms = provider.proven_ms.saturating_add(window.length_ms());
+        if !is_all_faulty {
+            if window.is_void {
+                provider.void_windows_proven = provider.void_windows_proven.saturating_add(1);
+            } else {
+                provider.windows_proven = provider.windows_proven.saturating_add(1);
+            }
+            provider.last_proven = Some(window.window);
+            provider.last_proven_at = self.now();
+        }
+        self.write_provider(id, &provider);
+        Ok(())
+    }
+
+    fn leave_out_faulty(&mut self, id: &AccountId, faults: &[SectorNumber], ms: u64) {
+        for number in faults {
+            let key = rows::sector(id, *number);
+            if let Some(mut sector) = self.rows.read::<SectorRow>(&key) {
+                sector.faulty_ms = sector.faulty_ms.saturating_add(ms);
+                self.rows.write(key, &sector);
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Blocks as they arrive and blocks that were checked (`docs/spec/ledger.md` §4).
+
+use crate::refused::Refused;
+use watt_light::proposal::PROTOCOL_VERSION;
+use watt_light::transaction::{TRANSACTION_BYTES_MAX, body_root};
+use watt_light::{Proposal, SignedProposal, SignedTransaction};
+use watt_primitives::codec::{self, InvalidEncoding};
+use watt_primitives::key::{SignatureCheck, all_hold};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, Timestamp};
+
+/// The most transactions a body may have on any network.
+pub const BODY_TRANSACTIONS_MAX: usize = 1 << 16;
+
+/// The most bytes of an encoded body on any network.
+pub const BODY_BYTES_MAX: usize = 32 << 20;
+
+/// A decided or suggested block, not looked at yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UncheckedBlock {
+    /// What consensus agrees on.
+    pub proposal: SignedProposal,
+    /// Whether the fallback `E(V)` is meant: same slot, parent and time, no body.
+    pub is_empty: bool,
+    /// The body; none for the fallback.
+    pub transactions: Vec<SignedTransaction>,
+}
+
+/// A block whose signatures hold and whose body is the one its proposal names. What it does to a state is
+/// [`crate::apply_block`]'s to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    proposal: SignedProposal,
+    is_empty: bool,
+    transactions: Vec<SignedTransaction>,
+}
+
+/// Why a block is refused: one variant per rule, in the order they are checked. Nothing changes then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBlock {
+    /// The body is not an encoded list of transactions.
+    #[error("the body is not a list of transactions: {0}")]
+    Encoding(#[from] InvalidEncoding),
+    /// Made for another network.
+    #[error("the block is for another network")]
+    OtherNetwork,
+    /// Made under rules that this program doesn't have.
+    #[error("the block follows rules of version {found}, this program knows {PROTOCOL_VERSION}")]
+    Version {
+        /// Version found.
+        found: u32,
+    },
+    /// Proposes rule changes; none exist.
+    #[error("the block proposes rule changes that don't exist")]
+    Upgrades,
+    /// The fallback has no body.
+    #[error("a block without body has transactions")]
+    EmptyWithBody,
+    /// The proposal names another body.
+    #[error("the body is not the one the proposal names")]
+    OtherBody,
+    /// A transaction is malformed.
+    #[error("transaction {index} is malformed")]
+    Malformed {
+        /// Its place.
+        index: u32,
+    },
+    /// A signature does not hold.
+    #[error("a signature in the block does not hold")]
+    Signature,
+    /// Not the next height.
+    #[error("the block is for height {found}, the next is {expected}")]
+    Height {
+        /// Height found.
+        found: BlockHeight,
+        /// Height expected.
+        expected: BlockHeight,
+    },
+    /// Not on top of this chain.
+    #[error("the block is on top of another header")]
+    Parent,
+    /// Time stands still or goes back.
+    #[error("the block closes at {found}, not after {parent}")]
+    CloseTime {
+        /// Close time found.
+        found: Timestamp,
+        /// Close time of the block before.
+        parent: Timestamp,
+    },
+    /// More transactions than the network allows.
+    #[error("{found} transactions where at most {max} are allowed")]
+    TooManyTransactions {
+        /// Found.
+        found: u32,
+        /// Allowed.
+        max: u32,
+    },
+    /// More bytes than the network allows.
+    #[error("a body of {found} bytes where at most {max} are allowed")]
+    TooManyBytes {
+        /// Found.
+        found: u32,
+        /// Allowed.
+        max: u32,
+    },
+    /// More proofs than can be verified in time.
+    #[error("{found} proofs where at most {max} are allowed")]
+    TooManyProofs {
+        /// Found.
+        found: usize,
+        /// Allowed.
+        max: usize,
+    },
+    /// A transaction that may not be in this block.
+    #[error("transaction {index} may not be in this block: {why}")]
+    Transaction {
+        /// Its place.
+        index: u32,
+        /// Why.
+        why: Refused,
+    },
+    /// The state below is no WATT ledger.
+    #[error("the state below has no chain")]
+    NoChain,
+    /// Money would appear or vanish: a bug in the rules.
+    #[error("the block would make or destroy money")]
+    Supply,
+    /// The tree of the state below is damaged.
+    #[error(transparent)]
+    Tree(#[from] crate::tree::DamagedTree),
+}
+
+/// Encodes a body as its proposal counts it.
+#[must_use]
+pub fn encode_body(transactions: &[SignedTransaction]) -> Vec<u8> {
+    codec::encode(transactions)
+}
+
+/// Decodes a body of at most `bytes_max` bytes.
+///
+/// # Errors
+/// [`InvalidEncoding`].
+pub fn decode_body(bytes: &[u8], bytes_max: usize) -> Result<Vec<SignedTransaction>, InvalidEncoding> {
+    let body: BoundedVec<SignedTransaction, BODY_TRANSACTIONS_MAX> =
+        codec::decode(bytes, bytes_max.min(BODY_BYTES_MAX))?;
+    Ok(body.into_inner())
+}
+
+/// What a proposal says of a body: root, number of transactions, bytes.
+#[must_use]
+pub fn describe_body(network: &NetworkId, transactions: &[SignedTransaction]) -> (Hash, u32, u32) {
+    let bytes = encode_body(transactions).len();
+    (
+        body_root(network, transactions),
+        u32::try_from(transactions.len()).unwrap_or(u32::MAX),
+        u32::try_from(bytes).unwrap_or(u32::MAX),
+    )
+}
+
+impl UncheckedBlock {
+    /// Checks everything that needs no state, with all signatures in one batch.
+    ///
+    /// # Errors
+    /// See [`InvalidBlock`].
+    pub fn check(self, network: &NetworkId) -> Result<Block, InvalidBlock> {
+        self.check_except(network, |_| false)
+    }
+
+    /// As [`Self::check`], but leaves out the signatures of transactions that this node has verified before.
+    ///
+    /// `is_verified` has to compare the **whole** signed transaction: the id alone does not cover the signature, and nodes that
+    /// skip a wrong one would disagree with nodes that don't.
+    ///
+    /// # Errors
+    /// See [`InvalidBlock`].
+    pub fn check_except(
+        self,
+        network: &NetworkId,
+        is_verified: impl Fn(&SignedTransaction) -> bool,
+    ) -> Result<Block, InvalidBlock> {
+        let proposal = &self.proposal.proposal;
+        if proposal.network != *network {
+            return Err(InvalidBlock::OtherNetwork);
+        }
+        if proposal.version != PROTOCOL_VERSION {
+            return Err(InvalidBlock::Version {
+                found: proposal.version,
+            });
+        }
+        if !proposal.upgrades.is_empty() {
+            return Err(InvalidBlock::Upgrades);
+        }
+        self.check_body(network)?;
+        let unverified = self.transactions.iter().filter(|signed| !is_verified(signed));
+        let mut checks: Vec<SignatureCheck> =
+            unverified.map(|signed| signed.signature_check(network)).collect();
+        checks.push(self.proposal.signature_check());
+        if !all_hold(&checks) {
+            return Err(InvalidBlock::Signature);
+        }
+        Ok(Block {
+            proposal: self.proposal,
+            is_empty: self.is_empty,
+            transactions: self.transactions,
+        })
+    }
+
+    fn check_body(&self, network: &NetworkId) -> Result<(), InvalidBlock> {
+        if self.is_empty {
+            return if self.transactions.is_empty() {
+                Ok(())
+            } else {
+                Err(InvalidBlock::EmptyWithBody)
+            };
+        }
+        let proposal = &self.proposal.proposal;
+        let named = (proposal.body_root, proposal.n_transactions, proposal.body_bytes);
+        if describe_body(network, &self.transactions) != named {
+            return Err(InvalidBlock::OtherBody);
+        }
+        for (index, signed) in (0u32..).zip(&self.transactions) {
+            let is_too_long =
+                !signed.witness.is_empty() && codec::encode(signed).len() > TRANSACTION_BYTES_MAX;
+            if is_too_long || signed.check_shape(network).is_err() {
+                return Err(InvalidBlock::Malformed { index });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Block {
+    /// What consensus agreed on.
+    #[must_use]
+    pub const fn proposal(&self) -> &Proposal {
+        &self.proposal.proposal
+    }
+
+    /// The proposal with its signature.
+    #[must_use]
+    pub const fn signed_proposal(&self) -> &SignedProposal {
+        &self.proposal
+    }
+
+    /// Whether the fallback was decided.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn transactions(&self) -> &[SignedTransaction] {
+        &self.transactions
+    }
+
+    /// The same block without its body: what is applied when the fallback was decided.
+    #[must_use]
+    pub fn into_fallback(self) -> Self {
+        Self {
+            proposal: self.proposal,
+            is_empty: true,
+            transactions: Vec::new(),
+        }
+    }
+}

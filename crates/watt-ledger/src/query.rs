@@ -1,0 +1,429 @@
+//! What others may ask of a state: typed reads for the API, the provider's side and the engine.
+
+use crate::apply::reservation_ms_max;
+use crate::apply::sectors::{all_sectors, proof_params, sector_set};
+use crate::beacon::Beacon;
+use crate::ledger::window_of;
+use crate::rows::{
+    self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, PieceTableRow, ProviderRow, RulesRow,
+    SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
+};
+use crate::state::StateRead;
+use watt_light::Header;
+use watt_primitives::terms::{BundleTerms, Piece};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Window,
+};
+use watt_proofs::{ProofParams, SectorSet};
+
+/// Where the chain stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The newest header.
+    pub header: Header,
+    /// Its hash: the next proposal's parent.
+    pub hash: Hash,
+    /// Close time, halted time, windows.
+    pub chain: ChainRow,
+    /// Close time less halted time.
+    pub ledger_time: LedgerTime,
+    /// The window of the newest block.
+    pub window: Window,
+    /// The newest beacon.
+    pub beacon: Beacon,
+    /// The network's rules.
+    pub rules: RulesRow,
+    /// Where all the money is.
+    pub supply: SupplyRow,
+}
+
+/// The chain's head; `None` if `state` is no WATT ledger.
+#[must_use]
+pub fn head(state: &impl StateRead) -> Option<Head> {
+    let header: Header = rows::read(state, rows::HEAD)?;
+    let (rules, chain) = (rules(state)?, rows::read::<ChainRow>(state, rows::CHAIN)?);
+    Some(Head {
+        hash: header.hash(),
+        ledger_time: chain.ledger_time(),
+        window: window_of(&rules, chain.height),
+        beacon: Beacon::read(state, &rules.network, chain.height)?,
+        supply: rows::read(state, rows::SUPPLY)?,
+        header,
+        chain,
+        rules,
+    })
+}
+
+/// The network's rules.
+#[must_use]
+pub fn rules(state: &impl StateRead) -> Option<RulesRow> {
+    rows::read(state, rows::RULES)
+}
+
+/// The proof parameters of a network with these rules.
+#[must_use]
+pub const fn proof_parameters(rules: &RulesRow) -> ProofParams {
+    proof_params(rules.parameters.insecure_proofs)
+}
+
+/// An account.
+#[must_use]
+pub fn account(state: &impl StateRead, id: &AccountId) -> Option<AccountRow> {
+    rows::read(state, &rows::account(id))
+}
+
+/// A window.
+#[must_use]
+pub fn window(state: &impl StateRead, window: Window) -> Option<WindowRow> {
+    rows::read(state, &rows::window(window))
+}
+
+/// A provider with its offer and its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// Which.
+    pub id: AccountId,
+    /// Its row.
+    pub row: ProviderRow,
+    /// Its standing offer.
+    pub ask: Option<AskRow>,
+    /// Proofs that were due, void windows left out.
+    pub proofs_due: u64,
+    /// Of these, how many never came.
+    pub proofs_missed: u64,
+}
+
+/// A provider.
+#[must_use]
+pub fn provider(state: &impl StateRead, id: &AccountId) -> Option<Provider> {
+    let row: ProviderRow = rows::read(state, &rows::provider(id))?;
+    let (rules, chain) = (rules(state)?, rows::read::<ChainRow>(state, rows::CHAIN)?);
+    // The window before this one can still be proven, so what is due ends with the one before that.
+    let judged = Window(window_of(&rules, chain.height).0.saturating_sub(2));
+    let counted = window(state, judged).map_or(0, |row| row.n_counted);
+    let running = match (row.due_from, row.counted_before) {
+        (Some(from), Some(before)) if from <= judged => counted.saturating_sub(before),
+        (Some(from), None) if from <= judged => {
+            let before = window(state, from.previous()).map_or(counted, |row| row.n_counted);
+            counted.saturating_sub(before)
+        }
+        (Some(_) | None, Some(_) | None) => 0,
+    };
+    let proofs_due = row.due_before.saturating_add(running);
+    Some(Provider {
+        id: *id,
+        ask: rows::read(state, &rows::ask(id)),
+        proofs_missed: proofs_due.saturating_sub(row.windows_proven),
+        proofs_due,
+        row,
+    })
+}
+
+/// Up to `limit` standing offers of providers after `after`, in order of their ids.
+#[must_use]
+pub fn asks(state: &impl StateRead, after: Option<&AccountId>, limit: usize) -> Vec<(AccountId, AskRow)> {
+    let after = after.map(rows::ask);
+    let page = state.scan(rows::ASKS, after.as_deref(), limit);
+    let typed = page.iter().filter_map(|(key, row)| {
+        let id = AccountId(key.strip_prefix(rows::ASKS)?.try_into().ok()?);
+        Some((id, rows::decode(row)))
+    });
+    typed.collect()
+}
+
+/// Up to `limit` providers after `after`, in order of their ids.
+#[must_use]
+pub fn providers(state: &impl StateRead, after: Option<&AccountId>, limit: usize) -> Vec<Provider> {
+    let after = after.map(rows::provider);
+    let page = state.scan(rows::PROVIDERS, after.as_deref(), limit);
+    let ids = page
+        .iter()
+        .filter_map(|(key, _)| Some(AccountId(key.strip_prefix(rows::PROVIDERS)?.try_into().ok()?)));
+    ids.filter_map(|id| provider(state, &id)).collect()
+}
+
+/// A deal with its slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deal {
+    /// Which.
+    pub id: DealId,
+    /// Its row.
+    pub row: DealRow,
+    /// Its slots in order; none before the match and after the end.
+    pub slots: Vec<Slot>,
+}
+
+/// One slot of a deal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Which.
+    pub index: SlotIndexInDeal,
+    /// Its row.
+    pub row: SlotRow,
+    /// How its holder is doing.
+    pub condition: SlotCondition,
+    /// Proven time, in milliseconds of ledger time.
+    pub proven_ms: u64,
+    /// Earned and not paid yet.
+    pub due: Amount,
+}
+
+/// How the holder of a slot is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotCondition {
+    /// Space is reserved; no acceptance is on the ledger.
+    Reserved,
+    /// Accepted, not sealed yet.
+    Accepted,
+    /// Pre-committed, its challenge is not answered yet.
+    Sealing,
+    /// Sealed and in the provider's set.
+    Proving {
+        /// Newest window that was proven with it.
+        last_proven: Option<Window>,
+    },
+    /// Declared faulty in the newest heartbeat.
+    Faulty {
+        /// In which window.
+        window: Window,
+    },
+}
+
+/// A deal by its id.
+#[must_use]
+pub fn deal(state: &impl StateRead, id: &DealId) -> Option<Deal> {
+    let row: DealRow = rows::read(state, &rows::deal(id))?;
+    let slots = (0..row.terms.class.n())
+        .filter_map(|index| slot(state, id, SlotIndexInDeal(index)))
+        .collect();
+    Some(Deal { id: *id, row, slots })
+}
+
+/// One slot of a deal; `None` before the match and after the end.
+#[must_use]
+pub fn slot(state: &impl StateRead, deal: &DealId, index: SlotIndexInDeal) -> Option<Slot> {
+    let row: SlotRow = rows::read(state, &rows::slot(deal, index))?;
+    let sector = row.sector.and_then(|number| sector(state, &row.provider, number));
+    let provider: Option<ProviderRow> = rows::read(state, &rows::provider(&row.provider));
+    let proven_ms = match (&sector, &provider) {
+        (Some(sector), Some(provider)) => sector.proven_ms(provider.proven_ms),
+        (Some(_) | None, Some(_) | None) => 0,
+    };
+    Some(Slot {
+        index,
+        condition: condition(&row, sector.as_ref(), provider.as_ref()),
+        due: row.funds.due(proven_ms),
+        proven_ms,
+        row,
+    })
+}
+
+fn condition(row: &SlotRow, sector: Option<&SectorRow>, provider: Option<&ProviderRow>) -> SlotCondition {
+    let Some(sector) = sector else {
+        return if row.accepted_height == BlockHeight(0) {
+            SlotCondition::Reserved
+        } else {
+            SlotCondition::Accepted
+        };
+    };
+    let last_heartbeat = provider.and_then(|provider| provider.last_heartbeat);
+    match (sector.stage, sector.last_fault) {
+        (SectorStage::PreCommitted { .. }, _) => SlotCondition::Sealing,
+        (SectorStage::Active { .. } | SectorStage::Ended { .. }, Some(window))
+            if last_heartbeat == Some(window) =>
+        {
+            SlotCondition::Faulty { window }
+        }
+        (SectorStage::Active { from } | SectorStage::Ended { from, .. }, _) => SlotCondition::Proving {
+            last_proven: provider
+                .and_then(|provider| provider.last_proven)
+                .filter(|window| *window >= from),
+        },
+    }
+}
+
+/// Up to `limit` deals of a client after `after`, ended ones included, in order of their ids.
+#[must_use]
+pub fn deals_of_client(
+    state: &impl StateRead,
+    client: &AccountId,
+    after: Option<&DealId>,
+    limit: usize,
+) -> Vec<DealId> {
+    indexed_deals(state, &rows::deals_of_client(client), after, limit)
+}
+
+/// Up to `limit` deals for a manifest that are not over, in order of their ids: what a share link leads to.
+#[must_use]
+pub fn deals_of_manifest(state: &impl StateRead, manifest: &Cid, limit: usize) -> Vec<DealId> {
+    indexed_deals(state, &rows::deals_of_manifest(manifest), None, limit)
+}
+
+fn indexed_deals(state: &impl StateRead, prefix: &[u8], after: Option<&DealId>, limit: usize) -> Vec<DealId> {
+    let after = after.map(|deal| rows::indexed_deal(prefix, deal));
+    let page = state.scan(prefix, after.as_deref(), limit);
+    page.iter()
+        .filter_map(|(key, _)| Some(DealId(key.strip_prefix(prefix)?.try_into().ok()?)))
+        .collect()
+}
+
+/// Up to `limit` slots that a provider holds, after `after`.
+#[must_use]
+pub fn slots_of_provider(
+    state: &impl StateRead,
+    provider: &AccountId,
+    after: Option<(DealId, SlotIndexInDeal)>,
+    limit: usize,
+) -> Vec<(DealId, SlotIndexInDeal)> {
+    let prefix = rows::slots_of_provider(provider);
+    let after = after.map(|(deal, slot)| rows::indexed_slot(provider, &deal, slot));
+    let page = state.scan(&prefix, after.as_deref(), limit);
+    page.iter()
+        .filter_map(|(key, _)| {
+            let (deal, slot) = rows::split::<32>(key.strip_prefix(prefix.as_slice())?)?;
+            Some((DealId(deal), SlotIndexInDeal(*slot.first()?)))
+        })
+        .collect()
+}
+
+/// A provider's sectors that have rows, ascending.
+#[must_use]
+pub fn sectors(state: &impl StateRead, provider: &AccountId) -> Vec<(SectorNumber, SectorRow)> {
+    all_sectors(state, provider)
+}
+
+/// One sector.
+#[must_use]
+pub fn sector(state: &impl StateRead, provider: &AccountId, number: SectorNumber) -> Option<SectorRow> {
+    rows::read(state, &rows::sector(provider, number))
+}
+
+/// What lies in a sector, until its deals are over.
+#[must_use]
+pub fn pieces(state: &impl StateRead, provider: &AccountId, number: SectorNumber) -> Option<Vec<Piece>> {
+    let row: PieceTableRow = rows::read(state, &rows::piece_table(provider, number))?;
+    Some(row.0.into_inner())
+}
+
+/// Whether a sector number was ever used by this provider.
+#[must_use]
+pub fn is_sector_used(state: &impl StateRead, provider: &AccountId, number: SectorNumber) -> bool {
+    state.get(&rows::used_sector(provider, number)).is_some()
+}
+
+/// The seed for sealing a sector after the beacon of `height`.
+#[must_use]
+pub fn seal_seed(
+    state: &impl StateRead,
+    provider: &AccountId,
+    number: SectorNumber,
+    height: BlockHeight,
+) -> Option<Hash> {
+    let network = rules(state)?.network;
+    let beacon = Beacon::read(state, &network, height)?;
+    let seed = watt_proofs::challenge::seal_seed(&network, beacon.value(), provider, number);
+    Some(seed)
+}
+
+/// The seed of a pre-committed sector's challenges, once its beacon is known.
+#[must_use]
+pub fn porep_seed(state: &impl StateRead, provider: &AccountId, number: SectorNumber) -> Option<Hash> {
+    let row = sector(state, provider, number)?;
+    let SectorStage::PreCommitted { challenge_height, .. } = row.stage else {
+        return None;
+    };
+    let network = rules(state)?.network;
+    let beacon = Beacon::read(state, &network, challenge_height)?;
+    let (comm_c, comm_r) = (&row.comm_c, &row.comm_r);
+    let seed = watt_proofs::challenge::porep_seed(&network, beacon.value(), provider, number, comm_c, comm_r);
+    Some(seed)
+}
+
+/// One provider's part of one window: all that answering or opening it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderWindow {
+    /// Which window.
+    pub window: Window,
+    /// Its sectors in it, ascending: position `j` is entry `j`.
+    pub sectors: SectorSet,
+    /// PoSt state before this window's heartbeat.
+    pub post_state: Hash,
+    /// The beacon that asks: that of the window's first block.
+    pub beacon: Hash,
+    /// The heartbeat that is on the ledger.
+    pub heartbeat: Option<HeartbeatRow>,
+    /// The beacon that samples, once the next window has begun.
+    pub sample_beacon: Option<Hash>,
+}
+
+/// A provider's part of `window`, which is the current one or the one before; `None` if it has no sectors in it.
+#[must_use]
+pub fn provider_window(state: &impl StateRead, id: &AccountId, window: Window) -> Option<ProviderWindow> {
+    let rules = rules(state)?;
+    let provider: ProviderRow = rows::read(state, &rows::provider(id))?;
+    let heartbeat: Option<HeartbeatRow> = rows::read(state, &rows::heartbeat(id, window));
+    let first_height = |window: Window| BlockHeight(window.0.saturating_mul(rules.parameters.window_slots));
+    let beacon =
+        |window| Beacon::read(state, &rules.network, first_height(window)).map(|beacon| *beacon.value());
+    Some(ProviderWindow {
+        window,
+        sectors: sector_set(&proof_parameters(&rules), &all_sectors(state, id), window)?,
+        post_state: heartbeat
+            .as_ref()
+            .map_or(provider.post_state, |row| row.post_state),
+        beacon: beacon(window)?,
+        heartbeat,
+        sample_beacon: beacon(window.next()),
+    })
+}
+
+/// The escrow that a bid must lock at least: the most that its deal can cost. `None` if that is more than all money.
+#[must_use]
+pub fn escrow_needed(
+    rules: &RulesRow,
+    terms: &BundleTerms,
+    price_max: Amount,
+    term_ms: u64,
+) -> Option<Amount> {
+    let reservation_ms = reservation_ms_max(&rules.parameters, terms);
+    watt_market::order::escrow_needed(terms.class, terms.slot_bytes, price_max, term_ms, reservation_ms)
+}
+
+/// Counts all the money in the state, row by row: what [`SupplyRow`] must say. Reads everything; for tests and audits.
+#[must_use]
+pub fn recount(state: &impl StateRead) -> SupplyRow {
+    let mut found = SupplyRow {
+        supply: Amount::ZERO,
+        in_accounts: Amount::ZERO,
+        in_escrow: Amount::ZERO,
+        in_protocol_wallet: Amount::ZERO,
+        n_providing: 0,
+    };
+    let add = |to: &mut Amount, amount: Amount| to.0 = to.0.saturating_add(amount.0);
+    for (_, row) in state.scan(b"Ea", None, usize::MAX) {
+        let row: AccountRow = rows::decode(&row);
+        match row.kind {
+            rows::AccountKind::Keyed | rows::AccountKind::Contract => {
+                add(&mut found.in_accounts, row.balance)
+            }
+            rows::AccountKind::ProtocolWallet => add(&mut found.in_protocol_wallet, row.balance),
+        }
+    }
+    for (_, row) in state.scan(b"Ed", None, usize::MAX) {
+        let row: DealRow = rows::decode(&row);
+        if let rows::DealStage::Open { .. } = row.stage {
+            add(&mut found.in_escrow, row.escrow);
+        }
+    }
+    for (_, row) in state.scan(b"Es", None, usize::MAX) {
+        let row: SlotRow = rows::decode(&row);
+        add(&mut found.in_escrow, row.funds.left());
+    }
+    for (_, row) in state.scan(rows::PROVIDERS, None, usize::MAX) {
+        let row: ProviderRow = rows::decode(&row);
+        found.n_providing = found.n_providing.saturating_add(u64::from(row.n_active > 0));
+    }
+    let all = [found.in_accounts, found.in_escrow, found.in_protocol_wallet];
+    found.supply = Amount::checked_sum(all).unwrap_or(Amount(u64::MAX));
+    found
+}

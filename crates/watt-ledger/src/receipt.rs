@@ -1,0 +1,180 @@
+//! What came of a block: one receipt per transaction, and what the block did by itself.
+
+use crate::refused::Refused;
+use crate::rows::DealEnd;
+use serde::{Deserialize, Serialize};
+use watt_primitives::hash::{self, Domain};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber,
+    TransactionId, Window, codec, merkle,
+};
+
+/// What came of one transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// Which.
+    pub transaction: TransactionId,
+    /// Who acted.
+    pub account: AccountId,
+    /// Fee taken, whether it succeeded or not.
+    pub fee: Amount,
+    /// What happened.
+    pub outcome: Outcome,
+}
+
+/// Whether a transaction happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// All its operations happened; one entry for each.
+    #[serde(rename = "done")]
+    Done(BoundedVec<Done, { watt_light::transaction::OPERATIONS_MAX }>),
+    /// None of its operations happened.
+    #[serde(rename = "failed")]
+    Failed {
+        /// Index of the operation that could not.
+        operation: u16,
+        /// Why.
+        why: Refused,
+        /// Taken besides the fee, for a proof that does not verify (TC14).
+        penalty: Amount,
+    },
+}
+
+/// What one operation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Done {
+    /// Money arrived.
+    Transferred {},
+    /// The key has this position.
+    KeyAdded {
+        /// Position.
+        key_index: u16,
+    },
+    /// The key is gone.
+    KeyRemoved {},
+    /// The account is a provider.
+    Pledged {},
+    /// The offer stands.
+    AskPlaced {},
+    /// The offer is gone.
+    AskWithdrawn {},
+    /// The bid is matched in the next block.
+    BidPlaced {
+        /// The deal it becomes.
+        deal: DealId,
+        /// Height of the match.
+        match_height: BlockHeight,
+    },
+    /// The term runs.
+    Certified {
+        /// Which deal.
+        deal: DealId,
+        /// Ledger time at which the term is over.
+        ends_at: LedgerTime,
+        /// Paid for reservations.
+        paid: Amount,
+    },
+    /// The sector waits for its challenge.
+    PreCommitted {
+        /// Which.
+        sector: SectorNumber,
+        /// The beacon of this height asks.
+        challenge_height: BlockHeight,
+        /// Last height for the answer.
+        deadline: BlockHeight,
+    },
+    /// The sector is proven.
+    SectorCommitted {
+        /// Which.
+        sector: SectorNumber,
+        /// First window in which it is in the set.
+        from: Window,
+    },
+    /// The window is committed to.
+    HeartbeatRecorded {
+        /// Which.
+        window: Window,
+    },
+    /// The window is proven.
+    WindowProven {
+        /// Which.
+        window: Window,
+        /// Ledger time it adds, in milliseconds.
+        proven_ms: u64,
+    },
+    /// Pay arrived.
+    Claimed {
+        /// How much.
+        amount: Amount,
+    },
+    /// The deal is over.
+    DealEnded {
+        /// Which.
+        deal: DealId,
+        /// Paid to providers in all.
+        paid: Amount,
+        /// Returned to the client in all.
+        refunded: Amount,
+    },
+}
+
+/// What a block did without a transaction asking for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A bid found its providers.
+    BidMatched {
+        /// The deal.
+        deal: DealId,
+        /// Its client.
+        client: AccountId,
+        /// Last height for the certificate.
+        deadline: BlockHeight,
+        /// Returned at once: more was locked than the deal can cost.
+        returned: Amount,
+    },
+    /// A deal is over.
+    DealEnded {
+        /// The deal.
+        deal: DealId,
+        /// Its client.
+        client: AccountId,
+        /// Why.
+        how: DealEnd,
+        /// Paid to providers in all.
+        paid: Amount,
+        /// Returned to the client in all.
+        refunded: Amount,
+    },
+    /// A pre-committed sector was never proven.
+    SectorExpired {
+        /// Whose.
+        provider: AccountId,
+        /// Which.
+        sector: SectorNumber,
+    },
+    /// A proving window is over.
+    WindowClosed {
+        /// Which.
+        window: Window,
+        /// Heartbeats expected.
+        n_expected: u64,
+        /// Heartbeats that came.
+        n_heartbeats: u64,
+        /// Whether nobody is at fault for missing it.
+        is_void: bool,
+    },
+}
+
+/// The root over receipts, then events.
+#[must_use]
+pub fn receipts_root(network: &NetworkId, receipts: &[Receipt], events: &[Event]) -> Hash {
+    let leaf = |kind: &[u8], bytes: Vec<u8>| hash::hash(Domain::Receipt, network, &[kind, &bytes]);
+    let receipts = receipts
+        .iter()
+        .map(|receipt| leaf(b"transaction", codec::encode(receipt)));
+    let events = events.iter().map(|event| leaf(b"event", codec::encode(event)));
+    merkle::root(&receipts.chain(events).collect::<Vec<_>>())
+}

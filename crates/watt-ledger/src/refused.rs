@@ -1,0 +1,372 @@
+//! Why a transaction is refused or fails, with what its author can do about it.
+
+use serde::{Deserialize, Serialize};
+use watt_light::KeyRole;
+use watt_market::{InvalidAsk, InvalidBid};
+use watt_primitives::{AccountId, Amount, BlockHeight, DealId, SectorNumber, SlotIndexInDeal, Window};
+
+/// Why a transaction is not admitted, or which of its operations failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refused {
+    // Before any operation: such a transaction is in no block.
+    /// Malformed, or its witness does not fit.
+    #[error("the transaction is malformed")]
+    Malformed,
+    /// Not signed by its key on this network.
+    #[error("the signature is not valid on this network")]
+    Signature,
+    /// Last height for it has passed.
+    #[error("valid until height {valid_until}, the chain is at {height}")]
+    Expired {
+        /// Last height.
+        valid_until: BlockHeight,
+        /// Height of the block it would be in.
+        height: BlockHeight,
+    },
+    /// Valid for longer than is allowed.
+    #[error("valid until height {valid_until}, at most {valid_until_max} is allowed now")]
+    ValidTooLong {
+        /// Last height asked for.
+        valid_until: BlockHeight,
+        /// Last height allowed.
+        valid_until_max: BlockHeight,
+    },
+    /// The account has no such key, or it was removed.
+    #[error("the account has no such key")]
+    UnknownKey,
+    /// The account is none that keys act for.
+    #[error("no key can act for this account")]
+    NotKeyed,
+    /// The key is not one that can be registered.
+    #[error("this key can't be registered: unsupported scheme or unsafe encoding")]
+    UnsafeKey,
+    /// This number was used.
+    #[error("number {nonce} of this key was used; the next is {expected}")]
+    NonceUsed {
+        /// Number given.
+        nonce: u64,
+        /// Number expected.
+        expected: u64,
+    },
+    /// A number before it is missing.
+    #[error("number {nonce} of this key comes too early; the next is {expected}")]
+    NonceAhead {
+        /// Number given.
+        nonce: u64,
+        /// Number expected.
+        expected: u64,
+    },
+    /// The key may not do this.
+    #[error("a key with this role may not do operation {operation}")]
+    Role {
+        /// The key's role.
+        role: KeyRole,
+        /// Index of the operation.
+        operation: u16,
+    },
+    /// The account can't pay the fee it offers.
+    #[error("the fee is {fee} WATT, the account has {balance}")]
+    FeeTooHigh {
+        /// Offered.
+        fee: Amount,
+        /// Spendable.
+        balance: Amount,
+    },
+    // Money and accounts.
+    /// Not enough money.
+    #[error("{needed} WATT needed, the account has {balance}")]
+    Balance {
+        /// Needed.
+        needed: Amount,
+        /// Spendable.
+        balance: Amount,
+    },
+    /// The day's limit of a daily key.
+    #[error("this key may spend {limit} WATT a day and {spent} are spent")]
+    DailyLimit {
+        /// Limit.
+        limit: Amount,
+        /// Spent today.
+        spent: Amount,
+    },
+    /// Only the protocol puts money there.
+    #[error("nothing can be sent to the protocol wallet")]
+    ToProtocolWallet,
+    /// The account had this key before.
+    #[error("the account has or had this key; a removed key never comes back")]
+    KeyKnown,
+    /// No room for another key.
+    #[error("an account has at most 32 keys in its life")]
+    TooManyKeys,
+    /// The account would be without an owner.
+    #[error("the last owner key can't be removed")]
+    LastOwner,
+    // Market.
+    /// The account has not pledged.
+    #[error("the account is no provider")]
+    NotAProvider,
+    /// Less than is in use.
+    #[error("{capacity_bytes} bytes pledged, {used_bytes} are in use")]
+    CapacityInUse {
+        /// Pledged.
+        capacity_bytes: u64,
+        /// In use.
+        used_bytes: u64,
+    },
+    /// The offer makes no sense.
+    #[error("the offer is not valid")]
+    Ask(AskRefused),
+    /// There is no offer to withdraw.
+    #[error("there is no standing offer")]
+    NoAsk,
+    /// The bid makes no sense.
+    #[error("the bid is not valid")]
+    Bid(BidRefused),
+    /// Too many open bids.
+    #[error("at most {max} bids may be open at a time")]
+    TooManyBids {
+        /// Most allowed.
+        max: u8,
+    },
+    /// No such deal.
+    #[error("there is no deal {deal}")]
+    UnknownDeal {
+        /// Asked for.
+        deal: DealId,
+    },
+    /// The deal is not at the stage that this needs.
+    #[error("the deal is not at the stage that this needs")]
+    WrongStage {
+        /// Which deal.
+        deal: DealId,
+    },
+    /// The certificate came too late.
+    #[error("the certificate was due by height {deadline}")]
+    CertificateLate {
+        /// Last height.
+        deadline: BlockHeight,
+    },
+    /// Acceptances are not in order, or name a slot that the deal has not.
+    #[error("the acceptances are not one per slot, in order")]
+    AcceptanceOrder,
+    /// Too few acceptances.
+    #[error("{given} providers accepted, {needed} are needed")]
+    TooFewAcceptances {
+        /// Given.
+        given: u32,
+        /// Needed.
+        needed: u32,
+    },
+    /// An acceptance is not by a key of the slot's provider.
+    #[error("the acceptance of slot {slot} is not by a key of its provider")]
+    AcceptanceKey {
+        /// Which slot.
+        slot: SlotIndexInDeal,
+    },
+    /// An acceptance's signature is wrong.
+    #[error("the acceptances are not all signed for this deal")]
+    AcceptanceSignature,
+    /// Only the client may do this.
+    #[error("only the deal's client may end it")]
+    NotTheClient,
+    /// Only the slot's provider may do this.
+    #[error("slot {slot} is held by {provider}")]
+    NotTheHolder {
+        /// Which slot.
+        slot: SlotIndexInDeal,
+        /// Its provider.
+        provider: AccountId,
+    },
+    /// No such slot.
+    #[error("the deal has no slot {slot}")]
+    UnknownSlot {
+        /// Which slot.
+        slot: SlotIndexInDeal,
+    },
+    /// Not yet.
+    #[error("the deal can't be settled before height {height}")]
+    TooEarly {
+        /// First height.
+        height: BlockHeight,
+    },
+    // Sectors and proofs.
+    /// Sector size that the network has not.
+    #[error("no sector of this network has {units} units")]
+    SectorSize {
+        /// Asked for.
+        units: u16,
+    },
+    /// This number was used.
+    #[error("sector number {sector} was used before")]
+    SectorUsed {
+        /// Which.
+        sector: SectorNumber,
+    },
+    /// No room for another sector.
+    #[error("a provider has at most 4096 sectors at a time")]
+    TooManySectors,
+    /// The seal's height is in the future or too far back.
+    #[error("the beacon of height {height} is not known any more or not yet")]
+    SealHeight {
+        /// Asked for.
+        height: BlockHeight,
+    },
+    /// The pieces don't cover the payload exactly.
+    #[error("the pieces don't cover the sector's payload exactly")]
+    PieceTable,
+    /// A piece is not a certified slot of this provider with this root and length.
+    #[error("slot {slot} of deal {deal} is not a certified slot of this provider with this root and length")]
+    PieceNotHeld {
+        /// Which deal.
+        deal: DealId,
+        /// Which slot.
+        slot: SlotIndexInDeal,
+    },
+    /// The slot is in another sector.
+    #[error("slot {slot} of deal {deal} is in sector {sector} already")]
+    PieceTaken {
+        /// Which deal.
+        deal: DealId,
+        /// Which slot.
+        slot: SlotIndexInDeal,
+        /// Where it is.
+        sector: SectorNumber,
+    },
+    /// The replica root was committed before.
+    #[error("this replica was committed before")]
+    ReplicaUsed,
+    /// No such sector, or not at this stage.
+    #[error("sector {sector} is not pre-committed")]
+    NotPreCommitted {
+        /// Which.
+        sector: SectorNumber,
+    },
+    /// The challenge is not known yet.
+    #[error("the challenge of sector {sector} is known after height {height}")]
+    ChallengeUnknown {
+        /// Which.
+        sector: SectorNumber,
+        /// Height whose beacon asks.
+        height: BlockHeight,
+    },
+    /// The answer came too late.
+    #[error("sector {sector} was due by height {deadline}")]
+    CommitLate {
+        /// Which.
+        sector: SectorNumber,
+        /// Last height.
+        deadline: BlockHeight,
+    },
+    /// The replica's proof does not verify.
+    #[error("the proof of sector {sector} does not verify")]
+    Porep {
+        /// Which.
+        sector: SectorNumber,
+    },
+    /// Not the window that this belongs to.
+    #[error("window {window} is not the one this belongs to; the chain is in window {current}")]
+    WrongWindow {
+        /// Given.
+        window: Window,
+        /// Current.
+        current: Window,
+    },
+    /// The provider had no sectors in that window.
+    #[error("the provider has no sectors in window {window}")]
+    NoSectors {
+        /// Which.
+        window: Window,
+    },
+    /// The first heartbeat of a window counts.
+    #[error("window {window} has a heartbeat of this provider already")]
+    HeartbeatTwice {
+        /// Which.
+        window: Window,
+    },
+    /// Declared faults are not an ascending list of sectors in the set.
+    #[error("the declared faults are not an ascending list of the provider's sectors")]
+    Faults,
+    /// No heartbeat to prove.
+    #[error("there is no heartbeat of this provider in window {window}")]
+    NoHeartbeat {
+        /// Which.
+        window: Window,
+    },
+    /// The window was proven.
+    #[error("window {window} is proven already")]
+    ProvenTwice {
+        /// Which.
+        window: Window,
+    },
+    /// The window's proof does not verify.
+    #[error("the proof of window {window} does not verify")]
+    WindowProof {
+        /// Which.
+        window: Window,
+    },
+    /// An invariant of the ledger would have been broken: a bug in the rules, contained in this transaction.
+    #[error("the ledger protected itself from an error of its own; nothing was changed")]
+    Invariant,
+}
+
+/// Why an offer is refused; the market's reasons as the ledger records them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AskRefused {
+    /// The price is more than all money.
+    Price,
+    /// No slot size fits.
+    SlotBytes,
+    /// The term is out of bounds.
+    Term,
+}
+
+/// Why a bid is refused; the market's reasons as the ledger records them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BidRefused {
+    /// The class is for test networks.
+    Class,
+    /// No slot size of the class.
+    SlotBytes {
+        /// Given.
+        slot_bytes: u64,
+    },
+    /// Not one root per slot.
+    SlotRoots,
+    /// The term is out of bounds.
+    Term,
+    /// Less is locked than the deal can cost.
+    Escrow {
+        /// Locked.
+        escrow: Amount,
+        /// Needed.
+        needed: Amount,
+    },
+    /// More than all money.
+    TooExpensive,
+}
+
+impl From<InvalidAsk> for Refused {
+    fn from(invalid: InvalidAsk) -> Self {
+        Self::Ask(match invalid {
+            InvalidAsk::Price => AskRefused::Price,
+            InvalidAsk::SlotBytes => AskRefused::SlotBytes,
+            InvalidAsk::Term => AskRefused::Term,
+        })
+    }
+}
+
+impl From<InvalidBid> for Refused {
+    fn from(invalid: InvalidBid) -> Self {
+        Self::Bid(match invalid {
+            InvalidBid::Class => BidRefused::Class,
+            InvalidBid::SlotBytes { slot_bytes } => BidRefused::SlotBytes { slot_bytes },
+            InvalidBid::SlotRoots { .. } => BidRefused::SlotRoots,
+            InvalidBid::Term => BidRefused::Term,
+            InvalidBid::Escrow { escrow, needed } => BidRefused::Escrow { escrow, needed },
+            InvalidBid::TooExpensive => BidRefused::TooExpensive,
+        })
+    }
+}

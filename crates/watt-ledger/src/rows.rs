@@ -1,0 +1,207 @@
+//! The rows of the state and the keys they stand under (`docs/spec/ledger.md` §1).
+//!
+//! Keys beginning with `E` are entries: they are in the state tree and provable. Keys beginning with `I` or `H` are derived
+//! from entries (indexes, the newest header): every node has the same, but no root commits to them.
+
+mod account;
+mod chain;
+mod deal;
+mod provider;
+
+pub use account::{ACCOUNT_KEYS_MAX, AccountKey, AccountKind, AccountRow, DaySpending};
+pub use chain::{ChainRow, RulesRow, SupplyRow, WindowRow};
+pub use deal::{DealEnd, DealRow, DealStage, SlotRow};
+pub use provider::{
+    AskRow, HeartbeatRow, PieceTableRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage, UseOfReplica,
+};
+
+use crate::state::StateRead;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use watt_primitives::{
+    AccountId, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Window, codec,
+};
+
+/// The most bytes of any row.
+pub const ROW_BYTES_MAX: usize = 1 << 20;
+
+/// Key of the newest header.
+pub const HEAD: &[u8] = b"H";
+/// Key of [`ChainRow`].
+pub const CHAIN: &[u8] = b"Ec";
+/// Key of [`RulesRow`].
+pub const RULES: &[u8] = b"Eg";
+/// Key of [`SupplyRow`].
+pub const SUPPLY: &[u8] = b"Eu";
+/// Prefix of all providers.
+pub const PROVIDERS: &[u8] = b"Ep";
+/// Prefix of all asks.
+pub const ASKS: &[u8] = b"Eo";
+/// Prefix of bids that wait for the next block.
+pub const PENDING_BIDS: &[u8] = b"Eq";
+/// Prefix of what falls due at a height.
+pub const DUE_AT_HEIGHT: &[u8] = b"Exh";
+/// Prefix of what falls due at a ledger time.
+pub const DUE_AT_TIME: &[u8] = b"Ext";
+
+fn join(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}
+
+/// Key of an account.
+#[must_use]
+pub fn account(id: &AccountId) -> Vec<u8> {
+    join(&[b"Ea", id.as_ref()])
+}
+
+/// Key of a provider.
+#[must_use]
+pub fn provider(id: &AccountId) -> Vec<u8> {
+    join(&[PROVIDERS, id.as_ref()])
+}
+
+/// Key of a provider's standing offer.
+#[must_use]
+pub fn ask(provider: &AccountId) -> Vec<u8> {
+    join(&[ASKS, provider.as_ref()])
+}
+
+/// Key of a deal.
+#[must_use]
+pub fn deal(id: &DealId) -> Vec<u8> {
+    join(&[b"Ed", id.as_ref()])
+}
+
+/// Key of one slot of a deal.
+#[must_use]
+pub fn slot(deal: &DealId, slot: SlotIndexInDeal) -> Vec<u8> {
+    join(&[b"Es", deal.as_ref(), &[slot.0]])
+}
+
+/// Prefix of all live sectors of a provider.
+#[must_use]
+pub fn sectors(provider: &AccountId) -> Vec<u8> {
+    join(&[b"Ek", provider.as_ref()])
+}
+
+/// Key of a live sector.
+#[must_use]
+pub fn sector(provider: &AccountId, number: SectorNumber) -> Vec<u8> {
+    join(&[b"Ek", provider.as_ref(), &number.0.to_be_bytes()])
+}
+
+/// Key of the mark that a sector number was used.
+#[must_use]
+pub fn used_sector(provider: &AccountId, number: SectorNumber) -> Vec<u8> {
+    join(&[b"Ez", provider.as_ref(), &number.0.to_be_bytes()])
+}
+
+/// Key of a live sector's piece table.
+#[must_use]
+pub fn piece_table(provider: &AccountId, number: SectorNumber) -> Vec<u8> {
+    join(&[b"Et", provider.as_ref(), &number.0.to_be_bytes()])
+}
+
+/// Key of the mark that a replica was committed by someone.
+#[must_use]
+pub fn used_replica(comm_r: &Hash) -> Vec<u8> {
+    join(&[b"Er", comm_r.as_ref()])
+}
+
+/// Key of a provider's heartbeat in a window.
+#[must_use]
+pub fn heartbeat(provider: &AccountId, window: Window) -> Vec<u8> {
+    join(&[b"Eh", provider.as_ref(), &window.0.to_be_bytes()])
+}
+
+/// Key of a window.
+#[must_use]
+pub fn window(window: Window) -> Vec<u8> {
+    join(&[b"Ew", &window.0.to_be_bytes()])
+}
+
+/// Key of what the beacon of a height is derived from.
+#[must_use]
+pub fn beacon(height: BlockHeight) -> Vec<u8> {
+    join(&[b"Eb", &height.0.to_be_bytes()])
+}
+
+/// Key of a bid that waits for its match.
+#[must_use]
+pub fn pending_bid(height: BlockHeight, deal: &DealId) -> Vec<u8> {
+    join(&[PENDING_BIDS, &height.0.to_be_bytes(), deal.as_ref()])
+}
+
+/// Key of a deal that has something due at `height`.
+#[must_use]
+pub fn deal_due_at_height(height: BlockHeight, deal: &DealId) -> Vec<u8> {
+    join(&[DUE_AT_HEIGHT, &height.0.to_be_bytes(), b"d", deal.as_ref()])
+}
+
+/// Key of a sector that has something due at `height`.
+#[must_use]
+pub fn sector_due_at_height(height: BlockHeight, provider: &AccountId, number: SectorNumber) -> Vec<u8> {
+    let (height, number) = (height.0.to_be_bytes(), number.0.to_be_bytes());
+    join(&[DUE_AT_HEIGHT, &height, b"k", provider.as_ref(), &number])
+}
+
+/// Key of a deal whose term is over at `time`.
+#[must_use]
+pub fn deal_due_at_time(time: LedgerTime, deal: &DealId) -> Vec<u8> {
+    join(&[DUE_AT_TIME, &time.0.to_be_bytes(), deal.as_ref()])
+}
+
+/// Prefix of the index of deals by client; the deal's id follows.
+#[must_use]
+pub fn deals_of_client(client: &AccountId) -> Vec<u8> {
+    join(&[b"Ic", client.as_ref()])
+}
+
+/// Prefix of the index of deals by manifest; the deal's id follows.
+#[must_use]
+pub fn deals_of_manifest(manifest: &Cid) -> Vec<u8> {
+    join(&[b"Im", manifest.0.as_ref()])
+}
+
+/// Prefix of the index of slots by provider; deal and slot follow.
+#[must_use]
+pub fn slots_of_provider(provider: &AccountId) -> Vec<u8> {
+    join(&[b"Ip", provider.as_ref()])
+}
+
+/// Key of an index row: `prefix`, then the deal.
+#[must_use]
+pub fn indexed_deal(prefix: &[u8], deal: &DealId) -> Vec<u8> {
+    join(&[prefix, deal.as_ref()])
+}
+
+/// Key of an index row: the provider's prefix, deal, slot.
+#[must_use]
+pub fn indexed_slot(provider: &AccountId, deal: &DealId, slot: SlotIndexInDeal) -> Vec<u8> {
+    join(&[b"Ip", provider.as_ref(), deal.as_ref(), &[slot.0]])
+}
+
+/// Splits `N` bytes off the front of a key's rest.
+pub(crate) fn split<const N: usize>(rest: &[u8]) -> Option<([u8; N], &[u8])> {
+    let (head, tail) = rest.split_at_checked(N)?;
+    Some((head.try_into().ok()?, tail))
+}
+
+/// Encodes a row.
+pub(crate) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
+    codec::encode(row)
+}
+
+/// Decodes a row that this crate has written.
+///
+/// # Panics
+/// If the row is damaged: the state can't be trusted then, and going on would spread the damage.
+pub(crate) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> T {
+    codec::decode(bytes, ROW_BYTES_MAX).expect("a row of the state is damaged; rebuild it from a checkpoint")
+}
+
+/// Reads the row under `key`.
+#[must_use]
+pub fn read<T: Serialize + DeserializeOwned>(state: &(impl StateRead + ?Sized), key: &[u8]) -> Option<T> {
+    state.get(key).map(|bytes| decode(&bytes))
+}

@@ -1,0 +1,109 @@
+//! Rows that exist once: rules, chain, supply; and one per window.
+
+use crate::genesis::NetworkParameters;
+use serde::{Deserialize, Serialize};
+use watt_primitives::{
+    Amount, BlockHeight, BoundedString, BoundedVec, Hash, LedgerTime, NetworkId, NodeId, Timestamp, Window,
+};
+
+/// What the network's rules depend on; written at genesis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesRow {
+    /// Which network.
+    pub network: NetworkId,
+    /// Name for people.
+    pub name: BoundedString<32>,
+    /// Whether this is the main network.
+    pub is_main: bool,
+    /// Numbers.
+    pub parameters: NetworkParameters,
+    /// The backbone's voting keys.
+    pub backbone: BoundedVec<NodeId, 61>,
+    /// Hash of the backbone's quorum set.
+    pub quorum_set: Hash,
+}
+
+/// Where the chain stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainRow {
+    /// Height of the newest block.
+    pub height: BlockHeight,
+    /// Its close time.
+    pub close_time: Timestamp,
+    /// All time the network stood still, in milliseconds (TC23).
+    pub halted_ms: u64,
+    /// Windows closed so far that were not void.
+    pub windows_counted: u64,
+    /// Peaks of the mountain range over all headers before the newest, largest first.
+    pub history: BoundedVec<Hash, 64>,
+    /// Headers under these peaks.
+    pub history_len: u64,
+}
+
+impl ChainRow {
+    /// Close time less halted time.
+    #[must_use]
+    pub const fn ledger_time(&self) -> LedgerTime {
+        LedgerTime(self.close_time.0.saturating_sub(self.halted_ms))
+    }
+}
+
+/// Where all the money is. `supply == in_accounts + in_escrow + in_protocol_wallet` after every block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupplyRow {
+    /// All the WATT that exists on this network.
+    pub supply: Amount,
+    /// Spendable balances of keyed accounts and contracts.
+    pub in_accounts: Amount,
+    /// Locked in open bids and deals.
+    pub in_escrow: Amount,
+    /// Collected fees.
+    pub in_protocol_wallet: Amount,
+    /// Providers with at least one active sector; here because it, too, is undone with a failed transaction.
+    pub n_providing: u64,
+}
+
+impl SupplyRow {
+    /// Whether every unit is somewhere, once.
+    #[must_use]
+    pub fn is_conserved(&self) -> bool {
+        Amount::checked_sum([self.in_accounts, self.in_escrow, self.in_protocol_wallet]) == Some(self.supply)
+    }
+}
+
+/// A proving window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowRow {
+    /// Its number.
+    pub window: Window,
+    /// Ledger time at which it began: that of the last block before it.
+    pub start: LedgerTime,
+    /// Ledger time of its newest block; final once it is closed.
+    pub end: LedgerTime,
+    /// Halted time when it began, in milliseconds.
+    pub halted_ms_before: u64,
+    /// Providers that had sectors when it began.
+    pub n_expected: u64,
+    /// Heartbeats that arrived.
+    pub n_heartbeats: u64,
+    /// Proofs that arrived, in the window after.
+    pub n_proven: u64,
+    /// Whether the next window has begun.
+    pub is_closed: bool,
+    /// Whether nobody is at fault for missing it; known once it is closed.
+    pub is_void: bool,
+    /// Windows that were not void up to and with this one; known once it is closed.
+    pub n_counted: u64,
+}
+
+impl WindowRow {
+    /// Milliseconds of ledger time in it.
+    #[must_use]
+    pub const fn length_ms(&self) -> u64 {
+        self.end.0.saturating_sub(self.start.0)
+    }
+}

@@ -1,0 +1,120 @@
+//! Deals and their slots.
+
+use serde::{Deserialize, Serialize};
+use watt_market::SlotFunds;
+use watt_primitives::codec::zero_or_one;
+use watt_primitives::terms::BundleTerms;
+use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec, LedgerTime, SectorNumber, Window};
+
+/// A bid and what came of it. The row stays when the deal is over, without its slots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DealRow {
+    /// Who pays.
+    pub client: AccountId,
+    /// What is stored. The slot roots are dropped when the deal is over.
+    pub terms: BundleTerms,
+    /// Most the client pays per slot, per 10⁹ bytes and day.
+    pub price_max: Amount,
+    /// Milliseconds of ledger time from certification.
+    pub term_ms: u64,
+    /// Longest reservation that is paid, in milliseconds.
+    pub reservation_ms_max: u64,
+    /// Height of the bid.
+    pub bid_height: BlockHeight,
+    /// What the client locked.
+    pub escrow: Amount,
+    /// How far it is.
+    pub stage: DealStage,
+}
+
+/// How far a deal is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DealStage {
+    /// Waits for the next block's beacon.
+    #[serde(rename = "open")]
+    Open {
+        /// Providers not to be chosen.
+        exclude: BoundedVec<AccountId, 32>,
+    },
+    /// Providers are chosen, space is reserved, the shares travel.
+    #[serde(rename = "matched")]
+    Matched {
+        /// Height of the match.
+        height: BlockHeight,
+        /// Ledger time of the match: the price runs from here.
+        at: LedgerTime,
+        /// Last height for the certificate.
+        deadline: BlockHeight,
+    },
+    /// Enough providers hold their slots.
+    #[serde(rename = "active")]
+    Active {
+        /// Height of the certificate.
+        height: BlockHeight,
+        /// Ledger time of the certificate: the term runs from here.
+        at: LedgerTime,
+        /// Ledger time at which the term is over.
+        ends_at: LedgerTime,
+    },
+    /// The term is over; the proofs of its last window may still come.
+    #[serde(rename = "ending")]
+    Ending {
+        /// Ledger time at which the term was over.
+        ends_at: LedgerTime,
+        /// First height at which it is settled.
+        settle_height: BlockHeight,
+    },
+    /// Settled.
+    #[serde(rename = "ended")]
+    Ended {
+        /// Why.
+        how: DealEnd,
+        /// Height at which it was settled.
+        height: BlockHeight,
+        /// Paid to providers in all.
+        paid: Amount,
+        /// Returned to the client in all.
+        refunded: Amount,
+    },
+}
+
+/// Why a deal is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DealEnd {
+    /// Too few offers fitted.
+    #[serde(rename = "unmatched")]
+    Unmatched {
+        /// Owners whose offer fitted.
+        eligible: u32,
+        /// Slots to place.
+        needed: u32,
+    },
+    /// No certificate came in time.
+    #[serde(rename = "not-certified")]
+    NotCertified,
+    /// The term is over.
+    #[serde(rename = "term-over")]
+    TermOver,
+    /// The client ended it.
+    #[serde(rename = "terminated")]
+    Terminated,
+}
+
+/// One slot of a matched deal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotRow {
+    /// Who holds it.
+    pub provider: AccountId,
+    /// Its money.
+    pub funds: SlotFunds,
+    /// Height of the certificate that names it; zero before.
+    pub accepted_height: BlockHeight,
+    /// The provider's sector that holds it, from its pre-commitment on.
+    #[serde(with = "zero_or_one")]
+    pub sector: Option<SectorNumber>,
+    /// Window of its last claim.
+    #[serde(with = "zero_or_one")]
+    pub last_claim: Option<Window>,
+}

@@ -1,0 +1,180 @@
+//! Providers, their offers, sectors and heartbeats.
+
+use serde::{Deserialize, Serialize};
+use watt_light::operation::{FAULTS_MAX, PIECES_MAX};
+use watt_primitives::codec::zero_or_one;
+use watt_primitives::terms::{AskTerms, Endpoint, Piece};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, SectorNumber, Window};
+
+/// The most sectors a provider has at a time: positions in a proof's tree.
+pub const SECTORS_MAX: usize = 4096;
+
+/// A provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderRow {
+    /// Bytes it is ready to hold.
+    pub capacity_bytes: u64,
+    /// Bytes reserved or in use by slots.
+    pub used_bytes: u64,
+    /// Where it is reached.
+    pub endpoint: Endpoint,
+    /// Height of its first pledge.
+    pub since: BlockHeight,
+    /// Proven time in all, in milliseconds of ledger time; never falls (TS7).
+    pub proven_ms: u64,
+    /// PoSt's sequential state; moves on with every heartbeat.
+    pub post_state: Hash,
+    /// Sectors pre-committed, active, or ended so recently that their last window can still be proven.
+    pub n_sectors: u32,
+    /// Active sectors.
+    pub n_active: u32,
+    /// Active sectors that were in no proven window yet.
+    pub starting: BoundedVec<SectorNumber, SECTORS_MAX>,
+    /// First window in which proofs are due.
+    #[serde(with = "zero_or_one")]
+    pub due_from: Option<Window>,
+    /// Windows that were not void before `due_from`, once that is known.
+    #[serde(with = "zero_or_one")]
+    pub counted_before: Option<u64>,
+    /// Proofs that were due before `due_from`, in earlier spells of providing.
+    pub due_before: u64,
+    /// Proofs accepted, of windows that were not void.
+    pub windows_proven: u64,
+    /// Proofs accepted, of windows that were void.
+    pub void_windows_proven: u64,
+    /// Proofs that did not verify.
+    pub proofs_failed: u64,
+    /// Window of the newest heartbeat.
+    #[serde(with = "zero_or_one")]
+    pub last_heartbeat: Option<Window>,
+    /// Newest window that was proven.
+    #[serde(with = "zero_or_one")]
+    pub last_proven: Option<Window>,
+    /// Ledger time of the newest accepted proof.
+    pub last_proven_at: LedgerTime,
+}
+
+impl ProviderRow {
+    /// Bytes that can still be promised.
+    #[must_use]
+    pub const fn free_bytes(&self) -> u64 {
+        self.capacity_bytes.saturating_sub(self.used_bytes)
+    }
+}
+
+/// A standing offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskRow {
+    /// The offer.
+    pub terms: AskTerms,
+    /// Height at which it was placed.
+    pub since: BlockHeight,
+}
+
+/// A sector from its pre-commitment until its last window can no longer be proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SectorRow {
+    /// Size in units of 1 MiB sealed.
+    pub units: u16,
+    /// Hash of the piece table.
+    pub comm_d: Hash,
+    /// Root over the label columns.
+    pub comm_c: Hash,
+    /// Root over the replica's leaves.
+    pub comm_r: Hash,
+    /// Name of the replica.
+    pub replica: Hash,
+    /// What the name was drawn from.
+    pub seal_seed: Hash,
+    /// How far it is.
+    pub stage: SectorStage,
+    /// Slots of deals that are not over.
+    pub n_slots: u32,
+    /// The provider's proven time when the sector's first proven window began, in milliseconds.
+    #[serde(with = "zero_or_one")]
+    pub proven_ms_start: Option<u64>,
+    /// Proven time of windows in which the sector was declared faulty, in milliseconds: nobody pays for it.
+    pub faulty_ms: u64,
+    /// Newest window in which it was declared faulty.
+    #[serde(with = "zero_or_one")]
+    pub last_fault: Option<Window>,
+}
+
+/// How far a sector is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SectorStage {
+    /// Committed to, not challenged or not answered yet.
+    #[serde(rename = "pre-committed")]
+    PreCommitted {
+        /// The beacon of this height asks.
+        challenge_height: BlockHeight,
+        /// Last height for the answer.
+        deadline: BlockHeight,
+    },
+    /// Proven; in the provider's set from `from` on.
+    #[serde(rename = "active")]
+    Active {
+        /// First window.
+        from: Window,
+    },
+    /// All its deals are over; in the set up to and with `last`.
+    #[serde(rename = "ended")]
+    Ended {
+        /// First window.
+        from: Window,
+        /// Last window.
+        last: Window,
+    },
+}
+
+impl SectorRow {
+    /// Whether the sector is in the provider's set in `window`.
+    #[must_use]
+    pub fn is_in_set(&self, window: Window) -> bool {
+        match self.stage {
+            SectorStage::PreCommitted { .. } => false,
+            SectorStage::Active { from } => from <= window,
+            SectorStage::Ended { from, last } => from <= window && window <= last,
+        }
+    }
+
+    /// Proven time of this sector when its provider's is `proven_ms`, in milliseconds.
+    #[must_use]
+    pub fn proven_ms(&self, proven_ms: u64) -> u64 {
+        self.proven_ms_start.map_or(0, |start| {
+            proven_ms.saturating_sub(start).saturating_sub(self.faulty_ms)
+        })
+    }
+}
+
+/// The pieces of a live sector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PieceTableRow(pub BoundedVec<Piece, PIECES_MAX>);
+
+/// Which sector first committed to a replica root; no other may (TS2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UseOfReplica {
+    /// Whose.
+    pub provider: AccountId,
+    /// Which.
+    pub sector: SectorNumber,
+}
+
+/// What a provider committed to in a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeartbeatRow {
+    /// `R_w`.
+    pub response_root: Hash,
+    /// PoSt state before this heartbeat.
+    pub post_state: Hash,
+    /// Sectors declared faulty.
+    pub faults: BoundedVec<SectorNumber, FAULTS_MAX>,
+    /// Whether the window was proven.
+    pub is_proven: bool,
+}

@@ -1,0 +1,184 @@
+//! Which transactions a proposer puts into a block (`docs/spec/ledger.md` §5). A policy, never a rule of validity.
+
+use crate::beacon::Beacon;
+use crate::check::{self, Admission};
+use crate::fee::{FeeRate, PROOFS_PER_BLOCK_MAX};
+use crate::rows::{self, AccountRow, ChainRow, RulesRow};
+use crate::state::StateRead;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use watt_light::SignedTransaction;
+use watt_primitives::{AccountId, Amount, Hash};
+
+/// One in this many places of a block is first offered to providers' duties, so that a flood of others can't make an honest
+/// provider miss its window.
+const DUTY_ONE_IN: u32 = 4;
+
+/// Bytes that a body takes for the length of its list.
+const LIST_BYTES: usize = 5;
+
+/// A transaction that [`check::admit`] let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The transaction.
+    pub transaction: &'a SignedTransaction,
+    /// What was found out about it.
+    pub admission: &'a Admission,
+}
+
+/// The transactions for the next block, as places in `candidates`, in block order.
+///
+/// Of each account's key only transactions whose numbers follow one another are taken. Duties get a quarter of the places; the
+/// rest goes to the highest fee per kept byte, equal fees in an order that the newest beacon draws. What is returned passes
+/// [`crate::apply_block`] on top of `state`.
+#[must_use]
+pub fn fill_block(state: &impl StateRead, candidates: &[Candidate<'_>]) -> Vec<usize> {
+    let rules: Option<RulesRow> = rows::read(state, rows::RULES);
+    let chain: Option<ChainRow> = rows::read(state, rows::CHAIN);
+    let (Some(rules), Some(chain)) = (rules, chain) else {
+        return Vec::new();
+    };
+    let beacon = Beacon::read(state, &rules.network, chain.height);
+    let mut filling = Filling {
+        state,
+        chain: &chain,
+        candidates,
+        lanes: lanes(candidates),
+        accounts: BTreeMap::new(),
+        chosen: Vec::new(),
+        bytes_left: usize::try_from(rules.parameters.block_bytes_max)
+            .unwrap_or(0)
+            .saturating_sub(LIST_BYTES),
+        proofs_left: PROOFS_PER_BLOCK_MAX,
+    };
+    let places = rules.parameters.block_transactions_max;
+    let order = |at: usize| -> Option<Order> {
+        let admission = candidates.get(at)?.admission;
+        let tie = beacon
+            .as_ref()
+            .map_or(Hash::ZERO, |beacon| beacon.fee_tie(admission.id.as_ref()));
+        Some((Reverse(admission.rate), tie, at))
+    };
+    let duty_places = places.div_ceil(DUTY_ONE_IN);
+    filling.take(usize::try_from(duty_places).unwrap_or(0), &order, true);
+    filling.take(usize::try_from(places).unwrap_or(0), &order, false);
+    filling.chosen
+}
+
+type Lane = (AccountId, u16);
+type Order = (Reverse<FeeRate>, Hash, usize);
+
+/// Candidates by lane and number; of two with the same number the one that offers more.
+fn lanes(candidates: &[Candidate<'_>]) -> BTreeMap<Lane, BTreeMap<u64, usize>> {
+    let mut lanes: BTreeMap<Lane, BTreeMap<u64, usize>> = BTreeMap::new();
+    for (at, candidate) in candidates.iter().enumerate() {
+        let admission = candidate.admission;
+        let held = lanes
+            .entry(admission.lane)
+            .or_default()
+            .entry(admission.nonce)
+            .or_insert(at);
+        if candidates
+            .get(*held)
+            .is_some_and(|held| held.admission.rate < admission.rate)
+        {
+            *held = at;
+        }
+    }
+    lanes
+}
+
+struct Filling<'a, S: StateRead> {
+    state: &'a S,
+    chain: &'a ChainRow,
+    candidates: &'a [Candidate<'a>],
+    lanes: BTreeMap<Lane, BTreeMap<u64, usize>>,
+    /// Rows of accounts met so far, with the fees promised in this block already gone and nonces moved on.
+    accounts: BTreeMap<AccountId, Option<AccountRow>>,
+    chosen: Vec<usize>,
+    bytes_left: usize,
+    proofs_left: usize,
+}
+
+impl<S: StateRead> Filling<'_, S> {
+    /// Takes until `places` are taken in all, the best first; only duties if asked for.
+    fn take(&mut self, places: usize, order: &impl Fn(usize) -> Option<Order>, duties_only: bool) {
+        let mut heads: BTreeSet<(Order, Lane)> = BTreeSet::new();
+        let all: Vec<Lane> = self.lanes.keys().copied().collect();
+        for lane in all {
+            heads.extend(
+                self.head(&lane, duties_only)
+                    .and_then(order)
+                    .map(|order| (order, lane)),
+            );
+        }
+        while self.chosen.len() < places
+            && let Some(((_, _, at), lane)) = heads.pop_first()
+        {
+            if self.fits(at) && self.admit(at) {
+                self.choose(at, &lane);
+                heads.extend(
+                    self.head(&lane, duties_only)
+                        .and_then(order)
+                        .map(|order| (order, lane)),
+                );
+            }
+        }
+    }
+
+    /// The lane's first transaction that is still to be taken.
+    fn head(&self, lane: &Lane, duties_only: bool) -> Option<usize> {
+        let (_, at) = self.lanes.get(lane)?.first_key_value()?;
+        let is_wanted = !duties_only || self.candidates.get(*at)?.admission.is_duty;
+        is_wanted.then_some(*at)
+    }
+
+    fn fits(&self, at: usize) -> bool {
+        self.candidates.get(at).is_some_and(|candidate| {
+            candidate.admission.bytes <= self.bytes_left && candidate.admission.n_proofs <= self.proofs_left
+        })
+    }
+
+    /// Whether the transaction may follow those taken so far.
+    fn admit(&mut self, at: usize) -> bool {
+        let Some(candidate) = self.candidates.get(at) else {
+            return false;
+        };
+        let transaction = &candidate.transaction.transaction;
+        let state = self.state;
+        let account = self
+            .accounts
+            .entry(transaction.account)
+            .or_insert_with(|| rows::read(state, &rows::account(&transaction.account)));
+        let height = self.chain.height.next();
+        let authority = check::authorise(account.as_ref(), transaction, height);
+        let Ok(authority) = authority else { return false };
+        if authority.nonce != transaction.nonce {
+            return false;
+        }
+        let mut row = account
+            .take()
+            .unwrap_or(AccountRow::new(rows::AccountKind::Keyed));
+        if authority.is_first {
+            check::register_first_key(&mut row, &transaction.key);
+        }
+        row.change_key(transaction.key_index, |key| {
+            key.nonce = key.nonce.saturating_add(1)
+        });
+        // The most it can cost: what everyone pays is known only when the block is full.
+        row.balance = row.balance.checked_sub(transaction.fee).unwrap_or(Amount::ZERO);
+        *account = Some(row);
+        true
+    }
+
+    fn choose(&mut self, at: usize, lane: &Lane) {
+        if let Some(candidate) = self.candidates.get(at) {
+            self.bytes_left = self.bytes_left.saturating_sub(candidate.admission.bytes);
+            self.proofs_left = self.proofs_left.saturating_sub(candidate.admission.n_proofs);
+        }
+        if let Some(waiting) = self.lanes.get_mut(lane) {
+            waiting.pop_first();
+        }
+        self.chosen.push(at);
+    }
+}

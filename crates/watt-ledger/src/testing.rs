@@ -1,0 +1,29 @@
+//! Planted trouble for tests with real processes; compiled only with the feature `testing`.
+
+use watt_primitives::BoundedBytes;
+use watt_primitives::Hash;
+
+/// Hashes that a `slow` transfer computes: about 20 s on a slow core.
+const SLOW_HASHES: u32 = 1 << 28;
+
+/// A transfer with memo `boom` panics in apply, one with memo `slow` burns time.
+///
+/// # Panics
+/// On memo `boom`: that is its purpose.
+#[allow(
+    clippy::panic,
+    reason = "the poison transaction of TC7, planted in test builds"
+)]
+pub fn obey(memo: &BoundedBytes<64>) {
+    let text: &[u8] = memo;
+    match text {
+        b"boom" => panic!("planted: memo boom"),
+        b"slow" => {
+            let mut digest = Hash::ZERO;
+            for _ in 0..SLOW_HASHES {
+                digest = std::hint::black_box(Hash::of_content(digest.as_ref()));
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,266 @@
+//! What the beacon asks (`docs/spec/proofs.md` §6, §7): seeds, and everything prover and verifier draw from them.
+
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+use crate::graph::{Graph, scale};
+use crate::label::family;
+use crate::params::{LEAF_BYTES, NODE_BYTES, ProofParams, SectorSize, index, number};
+use crate::sector::{PieceTable, extent};
+use crate::sector_set::{FaultBitmap, SectorSet};
+use alloc::vec::Vec;
+use watt_primitives::hash::{Domain, hash};
+use watt_primitives::terms::Piece;
+use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber};
+
+/// The answer of a sector that its provider has declared faulty.
+pub const FAULT_RESPONSE: Hash = Hash(*b"watt/1/post-fault\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+
+/// The seed that goes into a replica's id, so that nothing can be sealed before the beacon it comes from.
+#[must_use]
+pub fn seal_seed(network: &NetworkId, beacon: &Hash, provider: &AccountId, sector: SectorNumber) -> Hash {
+    let number = sector.0.to_be_bytes();
+    let parts: [&[u8]; 4] = [b"seal", beacon.as_ref(), provider.as_ref(), &number];
+    hash(Domain::Beacon, network, &parts)
+}
+
+/// What a sector's PoRep challenges are drawn from: a beacon younger than the commitments, and the commitments.
+#[must_use]
+pub fn porep_seed(
+    network: &NetworkId,
+    beacon: &Hash,
+    provider: &AccountId,
+    sector: SectorNumber,
+    comm_c: &Hash,
+    comm_r: &Hash,
+) -> Hash {
+    let number = sector.0.to_be_bytes();
+    let parts: [&[u8]; 6] = [
+        b"seed",
+        beacon.as_ref(),
+        provider.as_ref(),
+        &number,
+        comm_c.as_ref(),
+        comm_r.as_ref(),
+    ];
+    hash(Domain::PorepChallenge, network, &parts)
+}
+
+/// The sequential state of a provider that has not answered any window yet.
+#[must_use]
+pub fn post_initial_state(network: &NetworkId, provider: &AccountId) -> Hash {
+    hash(Domain::PostState, network, &[b"initial", provider.as_ref()])
+}
+
+/// One provider's part of one proving window.
+#[derive(Clone, Copy, Debug)]
+pub struct ProvingWindow<'a> {
+    network: &'a NetworkId,
+    sectors: &'a SectorSet,
+    x: Hash,
+}
+
+impl<'a> ProvingWindow<'a> {
+    /// The window that `beacon` opened, for a provider with these accepted sectors whose answers so far led to `state`.
+    #[must_use]
+    pub fn new(network: &'a NetworkId, sectors: &'a SectorSet, state: &Hash, beacon: &Hash) -> Self {
+        let root = sectors.root(network);
+        let parts: [&[u8]; 3] = [root.as_ref(), state.as_ref(), beacon.as_ref()];
+        let x = hash(Domain::PostChallenge, network, &parts);
+        Self { network, sectors, x }
+    }
+
+    /// The provider's sectors.
+    #[must_use]
+    pub const fn sectors(&self) -> &'a SectorSet {
+        self.sectors
+    }
+
+    /// The challenge `x`: follows from all that the provider answered before.
+    #[must_use]
+    pub const fn challenge(&self) -> Hash {
+        self.x
+    }
+
+    /// The leaf that is asked of the sector at `position`.
+    #[must_use]
+    pub fn leaf_index(&self, position: u32, size: SectorSize) -> u32 {
+        let parts: [&[u8]; 2] = [self.x.as_ref(), &position.to_be_bytes()];
+        let digest = hash(Domain::PostChallenge, self.network, &parts);
+        below(digest, u64::from(size.leaves()))
+    }
+
+    /// The answer of the sector at `position` whose challenged leaf has this digest.
+    #[must_use]
+    pub fn response(&self, position: u32, leaf_digest: &Hash) -> Hash {
+        let parts: [&[u8]; 3] = [self.x.as_ref(), &position.to_be_bytes(), leaf_digest.as_ref()];
+        hash(Domain::PostResponse, self.network, &parts)
+    }
+
+    /// The sequential state after this window was answered with `responses_root`.
+    #[must_use]
+    pub fn next_state(&self, responses_root: &Hash) -> Hash {
+        let parts: [&[u8]; 2] = [self.x.as_ref(), responses_root.as_ref()];
+        hash(Domain::PostState, self.network, &parts)
+    }
+
+    /// Positions to open once `sample_beacon` is known: drawn among the sectors not declared faulty; ascending, each once.
+    #[must_use]
+    pub fn sample(
+        &self,
+        params: &ProofParams,
+        faults: &FaultBitmap,
+        responses_root: &Hash,
+        sample_beacon: &Hash,
+    ) -> Vec<u32> {
+        let live = self.sectors.live(faults);
+        let mut sampled: Vec<u32> = (0..params.post_samples)
+            .filter_map(|draw| {
+                let parts: [&[u8]; 4] = [
+                    self.x.as_ref(),
+                    responses_root.as_ref(),
+                    sample_beacon.as_ref(),
+                    &[draw],
+                ];
+                let at = below(hash(Domain::PostSample, self.network, &parts), number(live.len()));
+                live.get(index(at)).copied()
+            })
+            .collect();
+        sampled.sort_unstable();
+        sampled.dedup();
+        sampled
+    }
+}
+
+/// A number below `n` from a digest.
+fn below(digest: Hash, n: u64) -> u32 {
+    let random = digest
+        .0
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    u32::try_from(scale(random, n)).unwrap_or(u32::MAX)
+}
+
+/// One KiB of data to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ChunkPlace {
+    /// Index of the slot's piece in the table.
+    pub(crate) piece: usize,
+    /// Index of the chunk in the slot.
+    pub(crate) chunk: u64,
+}
+
+/// Everything one sector's challenges ask for. Prover and verifier both draw it, so no position travels.
+#[derive(Clone, Debug)]
+pub(crate) struct PorepChallenges {
+    /// Nodes whose labels are checked in all layers.
+    pub(crate) heavy: Vec<u32>,
+    /// Nodes whose replica is checked against their data: all light ones and the heavy ones that hold data.
+    pub(crate) encoded: Vec<u32>,
+    /// Columns to open, ascending.
+    pub(crate) columns: Vec<usize>,
+    /// Replica leaves to open, ascending.
+    pub(crate) leaves: Vec<usize>,
+    /// Data to open, ascending; filler needs none.
+    pub(crate) chunks: Vec<ChunkPlace>,
+}
+
+impl PorepChallenges {
+    /// Draws the challenges of `seed` for a sector with this piece table.
+    pub(crate) fn draw(
+        params: &ProofParams,
+        network: &NetworkId,
+        table: &PieceTable,
+        graph: &Graph,
+        seed: &Hash,
+    ) -> Self {
+        let size = table.size();
+        let draw = |parts: &[&[u8]], n: u64| below(hash(Domain::PorepChallenge, network, parts), n);
+        let heavy: Vec<u32> = (0..params.porep_challenges)
+            .map(|t| {
+                draw(
+                    &[b"heavy", seed.as_ref(), &t.to_be_bytes()],
+                    u64::from(size.nodes()),
+                )
+            })
+            .collect();
+        let mut encoded: Vec<u32> = heavy
+            .iter()
+            .copied()
+            .filter(|node| *node >= size.dropped_nodes())
+            .collect();
+        for (at, piece) in (0u32..).zip(table.pieces()) {
+            let Piece::Slot { offset, len, .. } = piece else {
+                continue;
+            };
+            let (first, n) = (offset >> 5, len >> 5);
+            for t in 0..params.light_challenges_per_slot {
+                let within = draw(&[b"light", seed.as_ref(), &at.to_be_bytes(), &[t]], n);
+                let first = u32::try_from(first).unwrap_or(u32::MAX);
+                encoded.push(size.dropped_nodes().saturating_add(first).saturating_add(within));
+            }
+        }
+        Self::ask(table, graph, heavy, encoded)
+    }
+
+    fn ask(table: &PieceTable, graph: &Graph, heavy: Vec<u32>, encoded: Vec<u32>) -> Self {
+        let families = heavy.iter().flat_map(|node| family(graph, *node));
+        let columns = ascending(families.chain(encoded.iter().copied()).map(index));
+        let places = encoded.iter().map(|node| NodePlace::of(table, *node));
+        let leaves = ascending(places.clone().flat_map(|place| [place.leaf, place.last_leaf]));
+        let chunks = ascending(places.filter_map(|place| place.chunk));
+        Self {
+            heavy,
+            encoded,
+            columns,
+            leaves,
+            chunks,
+        }
+    }
+}
+
+fn ascending<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+/// Where the 32 bytes of a node that holds data are found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodePlace {
+    /// First byte in the payload.
+    pub(crate) offset: u64,
+    /// Leaf of the replica's tree with the first byte.
+    pub(crate) leaf: usize,
+    /// First byte within that leaf.
+    pub(crate) leaf_offset: usize,
+    /// Leaf with the last byte: leaves have 7¾ nodes.
+    pub(crate) last_leaf: usize,
+    /// The chunk of a slot with the data; `None` in filler.
+    pub(crate) chunk: Option<ChunkPlace>,
+    /// First byte within that chunk.
+    pub(crate) chunk_offset: usize,
+}
+
+impl NodePlace {
+    /// The place of `node`, which is not one of the dropped ones.
+    pub(crate) fn of(table: &PieceTable, node: u32) -> Self {
+        let at = index(node.saturating_sub(table.size().dropped_nodes())).saturating_mul(NODE_BYTES);
+        let offset = number(at);
+        let chunk = table.piece_at(offset).and_then(|(piece, entry)| match entry {
+            Piece::Slot { .. } => Some(ChunkPlace {
+                piece,
+                chunk: offset.saturating_sub(extent(entry).0) >> 10,
+            }),
+            Piece::Filler { .. } => None,
+        });
+        Self {
+            offset,
+            leaf: at / LEAF_BYTES,
+            leaf_offset: at % LEAF_BYTES,
+            last_leaf: at.saturating_add(NODE_BYTES - 1) / LEAF_BYTES,
+            chunk,
+            chunk_offset: at % crate::chunk::CHUNK_BYTES,
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! The only door the ledger uses (`docs/spec/proofs.md` §8). Nothing here calls proving code; everything read here is hostile.
+
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+use crate::challenge::{NodePlace, PorepChallenges, ProvingWindow};
+use crate::chunk::{self, CHUNK_BYTES};
+use crate::graph::Graph;
+use crate::label::{Label, Labeler, NO_PARENT, column_digest, parents};
+pub use crate::openings::Part;
+use crate::openings::{PorepOpenings, WindowOpenings, check_len, decode, digests};
+use crate::params::{LEAF_BYTES, NODE_BYTES, ProofParams, index};
+use crate::sector::{PieceTable, ReplicaId, extent, filler};
+use crate::sector_set::FaultBitmap;
+use crate::tree;
+use alloc::vec::Vec;
+use watt_primitives::codec::InvalidEncoding;
+use watt_primitives::hash::{Domain, DomainHasher};
+use watt_primitives::terms::Piece;
+use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber};
+
+/// What a PoRep says: this provider has sealed these pieces into this sector.
+#[derive(Clone, Copy, Debug)]
+pub struct PorepStatement<'a> {
+    /// The network.
+    pub network: &'a NetworkId,
+    /// Whose sector.
+    pub provider: &'a AccountId,
+    /// Which of its sectors.
+    pub sector: SectorNumber,
+    /// What lies in it, and with that its size.
+    pub pieces: &'a PieceTable,
+    /// Root over the columns.
+    pub comm_c: Hash,
+    /// Root over the replica.
+    pub comm_r: Hash,
+    /// Seed of the replica's id ([`crate::challenge::seal_seed`]).
+    pub seal_seed: Hash,
+    /// Seed of the challenges ([`crate::challenge::porep_seed`]).
+    pub challenge_seed: Hash,
+}
+
+impl PorepStatement<'_> {
+    /// The replica that the statement is about.
+    #[must_use]
+    pub fn replica_id(&self) -> ReplicaId {
+        let comm_d = self.pieces.comm_d(self.network);
+        ReplicaId::derive(self.network, self.provider, self.sector, &comm_d, &self.seal_seed)
+    }
+}
+
+/// What an opened window says: the provider had these sectors when it answered.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowStatement<'a> {
+    /// What was asked.
+    pub window: ProvingWindow<'a>,
+    /// The root over the answers, committed before `sample_beacon` was known.
+    pub responses_root: Hash,
+    /// The sectors declared faulty with it.
+    pub faults: &'a FaultBitmap,
+    /// The beacon after the window.
+    pub sample_beacon: Hash,
+}
+
+/// Why a proof is refused: one variant per rule, in the order they are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidProof {
+    /// A fault is declared for a sector that does not exist.
+    #[error("position {position} is declared faulty, there are {n_sectors} sectors")]
+    FaultBeyondSet {
+        /// Position declared.
+        position: u32,
+        /// Sectors in the set.
+        n_sectors: usize,
+    },
+    /// Too long, or not the canonical encoding.
+    #[error("openings: {0}")]
+    Encoding(InvalidEncoding),
+    /// More or less was opened than was asked.
+    #[error("{part:?}: {found} bytes where the challenge asks for {expected}")]
+    WrongLength {
+        /// Which string.
+        part: Part,
+        /// Bytes asked for.
+        expected: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// The opened columns are not those of `comm_c`.
+    #[error("the opened columns are not under comm_c")]
+    ColumnsNotInCommC,
+    /// A label is not the hash of its parents: this is no replica of this provider, sector and data.
+    #[error("the label of node {node} in layer {layer} is not the hash of its parents")]
+    WrongLabel {
+        /// The node.
+        node: u32,
+        /// The layer, from 1.
+        layer: u8,
+    },
+    /// The opened leaves are not those of `comm_r`.
+    #[error("the opened replica leaves are not under comm_r")]
+    LeavesNotInCommR,
+    /// The opened data is not that of the slot.
+    #[error("chunk {chunk} of piece {piece} is not under its slot root")]
+    DataNotInSlot {
+        /// Index of the piece in the table.
+        piece: usize,
+        /// Index of the chunk in the slot.
+        chunk: u64,
+    },
+    /// The replica does not hold the data under the node's key.
+    #[error("the replica at node {node} is not its data under the node's key")]
+    WrongEncoding {
+        /// The node.
+        node: u32,
+    },
+    /// A sampled sector's leaf is not the challenged one.
+    #[error("the leaf opened for position {position} is not the challenged one under its comm_r")]
+    LeafNotInSector {
+        /// Position in the sector set.
+        position: u32,
+    },
+    /// The answers to the sample are not those that were committed.
+    #[error("the opened answers are not under the committed root")]
+    ResponsesNotInRoot,
+}
+
+/// The digest of a leaf of a replica's tree.
+pub(crate) fn leaf_digest(leaf: &[u8]) -> Hash {
+    DomainHasher::without_network(Domain::ReplicaLeaf)
+        .part(leaf)
+        .finish()
+}
+
+/// Checks that the sector holds the statement's data, sealed for this provider, up to the gap of `docs/spec/proofs.md` §9.
+///
+/// # Errors
+/// See [`InvalidProof`].
+pub fn porep(
+    params: &ProofParams,
+    statement: &PorepStatement<'_>,
+    openings: &[u8],
+) -> Result<(), InvalidProof> {
+    let graph = Graph::new(statement.pieces.size());
+    let challenges = PorepChallenges::draw(
+        params,
+        statement.network,
+        statement.pieces,
+        &graph,
+        &statement.challenge_seed,
+    );
+    let openings = decode_porep(params, statement.pieces, &challenges, openings)?;
+    let columns = open_columns(params, statement, &challenges, &openings)?;
+    let mut labeler = Labeler::new(&statement.replica_id());
+    for node in &challenges.heavy {
+        check_labels(params, &graph, &mut labeler, &columns, *node)?;
+    }
+    let leaves = open_leaves(statement, &challenges, &openings)?;
+    let chunks = open_chunks(statement.pieces, &challenges, &openings)?;
+    for node in &challenges.encoded {
+        check_encoding(statement.pieces, &columns, &leaves, &chunks, *node)
+            .filter(|is_right| *is_right)
+            .ok_or(InvalidProof::WrongEncoding { node: *node })?;
+    }
+    Ok(())
+}
+
+/// Number of chunks in the slot that is piece `index`.
+fn n_chunks(pieces: &PieceTable, index: usize) -> u64 {
+    pieces
+        .pieces()
+        .get(index)
+        .map_or(0, |piece| extent(piece).1 >> 10)
+}
+
+fn decode_porep(
+    params: &ProofParams,
+    pieces: &PieceTable,
+    challenges: &PorepChallenges,
+    bytes: &[u8],
+) -> Result<PorepOpenings, InvalidProof> {
+    let size = pieces.size();
+    let times = |n: usize, bytes: usize| n.saturating_mul(bytes);
+    let columns = times(
+        challenges.columns.len(),
+        times(usize::from(params.layers), NODE_BYTES),
+    );
+    let column_siblings = times(
+        tree::needed(index(size.nodes()), &challenges.columns).len(),
+        Hash::LEN,
+    );
+    let leaves = times(challenges.leaves.len(), LEAF_BYTES);
+    let leaf_siblings = times(
+        tree::needed(index(size.leaves()), &challenges.leaves).len(),
+        Hash::LEN,
+    );
+    let chunks = challenges
+        .chunks
+        .iter()
+        .map(|place| chunk::path_len(n_chunks(pieces, place.piece), place.chunk))
+        .fold(times(challenges.chunks.len(), CHUNK_BYTES), |sum, path| {
+            sum.saturating_add(times(path, Hash::LEN))
+        });
+    let expected = [columns, column_siblings, leaves, leaf_siblings, chunks];
+    let openings: PorepOpenings = decode(bytes, expected.iter().fold(0, |sum, n| n.saturating_add(sum)))?;
+    check_len(Part::Columns, &openings.columns, columns)?;
+    check_len(Part::ColumnSiblings, &openings.column_siblings, column_siblings)?;
+    check_len(Part::Leaves, &openings.leaves, leaves)?;
+    check_len(Part::LeafSiblings, &openings.leaf_siblings, leaf_siblings)?;
+    check_len(Part::Chunks, &openings.chunks, chunks)?;
+    Ok(openings)
+}
+
+/// Opened items in ascending order of their places, found by place.
+struct Opened<'a, P, T: ?Sized>(Vec<(P, &'a T)>);
+
+impl<'a, P: Ord + Copy, T: ?Sized> Opened<'a, P, T> {
+    fn get(&self, place: P) -> Option<&'a T> {
+        let at = self.0.binary_search_by_key(&place, |(place, _)| *place).ok()?;
+        self.0.get(at).map(|(_, item)| *item)
+    }
+}
+
+type Columns<'a> = Opened<'a, usize, [u8]>;
+type Leaves<'a> = Opened<'a, usize, [u8]>;
+type Chunks<'a> = Opened<'a, crate::challenge::ChunkPlace, [u8]>;
+
+fn label_at<'a>(columns: &Columns<'a>, layer: u8, node: u32) -> Option<&'a Label> {
+    let column = columns.get(index(node))?;
+    let labels = column.as_chunks::<NODE_BYTES>().0;
+    labels.get(usize::from(layer.checked_sub(1)?))
+}
+
+fn open_columns<'a>(
+    params: &ProofParams,
+    statement: &PorepStatement<'_>,
+    challenges: &PorepChallenges,
+    openings: &'a PorepOpenings,
+) -> Result<Columns<'a>, InvalidProof> {
+    let column_bytes = usize::from(params.layers).saturating_mul(NODE_BYTES).max(1);
+    let columns = openings.columns.chunks_exact(column_bytes);
+    let opened: Vec<(usize, &[u8])> = challenges.columns.iter().copied().zip(columns).collect();
+    let digest = |column: &[u8]| column_digest(column.as_chunks::<NODE_BYTES>().0);
+    let leaves: Vec<(usize, Hash)> = opened
+        .iter()
+        .map(|(node, column)| (*node, digest(column)))
+        .collect();
+    let siblings = digests(&openings.column_siblings);
+    let root = tree::batch_root(index(statement.pieces.size().nodes()), &leaves, &siblings);
+    if root == Some(statement.comm_c) {
+        Ok(Opened(opened))
+    } else {
+        Err(InvalidProof::ColumnsNotInCommC)
+    }
+}
+
+/// Checks the labels of `node` in all layers from those of its parents.
+fn check_labels(
+    params: &ProofParams,
+    graph: &Graph,
+    labeler: &mut Labeler,
+    columns: &Columns<'_>,
+    node: u32,
+) -> Result<(), InvalidProof> {
+    for layer in 1..=params.layers {
+        let wrong = InvalidProof::WrongLabel { node, layer };
+        for (at, parent) in parents(graph, layer, node).into_iter().enumerate() {
+            let label = match parent {
+                Some(place) => label_at(columns, place.layer, place.node).ok_or(wrong)?,
+                None => &NO_PARENT,
+            };
+            labeler.set_parent(at, label);
+        }
+        if label_at(columns, layer, node) != Some(&labeler.label(layer, node)) {
+            return Err(wrong);
+        }
+    }
+    Ok(())
+}
+
+fn open_leaves<'a>(
+    statement: &PorepStatement<'_>,
+    challenges: &PorepChallenges,
+    openings: &'a PorepOpenings,
+) -> Result<Leaves<'a>, InvalidProof> {
+    if challenges.leaves.is_empty() {
+        return Ok(Opened(Vec::new()));
+    }
+    let leaves = openings.leaves.chunks_exact(LEAF_BYTES);
+    let opened: Vec<(usize, &[u8])> = challenges.leaves.iter().copied().zip(leaves).collect();
+    let leaves: Vec<(usize, Hash)> = opened.iter().map(|(at, leaf)| (*at, leaf_digest(leaf))).collect();
+    let siblings = digests(&openings.leaf_siblings);
+    let root = tree::batch_root(index(statement.pieces.size().leaves()), &leaves, &siblings);
+    if root == Some(statement.comm_r) {
+        Ok(Opened(opened))
+    } else {
+        Err(InvalidProof::LeavesNotInCommR)
+    }
+}
+
+fn open_chunks<'a>(
+    pieces: &PieceTable,
+    challenges: &PorepChallenges,
+    openings: &'a PorepOpenings,
+) -> Result<Chunks<'a>, InvalidProof> {
+    let (mut opened, mut rest) = (
+        Vec::with_capacity(challenges.chunks.len()),
+        openings.chunks.as_slice(),
+    );
+    for place in &challenges.chunks {
+        let refused = InvalidProof::DataNotInSlot {
+            piece: place.piece,
+            chunk: place.chunk,
+        };
+        let Some(Piece::Slot { root, .. }) = pieces.pieces().get(place.piece) else {
+            return Err(refused);
+        };
+        let n_chunks = n_chunks(pieces, place.piece);
+        let path_bytes = chunk::path_len(n_chunks, place.chunk).saturating_mul(Hash::LEN);
+        let (data, after) = rest.split_at_checked(CHUNK_BYTES).ok_or(refused)?;
+        let (path, after) = after.split_at_checked(path_bytes).ok_or(refused)?;
+        if chunk::root(n_chunks, place.chunk, data, &digests(path)) != Some(*root) {
+            return Err(refused);
+        }
+        opened.push((*place, data));
+        rest = after;
+    }
+    Ok(Opened(opened))
+}
+
+/// Whether the replica at `node` is the data there under the node's label in the last layer; `None` if not all was opened.
+fn check_encoding(
+    pieces: &PieceTable,
+    columns: &Columns<'_>,
+    leaves: &Leaves<'_>,
+    chunks: &Chunks<'_>,
+    node: u32,
+) -> Option<bool> {
+    let place = NodePlace::of(pieces, node);
+    let key = columns.get(index(node))?.last_chunk::<NODE_BYTES>()?;
+    let last = if place.last_leaf == place.leaf {
+        &[]
+    } else {
+        leaves.get(place.last_leaf)?
+    };
+    let first = leaves.get(place.leaf)?.get(place.leaf_offset..)?;
+    let replica = first.iter().chain(last);
+    let mut filling = [0; NODE_BYTES];
+    let data = if let Some(at) = place.chunk {
+        chunks
+            .get(at)?
+            .get(place.chunk_offset..)?
+            .first_chunk::<NODE_BYTES>()?
+    } else {
+        filler(place.offset, &mut filling);
+        &filling
+    };
+    let expected = key.iter().zip(data).map(|(key, data)| key ^ data);
+    Some(replica.take(NODE_BYTES).copied().eq(expected))
+}
+
+/// Checks the sampled answers of one window.
+///
+/// # Errors
+/// See [`InvalidProof`].
+pub fn window(
+    params: &ProofParams,
+    statement: &WindowStatement<'_>,
+    openings: &[u8],
+) -> Result<(), InvalidProof> {
+    let (window, sectors) = (&statement.window, statement.window.sectors());
+    if let Some(position) = statement.faults.highest()
+        && sectors.get(position).is_none()
+    {
+        return Err(InvalidProof::FaultBeyondSet {
+            position,
+            n_sectors: sectors.len(),
+        });
+    }
+    let sampled = window.sample(
+        params,
+        statement.faults,
+        &statement.responses_root,
+        &statement.sample_beacon,
+    );
+    let asked: Vec<Asked> = sampled
+        .iter()
+        .filter_map(|position| Asked::of(window, *position))
+        .collect();
+    let openings = decode_window(sectors.len(), &asked, openings)?;
+    let mut rest = openings.leaves.as_slice();
+    let mut responses = Vec::with_capacity(asked.len());
+    for asked in &asked {
+        let refused = InvalidProof::LeafNotInSector {
+            position: asked.position,
+        };
+        let (leaf, after) = rest.split_at_checked(LEAF_BYTES).ok_or(refused)?;
+        let (path, after) = after
+            .split_at_checked(asked.n_siblings.saturating_mul(Hash::LEN))
+            .ok_or(refused)?;
+        let digest = leaf_digest(leaf);
+        if tree::batch_root(asked.n_leaves, &[(asked.leaf, digest)], &digests(path)) != Some(asked.comm_r) {
+            return Err(refused);
+        }
+        responses.push((index(asked.position), window.response(asked.position, &digest)));
+        rest = after;
+    }
+    let siblings = digests(&openings.response_siblings);
+    if asked.is_empty()
+        || tree::batch_root(sectors.len(), &responses, &siblings) == Some(statement.responses_root)
+    {
+        Ok(())
+    } else {
+        Err(InvalidProof::ResponsesNotInRoot)
+    }
+}
+
+/// What is asked of one sampled sector.
+struct Asked {
+    position: u32,
+    comm_r: Hash,
+    n_leaves: usize,
+    leaf: usize,
+    n_siblings: usize,
+}
+
+impl Asked {
+    fn of(window: &ProvingWindow<'_>, position: u32) -> Option<Self> {
+        let sector = window.sectors().get(position)?;
+        let n_leaves = index(sector.size.leaves());
+        let leaf = index(window.leaf_index(position, sector.size));
+        Some(Self {
+            position,
+            comm_r: sector.comm_r,
+            n_leaves,
+            leaf,
+            n_siblings: tree::needed(n_leaves, &[leaf]).len(),
+        })
+    }
+}
+
+fn decode_window(n_sectors: usize, asked: &[Asked], bytes: &[u8]) -> Result<WindowOpenings, InvalidProof> {
+    let leaf_bytes = |asked: &Asked| LEAF_BYTES.saturating_add(asked.n_siblings.saturating_mul(Hash::LEN));
+    let leaves = asked.iter().map(leaf_bytes).fold(0, usize::saturating_add);
+    let positions: Vec<usize> = asked.iter().map(|asked| index(asked.position)).collect();
+    let n_siblings = if positions.is_empty() {
+        0
+    } else {
+        tree::needed(n_sectors, &positions).len()
+    };
+    let response_siblings = n_siblings.saturating_mul(Hash::LEN);
+    let openings: WindowOpenings = decode(bytes, leaves.saturating_add(response_siblings))?;
+    check_len(Part::Leaves, &openings.leaves, leaves)?;
+    check_len(
+        Part::ResponseSiblings,
+        &openings.response_siblings,
+        response_siblings,
+    )?;
+    Ok(openings)
+}
