@@ -1,2 +1,5 @@
 //! The released program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    watt_node::cli::main()
+}

@@ -1,0 +1,27 @@
+//! The node's two HTTP listeners (TC12) and the client that talks to them (`docs/spec/api.md`).
+//!
+//! The *public* listener reads and takes signed transactions; anyone may call it, from any web page. The *owner's* listener
+//! wants a token, a known host name and no foreign page on every request. Both bound what a caller can make the node do.
+
+pub mod client;
+mod facts;
+pub mod guard;
+mod limits;
+mod metrics;
+mod owner;
+mod problem;
+mod public;
+mod serve;
+pub mod types;
+pub mod view;
+
+pub use client::{ApiClient, DealsFilter};
+pub use guard::OwnerToken;
+pub use owner::OwnerRoute;
+pub use problem::Problem;
+pub use public::PublicRoute;
+pub use serve::{ApiListeners, ApiServers, serve};
+pub use view::{HeadState, NodeView, ProviderStatus};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! The owner's listener: what only the node's owner may see and do. Every route is behind the guard.
+
+use super::facts::Facts;
+use super::guard::{Guard, only_the_owner};
+use super::limits::{BODY_BYTES_MAX, Limits};
+use super::problem::Problem;
+use super::types::{OwnerStatus, ProviderReport};
+use super::view::NodeView;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Every route of the owner's listener. A new one is a new line here; a test walks the list and sees it guarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerRoute {
+    /// How the node is, in detail.
+    Status,
+    /// What the provider does and earned.
+    Provider,
+    /// Ends the node.
+    Stop,
+}
+
+impl OwnerRoute {
+    /// Every route.
+    pub const ALL: [Self; 3] = [Self::Status, Self::Provider, Self::Stop];
+
+    /// The route's path.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Status => "/owner/v1/status",
+            Self::Provider => "/owner/v1/provider",
+            Self::Stop => "/owner/v1/stop",
+        }
+    }
+
+    /// Whether it does something, so that it is called with POST.
+    #[must_use]
+    pub const fn is_action(self) -> bool {
+        match self {
+            Self::Status | Self::Provider => false,
+            Self::Stop => true,
+        }
+    }
+
+    fn handler(self) -> MethodRouter<Arc<dyn NodeView>> {
+        match self {
+            Self::Status => get(status),
+            Self::Provider => get(provider),
+            Self::Stop => post(stop),
+        }
+    }
+}
+
+/// The owner's routes behind `guard`, within `limits`.
+pub(super) fn router(node: Arc<dyn NodeView>, guard: Guard, limits: Arc<Limits>) -> Router {
+    let routes = OwnerRoute::ALL
+        .into_iter()
+        .fold(Router::new(), |router, route| router.route(route.path(), route.handler()));
+    routes
+        .fallback(super::serve::no_such_route)
+        .method_not_allowed_fallback(super::serve::no_such_method)
+        .with_state(node)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(guard, only_the_owner))
+        .layer(axum::middleware::from_fn_with_state(limits, super::limits::within_limits))
+        .layer(axum::middleware::from_fn(super::limits::safe_headers))
+}
+
+async fn status(State(node): State<Arc<dyn NodeView>>) -> Result<Json<OwnerStatus>, Problem> {
+    let answer = tokio::task::spawn_blocking(move || {
+        let (state, status) = (node.state(), node.status());
+        let facts = Facts { state: &*state, genesis: node.genesis() };
+        OwnerStatus { node: facts.status(&status), header: status.header.clone(), refused: status.refused }
+    });
+    answer.await.map(Json).map_err(|_| Problem::internal("reading the state failed"))
+}
+
+async fn provider(State(node): State<Arc<dyn NodeView>>) -> Result<Json<ProviderReport>, Problem> {
+    let Some(status) = node.provider() else {
+        return Err(Problem::not_found("this node is no provider", "start one with `watt provider run`"));
+    };
+    let answer = tokio::task::spawn_blocking(move || {
+        let state = node.state();
+        Facts { state: &*state, genesis: node.genesis() }.provider_report(status)
+    });
+    answer.await.map(Json).map_err(|_| Problem::internal("reading the state failed"))
+}
+
+async fn stop(State(node): State<Arc<dyn NodeView>>) -> Json<Value> {
+    node.stop();
+    Json(json!({ "stopping": true }))
+}

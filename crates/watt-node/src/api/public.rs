@@ -1,0 +1,355 @@
+//! The public listener: reading, and one POST of signed transactions. It tells nothing that is not on the ledger.
+
+use super::client::DealsFilter;
+use super::facts::{self, Facts};
+use super::limits::{BODY_BYTES_MAX, Limits, STREAMS_MAX};
+use super::metrics;
+use super::problem::Problem;
+use super::types::{AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply, TransactionInfo};
+use super::view::NodeView;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
+use futures::stream::{self, Stream};
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use watt_ledger::query;
+use watt_light::SignedTransaction;
+use watt_primitives::{AccountId, BlockHeight, DealId, TransactionId, codec};
+
+/// Deals of a client in one answer.
+const DEALS_PER_PAGE: usize = 50;
+
+/// The most deals of one file that are told: 1,024 bundles are about a tebibyte.
+const MANIFEST_DEALS_MAX: usize = 1_024;
+
+/// Every route of the public listener. A new one is a new line here; the tests walk the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicRoute {
+    /// The newest header.
+    Head,
+    /// A block.
+    Block,
+    /// What became of a transaction.
+    Transaction,
+    /// Hands in a signed transaction.
+    Submit,
+    /// An account.
+    Account,
+    /// All providers.
+    Providers,
+    /// Deals of a file or a client.
+    Deals,
+    /// One deal.
+    Deal,
+    /// How the node is.
+    Status,
+    /// The genesis document.
+    Genesis,
+    /// New heads, as server-sent events.
+    Events,
+    /// The process lives.
+    Live,
+    /// The node serves and is up to date.
+    Ready,
+    /// Prometheus metrics.
+    Metrics,
+}
+
+impl PublicRoute {
+    /// Every route.
+    pub const ALL: [Self; 14] = [
+        Self::Head,
+        Self::Block,
+        Self::Transaction,
+        Self::Submit,
+        Self::Account,
+        Self::Providers,
+        Self::Deals,
+        Self::Deal,
+        Self::Status,
+        Self::Genesis,
+        Self::Events,
+        Self::Live,
+        Self::Ready,
+        Self::Metrics,
+    ];
+
+    /// The route's path.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Head => "/api/v1/head",
+            Self::Block => "/api/v1/blocks/{height}",
+            Self::Transaction => "/api/v1/transactions/{id}",
+            Self::Submit => "/api/v1/transactions",
+            Self::Account => "/api/v1/accounts/{address}",
+            Self::Providers => "/api/v1/providers",
+            Self::Deals => "/api/v1/deals",
+            Self::Deal => "/api/v1/deals/{id}",
+            Self::Status => "/api/v1/status",
+            Self::Genesis => "/api/v1/genesis",
+            Self::Events => "/api/v1/events",
+            Self::Live => "/livez",
+            Self::Ready => "/readyz",
+            Self::Metrics => "/metrics",
+        }
+    }
+
+    fn handler(self) -> MethodRouter<PublicState> {
+        match self {
+            Self::Head => get(head),
+            Self::Block => get(block),
+            Self::Transaction => get(transaction),
+            Self::Submit => post(submit),
+            Self::Account => get(account),
+            Self::Providers => get(providers),
+            Self::Deals => get(deals),
+            Self::Deal => get(deal),
+            Self::Status => get(status),
+            Self::Genesis => get(genesis),
+            Self::Events => get(events),
+            Self::Live => get(live),
+            Self::Ready => get(ready),
+            Self::Metrics => get(prometheus),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct PublicState {
+    node: Arc<dyn NodeView>,
+    limits: Arc<Limits>,
+    streams: Arc<Semaphore>,
+}
+
+/// The public listener's routes, within `limits`.
+pub(super) fn router(node: Arc<dyn NodeView>, limits: Arc<Limits>) -> Router {
+    let state = PublicState { node, limits: Arc::clone(&limits), streams: Arc::new(Semaphore::new(STREAMS_MAX)) };
+    let routes = PublicRoute::ALL
+        .into_iter()
+        .fold(Router::new(), |router, route| router.route(route.path(), route.handler()));
+    routes
+        .fallback(super::serve::no_such_route)
+        .method_not_allowed_fallback(super::serve::no_such_method)
+        .with_state(state)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(limits, super::limits::within_limits))
+        .layer(axum::middleware::from_fn(super::limits::safe_headers))
+        .layer(axum::middleware::from_fn(super::limits::readable_from_any_page))
+}
+
+impl PublicState {
+    /// Asks the state; disk reads stay off the threads that serve connections.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Facts<'_>) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let node = Arc::clone(&self.node);
+        let answer = tokio::task::spawn_blocking(move || {
+            let state = node.state();
+            question(&Facts { state: &*state, genesis: node.genesis() })
+        });
+        answer.await.map_err(|_| Problem::internal("reading the state failed"))
+    }
+}
+
+async fn head(State(api): State<PublicState>) -> Json<HeadInfo> {
+    Json(facts::head(&api.node.head()))
+}
+
+async fn block(State(api): State<PublicState>, Path(height): Path<String>) -> Result<Json<BlockInfo>, Problem> {
+    let height = height.parse().map(BlockHeight).map_err(|_| {
+        Problem::bad_request(format!("`{height}` is no height"), "use a number, for example /api/v1/blocks/42")
+    })?;
+    let node = Arc::clone(&api.node);
+    let found = tokio::task::spawn_blocking(move || {
+        node.block(height).map(|found| found.map(|(block, header)| facts::block(&*node, &block, &header)))
+    });
+    match found.await {
+        Ok(Ok(Some(info))) => Ok(Json(info)),
+        Ok(Ok(None)) => {
+            let head = api.node.head().height;
+            Err(Problem::not_found(format!("there is no block {height}"), &format!("the newest is {head}, the first is 1")))
+        }
+        Ok(Err(error)) => Err(Problem::internal(format!("reading block {height} failed: {error}"))),
+        Err(_) => Err(Problem::internal(format!("reading block {height} failed"))),
+    }
+}
+
+async fn transaction(State(api): State<PublicState>, Path(id): Path<String>) -> Result<Json<TransactionInfo>, Problem> {
+    let id = TransactionId::from_hex(&id)
+        .ok_or_else(|| Problem::bad_request(format!("`{id}` is no transaction"), "an id has 64 hexadecimal digits"))?;
+    let node = Arc::clone(&api.node);
+    let found = tokio::task::spawn_blocking(move || {
+        let (height, index, receipt) = node.transaction(id)?;
+        Some(facts::transaction(&*node, id, height, index, &receipt))
+    });
+    match found.await {
+        Ok(Some(info)) => Ok(Json(info)),
+        Ok(None) => Err(Problem::not_found(
+            format!("transaction {id} is in no block"),
+            "if it was just handed in, ask again in some seconds",
+        )),
+        Err(_) => Err(Problem::internal("reading the transaction failed")),
+    }
+}
+
+/// A transaction in JSON: its canonical encoding as hexadecimal.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubmitBody {
+    transaction: String,
+}
+
+async fn submit(State(api): State<PublicState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+    let network = api.node.genesis().network();
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let bytes = match media.split(';').next().map(str::trim) {
+        Some("application/cbor") => body.to_vec(),
+        Some("application/json") => {
+            let hint = "send {\"transaction\": \"<hexadecimal>\"}";
+            let body: SubmitBody = serde_json::from_slice(&body)
+                .map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}"), hint))?;
+            decode_hex(&body.transaction).ok_or_else(|| Problem::bad_request("the transaction is not hexadecimal", hint))?
+        }
+        Some(_) | None => return Err(Problem::unsupported_media_type("application/cbor or application/json")),
+    };
+    let signed = SignedTransaction::decode(&bytes, &network).map_err(|error| {
+        Problem::bad_request(error.to_string(), "encode it as canonical DAG-CBOR: docs/spec/encoding.md")
+    })?;
+    let id = signed.transaction.id(&network);
+    let node = Arc::clone(&api.node);
+    let known = tokio::task::spawn_blocking(move || node.transaction(id).is_some()).await.unwrap_or(false);
+    if known {
+        return Ok(Json(SubmitReply { id, state: "recorded".to_owned() }).into_response());
+    }
+    match api.node.submit(signed).await {
+        Ok(id) => {
+            let reply = Json(SubmitReply { id, state: "pending".to_owned() });
+            Ok((StatusCode::ACCEPTED, reply).into_response())
+        }
+        Err(reason) => Err(Problem::refused(reason, "nothing was paid")),
+    }
+}
+
+async fn account(State(api): State<PublicState>, Path(address): Path<String>) -> Result<Json<AccountInfo>, Problem> {
+    let id = AccountId::parse_address(&address, facts::address_kind(api.node.genesis()))
+        .map_err(|error| Problem::bad_request(format!("`{address}`: {error}"), "copy the address again"))?;
+    let found = api.ask(move |facts| facts.account(&id)).await?;
+    found.map(Json).ok_or_else(|| {
+        Problem::not_found(format!("the account {address} has received nothing yet"), "send some WATT to it first")
+    })
+}
+
+async fn providers(State(api): State<PublicState>) -> Result<Json<Vec<ProviderInfo>>, Problem> {
+    api.ask(Facts::providers).await.map(Json)
+}
+
+async fn deal(State(api): State<PublicState>, Path(id): Path<String>) -> Result<Json<DealInfo>, Problem> {
+    let id = deal_id(&id)?;
+    let found = api.ask(move |facts| facts.deal(id)).await?;
+    found.map(Json).ok_or_else(|| Problem::not_found(format!("there is no deal {id}"), "check the id and the network"))
+}
+
+/// Exactly one of `manifest` and `client`; `after` continues a list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DealsQuery {
+    manifest: Option<String>,
+    client: Option<String>,
+    after: Option<String>,
+}
+
+async fn deals(
+    State(api): State<PublicState>,
+    asked: Result<Query<DealsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<DealsPage>, Problem> {
+    let hint = "ask with ?manifest=CID or ?client=ADDRESS, and &after=DEAL for the next page";
+    let Query(asked) = asked.map_err(|error| Problem::bad_request(error.body_text(), hint))?;
+    let after = asked.after.as_deref().map(deal_id).transpose()?;
+    let which = match (&asked.manifest, &asked.client) {
+        (Some(cid), None) => {
+            DealsFilter::Manifest(cid.parse().map_err(|error| Problem::bad_request(format!("`{cid}`: {error}"), hint))?)
+        }
+        (None, Some(client)) => {
+            let kind = facts::address_kind(api.node.genesis());
+            let client = AccountId::parse_address(client, kind)
+                .map_err(|error| Problem::bad_request(format!("`{client}`: {error}"), hint))?;
+            DealsFilter::Client(client)
+        }
+        (None, None) | (Some(_), Some(_)) => return Err(Problem::bad_request("which deals?", hint)),
+    };
+    let page = api.ask(move |facts| {
+        let ids = match which {
+            DealsFilter::Manifest(cid) => query::deals_of_manifest(facts.state, &cid, MANIFEST_DEALS_MAX),
+            DealsFilter::Client(client) => {
+                query::deals_of_client(facts.state, &client, after.as_ref(), DEALS_PER_PAGE)
+            }
+        };
+        let is_full = matches!(which, DealsFilter::Client(_)) && ids.len() == DEALS_PER_PAGE;
+        let next = if is_full { ids.last().map(ToString::to_string) } else { None };
+        DealsPage { deals: ids.into_iter().filter_map(|id| facts.deal(id)).collect(), next }
+    });
+    page.await.map(Json)
+}
+
+async fn status(State(api): State<PublicState>) -> Result<Json<StatusInfo>, Problem> {
+    let status = api.node.status();
+    api.ask(move |facts| facts.status(&status)).await.map(Json)
+}
+
+async fn genesis(State(api): State<PublicState>) -> Response {
+    ([(header::CONTENT_TYPE, "application/cbor")], codec::encode(api.node.genesis())).into_response()
+}
+
+async fn live() -> &'static str {
+    "alive\n"
+}
+
+async fn ready(State(api): State<PublicState>) -> Response {
+    let readiness = facts::readiness(api.node.genesis(), &api.node.status());
+    let status = if readiness.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}
+
+async fn prometheus(State(api): State<PublicState>) -> Response {
+    let text = metrics::text(&api.node.status(), &api.limits);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+/// New heads: one event each, the present one first.
+async fn events(State(api): State<PublicState>) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let permit = Arc::clone(&api.streams)
+        .try_acquire_owned()
+        .map_err(|_| Problem::busy("this node serves as many event streams as it can"))?;
+    let mut heads = api.node.subscribe();
+    heads.mark_changed();
+    let next = |(mut heads, permit): (tokio::sync::watch::Receiver<watt_light::Header>, OwnedSemaphorePermit)| async move {
+        heads.changed().await.ok()?;
+        let info = facts::head(&heads.borrow_and_update());
+        let data = serde_json::to_string(&info).unwrap_or_default();
+        let event = Event::default().event("head").id(info.height.to_string()).data(data);
+        Some((Ok(event), (heads, permit)))
+    };
+    Ok(Sse::new(stream::unfold((heads, permit), next)).keep_alive(KeepAlive::default()))
+}
+
+fn deal_id(text: &str) -> Result<DealId, Problem> {
+    DealId::from_hex(text).ok_or_else(|| Problem::bad_request(format!("`{text}` is no deal"), "an id has 64 hexadecimal digits"))
+}
+
+fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}

@@ -1,0 +1,71 @@
+//! What the API asks of a node. Two things answer: the running node, and the tests' node without a network.
+
+use crate::error::CommandError;
+use crate::node::NodeStatus;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+use watt_engine::message::DecidedBlock;
+use watt_ledger::{Genesis, Receipt, StateRead};
+use watt_light::{Header, SignedTransaction};
+use watt_primitives::{AccountId, BlockHeight, TransactionId};
+
+/// What a provider is doing, as its node knows it; everything else about it stands on the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderStatus {
+    /// The account that is paid.
+    pub account: AccountId,
+    /// One sentence: what it does now, or what it waits for and why.
+    pub summary: String,
+    /// Work in progress and recent trouble, one line each.
+    pub work: Vec<String>,
+}
+
+/// The state after the head, wherever it is kept.
+pub struct HeadState(Box<dyn StateRead + Send>);
+
+impl HeadState {
+    /// Takes hold of a state.
+    #[must_use]
+    pub fn new(state: impl StateRead + Send + 'static) -> Self {
+        Self(Box::new(state))
+    }
+}
+
+impl StateRead for HeadState {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.0.scan(prefix, after, limit)
+    }
+}
+
+/// A running node as its API sees it: questions are answered from the head's state, actions are handed over.
+pub trait NodeView: Send + Sync {
+    /// What the network started with.
+    fn genesis(&self) -> &Genesis;
+    /// How the node is.
+    fn status(&self) -> NodeStatus;
+    /// The state after the head, unchanging while it is held.
+    fn state(&self) -> HeadState;
+    /// The newest header.
+    fn head(&self) -> Header;
+    /// A block with its proof, and its header.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn block(&self, height: BlockHeight) -> anyhow::Result<Option<(DecidedBlock, Header)>>;
+    /// Where a transaction stands and what came of it.
+    fn transaction(&self, id: TransactionId) -> Option<(BlockHeight, u32, Receipt)>;
+    /// Offers a transaction to the pool; an error is a sentence with a next step.
+    fn submit(&self, transaction: SignedTransaction) -> BoxFuture<'static, Result<TransactionId, String>>;
+    /// New heads as they come.
+    fn subscribe(&self) -> watch::Receiver<Header>;
+    /// What the provider is doing, on a node that is one.
+    fn provider(&self) -> Option<ProviderStatus>;
+    /// Begins a clean end.
+    fn stop(&self);
+    /// Resolves when the node has ended; an error says why it could not go on.
+    fn stopped(&self) -> BoxFuture<'static, Result<(), CommandError>>;
+}

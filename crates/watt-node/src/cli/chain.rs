@@ -1,0 +1,90 @@
+//! `watt chain`.
+
+use super::session::Session;
+use crate::api::types::{BlockInfo, Outcome, TransactionInfo};
+use crate::error::CommandError;
+use crate::ui::{Table, bytes_text, time_text};
+use clap::Subcommand;
+use watt_primitives::{BlockHeight, TransactionId};
+
+/// Look into the ledger
+#[derive(Debug, Subcommand)]
+pub(super) enum ChainCommand {
+    /// Show the newest block's header
+    #[command(after_help = "Examples:\n  watt chain head\n  watt chain head --json | jq .height")]
+    Head,
+    /// Show a block: who proposed it, who decided it, its transactions
+    #[command(after_help = "Examples:\n  watt chain block 42")]
+    Block {
+        /// Its height
+        height: u64,
+    },
+    /// Show what became of a transaction
+    #[command(after_help = "Examples:\n  watt chain tx 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+    Tx {
+        /// Its id: 64 hexadecimal digits
+        #[arg(value_parser = transaction_id)]
+        id: TransactionId,
+    },
+}
+
+pub(super) async fn run(session: &Session, command: ChainCommand) -> Result<(), CommandError> {
+    let context = session.context().await?;
+    match command {
+        ChainCommand::Head => {
+            let head = context.api.head().await?;
+            session.ui.result(&head, || {
+                let mut table = Table::plain();
+                table.row(["height".into(), head.height.to_string()]);
+                table.row(["closed".into(), time_text(head.close_time)]);
+                table.row(["hash".into(), head.hash.to_string()]);
+                table.row(["state".into(), head.state_root.to_string()]);
+                table.row(["network".into(), head.network.to_string()]);
+                table.to_string()
+            })
+        }
+        ChainCommand::Block { height } => {
+            let block = context.api.block(BlockHeight(height)).await?;
+            session.ui.result(&block, || block_text(&block))
+        }
+        ChainCommand::Tx { id } => {
+            let transaction = context.api.transaction(id).await?;
+            session.ui.result(&transaction, || transaction_text(&transaction))
+        }
+    }
+}
+
+fn block_text(block: &BlockInfo) -> String {
+    let mut table = Table::plain();
+    table.row(["height".into(), format!("{} ({})", block.header.height, block.finality)]);
+    table.row(["closed".into(), time_text(block.header.close_time)]);
+    table.row(["hash".into(), block.header.hash.to_string()]);
+    table.row(["parent".into(), block.header.parent.to_string()]);
+    table.row(["proposed by".into(), block.proposer.to_string()]);
+    table.row(["decided by".into(), format!("{} entries", block.decided_by.len())]);
+    let body = if block.header.is_empty { "empty: the proposal's body was missing or bad".to_owned() } else { bytes_text(block.body_bytes) };
+    table.row(["body".into(), body]);
+    let mut text = table.to_string();
+    for transaction in &block.transactions {
+        text.push_str(&format!("\n  {}  {}  {}", transaction.id, transaction.account, transaction.operations.join(", ")));
+    }
+    text
+}
+
+fn transaction_text(transaction: &TransactionInfo) -> String {
+    let outcome = match (transaction.outcome, &transaction.reason) {
+        (Outcome::Applied, _) => transaction.done.join(", "),
+        (Outcome::Failed, Some(reason)) => format!("failed: {reason}"),
+        (Outcome::Failed, None) => "failed".to_owned(),
+    };
+    let mut table = Table::plain();
+    table.row(["state".into(), format!("{} in block {}, place {}", transaction.finality, transaction.height, transaction.index)]);
+    table.row(["by".into(), transaction.account.clone()]);
+    table.row(["outcome".into(), outcome]);
+    table.row(["fee".into(), format!("{} WATT", transaction.fee)]);
+    table.to_string()
+}
+
+fn transaction_id(text: &str) -> Result<TransactionId, String> {
+    TransactionId::from_hex(text).ok_or_else(|| "a transaction's id has 64 hexadecimal digits".to_owned())
+}

@@ -1,0 +1,99 @@
+//! `watt node`, and what `watt provider run` shares with it.
+
+use super::session::{Session, interrupted};
+use crate::api::{self, ApiListeners, NodeView, OwnerToken};
+use crate::config::{NodeConfig, Overrides};
+use crate::devnet::ParentWatch;
+use crate::error::{CommandError, ErrorKind};
+use crate::{runtime, telemetry};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::info;
+
+/// How long a node may take to end, in milliseconds; whatever was acknowledged is on disk already.
+const END_MS_MAX: u64 = 8_000;
+
+/// Run a node that keeps the ledger
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeCommand {
+    /// Run a node until Ctrl-C
+    ///
+    /// It follows the network's ledger, checks every block, and serves the public API on this machine. With a voting key
+    /// that is in the network's backbone it votes.
+    #[command(
+        after_help = "Examples:\n  watt node run --genesis genesis.cbor\n  watt node run --config /etc/watt/config.toml\n\n\
+                      Ports: 28470 other nodes, 28471 public API, 28475 owner's API; `watt config show` lists every setting."
+    )]
+    Run(NodeRunArgs),
+}
+
+/// Flags of `node run` and `provider run`.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct NodeRunArgs {
+    /// Keep state and blocks here [config: node.data_dir]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Join the network of this genesis file [config: node.genesis]
+    #[arg(long, value_name = "FILE")]
+    pub(super) genesis: Option<PathBuf>,
+    /// End when standard input closes; for supervisors
+    #[arg(long, hide = true)]
+    pub(super) stop_with_stdin: bool,
+}
+
+pub(super) async fn run(session: &Session, args: NodeRunArgs) -> Result<(), CommandError> {
+    let overrides =
+        Overrides { data_dir: args.data_dir, genesis: args.genesis, ..Overrides::default() };
+    run_node(session, overrides, args.stop_with_stdin, false).await
+}
+
+/// Runs a node, with its provider if `is_provider`, until it is told to end.
+pub(super) async fn run_node(
+    session: &Session,
+    overrides: Overrides,
+    stops_with_stdin: bool,
+    is_provider: bool,
+) -> Result<(), CommandError> {
+    let settings = session.settings(overrides)?;
+    telemetry::start(&settings.log_level.value, settings.log_format.value)?;
+    let config = NodeConfig::load(&settings, is_provider)?;
+    let parent = if stops_with_stdin { Some(ParentWatch::start()?) } else { None };
+    // Both ports are open before anything is written, so that a taken port costs nothing.
+    let listeners = ApiListeners::open(&config.api).await?;
+    crate::config::create_private_dir(&config.data_dir)?;
+    let token = OwnerToken::load_or_create(&config.data_dir.join("owner.token"))?;
+    let public = listeners.public_address().map(|address| format!("http://{address}")).unwrap_or_default();
+    let network = config.genesis.network().to_string();
+
+    let node: Arc<dyn NodeView> = runtime::start(config).await?;
+    let servers = api::serve(listeners, &node, token)?;
+    info!(%public, %network, is_provider, "node is running");
+    session.ui.note(&format!("running on network {}; API at {public}; Ctrl-C ends it", &network[..8]));
+
+    let parent_closed = async {
+        match parent {
+            Some(parent) => parent.closed().await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = node.stopped() => Some(ended),
+        () = interrupted() => None,
+        () = parent_closed => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            node.stop();
+            let late = || Err(CommandError::new(ErrorKind::Other, "the node did not end in time", "nothing is lost: all that was acknowledged is on disk"));
+            tokio::time::timeout(Duration::from_millis(END_MS_MAX), node.stopped()).await.unwrap_or_else(|_| late())
+        }
+    };
+    drop(servers);
+    info!("node has ended");
+    ended?;
+    session.ui.result(&json!({ "stopped": true, "height": node.head().height.0 }), || "stopped".to_owned())
+}

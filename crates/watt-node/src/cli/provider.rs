@@ -1,0 +1,108 @@
+//! `watt provider`.
+
+use super::node::{NodeRunArgs, run_node};
+use super::session::Session;
+use crate::api::OwnerToken;
+use crate::api::client::OwnerClient;
+use crate::api::types::ProviderReport;
+use crate::config::Overrides;
+use crate::devnet::{Plan, Registry};
+use crate::error::{CommandError, ErrorKind};
+use crate::ui::{Table, bytes_text, time_text};
+use clap::{Args, Subcommand};
+
+/// Lend space and earn
+#[derive(Debug, Subcommand)]
+pub(super) enum ProviderCommand {
+    /// Run a node that lends space, until Ctrl-C
+    ///
+    /// It pledges its space, places an offer, takes shares, seals them, and proves window after window that it has them;
+    /// each proof is paid. The account in provider.account_key is paid and signs.
+    #[command(after_help = "Examples:\n  watt provider run --config node.toml\n  watt provider run --config node.toml --capacity 50GB --price 0.8")]
+    Run(ProviderRunArgs),
+    /// Show what a provider does, holds and earned
+    #[command(after_help = "Examples:\n  watt provider status\n  watt provider status p3          a node of your devnet")]
+    Status {
+        /// A provider of your devnet [default: the node of your configuration]
+        node: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProviderRunArgs {
+    #[command(flatten)]
+    node: NodeRunArgs,
+    /// Lend this much, for example 50GB [config: provider.capacity]
+    #[arg(long, value_name = "SIZE")]
+    capacity: Option<String>,
+    /// Ask this many WATT per 10^9 bytes and day [config: provider.price]
+    #[arg(long, value_name = "WATT")]
+    price: Option<String>,
+}
+
+pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(), CommandError> {
+    match command {
+        ProviderCommand::Run(args) => {
+            let overrides = Overrides {
+                data_dir: args.node.data_dir,
+                genesis: args.node.genesis,
+                capacity: args.capacity,
+                price: args.price,
+                ..Overrides::default()
+            };
+            run_node(session, overrides, args.node.stop_with_stdin, true).await
+        }
+        ProviderCommand::Status { node } => status(session, node.as_deref()).await,
+    }
+}
+
+async fn status(session: &Session, node: Option<&str>) -> Result<(), CommandError> {
+    let (base, token_file) = match node {
+        Some(name) => {
+            let none = || CommandError::new(ErrorKind::NotFound, "no devnet runs", "start one with `watt devnet up`");
+            let registry = Registry::read(&session.home)?.ok_or_else(none)?;
+            let plan = Plan::load(&registry.dir)?;
+            (plan.node(name)?.owner_api(), plan.node_dir(name).join("data/owner.token"))
+        }
+        None => {
+            let settings = session.settings(Overrides::default())?;
+            let token_file = settings.data_dir.value.join("owner.token");
+            (format!("http://{}", settings.api_owner.value), token_file)
+        }
+    };
+    if !token_file.exists() {
+        return Err(CommandError::new(
+            ErrorKind::NotFound,
+            format!("no node has run here yet: there is no {}", token_file.display()),
+            "start one with `watt provider run`, name its --config, or name a node of your devnet",
+        ));
+    }
+    let client = OwnerClient::new(&base, OwnerToken::load(&token_file)?)?;
+    let report: ProviderReport = client.get(crate::api::OwnerRoute::Provider.path()).await?;
+    session.ui.result(&report, || text(&report))
+}
+
+fn text(report: &ProviderReport) -> String {
+    let mut table = Table::plain();
+    table.row(["account".into(), format!("{} ({} WATT)", report.address, report.balance)]);
+    if let Some(ledger) = &report.ledger {
+        table.row([
+            "space".into(),
+            format!("{} of {} in use", bytes_text(ledger.used_bytes), bytes_text(ledger.capacity_bytes)),
+        ]);
+        let price = ledger.ask.as_ref().map_or_else(|| "no offer".to_owned(), |ask| format!("{} WATT per 10^9 bytes and day", ask.price));
+        table.row(["offer".into(), price]);
+        table.row(["shares".into(), format!("{} in {} proven sectors", report.n_slots, ledger.n_sectors_active)]);
+        let last = if ledger.last_proven_at == 0 { "none yet".to_owned() } else { time_text(ledger.last_proven_at) };
+        table.row([
+            "proofs".into(),
+            format!("{} accepted, {} missed, last {last}", ledger.windows_proven, ledger.windows_missed),
+        ]);
+    }
+    table.row([
+        "earned".into(),
+        format!("{} WATT, up to {} more for the shares held", report.earned, report.outstanding),
+    ]);
+    let work = report.work.iter().map(|line| format!("\n  {line}")).collect::<String>();
+    format!("{}\n{table}{work}", report.summary)
+}

@@ -1,0 +1,171 @@
+//! What a node runs with: validated, keys and genesis loaded, paths absolute.
+
+use super::Settings;
+use crate::error::{CommandError, ErrorKind};
+use crate::keyfile;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use watt_ledger::Genesis;
+use watt_ledger::genesis::GENESIS_BYTES_MAX;
+use watt_primitives::{Amount, SecretKey, codec};
+
+/// Whether the node votes.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Follows what others decide.
+    Follower,
+    /// Votes with this key, which stands in the network's backbone.
+    Validator {
+        /// The voting key.
+        key: SecretKey,
+    },
+}
+
+/// Where the two HTTP listeners are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiAddresses {
+    /// Public reading.
+    pub public: SocketAddr,
+    /// The owner's.
+    pub owner: SocketAddr,
+    /// Further host names of the owner's listener.
+    pub owner_hosts: Vec<String>,
+}
+
+/// How much space is lent, and for what.
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    /// Key of the account that is paid.
+    pub account_key: SecretKey,
+    /// Space to lend, in bytes.
+    pub capacity_bytes: u64,
+    /// Price per 10^9 bytes and day.
+    pub price: Amount,
+    /// Whether data is kept unsealed beside the replica.
+    pub hot: bool,
+    /// Smallest share taken, in bytes.
+    pub slot_bytes_min: u64,
+    /// Largest share taken, in bytes.
+    pub slot_bytes_max: u64,
+    /// Longest term taken, in milliseconds of ledger time.
+    pub term_ms_max: u64,
+}
+
+/// What a node runs with.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Folder of state, blocks, replicas and network identity.
+    pub data_dir: PathBuf,
+    /// Which network.
+    pub genesis: Genesis,
+    /// Whether it votes.
+    pub role: Role,
+    /// Multiaddresses to listen on.
+    pub listen: Vec<String>,
+    /// Multiaddresses of nodes to connect to first.
+    pub bootstrap: Vec<String>,
+    /// The two HTTP listeners.
+    pub api: ApiAddresses,
+    /// Lending space, if it does.
+    pub provider: Option<ProviderConfig>,
+}
+
+impl NodeConfig {
+    /// Loads what `settings` name. `is_provider` asks for the provider's part too.
+    ///
+    /// # Errors
+    /// A file that is missing, unreadable or not what it should be; settings that contradict each other.
+    pub fn load(settings: &Settings, is_provider: bool) -> Result<Self, CommandError> {
+        let Some(genesis_path) = &settings.genesis.value else {
+            return Err(CommandError::new(
+                ErrorKind::Usage,
+                "no network to join: there is no public network yet, and no genesis file is named",
+                "name one with --genesis FILE (node.genesis), or start a whole network here: `watt devnet up`",
+            ));
+        };
+        let genesis = read_genesis(genesis_path)?;
+        let role = match &settings.validator_key.value {
+            None => Role::Follower,
+            Some(path) => Role::Validator { key: validator_key(path, &genesis)? },
+        };
+        let (public, owner) = (settings.api_public.value, settings.api_owner.value);
+        if public == owner && public.port() != 0 {
+            return Err(CommandError::new(
+                ErrorKind::Usage,
+                format!("api.public and api.owner are both {public}"),
+                "give the owner's listener another port",
+            ));
+        }
+        if !owner.ip().is_loopback() {
+            return Err(CommandError::new(
+                ErrorKind::Usage,
+                format!("api.owner is {owner}, which other machines can reach without encryption"),
+                "use an address of this machine only, for example 127.0.0.1:28475, and tunnel to it",
+            ));
+        }
+        Ok(Self {
+            data_dir: settings.data_dir.value.clone(),
+            genesis,
+            role,
+            listen: settings.listen.value.clone(),
+            bootstrap: settings.bootstrap.value.clone(),
+            api: ApiAddresses { public, owner, owner_hosts: settings.api_owner_hosts.value.clone() },
+            provider: if is_provider { Some(provider(settings)?) } else { None },
+        })
+    }
+}
+
+/// Reads and checks a genesis document.
+///
+/// # Errors
+/// Unreadable, or not the canonical encoding of a genesis.
+pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, CommandError> {
+    let bytes = std::fs::read(path).map_err(|error| CommandError::file("read the genesis", path, &error))?;
+    codec::decode(&bytes, GENESIS_BYTES_MAX).map_err(|error| {
+        CommandError::new(
+            ErrorKind::VerificationFailed,
+            format!("{} is no genesis document: {error}", path.display()),
+            "get the network's genesis file again",
+        )
+    })
+}
+
+fn validator_key(path: &Path, genesis: &Genesis) -> Result<SecretKey, CommandError> {
+    let key = keyfile::read(path)?;
+    if genesis.backbone.contains(&key.node_id()) {
+        return Ok(key);
+    }
+    Err(CommandError::new(
+        ErrorKind::NotAllowed,
+        format!("the key in {} is not in this network's backbone", path.display()),
+        "use the right key or genesis, or leave node.validator_key out to follow without voting",
+    ))
+}
+
+fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {
+    let Some(path) = &settings.provider_account_key.value else {
+        return Err(CommandError::new(
+            ErrorKind::Usage,
+            "no account to be paid: provider.account_key is not set",
+            "make one with `watt account new`, then name its key file under [provider]",
+        ));
+    };
+    let (slot_bytes_min, slot_bytes_max) =
+        (settings.provider_slot_bytes_min.value, settings.provider_slot_bytes_max.value);
+    if slot_bytes_min > slot_bytes_max {
+        return Err(CommandError::new(
+            ErrorKind::Usage,
+            format!("provider.slot_bytes_min ({slot_bytes_min}) is above provider.slot_bytes_max ({slot_bytes_max})"),
+            "swap them",
+        ));
+    }
+    Ok(ProviderConfig {
+        account_key: keyfile::read(path)?,
+        capacity_bytes: settings.provider_capacity.value,
+        price: settings.provider_price.value,
+        hot: settings.provider_hot.value,
+        slot_bytes_min,
+        slot_bytes_max,
+        term_ms_max: settings.provider_term_ms_max.value,
+    })
+}

@@ -1,0 +1,254 @@
+//! What a client command works with: the network it talks to, the account that pays, and the way a transaction goes.
+
+use crate::api::ApiClient;
+use crate::api::types::{Finality, Outcome};
+use crate::config::{Home, Settings};
+use crate::devnet::Registry;
+use crate::error::{CommandError, ErrorKind};
+use crate::ui::Ui;
+use crate::wallet::{Account, Wallet};
+use serde::Serialize;
+use std::time::Duration;
+use watt_ledger::Genesis;
+use watt_light::{Operation, SignedTransaction, Transaction};
+use watt_primitives::id::AddressKind;
+use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec, NetworkId, TransactionId};
+
+/// Blocks within which a transaction must land, or never does: long enough for a backlog, short enough to try again.
+const VALID_BLOCKS: u64 = 120;
+/// Pause between two looks at whether a transaction landed, in milliseconds.
+const POLL_MS: u64 = 200;
+/// Address of a node on this machine with the default configuration.
+const LOCAL_API: &str = "http://127.0.0.1:28471";
+
+/// What a client command works with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The network's nodes.
+    pub api: ApiClient,
+    /// The owner's folders.
+    pub home: Home,
+    /// What the network started with.
+    pub genesis: Genesis,
+    /// Which network.
+    pub network: NetworkId,
+    account: Option<Account>,
+}
+
+/// A transaction that stands in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// Which.
+    #[serde(serialize_with = "crate::api::types::as_text")]
+    pub id: TransactionId,
+    /// Height of its block.
+    pub height: u64,
+    /// Fee taken.
+    #[serde(serialize_with = "crate::api::types::as_text")]
+    pub fee: Amount,
+}
+
+impl Context {
+    /// The context that the settings describe: `--api`, else the devnet that this owner runs, else a node on this machine.
+    ///
+    /// # Errors
+    /// No node answers, or the network is not the one expected.
+    pub async fn connect(settings: &Settings, home: &Home) -> Result<Self, CommandError> {
+        let registry = Registry::read(home)?;
+        let (bases, hint) = match (&settings.client_api.value, &registry) {
+            (Some(api), _) => (vec![api.clone()], "check the address in --api or WATT_API, and that the node runs"),
+            (None, Some(registry)) => {
+                (registry.apis.clone(), "the devnet is down: start it with `watt devnet up`, or name a node with --api URL")
+            }
+            (None, None) => {
+                (vec![LOCAL_API.to_owned()], "start a network here with `watt devnet up`, or name a node with --api URL")
+            }
+        };
+        let api = ApiClient::new(&bases, hint)?;
+        let genesis = api.genesis().await?;
+        let network = genesis.network();
+        // A devnet's key pays only on that devnet, whatever address leads there.
+        let devnet = registry.filter(|registry| registry.network == network.to_string());
+        if settings.client_api.value.is_none() && devnet.is_none() && bases != [LOCAL_API] {
+            return Err(CommandError::new(
+                ErrorKind::VerificationFailed,
+                "another network than the devnet of this owner answers at its addresses",
+                "restart it with `watt devnet up`, or name a node with --api URL",
+            ));
+        }
+        let account = choose_account(settings, home, devnet.as_ref())?;
+        Ok(Self { api: api.on_network(genesis.is_main), home: home.clone(), network, genesis, account })
+    }
+
+    /// A context with everything given, for a network that this process runs itself.
+    #[must_use]
+    pub fn new(api: ApiClient, home: Home, genesis: Genesis, account: Option<Account>) -> Self {
+        let network = genesis.network();
+        Self { api: api.on_network(genesis.is_main), home, genesis, network, account }
+    }
+
+    /// The account that pays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none on this machine.
+    pub fn account(&self) -> Result<&Account, CommandError> {
+        self.account.as_ref().ok_or_else(|| {
+            CommandError::new(
+                ErrorKind::NotFound,
+                "there is no account on this machine",
+                "make one with `watt account new`, or name one with --account NAME",
+            )
+        })
+    }
+
+    /// An account's address on this network.
+    #[must_use]
+    pub fn address(&self, id: &AccountId) -> String {
+        id.to_address(self.address_kind())
+    }
+
+    /// Reads an address of this network.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] with what is wrong with it.
+    pub fn parse_address(&self, text: &str) -> Result<AccountId, CommandError> {
+        AccountId::parse_address(text, self.address_kind())
+            .map_err(|error| CommandError::new(ErrorKind::Usage, format!("`{text}`: {error}"), "copy the address again"))
+    }
+
+    /// Signs a transaction of the account with its next nonce; nothing is sent.
+    ///
+    /// # Errors
+    /// No account, no answer, or too many operations.
+    pub async fn prepare(&self, operations: Vec<Operation>) -> Result<SignedTransaction, CommandError> {
+        let account = self.account()?;
+        let info = self.api.account(&account.id).await.map_err(|error| self.no_funds_yet(account, error))?;
+        let nonce = info.keys.iter().find(|key| key.index == account.key_index).map_or(0, |key| key.nonce);
+        let height = self.api.head().await?.height;
+        let too_many = |_| CommandError::new(ErrorKind::Usage, "too many operations for one transaction", "do less at once");
+        let transaction = Transaction {
+            account: account.id,
+            key_index: account.key_index,
+            key: account.key.public(),
+            nonce,
+            valid_until: BlockHeight(height + VALID_BLOCKS),
+            fee: Amount::ZERO,
+            operations: BoundedVec::new(operations).map_err(too_many)?,
+        };
+        transaction.sign(&account.key, &self.network, Vec::new()).map_err(|error| {
+            CommandError::new(ErrorKind::Other, format!("can't sign the transaction: {error}"), "report this")
+        })
+    }
+
+    /// Hands in `transaction` and waits until it is recorded. Doing it again with the same transaction is safe: it lands once.
+    ///
+    /// # Errors
+    /// The ledger refuses it ([`ErrorKind::InsufficientFunds`] if money is missing), it expired, or nobody answers.
+    pub async fn submit_and_wait(&self, ui: &Ui, transaction: &SignedTransaction) -> Result<Recorded, CommandError> {
+        let id = transaction.transaction.id(&self.network);
+        let valid_until = transaction.transaction.valid_until.0;
+        self.api.submit(transaction).await?;
+        let progress = ui.spinner("ledger");
+        progress.message("waiting for the transaction to be recorded");
+        loop {
+            match self.api.transaction(id).await {
+                Ok(info) => {
+                    return match info.outcome {
+                        Outcome::Applied => Ok(Recorded { id, height: info.height, fee: info.fee }),
+                        Outcome::Failed => Err(failed(info.reason.as_deref().unwrap_or("no reason given"))),
+                    };
+                }
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            let height = self.api.head().await?.height;
+            progress.message(format!("waiting for the transaction to be recorded (height {height})"));
+            if height > valid_until {
+                return Err(CommandError::new(
+                    ErrorKind::Temporary,
+                    format!("the transaction was not recorded up to height {valid_until}; it has expired, nothing was paid"),
+                    "run the same command again",
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+        }
+    }
+
+    /// [`Self::prepare`], then [`Self::submit_and_wait`].
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub async fn transact(&self, ui: &Ui, operations: Vec<Operation>) -> Result<Recorded, CommandError> {
+        let transaction = self.prepare(operations).await?;
+        self.submit_and_wait(ui, &transaction).await
+    }
+
+    /// Waits until the state after block `height` is final: the block after it is decided.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn wait_done(&self, height: u64) -> Result<(), CommandError> {
+        while self.api.head().await?.height <= height {
+            tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+        }
+        Ok(())
+    }
+
+    /// What is known about a recorded transaction in one word.
+    #[must_use]
+    pub const fn finality(height: u64, head: u64) -> Finality {
+        if head > height { Finality::Done } else { Finality::Recorded }
+    }
+
+    const fn address_kind(&self) -> AddressKind {
+        if self.genesis.is_main { AddressKind::Main } else { AddressKind::Test }
+    }
+
+    fn no_funds_yet(&self, account: &Account, error: CommandError) -> CommandError {
+        if error.kind != ErrorKind::NotFound {
+            return error;
+        }
+        let address = self.address(&account.id);
+        CommandError::new(
+            ErrorKind::InsufficientFunds,
+            format!("the account {} ({address}) has no WATT on this network", account.name),
+            format!("send some to it: watt account send {address} AMOUNT --account ANOTHER"),
+        )
+    }
+}
+
+fn failed(reason: &str) -> CommandError {
+    let lower = reason.to_lowercase();
+    let is_about_money = ["balance", "funds", "afford", "escrow is too small"].iter().any(|word| lower.contains(word));
+    let (kind, hint) = if is_about_money {
+        (ErrorKind::InsufficientFunds, "see `watt account balance`; nothing but the fee was taken")
+    } else {
+        (ErrorKind::Other, "nothing but the fee was taken")
+    };
+    CommandError::new(kind, format!("the ledger refused the transaction: {reason}"), hint)
+}
+
+/// `--account`, else the devnet's funded account, else the only account of the wallet.
+fn choose_account(
+    settings: &Settings,
+    home: &Home,
+    devnet: Option<&Registry>,
+) -> Result<Option<Account>, CommandError> {
+    let wallet = Wallet::of(home);
+    match (&settings.client_account.value, devnet) {
+        (Some(name), Some(registry)) if name == Registry::ACCOUNT_NAME => {
+            Account::read(Registry::ACCOUNT_NAME, &registry.client_key).map(Some)
+        }
+        (Some(name), _) => wallet.load(name).map(Some),
+        (None, Some(registry)) => Account::read(Registry::ACCOUNT_NAME, &registry.client_key).map(Some),
+        (None, None) => match wallet.names()?.as_slice() {
+            [] => Ok(None),
+            [name] => wallet.load(name).map(Some),
+            names => Err(CommandError::new(
+                ErrorKind::Usage,
+                format!("there are {} accounts on this machine: {}", names.len(), names.join(", ")),
+                "say which one with --account NAME or WATT_ACCOUNT",
+            )),
+        },
+    }
+}

@@ -1,0 +1,72 @@
+//! The numbers of a devnet, all in one place.
+
+use crate::error::{CommandError, ErrorKind};
+use watt_ledger::NetworkParameters;
+use watt_primitives::Amount;
+use watt_primitives::amount::UNITS_PER_WATT;
+
+/// Name in the genesis document.
+pub(super) const NAME: &str = "devnet";
+
+/// Balance of the client's account at genesis.
+pub(super) const CLIENT_BALANCE: Amount = Amount(1_000_000 * UNITS_PER_WATT);
+
+/// Balance of each node's account at genesis: fees and deposits.
+pub(super) const NODE_BALANCE: Amount = Amount(10_000 * UNITS_PER_WATT);
+
+/// Price of the cheapest provider per 10^9 bytes and day; each further one asks a hundredth more, so that the match shows.
+pub(super) const PRICE_FIRST: Amount = Amount(100 * UNITS_PER_WATT);
+
+/// Space that each provider lends, in bytes.
+pub(super) const CAPACITY_BYTES: u64 = 4 << 30;
+
+/// The most validators: the backbone's bound would allow more, one machine does not.
+const VALIDATORS_MAX: u32 = 13;
+
+/// The most providers.
+const PROVIDERS_MAX: u32 = 64;
+
+/// Rules' numbers of a devnet: blocks every second, proofs every eight, small insecure seals.
+pub(super) const fn network_parameters() -> NetworkParameters {
+    NetworkParameters {
+        slot_ms: 1_000,
+        window_slots: 8,
+        block_transactions_max: 5_000,
+        // Below a message of 4 MiB, with room for its proposal and proof.
+        block_bytes_max: 3 << 20,
+        certify_slots: 120,
+        certify_slots_per_gb: 240,
+        commit_slots: 120,
+        insecure_proofs: true,
+    }
+}
+
+/// How many nodes of each sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DevnetSize {
+    /// Nodes that vote.
+    pub validators: u32,
+    /// Nodes that store.
+    pub providers: u32,
+}
+
+impl DevnetSize {
+    /// What `devnet up` starts when it is told nothing: enough for 4 of 10 shares and one validator to lose.
+    pub const DEFAULT: Self = Self { validators: 4, providers: 12 };
+
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] with the bounds.
+    pub fn check(self) -> Result<Self, CommandError> {
+        let fits = (1..=VALIDATORS_MAX).contains(&self.validators) && self.providers <= PROVIDERS_MAX;
+        if fits {
+            return Ok(self);
+        }
+        Err(CommandError::new(
+            ErrorKind::Usage,
+            format!("{} validators and {} providers are not possible here", self.validators, self.providers),
+            format!("use 1 to {VALIDATORS_MAX} validators and up to {PROVIDERS_MAX} providers"),
+        ))
+    }
+}
