@@ -15,7 +15,7 @@ use watt_ledger::block::describe_body;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
 use watt_light::{Header, Proposal, SignedProposal, SignedTransaction};
 use watt_primitives::{
-    BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp, TransactionId, codec,
+    BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp, TransactionId,
 };
 use watt_scp::{
     Config, Envelope, Input, Oracle, Output, Pledges, QuorumSet, Record, Scp, Statement, TimerKind, Validity,
@@ -383,10 +383,7 @@ impl Consensus {
             return;
         }
         self.has_begun = true;
-        let body_bytes: usize = transactions
-            .iter()
-            .map(|signed| codec::encode(signed).len())
-            .sum();
+        let (body_root, n_transactions, body_bytes) = describe_body(&self.network, &transactions);
         let proposal = Proposal {
             network: self.network,
             slot: self.slot,
@@ -440,6 +437,9 @@ impl Consensus {
             return false;
         }
         self.envelopes.insert(statement.clone(), envelope);
+        for value in self.vouch(&statement) {
+            self.step(Input::ValidityChanged { slot: self.slot, value }, context);
+        }
         self.step(
             Input::Receive {
                 slot: self.slot,
@@ -513,17 +513,11 @@ impl Consensus {
             return false;
         }
         let proposal = &candidate.signed.proposal;
-        let body_bytes: usize = transactions
-            .iter()
-            .map(|signed| codec::encode(signed).len())
-            .sum();
-        let is_the_body = u32::try_from(transactions.len()) == Ok(proposal.n_transactions)
-            && u32::try_from(body_bytes) == Ok(proposal.body_bytes)
-            && watt_light::transaction::body_root(&network, &transactions) == proposal.body_root;
-        if !is_the_body {
+        let described = (proposal.body_root, proposal.n_transactions, proposal.body_bytes);
+        if describe_body(&network, &transactions) != described {
             return false;
         }
-        let block = Arc::new(Block {
+        let block = Arc::new(UncheckedBlock {
             proposal: candidate.signed.clone(),
             is_empty: false,
             transactions,
@@ -604,7 +598,7 @@ impl Consensus {
             return;
         };
         if is_fallback {
-            let block = Block {
+            let block = UncheckedBlock {
                 proposal: candidate.signed.clone(),
                 is_empty: true,
                 transactions: Vec::new(),

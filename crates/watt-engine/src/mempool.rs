@@ -1,11 +1,11 @@
 //! Transactions that wait for a block: one pending chain per key, bounded, highest fee first (A8).
 
 use std::collections::{BTreeMap, BTreeSet};
-use watt_ledger::StateRead;
-use watt_ledger::check::{self, Refused};
-use watt_ledger::select;
+use watt_ledger::check::admit_unverified;
+use watt_ledger::select::{self, Candidate};
+use watt_ledger::{Admission, Refused, StateRead};
 use watt_light::SignedTransaction;
-use watt_primitives::{AccountId, BlockHeight, NetworkId, TransactionId, codec};
+use watt_primitives::{AccountId, BlockHeight, NetworkId, TransactionId};
 
 /// The most transactions that wait.
 pub const POOL_TRANSACTIONS_MAX: usize = 20_000;
@@ -27,8 +27,7 @@ type KeyOfAccount = (AccountId, u16);
 
 #[derive(Clone, Debug)]
 struct Pooled {
-    id: TransactionId,
-    bytes: usize,
+    admission: Admission,
     transaction: SignedTransaction,
 }
 
@@ -86,7 +85,7 @@ impl Mempool {
         transaction: &SignedTransaction,
         network: &NetworkId,
         chain: &impl StateRead,
-    ) -> Result<TransactionId, NotPooled> {
+    ) -> Result<Admission, NotPooled> {
         let id = transaction.transaction.id(network);
         if self.ids.contains_key(&id) {
             return Err(NotPooled::Known);
@@ -94,7 +93,7 @@ impl Mempool {
         if self.quarantined.contains_key(&id) {
             return Err(NotPooled::Quarantined);
         }
-        check::admit(chain, transaction)?;
+        let admission = admit_unverified(chain, transaction)?;
         let key = (transaction.transaction.account, transaction.transaction.key_index);
         let nonce = transaction.transaction.nonce;
         if let Some(of_key) = self.chains.get(&key) {
@@ -108,31 +107,26 @@ impl Mempool {
         if self.ids.len() >= POOL_TRANSACTIONS_MAX || self.bytes >= POOL_BYTES_MAX {
             return Err(NotPooled::Full);
         }
-        Ok(id)
+        Ok(admission)
     }
 
     /// Adds a transaction that [`Self::would_take`] takes and whose signature holds.
-    pub(crate) fn add(&mut self, id: TransactionId, transaction: SignedTransaction) {
-        let key = (transaction.transaction.account, transaction.transaction.key_index);
-        let nonce = transaction.transaction.nonce;
-        let bytes = codec::encode(&transaction).len();
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.ids.insert(id, (key, nonce));
-        self.chains.entry(key).or_default().insert(
-            nonce,
-            Pooled {
-                id,
-                bytes,
-                transaction,
-            },
-        );
+    pub(crate) fn add(&mut self, admission: Admission, transaction: SignedTransaction) {
+        let (key, nonce) = (admission.lane, admission.nonce);
+        self.bytes = self.bytes.saturating_add(admission.bytes);
+        self.ids.insert(admission.id, (key, nonce));
+        self.chains.entry(key).or_default().insert(nonce, Pooled { admission, transaction });
     }
 
     /// A body for the next block: the ledger's own order of choice.
     pub(crate) fn select(&self, chain: &impl StateRead) -> Vec<SignedTransaction> {
         let waiting = self.chains.values().flat_map(BTreeMap::values);
-        let eligible = waiting.filter(|pooled| !self.quarantined.contains_key(&pooled.id));
-        select::fill_block(chain, eligible.map(|pooled| &pooled.transaction))
+        let eligible: Vec<Candidate<'_>> = waiting
+            .filter(|pooled| !self.quarantined.contains_key(&pooled.admission.id))
+            .map(|pooled| Candidate { transaction: &pooled.transaction, admission: &pooled.admission })
+            .collect();
+        let chosen = select::fill_block(chain, &eligible);
+        chosen.iter().filter_map(|at| eligible.get(*at)).map(|candidate| candidate.transaction.clone()).collect()
     }
 
     /// Keeps `id` out of own proposals for a while: it made a trial fail.
@@ -159,13 +153,13 @@ impl Mempool {
             .iter()
             .filter_map(|key| self.chains.get(key))
             .flat_map(BTreeMap::values);
-        let overtaken = of_touched.filter(|pooled| check::admit(chain, &pooled.transaction).is_err());
+        let overtaken = of_touched.filter(|pooled| admit_unverified(chain, &pooled.transaction).is_err());
         let expired = self
             .chains
             .values()
             .flat_map(BTreeMap::values)
             .filter(|pooled| pooled.transaction.transaction.valid_until <= head);
-        let stale: Vec<TransactionId> = overtaken.chain(expired).map(|pooled| pooled.id).collect();
+        let stale: Vec<TransactionId> = overtaken.chain(expired).map(|pooled| pooled.admission.id).collect();
         stale.iter().for_each(|id| self.remove(id));
     }
 
@@ -177,7 +171,7 @@ impl Mempool {
             return;
         };
         if let Some(pooled) = of_key.remove(&nonce) {
-            self.bytes = self.bytes.saturating_sub(pooled.bytes);
+            self.bytes = self.bytes.saturating_sub(pooled.admission.bytes);
         }
         if of_key.is_empty() {
             self.chains.remove(&key);

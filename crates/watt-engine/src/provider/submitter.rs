@@ -22,7 +22,6 @@ pub(super) enum Purpose {
     Commit(SectorNumber),
     Heartbeat(Window),
     Prove(Window),
-    Claim,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +50,8 @@ impl Submitter {
 
     /// Looks at the new head: what landed is done, what can't land any more may be sent anew.
     pub(super) fn settle(&mut self, chain: &impl StateRead, head: BlockHeight, is_pooled: impl Fn(&TransactionId) -> bool) {
-        let chain_nonce = query::next_nonce(chain, &self.account, 0).unwrap_or(0);
+        let account = query::account(chain, &self.account);
+        let chain_nonce = account.and_then(|row| row.keys.first().map(|key| key.nonce)).unwrap_or(0);
         self.sent.retain(|_, sent| {
             let is_waiting = sent.nonce >= chain_nonce && sent.valid_until > head && is_pooled(&sent.id);
             is_waiting || sent.retry_at > head

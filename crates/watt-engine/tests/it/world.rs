@@ -8,7 +8,7 @@ use watt_engine::event::{ApplyFailure, PeerId};
 use watt_engine::journal::Entry;
 use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, Message};
 use watt_engine::{Effect, Engine, EngineConfig, Event, Timer};
-use watt_ledger::{Block, BlockOutcome, Genesis, MemoryState, NetworkParameters, apply_block, genesis};
+use watt_ledger::{BlockOutcome, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis};
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
 
@@ -73,7 +73,7 @@ pub fn parameters() -> NetworkParameters {
         slot_ms: 1_000,
         window_slots: 8,
         block_transactions_max: 500,
-        block_bytes_max: 1 << 20,
+        block_bytes_max: 2 << 20,
         certify_slots: 60,
         certify_slots_per_gb: 60,
         commit_slots: 60,
@@ -173,6 +173,7 @@ impl World {
             parameters: genesis.parameters.clone(),
             quorum_set: genesis.quorum_set(),
             voting_key: this.key.clone(),
+            provider: None,
         };
         this.engine = Some(Engine::new(config, head, entries));
         this.life += 1;
@@ -286,7 +287,7 @@ impl World {
         }
     }
 
-    fn apply(&self, node: usize, block: &Block) -> Result<Arc<BlockOutcome>, ApplyFailure> {
+    fn apply(&self, node: usize, block: &UncheckedBlock) -> Result<Arc<BlockOutcome>, ApplyFailure> {
         let is_poison = |signed: &SignedTransaction| {
             signed.transaction.operations.iter().any(|operation| {
                 matches!(operation, watt_light::Operation::Transfer { memo, .. } if Some(&**memo) == self.poison)
@@ -295,7 +296,10 @@ impl World {
         if let Some(culprit) = block.transactions.iter().position(is_poison) {
             return Err(ApplyFailure::Panicked { culprit: Some(culprit) });
         }
-        apply_block(&self.nodes[node].disk.state, block)
+        block
+            .clone()
+            .check(&self.network)
+            .and_then(|block| apply_block(&self.nodes[node].disk.state, &block))
             .map(Arc::new)
             .map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
     }
