@@ -170,8 +170,12 @@ impl Candidates {
     /// Notes that `node` names `value`; returns whether that makes an untimely proposal acceptable: `enough` entries, so at
     /// least one honest one, found its close time right (TC23).
     pub(crate) fn vouch(&mut self, value: &Value, node: NodeId, enough: usize) -> bool {
-        let Some((value, _)) = self.resolve(value) else { return false };
-        let Some(candidate) = self.by_value.get_mut(&value) else { return false };
+        let Some((value, _)) = self.resolve(value) else {
+            return false;
+        };
+        let Some(candidate) = self.by_value.get_mut(&value) else {
+            return false;
+        };
         if candidate.is_timely {
             return false;
         }

@@ -21,6 +21,9 @@ const VERIFYING_MAX: usize = 4_096;
 /// The most statements for the slot after the current one that are kept until it begins.
 const EARLY_MAX: usize = 512;
 
+/// Blocks after which own transactions that still wait are said again.
+const RESEND_EVERY: u64 = 4;
+
 /// What a node starts with.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -44,7 +47,10 @@ enum Verifying {
         proposals: Vec<SignedProposal>,
         bytes: Vec<u8>,
     },
-    Transaction { from: Origin, signed: Box<SignedTransaction> },
+    Transaction {
+        from: Origin,
+        signed: Box<SignedTransaction>,
+    },
 }
 
 /// Where a transaction came from.
@@ -96,7 +102,9 @@ impl Engine {
             next_ticket: 0,
             early: Vec::new(),
             refused: BTreeMap::new(),
-            provider: config.provider.map(|(provider, local)| Provider::new(provider, config.network, local)),
+            provider: config
+                .provider
+                .map(|(provider, local)| Provider::new(provider, config.network, local)),
             ticks_since_head: 0,
         }
     }
@@ -350,6 +358,20 @@ impl Engine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
+        if wants_statements {
+            let mut context = Context {
+                now,
+                peers: &self.peers,
+                effects,
+            };
+            for signed in self.mempool.local() {
+                context.send(
+                    from,
+                    &Message::Transaction(Box::new(signed.clone())),
+                    Priority::Bulk,
+                );
+            }
+        }
         if wants_statements && height == self.head.header.height {
             let mut context = Context {
                 now,
@@ -513,7 +535,14 @@ impl Engine {
         match admitted {
             Ok(_) => {
                 let checks = vec![signed.signature_check(&self.network)];
-                self.verify(Verifying::Transaction { from, signed: Box::new(signed) }, checks, effects);
+                self.verify(
+                    Verifying::Transaction {
+                        from,
+                        signed: Box::new(signed),
+                    },
+                    checks,
+                    effects,
+                );
             }
             Err(sentence) => {
                 self.count("refused transaction");
@@ -544,7 +573,8 @@ impl Engine {
             Origin::Local(_) | Origin::Own => None,
         };
         let message = Message::Transaction(Box::new(signed.clone()));
-        self.mempool.add(admission, signed);
+        let is_local = except.is_none();
+        self.mempool.add(admission, signed, is_local);
         Context {
             now,
             peers: &self.peers,
@@ -675,6 +705,16 @@ impl Engine {
         for peer in self.peers.all() {
             context.send(peer, &announcement, Priority::Urgent);
         }
+        // Said again every few blocks: a message may be lost, and so may whoever got it.
+        if self.head.header.height.0.is_multiple_of(RESEND_EVERY) {
+            for signed in self.mempool.local() {
+                context.flood(
+                    &Message::Transaction(Box::new(signed.clone())),
+                    Priority::Bulk,
+                    None,
+                );
+            }
+        }
         let is_syncing = self.sync.continue_from(&self.head, &mut context);
         if !is_syncing {
             self.schedule_slot(now, effects);
@@ -701,7 +741,9 @@ impl Engine {
 
     /// Lets the provider look at the head, and hands its transactions in.
     fn provide(&mut self, chain: &impl StateRead, effects: &mut Vec<Effect>) {
-        let Some(provider) = &mut self.provider else { return };
+        let Some(provider) = &mut self.provider else {
+            return;
+        };
         let mempool = &self.mempool;
         let transactions = provider.look(chain, self.head.header.height, |id| mempool.has(id), effects);
         for signed in transactions {

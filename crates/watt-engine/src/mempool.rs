@@ -16,6 +16,9 @@ pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The most transactions of one key that wait.
 pub const POOL_PER_KEY_MAX: usize = 256;
 
+/// The most transactions said again at once.
+const RESENT_MAX: usize = 64;
+
 /// Blocks for which a transaction that broke a trial is kept out of every own proposal.
 const QUARANTINE_BLOCKS: u64 = 720;
 
@@ -29,6 +32,8 @@ type KeyOfAccount = (AccountId, u16);
 struct Pooled {
     admission: Admission,
     transaction: SignedTransaction,
+    /// Whether it was handed in here: then this node sees to it that it gets through.
+    is_local: bool,
 }
 
 /// Why the pool does not take a transaction.
@@ -111,11 +116,18 @@ impl Mempool {
     }
 
     /// Adds a transaction that [`Self::would_take`] takes and whose signature holds.
-    pub(crate) fn add(&mut self, admission: Admission, transaction: SignedTransaction) {
+    pub(crate) fn add(&mut self, admission: Admission, transaction: SignedTransaction, is_local: bool) {
         let (key, nonce) = (admission.lane, admission.nonce);
         self.bytes = self.bytes.saturating_add(admission.bytes);
         self.ids.insert(admission.id, (key, nonce));
-        self.chains.entry(key).or_default().insert(nonce, Pooled { admission, transaction });
+        self.chains.entry(key).or_default().insert(
+            nonce,
+            Pooled {
+                admission,
+                transaction,
+                is_local,
+            },
+        );
     }
 
     /// A body for the next block: the ledger's own order of choice.
@@ -123,10 +135,26 @@ impl Mempool {
         let waiting = self.chains.values().flat_map(BTreeMap::values);
         let eligible: Vec<Candidate<'_>> = waiting
             .filter(|pooled| !self.quarantined.contains_key(&pooled.admission.id))
-            .map(|pooled| Candidate { transaction: &pooled.transaction, admission: &pooled.admission })
+            .map(|pooled| Candidate {
+                transaction: &pooled.transaction,
+                admission: &pooled.admission,
+            })
             .collect();
         let chosen = select::fill_block(chain, &eligible);
-        chosen.iter().filter_map(|at| eligible.get(*at)).map(|candidate| candidate.transaction.clone()).collect()
+        chosen
+            .iter()
+            .filter_map(|at| eligible.get(*at))
+            .map(|candidate| candidate.transaction.clone())
+            .collect()
+    }
+
+    /// Transactions handed in here that still wait, to be said again: whoever heard them first may have forgotten.
+    pub(crate) fn local(&self) -> impl Iterator<Item = &SignedTransaction> {
+        let waiting = self.chains.values().flat_map(BTreeMap::values);
+        waiting
+            .filter(|pooled| pooled.is_local)
+            .take(RESENT_MAX)
+            .map(|pooled| &pooled.transaction)
     }
 
     /// Keeps `id` out of own proposals for a while: it made a trial fail.
@@ -159,7 +187,10 @@ impl Mempool {
             .values()
             .flat_map(BTreeMap::values)
             .filter(|pooled| pooled.transaction.transaction.valid_until <= head);
-        let stale: Vec<TransactionId> = overtaken.chain(expired).map(|pooled| pooled.admission.id).collect();
+        let stale: Vec<TransactionId> = overtaken
+            .chain(expired)
+            .map(|pooled| pooled.admission.id)
+            .collect();
         stale.iter().for_each(|id| self.remove(id));
     }
 
