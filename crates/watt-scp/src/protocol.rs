@@ -116,7 +116,7 @@ pub enum Input<'a> {
         hash: Hash,
     },
     /// What this node last said about a slot, read back from the journal.
-    Restore(Record),
+    Restore(&'a Record),
     /// Slots below are over.
     Purge {
         /// The lowest slot to keep.
@@ -254,7 +254,7 @@ impl Scp {
             }
             Input::QuorumSetKnown { hash } => self.quorum_set_known(&hash, oracle, out),
             Input::Restore(record) => {
-                self.with_own_slot(record.slot, oracle, |slot, env| slot.restore(&record, env, out));
+                self.with_own_slot(record.slot, oracle, |slot, env| slot.restore(record, env, out));
             }
             Input::Purge { below } => self.purge(below, out),
         }
