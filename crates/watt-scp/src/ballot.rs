@@ -801,20 +801,24 @@ impl BallotProtocol {
         })
     }
 
-    /// Statements of one own slice that together prove the decision, own statement included.
-    pub(crate) fn finality_statements(&self, roster: &Roster) -> Vec<Statement> {
-        let (Phase::Externalize, Some(commit), Some(high)) = (self.phase, self.commit, self.high) else {
-            return Vec::new();
+    /// Statements of one own slice that together prove the decision, own statement included; none while a node that came
+    /// back from its journal has not heard enough of the others.
+    pub(crate) fn finality_statements(&mut self, roster: &Roster) -> Option<Vec<Statement>> {
+        let value = self.externalized()?;
+        let accepting = |this: &Self, low: u32, high: u32| {
+            this.nodes_where(|pledge| pledge.accepts_commit(value, low, high))
         };
-        let accepting =
-            self.nodes_where(|pledge| pledge.accepts_commit(commit.value, commit.counter, high.counter));
+        let (_, counter) = self.widest_interval(value, |this, low, high| {
+            roster.own_set().has_slice_in(&accepting(this, low, high))
+        })?;
+        let accepting = accepting(self, counter, counter);
         let mut slice = NodeSet::EMPTY;
         roster.own_set().add_slice_in(&accepting, roster, &mut slice);
         if accepting.contains(OWN) {
             slice.insert(OWN);
         }
         let members = roster.indexes().filter(|node| slice.contains(*node));
-        members.filter_map(|node| self.statement_of(node)).cloned().collect()
+        Some(members.filter_map(|node| self.statement_of(node)).cloned().collect())
     }
 
     /// The invariants of §5.8.

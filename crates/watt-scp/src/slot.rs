@@ -59,6 +59,7 @@ pub(crate) struct Slot {
     ballot_timer: Timer,
     /// Nothing is said because something said before may be forgotten.
     is_silent: bool,
+    /// Whether the caller was told of the decision.
     is_externalized: bool,
     /// Nodes whose contradiction has been reported.
     accused: NodeSet,
@@ -119,13 +120,12 @@ impl Slot {
 
     pub(crate) fn nominate(&mut self, value: Value, previous: Value, env: Env<'_>, out: &mut Vec<Output>) {
         let env = self.with_voice(env);
-        if !env.votes || self.ballot.phase() == Phase::Externalize {
-            return;
+        if env.votes && self.ballot.phase() != Phase::Externalize {
+            if let Some(index) = self.values.find(&value) {
+                self.values.refresh(index, env.oracle);
+            }
+            self.nomination.start(value, previous, env, &mut self.values);
         }
-        if let Some(index) = self.values.find(&value) {
-            self.values.refresh(index, env.oracle);
-        }
-        self.nomination.start(value, previous, env, &mut self.values);
         self.settle(env, out);
     }
 
@@ -269,7 +269,6 @@ impl Slot {
             if let Some(pledge) = Pledge::of(&statement.pledges, |value| values.intern_own(value, env.oracle)) {
                 self.ballot.restore(statement, pledge, env);
             }
-            self.is_externalized |= self.ballot.phase() == Phase::Externalize;
         }
         let lock = record.value_lock.as_ref();
         if self.ballot.phase() == Phase::Prepare
@@ -304,15 +303,17 @@ impl Slot {
         let ballot_round = self.ballot.timer_round();
         self.ballot_timer
             .follow(ballot_round, self.index, TimerKind::Ballot, out);
-        if has_decided && !self.is_externalized {
+        if has_decided
+            && !self.is_externalized
+            && let Some(value) = self.externalized()
+            && let Some(statements) = self.ballot.finality_statements(env.roster)
+        {
             self.is_externalized = true;
-            if let Some(value) = self.externalized() {
-                out.push(Output::Externalized {
-                    slot: self.index,
-                    value,
-                    statements: self.ballot.finality_statements(env.roster),
-                });
-            }
+            out.push(Output::Externalized {
+                slot: self.index,
+                value,
+                statements,
+            });
         }
     }
 

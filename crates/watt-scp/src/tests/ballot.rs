@@ -18,7 +18,30 @@ fn a_ballot_goes_from_prepare_to_externalize() {
          b,c: confirm 1x p=1 c=1 h=1
          d: confirm 1x p=1 c=1 h=1
          e: externalize 1x h=1",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 1x
+            d: prepare 1x
+                says prepare 1x p=1x
+                sets timer Ballot 1
+            b,c: prepare 1x p=1x
+            d: prepare 1x p=1x
+                says prepare 1x p=1x c=1 h=1
+            b,c: prepare 1x p=1x c=1 h=1
+            d: prepare 1x p=1x c=1 h=1
+                says confirm 1x p=1 c=1 h=1
+            b,c: confirm 1x p=1 c=1 h=1
+            d: confirm 1x p=1 c=1 h=1
+                says externalize 1x h=1
+                cancels timer Ballot
+                decides x proven by abcd
+            e: externalize 1x h=1
+        "#]],
     );
 }
 
@@ -33,7 +56,23 @@ fn a_blocking_set_pulls_a_node_along() {
          b: confirm 2x p=2 c=1 h=2
          c: confirm 2x p=2 c=1 h=2
          d: confirm 2x p=2 c=1 h=2",
-        expect![[""]],
+        expect![[r#"
+            starts y
+                says nominate y
+                sets timer Nomination 1
+                says nominate y / y
+                says prepare 1y
+                cancels timer Nomination
+            b: prepare 1x p=1x
+            c: prepare 1x p=1x
+                says prepare 1y p=1x
+            b: confirm 2x p=2 c=1 h=2
+            c: confirm 2x p=2 c=1 h=2
+                says confirm 2x p=2 c=1 h=2
+            d: confirm 2x p=2 c=1 h=2
+                says externalize 1x h=2
+                decides x proven by abcd
+        "#]],
     );
 }
 
@@ -47,7 +86,25 @@ fn an_incompatible_prepared_ballot_takes_back_the_commit_vote() {
          b,c: prepare 2y p=2y
          d: prepare 2y p=2y
          timer ballot",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c,d: prepare 1x p=1x
+                says prepare 1x p=1x c=1 h=1
+                sets timer Ballot 1
+            b,c: prepare 2y p=2y
+                says prepare 2x p=2y p'=1x h=1
+                cancels timer Ballot
+            d: prepare 2y p=2y
+                says prepare 2y p=2y p'=1x c=2 h=2
+                sets timer Ballot 2
+            timer ballot
+                says prepare 3y p=2y p'=1x c=2 h=2
+        "#]],
     );
 }
 
@@ -64,7 +121,29 @@ fn timeouts_go_on_with_the_locked_value() {
          timer ballot
          b,c: prepare 3y p=2y
          timer ballot",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            timer ballot
+                does not run
+            b,c: prepare 1y p=1y
+                says prepare 1y p=1y c=1 h=1
+                sets timer Ballot 1
+            b,c: prepare 2y p=1y
+                says prepare 2y p=2y c=1 h=1
+                sets timer Ballot 2
+            timer ballot
+                says prepare 3y p=2y c=1 h=1
+            b,c: prepare 3y p=2y
+                says prepare 3y p=3y c=1 h=2
+                sets timer Ballot 3
+            timer ballot
+                says prepare 4y p=3y c=1 h=2
+        "#]],
     );
 }
 
@@ -76,7 +155,13 @@ fn a_late_node_decides_from_externalize_statements() {
          b: externalize 2x h=3
          c: externalize 1x h=1
          d: externalize 2x h=2",
-        expect![[""]],
+        expect![[r#"
+            b: externalize 2x h=3
+            c: externalize 1x h=1
+                says externalize 2x h=max
+                decides x proven by abc
+            d: externalize 2x h=2
+        "#]],
     );
 }
 
@@ -94,7 +179,30 @@ fn commit_takes_the_widest_common_interval() {
          b: confirm 5x p=4 c=1 h=3
          c: confirm 5x p=4 c=2 h=4
          d: confirm 5x p=4 c=3 h=3",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c,d,e: prepare 4x p=4x
+                says prepare 4x p=4x c=1 h=4
+                sets timer Ballot 4
+            b: prepare 4x p=4x c=1 h=3
+            c: prepare 4x p=4x c=2 h=4
+            d: prepare 4x p=4x c=2 h=4
+                says confirm 4x p=4 c=2 h=3
+            e: prepare 4x p=4x c=3 h=4
+                says confirm 4x p=4 c=3 h=4
+            b: confirm 5x p=4 c=1 h=3
+            c: confirm 5x p=4 c=2 h=4
+                says confirm 5x p=4 c=3 h=4
+                cancels timer Ballot
+            d: confirm 5x p=4 c=3 h=3
+                says externalize 3x h=3
+                decides x proven by abcd
+        "#]],
     );
 }
 
@@ -109,7 +217,22 @@ fn a_body_must_be_there_before_the_commit_vote() {
          b,c: prepare 1x p=1x c=1 h=1
          d: prepare 1x p=1x c=1 h=1
          x is full",
-        expect![[""]],
+        expect![[r#"
+            x is structural
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 1x p=1x
+                says prepare 1x p=1x h=1
+                sets timer Ballot 1
+            b,c: prepare 1x p=1x c=1 h=1
+            d: prepare 1x p=1x c=1 h=1
+            x is full
+                says confirm 1x p=1 c=1 h=1
+        "#]],
     );
 }
 
@@ -123,7 +246,20 @@ fn a_blocking_set_may_accept_a_commit_before_the_body_comes() {
          b: confirm 1x p=1 c=1 h=1
          c: confirm 1x p=1 c=1 h=1
          d: confirm 1x p=1 c=1 h=1",
-        expect![[""]],
+        expect![[r#"
+            x is structural
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b: confirm 1x p=1 c=1 h=1
+            c: confirm 1x p=1 c=1 h=1
+                says externalize 1x h=1
+                decides x proven by abc
+            d: confirm 1x p=1 c=1 h=1
+        "#]],
     );
 }
 
@@ -139,7 +275,26 @@ fn a_missing_or_bad_body_is_left_for_the_fallback() {
          x is full
          b,c: prepare 2x p=1x
          timer ballot",
-        expect![[""]],
+        expect![[r#"
+            x is structural
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 1x p=1x
+                says prepare 1x p=1x h=1
+                sets timer Ballot 1
+            body timeout x
+                says prepare 2X p=1x
+                cancels timer Ballot
+            x is full
+            b,c: prepare 2x p=1x
+                sets timer Ballot 2
+            timer ballot
+                says prepare 3x p=2x h=1
+        "#]],
     );
     check(
         "needs 3 of a b c d
@@ -148,7 +303,22 @@ fn a_missing_or_bad_body_is_left_for_the_fallback() {
          x is invalid
          b,c: prepare 2X
          b,c: prepare 2X p=2X",
-        expect![[""]],
+        expect![[r#"
+            x is structural
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            x is invalid
+                says prepare 2X
+            b,c: prepare 2X
+                says prepare 2X p=2X
+                sets timer Ballot 2
+            b,c: prepare 2X p=2X
+                says prepare 2X p=2X c=2 h=2
+        "#]],
     );
 }
 
@@ -162,7 +332,23 @@ fn the_commit_vote_holds_against_a_body_timeout() {
          body timeout x
          b,c: prepare 2x p=2x
          timer ballot",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 1x p=1x
+                says prepare 1x p=1x c=1 h=1
+                sets timer Ballot 1
+            body timeout x
+            b,c: prepare 2x p=2x
+                says prepare 2x p=2x c=1 h=2
+                sets timer Ballot 2
+            timer ballot
+                says prepare 3x p=2x c=1 h=2
+        "#]],
     );
 }
 
@@ -174,7 +360,18 @@ fn holders_of_the_body_follow_a_blocking_set_to_the_fallback() {
          starts x
          b: prepare 2X
          c: prepare 2X",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b: prepare 2X
+            c: prepare 2X
+                says prepare 2X p=2X
+                sets timer Ballot 2
+        "#]],
     );
 }
 
@@ -193,7 +390,29 @@ fn a_restored_node_goes_on_where_it_was() {
          crash
          b,c: prepare 5y p=5y
          d: externalize 1x h=1",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 1x p=1x
+                says prepare 1x p=1x c=1 h=1
+                sets timer Ballot 1
+            crash
+            b,c: prepare 1x p=1x
+                sets timer Ballot 1
+            b,c: prepare 1x p=1x c=1 h=1
+                says confirm 1x p=1 c=1 h=1
+            crash
+            b,c: confirm 1x p=1 c=1 h=1
+                says externalize 1x h=1
+                decides x proven by abc
+            crash
+            b,c: prepare 5y p=5y
+            d: externalize 1x h=1
+        "#]],
     );
 }
 
@@ -208,9 +427,32 @@ fn the_value_lock_is_restored() {
          b,c: prepare 3y p=2y
          d: prepare 2y p=2y
          crash
-         b,c,d: prepare 3y p=2y
-         b,c,d: prepare 4y p=2y",
-        expect![[""]],
+         b,c: prepare 3w
+         timer ballot",
+        expect![[r#"
+            starts z
+                says nominate z
+                sets timer Nomination 1
+                says nominate z / z
+                says prepare 1z
+                cancels timer Nomination
+            b,c,d: prepare 2z
+                says prepare 2z p=2z
+                sets timer Ballot 2
+            timer ballot
+                says prepare 3z p=2z
+            b,c: prepare 3y p=2y
+                says prepare 3z p=2z p'=2y
+                sets timer Ballot 3
+            d: prepare 2y p=2y
+            crash
+            b,c,d: prepare 3y p=2y
+                says prepare 3z p=3y p'=2z
+                sets timer Ballot 3
+            b,c,d: prepare 4y p=2y
+                says prepare 4y p=4y p'=2z h=2
+                sets timer Ballot 4
+        "#]],
     );
 }
 
@@ -226,7 +468,26 @@ fn a_node_that_forgot_stays_silent() {
          b,c,d: prepare 1x p=1x c=1 h=1
          nominates y
          b,c,d: externalize 1x h=1",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 1x p=1x
+                says prepare 1x p=1x c=1 h=1
+                sets timer Ballot 1
+            forgets all
+            a: prepare 1x p=1x c=1 h=1
+                has forgotten prepare 1x p=1x c=1 h=1
+            b,c,d: prepare 1x p=1x c=1 h=1
+                sets timer Ballot 1
+            nominates y
+            b,c,d: externalize 1x h=1
+                cancels timer Ballot
+                decides x proven by bcd
+        "#]],
     );
 }
 
@@ -240,7 +501,14 @@ fn two_commits_of_one_node_are_evidence() {
          b: externalize 1x h=1
          c: prepare 1x
          c: prepare 2y",
-        expect![[""]],
+        expect![[r#"
+            b: confirm 1x p=1 c=1 h=1
+            b: confirm 2y p=2 c=2 h=2
+                accuses b: confirm 1x p=1 c=1 h=1 and confirm 2y p=2 c=2 h=2
+            b: externalize 1x h=1
+            c: prepare 1x
+            c: prepare 2y
+        "#]],
     );
 }
 
@@ -253,7 +521,14 @@ fn a_follower_decides_without_a_word() {
          nominates x
          b,c,d: prepare 1x p=1x
          b,c,d: confirm 1x p=1 c=1 h=1",
-        expect![[""]],
+        expect![[r#"
+            nominates x
+            b,c,d: prepare 1x p=1x
+                sets timer Ballot 1
+            b,c,d: confirm 1x p=1 c=1 h=1
+                cancels timer Ballot
+                decides x proven by bcd
+        "#]],
     );
 }
 
@@ -275,6 +550,20 @@ fn insane_statements_are_ignored() {
          b,c: externalize 0x h=1
          b,c: externalize 2x h=1
          b,c: nominate",
-        expect![[""]],
+        expect![[r#"
+            b,c: prepare 0x p=1x
+            b,c: prepare 1x p=1x p'=2y
+            b,c: prepare 2x p=2x p'=1x
+            b,c: prepare 1x p=1x h=2
+            b,c: prepare 1x p=1x c=1
+            b,c: prepare 1x p=3x c=1 h=3
+            b,c: prepare 2x p'=1y
+            b,c: confirm 1x p=1 c=0 h=1
+            b,c: confirm 1x p=2 c=1 h=2
+            b,c: confirm 2x p=2 c=2 h=1
+            b,c: externalize 0x h=1
+            b,c: externalize 2x h=1
+            b,c: nominate
+        "#]],
     );
 }

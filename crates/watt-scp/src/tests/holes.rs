@@ -14,7 +14,25 @@ fn bumping_stops_at_the_lowest_sufficient_counter() {
          c: prepare 7x
          f: prepare 5x
          d: prepare 8x",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b: prepare 3x
+            e: prepare 9x
+            c: prepare 7x
+                says prepare 1x p=1x
+                sets timer Ballot 1
+            f: prepare 5x
+                says prepare 3x p=3x
+                sets timer Ballot 3
+            d: prepare 8x
+                says prepare 5x p=5x
+                sets timer Ballot 5
+        "#]],
     );
 }
 
@@ -24,9 +42,9 @@ fn bumping_stops_at_the_lowest_sufficient_counter() {
 fn a_quorum_test_follows_the_slices_of_its_members() {
     check(
         "needs 3 of a b c d
+         starts x
          b needs 2 of b h
          c needs 2 of b c
-         starts x
          b,c: prepare 1x
          d: prepare 1x
          c needs 3 of a b c d
@@ -34,7 +52,23 @@ fn a_quorum_test_follows_the_slices_of_its_members() {
          d: prepare 1x p=1x
          b needs 3 of a b c d
          b: prepare 1x p=1x",
-        expect![[""]],
+        expect![[r#"
+            b needs 2 of b h
+            c needs 2 of b c
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+            b,c: prepare 1x
+            d: prepare 1x
+            c needs 3 of a b c d
+            c: prepare 1x p=1x
+            d: prepare 1x p=1x
+                says prepare 1x p=1x c=1 h=1
+                sets timer Ballot 1
+            b needs 3 of a b c d
+            b: prepare 1x p=1x
+        "#]],
     );
 }
 
@@ -43,14 +77,29 @@ fn a_quorum_test_follows_the_slices_of_its_members() {
 fn externalize_is_its_own_slice() {
     check(
         "needs 3 of a b c d
+         starts x
          b needs 2 of h i
          c needs 2 of h i
-         starts x
          b,c: prepare 1x p=1x
          b,c: confirm 1x p=1 c=1 h=1
          b: externalize 1x h=1
          c: externalize 1x h=1",
-        expect![[""]],
+        expect![[r#"
+            b needs 2 of h i
+            c needs 2 of h i
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+            b,c: prepare 1x p=1x
+            b,c: confirm 1x p=1 c=1 h=1
+                says confirm 1x p=1 c=1 h=1
+            b: externalize 1x h=1
+            c: externalize 1x h=1
+                says externalize 1x h=max
+                cancels timer Nomination
+                decides x proven by abc
+        "#]],
     );
 }
 
@@ -67,7 +116,28 @@ fn a_bump_starts_without_a_timer() {
          b: prepare 4x
          f: prepare 4x
          c: prepare 4x",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 1x
+                says prepare 1x p=1x
+                sets timer Ballot 1
+            timer ballot
+                says prepare 2x p=1x
+            b,c: prepare 2x
+                says prepare 2x p=2x
+                sets timer Ballot 2
+            e: prepare 4x
+            b: prepare 4x
+            f: prepare 4x
+            c: prepare 4x
+                says prepare 4x p=4x
+                sets timer Ballot 4
+        "#]],
     );
 }
 
@@ -82,6 +152,21 @@ fn statements_out_of_order_do_not_count() {
          b,c,d: confirm 2x p=2 c=2 h=1
          b,c,d: externalize 2x h=1
          b,c,d: prepare 1x p=1x c=1 h=1",
-        expect![[""]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c,d: prepare 1x p=1x
+                says prepare 1x p=1x c=1 h=1
+                sets timer Ballot 1
+            b,c,d: prepare 2x p=1x c=2 h=2
+            b,c,d: confirm 2x p=2 c=2 h=1
+            b,c,d: externalize 2x h=1
+            b,c,d: prepare 1x p=1x c=1 h=1
+                says confirm 1x p=1 c=1 h=1
+        "#]],
     );
 }

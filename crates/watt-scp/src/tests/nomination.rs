@@ -20,7 +20,18 @@ fn a_leader_brings_its_value_to_a_ballot() {
          c: nominate x
          b: nominate x / x
          c: nominate x / x",
-        expect![[""]],
+        expect![[r#"
+            nominates x
+                says nominate x
+                sets timer Nomination 1
+            b: nominate x
+            c: nominate x
+                says nominate x / x
+            b: nominate x / x
+            c: nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+        "#]],
     );
 }
 
@@ -34,7 +45,16 @@ fn others_follow_the_leader() {
          c: nominate w
          b: nominate y z / z
          timer nomination",
-        expect![[""]],
+        expect![[r#"
+            leads b
+            nominates x
+                sets timer Nomination 1
+            c: nominate w
+            b: nominate y z / z
+                says nominate z
+            timer nomination
+                sets timer Nomination 2
+        "#]],
     );
 }
 
@@ -48,7 +68,15 @@ fn an_invalid_value_is_not_voted_until_it_is_valid() {
          nominates x
          b,c,d: nominate y
          y is structural",
-        expect![[""]],
+        expect![[r#"
+            leads b
+            y is invalid
+            nominates x
+                sets timer Nomination 1
+            b,c,d: nominate y
+            y is structural
+                says nominate y / y
+        "#]],
     );
 }
 
@@ -63,7 +91,19 @@ fn nothing_is_introduced_after_a_candidate() {
          b: nominate w y / y
          b: nominate w y z / w y
          c: nominate w y / w y",
-        expect![[""]],
+        expect![[r#"
+            leads b
+            nominates x
+                sets timer Nomination 1
+            b,c: nominate y / y
+                says nominate y / y
+                says prepare 1y
+                cancels timer Nomination
+            b: nominate w y / y
+            b: nominate w y z / w y
+            c: nominate w y / w y
+                says nominate w y / w y
+        "#]],
     );
 }
 
@@ -75,7 +115,13 @@ fn what_was_heard_early_counts() {
          leads b
          b,c,d: nominate y / y
          nominates x",
-        expect![[""]],
+        expect![[r#"
+            leads b
+            b,c,d: nominate y / y
+            nominates x
+                says nominate y / y
+                says prepare 1y
+        "#]],
     );
 }
 
@@ -91,7 +137,22 @@ fn nomination_goes_on_after_a_crash() {
          nominates w
          c: nominate x
          b,c: nominate x / x",
-        expect![[""]],
+        expect![[r#"
+            nominates x
+                says nominate x
+                sets timer Nomination 1
+            timer nomination
+                sets timer Nomination 2
+            b: nominate x
+            crash
+            nominates w
+                sets timer Nomination 1
+            c: nominate x
+            b,c: nominate x / x
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+        "#]],
     );
 }
 
