@@ -235,7 +235,11 @@ impl Scp {
 
     fn step_with(&mut self, input: Input<'_>, oracle: &dyn Oracle, out: &mut Vec<Output>) {
         match input {
-            Input::Nominate { slot, value, previous } => {
+            Input::Nominate {
+                slot,
+                value,
+                previous,
+            } => {
                 self.with_own_slot(slot, oracle, |slot, env| slot.nominate(value, previous, env, out));
             }
             Input::Receive { slot, statements } => self.receive(slot, statements, oracle, out),
@@ -305,7 +309,13 @@ impl Scp {
         self.slots.values().try_for_each(Slot::check_invariants)
     }
 
-    fn receive(&mut self, slot: SlotIndex, statements: &[Statement], oracle: &dyn Oracle, out: &mut Vec<Output>) {
+    fn receive(
+        &mut self,
+        slot: SlotIndex,
+        statements: &[Statement],
+        oracle: &dyn Oracle,
+        out: &mut Vec<Output>,
+    ) {
         if !self.make_room_for_heard(slot) {
             return;
         }

@@ -179,8 +179,15 @@ impl Network {
     /// Gives node `n` an input and does what it wants done.
     pub fn input(&mut self, n: usize, input: Input<'_>) {
         let mut out = Vec::new();
-        let Some(member) = self.members.get_mut(n) else { return };
-        if let Input::Nominate { slot, value, previous } = input {
+        let Some(member) = self.members.get_mut(n) else {
+            return;
+        };
+        if let Input::Nominate {
+            slot,
+            value,
+            previous,
+        } = input
+        {
             member.proposals.insert(slot, (value, previous));
         }
         let Some(scp) = member.scp.as_mut() else { return };
@@ -199,7 +206,14 @@ impl Network {
                 &NETWORK,
                 &[node_id(n).as_ref(), &slot.0.to_be_bytes()],
             ));
-            self.input(n, Input::Nominate { slot, value, previous });
+            self.input(
+                n,
+                Input::Nominate {
+                    slot,
+                    value,
+                    previous,
+                },
+            );
         }
     }
 
@@ -250,14 +264,21 @@ impl Network {
     /// Every node sends its own newest statements again, as the shell does while a slot is undecided.
     pub fn resend(&mut self) {
         for n in 0..self.members.len() {
-            let Some(member) = self.members.get(n) else { continue };
+            let Some(member) = self.members.get(n) else {
+                continue;
+            };
             if member.is_silent {
                 continue;
             }
             let own: Vec<Statement> = member
                 .scp
                 .iter()
-                .flat_map(|scp| scp.slots().flat_map(|slot| scp.own(slot)).cloned().collect::<Vec<_>>())
+                .flat_map(|scp| {
+                    scp.slots()
+                        .flat_map(|slot| scp.own(slot))
+                        .cloned()
+                        .collect::<Vec<_>>()
+                })
                 .collect();
             for statement in own {
                 self.broadcast(n, &statement);
@@ -273,7 +294,9 @@ impl Network {
             .flat_map(|member| member.timers.values().map(|(round, _)| *round))
             .min();
         for n in 0..self.members.len() {
-            let Some(member) = self.members.get_mut(n) else { continue };
+            let Some(member) = self.members.get_mut(n) else {
+                continue;
+            };
             let due: Vec<_> = member
                 .timers
                 .iter()
@@ -308,7 +331,9 @@ impl Network {
     /// Starts crashed nodes again from their journals; they say again what they had said, then go on.
     pub fn restart_crashed(&mut self) {
         for n in 0..self.members.len() {
-            let Some(member) = self.members.get_mut(n) else { continue };
+            let Some(member) = self.members.get_mut(n) else {
+                continue;
+            };
             if member.scp.is_some() {
                 continue;
             }
@@ -324,14 +349,23 @@ impl Network {
                 }
             }
             for (slot, (value, previous)) in proposals {
-                self.input(n, Input::Nominate { slot, value, previous });
+                self.input(
+                    n,
+                    Input::Nominate {
+                        slot,
+                        value,
+                        previous,
+                    },
+                );
             }
         }
     }
 
     fn perform(&mut self, n: usize, outputs: Vec<Output>) {
         for output in outputs {
-            let Some(member) = self.members.get_mut(n) else { return };
+            let Some(member) = self.members.get_mut(n) else {
+                return;
+            };
             match output {
                 Output::Persist(record) => {
                     if let Some((left, is_before)) = member.crash_in {
@@ -383,13 +417,12 @@ impl Network {
     }
 
     fn send(&mut self, n: usize, statement: Statement) {
-        let Some(member) = self.members.get_mut(n) else { return };
-        let is_durable = member
-            .journal
-            .get(&statement.slot)
-            .is_some_and(|record| {
-                record.nomination.as_ref() == Some(&statement) || record.ballot.as_ref() == Some(&statement)
-            });
+        let Some(member) = self.members.get_mut(n) else {
+            return;
+        };
+        let is_durable = member.journal.get(&statement.slot).is_some_and(|record| {
+            record.nomination.as_ref() == Some(&statement) || record.ballot.as_ref() == Some(&statement)
+        });
         let same_kind = |old: &&Statement| {
             old.slot == statement.slot && old.pledges.is_nomination() == statement.pledges.is_nomination()
         };
@@ -423,7 +456,9 @@ impl Network {
     /// Two different values: a fork.
     pub fn agreed(&self, slot: SlotIndex) -> Result<Option<Value>, (Value, Value)> {
         let mut decided = self.members.iter().filter_map(|member| member.decided.get(&slot));
-        let Some(first) = decided.next() else { return Ok(None) };
+        let Some(first) = decided.next() else {
+            return Ok(None);
+        };
         match decided.find(|other| *other != first) {
             Some(other) => Err((*first, *other)),
             None => Ok(Some(*first)),
@@ -484,7 +519,12 @@ fn run_slot(
     let mut out = Vec::new();
     for (n, node) in nodes.iter_mut().enumerate() {
         let mut value = previous;
-        for (to, from) in value.0.0.iter_mut().zip(slot.0.to_be_bytes().iter().chain(&node_id(n).0)) {
+        for (to, from) in value
+            .0
+            .0
+            .iter_mut()
+            .zip(slot.0.to_be_bytes().iter().chain(&node_id(n).0))
+        {
             *to ^= *from;
         }
         node.step(
@@ -494,7 +534,15 @@ fn run_slot(
             oracle,
             &mut out,
         );
-        node.step(Input::Nominate { slot, value, previous }, oracle, &mut out);
+        node.step(
+            Input::Nominate {
+                slot,
+                value,
+                previous,
+            },
+            oracle,
+            &mut out,
+        );
         collect(n, &mut out, &mut queue, &mut timers);
     }
     loop {

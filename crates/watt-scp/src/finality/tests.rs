@@ -18,7 +18,10 @@ fn says(node: u8, pledges: Pledges) -> Statement {
 }
 
 fn at(counter: u32) -> Ballot {
-    Ballot { counter, value: VALUE }
+    Ballot {
+        counter,
+        value: VALUE,
+    }
 }
 
 fn confirm(node: u8, c_counter: u32, h_counter: u32) -> Statement {

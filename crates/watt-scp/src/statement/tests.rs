@@ -113,5 +113,8 @@ fn envelopes_are_bound_to_statement_and_network() {
     assert!(!envelope.signature_check(&NetworkId([8; 32])).holds());
     let bytes = codec::encode(&envelope);
     assert!(bytes.len() <= ENVELOPE_BYTES_MAX, "{}", bytes.len());
-    assert_eq!(codec::decode::<Envelope>(&bytes, ENVELOPE_BYTES_MAX).unwrap(), envelope);
+    assert_eq!(
+        codec::decode::<Envelope>(&bytes, ENVELOPE_BYTES_MAX).unwrap(),
+        envelope
+    );
 }

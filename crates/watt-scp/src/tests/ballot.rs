@@ -446,12 +446,10 @@ fn the_value_lock_is_restored() {
                 sets timer Ballot 3
             d: prepare 2y p=2y
             crash
-            b,c,d: prepare 3y p=2y
-                says prepare 3z p=3y p'=2z
+            b,c: prepare 3w
                 sets timer Ballot 3
-            b,c,d: prepare 4y p=2y
-                says prepare 4y p=4y p'=2z h=2
-                sets timer Ballot 4
+            timer ballot
+                says prepare 4y p=2z p'=2y
         "#]],
     );
 }

@@ -53,19 +53,22 @@ fn a_quorum_test_follows_the_slices_of_its_members() {
          b needs 3 of a b c d
          b: prepare 1x p=1x",
         expect![[r#"
-            b needs 2 of b h
-            c needs 2 of b c
             starts x
                 says nominate x
                 sets timer Nomination 1
                 says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b needs 2 of b h
+            c needs 2 of b c
             b,c: prepare 1x
             d: prepare 1x
             c needs 3 of a b c d
             c: prepare 1x p=1x
+                says prepare 1x p=1x
+                sets timer Ballot 1
             d: prepare 1x p=1x
                 says prepare 1x p=1x c=1 h=1
-                sets timer Ballot 1
             b needs 3 of a b c d
             b: prepare 1x p=1x
         "#]],
@@ -85,19 +88,21 @@ fn externalize_is_its_own_slice() {
          b: externalize 1x h=1
          c: externalize 1x h=1",
         expect![[r#"
-            b needs 2 of h i
-            c needs 2 of h i
             starts x
                 says nominate x
                 sets timer Nomination 1
                 says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b needs 2 of h i
+            c needs 2 of h i
             b,c: prepare 1x p=1x
+                says prepare 1x p=1x
             b,c: confirm 1x p=1 c=1 h=1
                 says confirm 1x p=1 c=1 h=1
             b: externalize 1x h=1
             c: externalize 1x h=1
                 says externalize 1x h=max
-                cancels timer Nomination
                 decides x proven by abc
         "#]],
     );
@@ -110,6 +115,7 @@ fn a_bump_starts_without_a_timer() {
         "needs 2 of a [2 of b c d] [2 of e f g]
          starts x
          b,c: prepare 1x
+         timer ballot
          timer ballot
          b,c: prepare 2x
          e: prepare 4x
@@ -128,6 +134,8 @@ fn a_bump_starts_without_a_timer() {
                 sets timer Ballot 1
             timer ballot
                 says prepare 2x p=1x
+            timer ballot
+                does not run
             b,c: prepare 2x
                 says prepare 2x p=2x
                 sets timer Ballot 2

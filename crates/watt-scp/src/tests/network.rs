@@ -31,7 +31,9 @@ fn differing_sets() -> Vec<QuorumSet> {
         nodes: BoundedVec::empty(),
         inner: BoundedVec::new([backbone.clone(), circle].to_vec()).unwrap(),
     };
-    (0..7).map(|n| if n < 4 { backbone.clone() } else { leaf.clone() }).collect()
+    (0..7)
+        .map(|n| if n < 4 { backbone.clone() } else { leaf.clone() })
+        .collect()
 }
 
 fn assert_kept(network: &Network) {
@@ -42,7 +44,13 @@ fn assert_kept(network: &Network) {
 /// With everybody there, every order of delivery ends in agreement. Covers: A1, A2.
 #[test]
 fn all_orders_of_delivery_agree() {
-    for sets in [flat_sets(1), flat_sets(4), flat_sets(7), nested_sets(), differing_sets()] {
+    for sets in [
+        flat_sets(1),
+        flat_sets(4),
+        flat_sets(7),
+        nested_sets(),
+        differing_sets(),
+    ] {
         for seed in 0..30 {
             let mut network = Network::new(&sets, seed);
             network.nominate_all(SLOT, PREVIOUS);
@@ -179,11 +187,21 @@ fn a_poison_body_ends_in_the_fallback() {
         }
         for n in 0..4 {
             let (slot, value, previous) = (SLOT, proposal, PREVIOUS);
-            network.input(n, Input::Nominate { slot, value, previous });
+            network.input(
+                n,
+                Input::Nominate {
+                    slot,
+                    value,
+                    previous,
+                },
+            );
         }
         network.deliver_all();
         for n in 0..4 {
-            network.members[n].oracle.validity.insert(proposal, Validity::Invalid);
+            network.members[n]
+                .oracle
+                .validity
+                .insert(proposal, Validity::Invalid);
             let (slot, value) = (SLOT, proposal);
             network.input(n, Input::ValidityChanged { slot, value });
         }
@@ -219,13 +237,15 @@ fn lie() -> impl Strategy<Value = Pledges> {
         0u32..5,
         0u32..5,
     )
-        .prop_map(|(ballot, prepared, prepared_prime, c_counter, h_counter)| Pledges::Prepare {
-            ballot,
-            prepared,
-            prepared_prime,
-            c_counter,
-            h_counter,
-        });
+        .prop_map(
+            |(ballot, prepared, prepared_prime, c_counter, h_counter)| Pledges::Prepare {
+                ballot,
+                prepared,
+                prepared_prime,
+                c_counter,
+                h_counter,
+            },
+        );
     let confirm = (ballot(), 0u32..5, 1u32..5, 1u32..5).prop_map(|(ballot, p, c_counter, h_counter)| {
         Pledges::Confirm {
             ballot,

@@ -1,11 +1,10 @@
 //! The nomination protocol.
 
 use super::scenario::check;
-use crate::protocol::{Config, Input, Output, Scp, Validity};
+use crate::protocol::{Config, Input, Output, Scp};
 use crate::quorum_set::QuorumSet;
 use crate::statement::{Pledges, Statement, Value};
 use crate::testing::{MapOracle, NETWORK, flat_sets, node_id};
-use crate::values::VALUES_PER_SLOT_MAX;
 use expect_test::expect;
 use std::vec::Vec;
 use watt_primitives::{BoundedVec, Hash, SlotIndex};
@@ -177,7 +176,15 @@ fn leaders_accumulate_and_follow_the_weights() {
             let mut out = Vec::new();
             let value = Value(Hash([u8::try_from(n).unwrap(); 32]));
             let previous = Value(Hash([9; 32]));
-            scp.step(Input::Nominate { slot, value, previous }, &oracle, &mut out);
+            scp.step(
+                Input::Nominate {
+                    slot,
+                    value,
+                    previous,
+                },
+                &oracle,
+                &mut out,
+            );
             if out.iter().any(|output| matches!(output, Output::Send(_))) {
                 speakers.push(n);
             }
@@ -187,7 +194,10 @@ fn leaders_accumulate_and_follow_the_weights() {
     }
     assert_eq!(n_leading[3], 0);
     for (n, count) in n_leading.into_iter().enumerate() {
-        assert!(n == 3 || (15..=60).contains(&count), "node {n} leads {count} of 200");
+        assert!(
+            n == 3 || (15..=60).contains(&count),
+            "node {n} leads {count} of 200"
+        );
     }
 }
 
@@ -274,8 +284,6 @@ fn a_flood_of_values_leaves_room_for_an_honest_one() {
         _ => false,
     };
     assert!(out.iter().any(accepts_honest), "{out:?}");
-    const { assert!(VALUES_PER_SLOT_MAX == 256) };
-    assert_eq!(Validity::Full.max(Validity::Invalid), Validity::Full);
 }
 
 fn nomination(n: usize, set: &QuorumSet, votes: Vec<Value>) -> Statement {

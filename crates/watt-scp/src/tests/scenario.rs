@@ -88,13 +88,21 @@ fn set_of(text: &str) -> QuorumSet {
 fn ballot(text: &str) -> Ballot {
     let (counter, name) = text.split_at(text.len() - 1);
     Ballot {
-        counter: if counter == "max" { u32::MAX } else { counter.parse().unwrap() },
+        counter: if counter == "max" {
+            u32::MAX
+        } else {
+            counter.parse().unwrap()
+        },
         value: value(name.chars().next().unwrap()),
     }
 }
 
 fn show_counter(counter: u32) -> String {
-    if counter == u32::MAX { "max".to_string() } else { counter.to_string() }
+    if counter == u32::MAX {
+        "max".to_string()
+    } else {
+        counter.to_string()
+    }
 }
 
 fn show(ballot: Ballot) -> String {
@@ -108,7 +116,10 @@ fn parse_pledges(text: &str) -> Pledges {
         let rest = text.trim_start_matches("nominate");
         let (votes, accepted) = rest.split_once('/').unwrap_or((rest, ""));
         let list = |text: &str| {
-            let mut list: Vec<Value> = text.split_whitespace().map(|v| value(v.chars().next().unwrap())).collect();
+            let mut list: Vec<Value> = text
+                .split_whitespace()
+                .map(|v| value(v.chars().next().unwrap()))
+                .collect();
             list.sort_unstable();
             BoundedVec::new(list).unwrap()
         };
@@ -195,7 +206,13 @@ fn show_pledges(pledges: &Pledges) -> String {
         )
         .unwrap(),
         Pledges::Externalize { commit, h_counter } => {
-            write!(text, "externalize {} h={}", show(*commit), show_counter(*h_counter)).unwrap();
+            write!(
+                text,
+                "externalize {} h={}",
+                show(*commit),
+                show_counter(*h_counter)
+            )
+            .unwrap();
         }
     }
     text
@@ -219,7 +236,9 @@ impl World {
         let mut oracle = MapOracle::default();
         oracle.quorum_sets.insert(set.hash(&NETWORK), set.clone());
         for name in 'a'..='z' {
-            oracle.fallbacks.insert(value(name), value(name.to_ascii_uppercase()));
+            oracle
+                .fallbacks
+                .insert(value(name), value(name.to_ascii_uppercase()));
         }
         for other in &others {
             oracle.weights.insert(id(*other), 0);
@@ -301,7 +320,10 @@ impl World {
             }
             _ => {
                 let (names, pledges) = line.split_once(':').expect("a scenario line");
-                let names: Vec<char> = names.split(',').map(|name| name.chars().next().unwrap()).collect();
+                let names: Vec<char> = names
+                    .split(',')
+                    .map(|name| name.chars().next().unwrap())
+                    .collect();
                 self.receive(&names, pledges.trim());
             }
         }
@@ -359,12 +381,14 @@ impl World {
                 return;
             }
             Output::Send(statement) => {
-                let record = self.journal.as_ref().expect("nothing is said before it is persisted");
+                let record = self
+                    .journal
+                    .as_ref()
+                    .expect("nothing is said before it is persisted");
                 let kept = [&record.nomination, &record.ballot];
                 assert!(kept.contains(&&Some(statement.clone())), "persisted what is said");
-                let same_kind = |old: &&Statement| {
-                    old.pledges.is_nomination() == statement.pledges.is_nomination()
-                };
+                let same_kind =
+                    |old: &&Statement| old.pledges.is_nomination() == statement.pledges.is_nomination();
                 let last = self.said.iter().rev().find(same_kind);
                 assert!(last.is_none_or(|last| statement.pledges.is_newer_than(&last.pledges)));
                 assert!(statement.pledges.is_sane());
