@@ -45,8 +45,10 @@ impl Heard {
 
     /// `node` counts no longer.
     pub(crate) fn forget(&mut self, node: NodeIndex) {
-        let group = self.groups.iter().position(|(_, nodes)| nodes.contains(node));
-        let Some(position) = group else { return };
+        let with_node = |(_, nodes): &(Pledge, NodeSet)| nodes.contains(node);
+        let Some(position) = self.groups.iter().position(with_node) else {
+            return;
+        };
         if let Some((_, nodes)) = self.groups.get_mut(position) {
             nodes.remove(node);
             if nodes.is_empty() {
