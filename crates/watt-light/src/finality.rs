@@ -81,6 +81,16 @@ impl Word {
         }
     }
 
+    /// The lowest and the highest counter at which it accepts the commit.
+    const fn accepted_commits(self) -> (u32, u32) {
+        match self {
+            Self::Confirm {
+                c_counter, h_counter, ..
+            } => (c_counter, h_counter),
+            Self::Externalize { commit_counter, .. } => (commit_counter, u32::MAX),
+        }
+    }
+
     const fn pledges(self, value: Value) -> Pledges {
         match self {
             Self::Confirm {
@@ -154,7 +164,7 @@ pub enum InvalidDecision {
 }
 
 impl DecisionProof {
-    /// The smallest proof found among `envelopes` (already checked) that `slot` decided `value`; `None` if they don't show it.
+    /// A smallest proof among `envelopes` (already checked) that `slot` decided `value`; `None` if they don't show it.
     /// Envelopes of other slots, values, kinds and quorum sets are passed over.
     #[must_use]
     pub fn from_envelopes(
@@ -188,9 +198,19 @@ impl DecisionProof {
                 .collect();
             statements.is_some_and(|statements| proves(slot, &value, &statements, quorum_set))
         };
-        if !decides(&votes) {
-            return None;
-        }
+        // One counter must lie in every range; if any does, the lower end of some range does.
+        let mut votes = votes.iter().find_map(|vote| {
+            let counter = vote.word.accepted_commits().0;
+            let agreeing: Vec<Vote> = votes
+                .iter()
+                .filter(|other| {
+                    let (low, high) = other.word.accepted_commits();
+                    (low..=high).contains(&counter)
+                })
+                .copied()
+                .collect();
+            decides(&agreeing).then_some(agreeing)
+        })?;
         for index in (0..votes.len()).rev() {
             let mut fewer = votes.clone();
             fewer.remove(index);
