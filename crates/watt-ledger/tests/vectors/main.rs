@@ -90,7 +90,7 @@ fn compare<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(file: 
     );
 }
 
-/// Bytes, ids, hashes, addresses and signatures of every wire type are those recorded. Covers: A4, I2.
+/// Bytes, ids, hashes, addresses and signatures of every wire type are those recorded. Covers: A5, A6.
 #[test]
 fn encodings_are_as_recorded() {
     let vectors = encoding::all();
@@ -105,7 +105,7 @@ fn proofs_are_as_recorded() {
     compare("proofs.json", &proofs::all());
 }
 
-/// What must be refused is recorded and refused. Covers: A4.
+/// What must be refused is recorded and refused. Covers: A5.
 #[test]
 fn refusals_are_as_recorded() {
     let refusals = refused::all();
