@@ -178,7 +178,10 @@ impl DecisionProof {
         let members = members(quorum_set);
         let mut votes: Vec<Vote> = envelopes
             .iter()
-            .filter(|envelope| envelope.statement.slot == slot && envelope.statement.quorum_set == set_hash)
+            .filter(|envelope| {
+                let statement = &envelope.statement;
+                statement.slot == slot && statement.quorum_set == set_hash && statement.pledges.is_sane()
+            })
             .filter_map(|envelope| {
                 let member = members.binary_search(&envelope.statement.node).ok()?;
                 Some(Vote {
@@ -316,11 +319,7 @@ impl Vote {
 /// All nodes of a quorum set, ascending, each once.
 fn members(quorum_set: &QuorumSet) -> Vec<NodeId> {
     let mut nodes = Vec::new();
-    let mut open = alloc::vec![quorum_set];
-    while let Some(set) = open.pop() {
-        nodes.extend_from_slice(&set.nodes);
-        open.extend(set.inner.iter());
-    }
+    quorum_set.for_each_node(&mut |node| nodes.push(*node));
     nodes.sort_unstable();
     nodes.dedup();
     nodes

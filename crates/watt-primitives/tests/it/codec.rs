@@ -207,7 +207,7 @@ fn promised_lengths_are_not_believed() {
         assert!(decode::<AskTerms>(&bytes, 100).is_err());
     }
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Nested(BoundedVec<Nested, 1>);
+    struct Nested(BoundedVec<Self, 1>);
     let deep = [vec![0x81; 100_000], vec![0x80]].concat();
     assert_eq!(decode::<Nested>(&deep, 1 << 20), Err(InvalidEncoding::Malformed));
 }
