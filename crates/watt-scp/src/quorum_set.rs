@@ -24,7 +24,7 @@ pub struct QuorumSet {
     /// Nodes at this level.
     pub nodes: BoundedVec<NodeId, MEMBERS_MAX>,
     /// Inner sets at this level.
-    pub inner: BoundedVec<QuorumSet, MEMBERS_MAX>,
+    pub inner: BoundedVec<Self, MEMBERS_MAX>,
 }
 
 impl QuorumSet {
