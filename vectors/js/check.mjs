@@ -250,8 +250,7 @@ const DERIVE = {
   },
   StateProof: (proof, { entry_key, entry_value }) => ({ root: stateProofRoot(proof, entry_key, entry_value) }),
   HistoryProof({ path }, { later, earlier }) {
-    const top = merkleRootOfPath(later.height, earlier.height, headerHash(earlier), path)
-    const history_root = hash('history', NOWHERE, u64(later.height), top)
+    const history_root = merkleRootOfPath(later.height, earlier.height, headerHash(earlier), path)
     same(later.history_root, history_root)
     return { history_root }
   },

@@ -81,8 +81,6 @@ pub enum Domain {
     StateNode,
     /// State tree: root with the number of leaves.
     StateRoot,
-    /// Root over the headers before one.
-    History,
     /// Receipt leaves.
     Receipt,
     /// Deal id.
@@ -119,7 +117,7 @@ pub enum Domain {
 
 impl Domain {
     /// Every domain, for tests that must not forget one.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 36] = [
         Self::Network,
         Self::Genesis,
         Self::Account,
@@ -140,7 +138,6 @@ impl Domain {
         Self::StateBucket,
         Self::StateNode,
         Self::StateRoot,
-        Self::History,
         Self::Receipt,
         Self::Deal,
         Self::Acceptance,
@@ -183,7 +180,6 @@ impl Domain {
             Self::StateBucket => "watt/1/state-bucket",
             Self::StateNode => "watt/1/state-node",
             Self::StateRoot => "watt/1/state-root",
-            Self::History => "watt/1/history",
             Self::Receipt => "watt/1/receipt",
             Self::Deal => "watt/1/deal",
             Self::Acceptance => "watt/1/acceptance",
