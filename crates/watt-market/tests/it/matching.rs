@@ -72,7 +72,8 @@ fn golden_match() {
         6 11 12
         7 36 37
         8 42 43
-        9 22 23"#]].assert_eq(&lines.join("\n"));
+        9 22 23"#]]
+    .assert_eq(&lines.join("\n"));
 }
 
 /// Each rule that keeps an offer out, at its limit and beyond. Covers: E1.
@@ -130,7 +131,7 @@ fn undercutting_does_not_capture_a_bundle() {
     for n in 0..100 {
         let picks = match_bid(&seed(n), &bid(10), book.iter()).unwrap();
         let dear = picks.iter().filter(|pick| pick.price == Amount(100)).count();
-        assert!(dear >= 1 && dear <= 5, "{dear}");
+        assert!((1..=5).contains(&dear), "{dear}");
         from_dear += dear;
     }
     // 5 of 10 picks from all, 300 of 380 of them dear: 3.9 on average.
