@@ -1,3 +1,11 @@
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
 use super::*;
 use crate::state::MemoryState;
 use proptest::collection::{btree_map, vec};
@@ -132,7 +140,7 @@ fn writes() -> impl Strategy<Value = Writes> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever blocks led to some entries, root and rows are those of the entries alone. Covers: A4.
+    /// Whatever blocks led to some entries, root and rows are those of the entries alone. Covers: A6.
     #[test]
     fn root_and_rows_depend_on_content_only(blocks in vec(writes(), 1..8)) {
         let mut world = World::default();
