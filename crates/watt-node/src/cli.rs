@@ -134,7 +134,11 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
             return usage::answer(&Ui::new(format, false, no_color), &error);
         }
     };
-    let format = if cli.globals.json { Format::Json } else { Format::Text };
+    let format = if cli.globals.json {
+        Format::Json
+    } else {
+        Format::Text
+    };
     let ui = Ui::new(format, cli.globals.quiet, no_color);
     match execute(&ui, cli, environment) {
         Ok(()) => ExitCode::SUCCESS,

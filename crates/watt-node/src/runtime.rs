@@ -11,5 +11,9 @@ use std::sync::Arc;
 /// It can't run.
 #[allow(clippy::unused_async, reason = "replaced by the runtime")]
 pub async fn start(_config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError> {
-    Err(CommandError::new(ErrorKind::Other, "this build has no runtime", "merge it"))
+    Err(CommandError::new(
+        ErrorKind::Other,
+        "this build has no runtime",
+        "merge it",
+    ))
 }
