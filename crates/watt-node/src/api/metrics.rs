@@ -2,7 +2,6 @@
 
 use super::limits::Limits;
 use crate::node::NodeStatus;
-use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 /// All metrics in the text format, version 0.0.4.
@@ -82,20 +81,12 @@ impl Page {
     }
 
     fn metric(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a String can't fail.
-        drop(write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
-        let labels: Vec<String> = labels
-            .iter()
-            .map(|(key, value)| format!("{key}={value:?}"))
-            .collect();
-        let labels = if labels.is_empty() {
-            String::new()
-        } else {
-            format!("{{{}}}", labels.join(","))
-        };
-        drop(writeln!(self.0, "{name}{labels} {value}"));
+        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        self.0.push_str(&format!("{name}{labels} {value}\n"));
     }
 }

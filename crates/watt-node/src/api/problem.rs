@@ -23,25 +23,25 @@ pub struct Problem {
 
 /// A problem on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProblemBody {
+pub(crate) struct ProblemBody {
     /// HTTP status.
     #[serde(default)]
-    pub status: u16,
+    pub(crate) status: u16,
     /// Short name for people: that of the status.
     #[serde(default)]
-    pub title: String,
+    pub(crate) title: String,
     /// Stable name for programs.
     #[serde(default)]
-    pub code: String,
+    pub(crate) code: String,
     /// [`ErrorKind`] by its name.
     #[serde(default)]
-    pub kind: String,
+    pub(crate) kind: String,
     /// What happened.
     #[serde(default)]
-    pub detail: String,
+    pub(crate) detail: String,
     /// What to do next.
     #[serde(default)]
-    pub hint: String,
+    pub(crate) hint: String,
 }
 
 impl Problem {

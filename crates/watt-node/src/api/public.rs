@@ -11,6 +11,7 @@ use super::types::{
 };
 use super::view::NodeView;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -245,8 +246,12 @@ struct SubmitBody {
 async fn submit(
     State(api): State<PublicState>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    let body = body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_BYTES_MAX),
+        _ => Problem::bad_request(error.body_text(), "send the whole body"),
+    })?;
     let network = api.node.genesis().network();
     let media = headers
         .get(header::CONTENT_TYPE)
