@@ -1,12 +1,15 @@
 //! Everything a node may want done. Performing an effect never calls back; the outcome is a new event.
 
-use crate::event::{PeerId, RequestId, VerifyTicket};
+use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
 use crate::message::DecidedBlock;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use watt_ledger::{Block, BlockOutcome};
+use watt_ledger::{BlockOutcome, UncheckedBlock};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
-use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, TransactionId, Window};
+use watt_primitives::{
+    AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, TransactionId, Window,
+};
 use watt_scp::Value;
 
 /// What must not wait, and what may.
@@ -71,10 +74,10 @@ pub enum Effect {
     },
     /// Make this SCP record durable before any later effect is performed: SCP forbids saying what one may forget.
     PersistScp {
-        /// The slot it is about; records of slots below the head may be dropped.
+        /// The entry's slot; entries of slots up to the head are history.
         slot: SlotIndex,
-        /// Encoded record.
-        record: Vec<u8>,
+        /// An encoded [`Entry`](crate::journal::Entry).
+        entry: Vec<u8>,
     },
     /// Check signatures, in a batch, off the main loop.
     Verify {
@@ -88,7 +91,7 @@ pub enum Effect {
         /// The value it is the body of.
         value: Value,
         /// The block.
-        block: Arc<Block>,
+        block: Arc<UncheckedBlock>,
     },
     /// Check that a block received from a peer was decided, check its signatures, and apply it, off the main loop.
     ApplyDecided {
@@ -127,6 +130,8 @@ pub enum Effect {
     OpenPorep {
         /// What was sealed.
         job: Box<SealJob>,
+        /// What came of it.
+        roots: SealedRoots,
         /// Challenge seed.
         seed: Hash,
     },
@@ -143,11 +148,11 @@ pub enum Effect {
         /// Sectors that were declared faulty.
         faults: Vec<SectorNumber>,
     },
-    /// Delete a sector's replica, and its pieces if `with_pieces`.
+    /// Delete a sector's replica, and the data of these pieces, whose deals are over.
     RemoveSector {
         /// Which.
         sector: SectorNumber,
-        /// Whether the data goes too (the deal ended), or stays to be sealed again.
+        /// Data that nobody pays for any more.
         pieces: Vec<Piece>,
     },
     /// Stop the node with this sentence: going on would be unsafe.
@@ -155,20 +160,21 @@ pub enum Effect {
 }
 
 /// A sector to seal, and everything its bytes depend on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SealJob {
+    /// The provider's account.
+    pub provider: AccountId,
     /// The provider's number for it.
     pub sector: SectorNumber,
     /// Sealed size in units of 1 MiB.
     pub units: u16,
     /// What lies where in the payload.
     pub pieces: Vec<Piece>,
-    /// `H(pieces)`.
-    pub comm_d: Hash,
     /// Height whose beacon is the seal seed.
     pub seal_height: BlockHeight,
     /// Makes this replica distinct from all others.
-    pub replica_id: Hash,
+    pub seal_seed: Hash,
 }
 
 /// A window to answer.
@@ -176,12 +182,10 @@ pub struct SealJob {
 pub struct WindowJob {
     /// Which window.
     pub window: Window,
-    /// The provider's account (20 bytes, as in the ledger).
-    pub provider: watt_primitives::AccountId,
-    /// Root over the provider's sectors, as the ledger computes it.
-    pub sector_root: Hash,
-    /// The sectors in the ledger's order, each with its `comm_r`.
-    pub sectors: Vec<(SectorNumber, Hash)>,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The sectors in ascending order: number, units of 1 MiB, `comm_r`.
+    pub sectors: Vec<(SectorNumber, u16, Hash)>,
     /// `s_w`: state of the sequential chain.
     pub state: Hash,
     /// The window's beacon value.

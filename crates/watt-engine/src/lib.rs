@@ -9,11 +9,27 @@
 //!
 //! Sources: `docs/spec/node.md`, `docs/spec/scp.md`, `docs/spec/ledger.md`.
 #![forbid(unsafe_code)]
-#![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::panic, clippy::wildcard_enum_match_arm)]
+#![deny(
+    clippy::as_conversions,
+    clippy::float_arithmetic,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
 
+mod candidates;
+pub mod consensus;
 pub mod effect;
+pub mod engine;
 pub mod event;
+pub mod journal;
+pub mod mempool;
 pub mod message;
+mod peers;
+pub mod provider;
+mod quota;
+mod sync;
+pub mod transfer;
 
 pub use effect::{Effect, Priority, Timer};
+pub use engine::{Engine, EngineConfig};
 pub use event::{Event, PeerId, RequestId};

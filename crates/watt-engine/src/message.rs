@@ -1,10 +1,14 @@
 //! All bytes between nodes: one closed set of messages, decoded once, bounded (`docs/spec/node.md` §2).
 
 use serde::{Deserialize, Serialize};
+use watt_ledger::UncheckedBlock;
+use watt_light::proposal::empty_value;
+use watt_light::transaction::body_root;
 use watt_light::{SignedProposal, SignedTransaction};
 use watt_primitives::codec::{self, InvalidEncoding};
+use watt_primitives::key::{SignatureCheck, all_hold};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SlotIndex};
-use watt_scp::{Envelope, Value};
+use watt_scp::{Envelope, QuorumSet, Statement, Value, finality};
 
 /// The most bytes of an encoded message; the transport's frame limit.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -87,6 +91,47 @@ pub struct DecidedBlock {
     pub transactions: BoundedVec<SignedTransaction, BODY_TRANSACTIONS_MAX>,
     /// CONFIRM and EXTERNALIZE statements of a quorum slice.
     pub decision: BoundedVec<Envelope, 128>,
+}
+
+impl DecidedBlock {
+    /// Whether the statements prove that the network with this quorum set decided this block, signatures included, and the
+    /// body is the one agreed on.
+    #[must_use]
+    pub fn is_decided(&self, quorum_set: &QuorumSet) -> bool {
+        let proposal = &self.proposal.proposal;
+        let proposed = proposal.value();
+        let value = if self.is_empty {
+            empty_value(&proposal.network, &proposed)
+        } else {
+            proposed
+        };
+        let is_the_body = if self.is_empty {
+            self.transactions.is_empty()
+        } else {
+            body_root(&proposal.network, &self.transactions) == proposal.body_root
+        };
+        let statements: Vec<Statement> = self
+            .decision
+            .iter()
+            .map(|envelope| envelope.statement.clone())
+            .collect();
+        let checks: Vec<SignatureCheck> = self
+            .decision
+            .iter()
+            .map(|envelope| envelope.signature_check(&proposal.network))
+            .collect();
+        is_the_body && finality::proves(proposal.slot, &value, &statements, quorum_set) && all_hold(&checks)
+    }
+
+    /// The block to apply.
+    #[must_use]
+    pub fn to_block(&self) -> UncheckedBlock {
+        UncheckedBlock {
+            proposal: self.proposal.clone(),
+            is_empty: self.is_empty,
+            transactions: self.transactions.to_vec(),
+        }
+    }
 }
 
 impl Message {

@@ -2,7 +2,8 @@
 //!
 //! It executes nothing: what a transaction does to the state is the ledger's; what a proof of it looks like is here.
 //!
-//! Reading order: [`operation`], [`transaction`], [`proposal`] (proposal, value `V`, fallback `E(V)`, header).
+//! Reading order: [`operation`], [`transaction`], [`proposal`] (proposal, value `V`, fallback `E(V)`, header), [`finality`]
+//! (what makes a block final), [`history`] (old blocks), [`state_proof`] (one row of the state).
 //!
 //! Sources: `docs/spec/encoding.md`, `docs/spec/ledger.md`, `docs/spec/light.md`.
 #![no_std]
@@ -17,11 +18,15 @@
 
 extern crate alloc;
 
+pub mod finality;
+pub mod history;
 pub mod operation;
 pub mod proposal;
 pub mod state_proof;
 pub mod transaction;
 
+pub use finality::{DecisionProof, FinalityProof};
+pub use history::{History, HistoryProof};
 pub use operation::{Acceptance, KeyRole, Operation, SlotRef};
 pub use proposal::{Header, Proposal, SignedProposal};
 pub use state_proof::StateProof;

@@ -51,6 +51,16 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], len_max: usize) -> 
     }
 }
 
+/// Reads the known fields of something that may hold unknown ones, without the canonical rule: only to say that it is too
+/// new to be judged, never to believe it.
+#[must_use]
+pub fn peek<T: DeserializeOwned>(bytes: &[u8], len_max: usize) -> Option<T> {
+    if bytes.len() > len_max {
+        return None;
+    }
+    serde_ipld_dagcbor::from_slice(bytes).ok()
+}
+
 /// Zero or one value as a list, because signed types have no `null` and no absent fields.
 pub mod zero_or_one {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeSeq as _};

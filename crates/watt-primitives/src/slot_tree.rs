@@ -190,6 +190,7 @@ impl SlotHasher {
 }
 
 #[cfg(test)]
+#[allow(clippy::as_conversions, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -1,3 +1,11 @@
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
 use super::*;
 use crate::state::MemoryState;
 use proptest::collection::{btree_map, vec};

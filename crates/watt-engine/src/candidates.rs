@@ -1,0 +1,212 @@
+//! The proposals of one slot and what is known of each: is it well made, is its body here, did a trial of it succeed.
+
+use crate::event::{ApplyFailure, PeerId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use watt_ledger::{BlockOutcome, UncheckedBlock};
+use watt_light::proposal::{PROTOCOL_VERSION, empty_value};
+use watt_light::{Header, SignedProposal};
+use watt_primitives::{Hash, NetworkId, NodeId, SlotIndex, Timestamp};
+use watt_scp::{Validity, Value};
+
+/// How far before now a proposal's close time may lie when it is nominated, in milliseconds (TC23).
+pub(crate) const CLOSE_TIME_PAST_MAX_MS: u64 = 60_000;
+
+/// How far after now a proposal's close time may lie when it is nominated, in milliseconds (TC23).
+pub(crate) const CLOSE_TIME_FUTURE_MAX_MS: u64 = 10_000;
+
+/// What is known of a body.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    /// Not here yet.
+    Missing,
+    /// Here, and being tried on the state.
+    Trying(Arc<UncheckedBlock>),
+    /// Tried with success.
+    Good(Arc<UncheckedBlock>, Arc<BlockOutcome>),
+    /// Tried and refused.
+    Bad(ApplyFailure),
+}
+
+/// One proposal of the slot.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) signed: SignedProposal,
+    pub(crate) body: Body,
+    /// Peers that named it and so may have its body.
+    pub(crate) sources: Vec<PeerId>,
+    /// How often its body has been asked for.
+    pub(crate) asked: u32,
+    /// Whether its close time was believable when it came, or enough entries think so; ballots know no clock.
+    is_timely: bool,
+    /// Entries that name it although its close time looked wrong here.
+    vouchers: BTreeSet<NodeId>,
+}
+
+/// The most peers remembered as sources of one body.
+const SOURCES_MAX: usize = 8;
+
+/// Why a proposal is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    /// Wrong slot, parent, network, version, proposer or size.
+    IllMade,
+    /// A second proposal of one entry in one slot: evidence.
+    Second,
+}
+
+/// The proposals of one slot, at most one per backbone entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidates {
+    network: NetworkId,
+    slot: SlotIndex,
+    parent: Hash,
+    parent_close: Timestamp,
+    block_bytes_max: u32,
+    by_value: BTreeMap<Value, Candidate>,
+    by_proposer: BTreeMap<NodeId, Value>,
+    /// `E(V)` to `V`.
+    fallbacks: BTreeMap<Value, Value>,
+}
+
+impl Candidates {
+    /// No proposal yet for the slot above `head`.
+    pub(crate) fn above(head: &Header, block_bytes_max: u32) -> Self {
+        Self {
+            network: head.network,
+            slot: SlotIndex::from(head.height).next(),
+            parent: head.hash(),
+            parent_close: head.close_time,
+            block_bytes_max,
+            by_value: BTreeMap::new(),
+            by_proposer: BTreeMap::new(),
+            fallbacks: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, value: &Value) -> Option<&Candidate> {
+        self.by_value.get(value)
+    }
+
+    pub(crate) fn get_mut(&mut self, value: &Value) -> Option<&mut Candidate> {
+        self.by_value.get_mut(value)
+    }
+
+    /// `V` if `value` is a `V` or an `E(V)` that is known here, and whether it is the fallback.
+    pub(crate) fn resolve(&self, value: &Value) -> Option<(Value, bool)> {
+        if self.by_value.contains_key(value) {
+            return Some((*value, false));
+        }
+        self.fallbacks.get(value).map(|v| (*v, true))
+    }
+
+    /// Takes in a proposal whose signature holds; the first of each entry counts.
+    ///
+    /// # Errors
+    /// See [`NotAdmitted`].
+    pub(crate) fn admit(
+        &mut self,
+        signed: SignedProposal,
+        is_entry: bool,
+        now: Timestamp,
+        source: Option<PeerId>,
+    ) -> Result<Value, NotAdmitted> {
+        let (proposal, value) = (&signed.proposal, signed.proposal.value());
+        if let Some(known) = self.by_value.get_mut(&value) {
+            if let Some(source) = source
+                && known.sources.len() < SOURCES_MAX
+                && !known.sources.contains(&source)
+            {
+                known.sources.push(source);
+            }
+            return Ok(value);
+        }
+        let is_well_made = is_entry
+            && proposal.network == self.network
+            && proposal.slot == self.slot
+            && proposal.version == PROTOCOL_VERSION
+            && proposal.parent == self.parent
+            && proposal.close_time > self.parent_close
+            && proposal.body_bytes <= self.block_bytes_max
+            && proposal.upgrades.is_empty();
+        if !is_well_made {
+            return Err(NotAdmitted::IllMade);
+        }
+        if self.by_proposer.contains_key(&proposal.proposer) {
+            return Err(NotAdmitted::Second);
+        }
+        let is_timely = proposal.close_time.0 <= now.0.saturating_add(CLOSE_TIME_FUTURE_MAX_MS)
+            && proposal.close_time.0.saturating_add(CLOSE_TIME_PAST_MAX_MS) >= now.0;
+        self.by_proposer.insert(proposal.proposer, value);
+        self.fallbacks.insert(empty_value(&self.network, &value), value);
+        let sources = source.into_iter().collect();
+        self.by_value.insert(
+            value,
+            Candidate {
+                signed,
+                body: Body::Missing,
+                sources,
+                asked: 0,
+                is_timely,
+                vouchers: BTreeSet::new(),
+            },
+        );
+        Ok(value)
+    }
+
+    /// What SCP may do with `value`.
+    pub(crate) fn validity(&self, value: &Value) -> Validity {
+        if self.fallbacks.contains_key(value) {
+            return Validity::Full;
+        }
+        let known = self.by_value.get(value).filter(|candidate| candidate.is_timely);
+        match known.map(|candidate| &candidate.body) {
+            None | Some(Body::Bad(_)) => Validity::Invalid,
+            Some(Body::Missing | Body::Trying(_)) => Validity::Structural,
+            Some(Body::Good(..)) => Validity::Full,
+        }
+    }
+
+    /// Notes that `node` names `value`; returns whether that makes an untimely proposal acceptable: `enough` entries, so at
+    /// least one honest one, found its close time right (TC23).
+    pub(crate) fn vouch(&mut self, value: &Value, node: NodeId, enough: usize) -> bool {
+        let Some((value, _)) = self.resolve(value) else {
+            return false;
+        };
+        let Some(candidate) = self.by_value.get_mut(&value) else {
+            return false;
+        };
+        if candidate.is_timely {
+            return false;
+        }
+        candidate.vouchers.insert(node);
+        candidate.is_timely = candidate.vouchers.len() >= enough;
+        candidate.is_timely
+    }
+
+    /// The best of `values`: most transactions, then the order of bytes.
+    pub(crate) fn combine(&self, values: &[Value]) -> Option<Value> {
+        let rank = |value: &Value| {
+            let n_transactions = self
+                .by_value
+                .get(value)
+                .map(|known| known.signed.proposal.n_transactions);
+            (n_transactions, *value)
+        };
+        values.iter().copied().max_by_key(rank)
+    }
+
+    /// Every proposal behind the values, for the statement that names them.
+    pub(crate) fn behind<'a>(&'a self, values: impl Iterator<Item = &'a Value>) -> Vec<SignedProposal> {
+        let mut resolved: Vec<Value> = values
+            .filter_map(|value| self.resolve(value).map(|(v, _)| v))
+            .collect();
+        resolved.sort_unstable();
+        resolved.dedup();
+        resolved
+            .iter()
+            .filter_map(|value| self.by_value.get(value))
+            .map(|known| known.signed.clone())
+            .collect()
+    }
+}

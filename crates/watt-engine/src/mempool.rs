@@ -1,0 +1,211 @@
+//! Transactions that wait for a block: one pending chain per key, bounded, highest fee first (A8).
+
+use std::collections::{BTreeMap, BTreeSet};
+use watt_ledger::check::admit_unverified;
+use watt_ledger::select::{self, Candidate};
+use watt_ledger::{Admission, Refused, StateRead};
+use watt_light::SignedTransaction;
+use watt_primitives::{AccountId, BlockHeight, NetworkId, TransactionId};
+
+/// The most transactions that wait.
+pub const POOL_TRANSACTIONS_MAX: usize = 20_000;
+
+/// The most bytes that wait.
+pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The most transactions of one key that wait.
+pub const POOL_PER_KEY_MAX: usize = 256;
+
+/// The most transactions said again at once.
+const RESENT_MAX: usize = 64;
+
+/// Blocks for which a transaction that broke a trial is kept out of every own proposal.
+const QUARANTINE_BLOCKS: u64 = 720;
+
+/// The most quarantined ids remembered.
+const QUARANTINE_MAX: usize = 4_096;
+
+/// One key of one account: its transactions form a chain by nonce.
+type KeyOfAccount = (AccountId, u16);
+
+#[derive(Clone, Debug)]
+struct Pooled {
+    admission: Admission,
+    transaction: SignedTransaction,
+    /// Whether it was handed in here: then this node sees to it that it gets through.
+    is_local: bool,
+}
+
+/// Why the pool does not take a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotPooled {
+    /// The ledger's rules refuse it now.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Already here.
+    #[error("this transaction is already waiting to be recorded")]
+    Known,
+    /// Another one with this nonce waits.
+    #[error(
+        "another transaction with nonce {nonce} of this key is already waiting; wait for it or use the next nonce"
+    )]
+    NonceTaken {
+        /// The nonce.
+        nonce: u64,
+    },
+    /// No room.
+    #[error("too many transactions are waiting; try again in a few seconds, or offer a fee")]
+    Full,
+    /// It made a trial block fail.
+    #[error(
+        "this transaction failed in an unexpected way and is not accepted again for a while; please report it"
+    )]
+    Quarantined,
+}
+
+/// The pool.
+#[derive(Debug, Default)]
+pub(crate) struct Mempool {
+    chains: BTreeMap<KeyOfAccount, BTreeMap<u64, Pooled>>,
+    ids: BTreeMap<TransactionId, (KeyOfAccount, u64)>,
+    bytes: usize,
+    quarantined: BTreeMap<TransactionId, BlockHeight>,
+}
+
+impl Mempool {
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn has(&self, id: &TransactionId) -> bool {
+        self.ids.contains_key(id)
+    }
+
+    /// Everything that can be said before the signature is checked.
+    ///
+    /// # Errors
+    /// See [`NotPooled`].
+    pub(crate) fn would_take(
+        &self,
+        transaction: &SignedTransaction,
+        network: &NetworkId,
+        chain: &impl StateRead,
+    ) -> Result<Admission, NotPooled> {
+        let id = transaction.transaction.id(network);
+        if self.ids.contains_key(&id) {
+            return Err(NotPooled::Known);
+        }
+        if self.quarantined.contains_key(&id) {
+            return Err(NotPooled::Quarantined);
+        }
+        let admission = admit_unverified(chain, transaction)?;
+        let key = (transaction.transaction.account, transaction.transaction.key_index);
+        let nonce = transaction.transaction.nonce;
+        if let Some(of_key) = self.chains.get(&key) {
+            if of_key.contains_key(&nonce) {
+                return Err(NotPooled::NonceTaken { nonce });
+            }
+            if of_key.len() >= POOL_PER_KEY_MAX {
+                return Err(NotPooled::Full);
+            }
+        }
+        if self.ids.len() >= POOL_TRANSACTIONS_MAX || self.bytes >= POOL_BYTES_MAX {
+            return Err(NotPooled::Full);
+        }
+        Ok(admission)
+    }
+
+    /// Adds a transaction that [`Self::would_take`] takes and whose signature holds.
+    pub(crate) fn add(&mut self, admission: Admission, transaction: SignedTransaction, is_local: bool) {
+        let (key, nonce) = (admission.lane, admission.nonce);
+        self.bytes = self.bytes.saturating_add(admission.bytes);
+        self.ids.insert(admission.id, (key, nonce));
+        self.chains.entry(key).or_default().insert(
+            nonce,
+            Pooled {
+                admission,
+                transaction,
+                is_local,
+            },
+        );
+    }
+
+    /// A body for the next block: the ledger's own order of choice.
+    pub(crate) fn select(&self, chain: &impl StateRead) -> Vec<SignedTransaction> {
+        let waiting = self.chains.values().flat_map(BTreeMap::values);
+        let eligible: Vec<Candidate<'_>> = waiting
+            .filter(|pooled| !self.quarantined.contains_key(&pooled.admission.id))
+            .map(|pooled| Candidate {
+                transaction: &pooled.transaction,
+                admission: &pooled.admission,
+            })
+            .collect();
+        let chosen = select::fill_block(chain, &eligible);
+        chosen
+            .iter()
+            .filter_map(|at| eligible.get(*at))
+            .map(|candidate| candidate.transaction.clone())
+            .collect()
+    }
+
+    /// Transactions handed in here that still wait, to be said again: whoever heard them first may have forgotten.
+    pub(crate) fn local(&self) -> impl Iterator<Item = &SignedTransaction> {
+        let waiting = self.chains.values().flat_map(BTreeMap::values);
+        waiting
+            .filter(|pooled| pooled.is_local)
+            .take(RESENT_MAX)
+            .map(|pooled| &pooled.transaction)
+    }
+
+    /// Keeps `id` out of own proposals for a while: it made a trial fail.
+    pub(crate) fn quarantine(&mut self, id: TransactionId, head: BlockHeight) {
+        self.remove(&id);
+        if self.quarantined.len() < QUARANTINE_MAX {
+            self.quarantined.insert(id, head.plus(QUARANTINE_BLOCKS));
+        }
+    }
+
+    /// Forgets what the new head makes impossible: included, overtaken and expired transactions.
+    pub(crate) fn settle(
+        &mut self,
+        included: &[SignedTransaction],
+        chain: &impl StateRead,
+        head: BlockHeight,
+    ) {
+        self.quarantined.retain(|_, until| *until > head);
+        let touched: BTreeSet<KeyOfAccount> = included
+            .iter()
+            .map(|signed| (signed.transaction.account, signed.transaction.key_index))
+            .collect();
+        let of_touched = touched
+            .iter()
+            .filter_map(|key| self.chains.get(key))
+            .flat_map(BTreeMap::values);
+        let overtaken = of_touched.filter(|pooled| admit_unverified(chain, &pooled.transaction).is_err());
+        let expired = self
+            .chains
+            .values()
+            .flat_map(BTreeMap::values)
+            .filter(|pooled| pooled.transaction.transaction.valid_until <= head);
+        let stale: Vec<TransactionId> = overtaken
+            .chain(expired)
+            .map(|pooled| pooled.admission.id)
+            .collect();
+        stale.iter().for_each(|id| self.remove(id));
+    }
+
+    fn remove(&mut self, id: &TransactionId) {
+        let Some((key, nonce)) = self.ids.remove(id) else {
+            return;
+        };
+        let Some(of_key) = self.chains.get_mut(&key) else {
+            return;
+        };
+        if let Some(pooled) = of_key.remove(&nonce) {
+            self.bytes = self.bytes.saturating_sub(pooled.admission.bytes);
+        }
+        if of_key.is_empty() {
+            self.chains.remove(&key);
+        }
+    }
+}

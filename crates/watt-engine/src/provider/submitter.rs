@@ -1,0 +1,121 @@
+//! A node's own transactions: one chain of nonces, each sent for a purpose, sent again if it did not land.
+
+use std::collections::BTreeMap;
+use watt_ledger::StateRead;
+use watt_ledger::query;
+use watt_light::{Operation, SignedTransaction, Transaction};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedVec, NetworkId, SecretKey, SectorNumber, TransactionId, Window,
+};
+
+/// Blocks after which an own transaction that did not land is given up and made anew.
+const PATIENCE_BLOCKS: u64 = 12;
+
+/// Blocks to wait before a purpose is tried again after its transaction landed and failed.
+const PAUSE_BLOCKS: u64 = 3;
+
+/// What a transaction is for: while one is on its way, no second is sent for the same purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Purpose {
+    Pledge,
+    PreCommit(SectorNumber),
+    Commit(SectorNumber),
+    Heartbeat(Window),
+    Prove(Window),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    id: TransactionId,
+    nonce: u64,
+    valid_until: BlockHeight,
+    /// Not before this height is the purpose tried again.
+    retry_at: BlockHeight,
+}
+
+/// Signs and keeps count.
+pub(super) struct Submitter {
+    key: SecretKey,
+    account: AccountId,
+    network: NetworkId,
+    next_nonce: u64,
+    sent: BTreeMap<Purpose, Sent>,
+}
+
+impl Submitter {
+    pub(super) fn new(key: SecretKey, network: NetworkId) -> Self {
+        let account = AccountId::of_first_key(&key.public());
+        Self {
+            key,
+            account,
+            network,
+            next_nonce: 0,
+            sent: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at the new head: what landed is done, what can't land any more may be sent anew.
+    pub(super) fn settle(
+        &mut self,
+        chain: &impl StateRead,
+        head: BlockHeight,
+        is_pooled: impl Fn(&TransactionId) -> bool,
+    ) {
+        let account = query::account(chain, &self.account);
+        let chain_nonce = account
+            .and_then(|row| row.keys.first().map(|key| key.nonce))
+            .unwrap_or(0);
+        self.sent.retain(|_, sent| {
+            let is_waiting = sent.nonce >= chain_nonce && sent.valid_until > head && is_pooled(&sent.id);
+            is_waiting || sent.retry_at > head
+        });
+        let highest = self.sent.values().filter(|sent| sent.nonce >= chain_nonce);
+        self.next_nonce = highest
+            .map(|sent| sent.nonce.saturating_add(1))
+            .max()
+            .unwrap_or(chain_nonce);
+    }
+
+    pub(super) fn is_on_its_way(&self, purpose: Purpose) -> bool {
+        self.sent.contains_key(&purpose)
+    }
+
+    /// Signs a transaction for `purpose`, unless one is on its way.
+    pub(super) fn make(
+        &mut self,
+        purpose: Purpose,
+        operations: Vec<Operation>,
+        witness: Vec<Vec<u8>>,
+        head: BlockHeight,
+    ) -> Option<SignedTransaction> {
+        if self.is_on_its_way(purpose) {
+            return None;
+        }
+        let transaction = Transaction {
+            account: self.account,
+            key_index: 0,
+            key: self.key.public(),
+            nonce: self.next_nonce,
+            valid_until: head.plus(PATIENCE_BLOCKS),
+            fee: Amount::ZERO,
+            operations: BoundedVec::new(operations).ok()?,
+        };
+        let (id, nonce, valid_until) = (
+            transaction.id(&self.network),
+            transaction.nonce,
+            transaction.valid_until,
+        );
+        let signed = transaction.sign(&self.key, &self.network, witness).ok()?;
+        self.next_nonce = self.next_nonce.saturating_add(1);
+        self.sent.insert(
+            purpose,
+            Sent {
+                id,
+                nonce,
+                valid_until,
+                retry_at: head.plus(PAUSE_BLOCKS),
+            },
+        );
+        Some(signed)
+    }
+}

@@ -1,0 +1,228 @@
+//! What the ledger shows of one provider, read once per block.
+
+use super::pack::LooseSlot;
+use crate::effect::{SealJob, WindowJob};
+use crate::event::SealedRoots;
+use std::collections::BTreeMap;
+use watt_ledger::rows::{
+    self, AskRow, ChainRow, DealRow, DealStage, HeartbeatRow, ProviderRow, RulesRow, SectorRow, SectorStage,
+    SlotRow,
+};
+use watt_ledger::{Beacon, StateRead, beacon::BEACONS_KEPT};
+use watt_light::SlotRef;
+use watt_light::operation::PIECES_MAX;
+use watt_primitives::terms::Piece;
+use watt_primitives::{
+    AccountId, BlockHeight, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window,
+};
+use watt_proofs::{PieceTable, ProofParams, SectorSize, challenge};
+
+/// The most slots of one provider that are looked at.
+const SLOTS_MAX: usize = 65_536;
+
+/// The most sectors of one provider that are looked at.
+const SECTORS_MAX: usize = 8_192;
+
+/// Rows of one provider.
+pub(super) struct View<'a, S> {
+    chain: &'a S,
+    network: NetworkId,
+    account: AccountId,
+    rules: RulesRow,
+    pub(super) height: BlockHeight,
+    pub(super) window: Window,
+    pub(super) provider: Option<ProviderRow>,
+    pub(super) ask: Option<AskRow>,
+    sectors: BTreeMap<SectorNumber, SectorRow>,
+    slots: Vec<(DealId, SlotIndexInDeal, SlotRow)>,
+}
+
+impl<'a, S: StateRead> View<'a, S> {
+    pub(super) fn read(chain: &'a S, network: NetworkId, account: AccountId) -> Option<Self> {
+        let rules: RulesRow = rows::read(chain, rows::RULES)?;
+        let head: ChainRow = rows::read(chain, rows::CHAIN)?;
+        let window = Window(head.height.0.checked_div(rules.parameters.window_slots)?);
+        let sectors = chain.scan(&rows::sectors(&account), None, SECTORS_MAX);
+        let sectors = sectors.iter().filter_map(|(key, _)| {
+            let number = SectorNumber(u64::from_be_bytes(*key.last_chunk()?));
+            Some((number, rows::read(chain, key)?))
+        });
+        let index = chain.scan(&rows::slots_of_provider(&account), None, SLOTS_MAX);
+        let slots = index.iter().filter_map(|(key, _)| {
+            let (slot, rest) = key.split_last()?;
+            let (deal, slot) = (DealId(*rest.last_chunk()?), SlotIndexInDeal(*slot));
+            Some((deal, slot, rows::read(chain, &rows::slot(&deal, slot))?))
+        });
+        Some(Self {
+            height: head.height,
+            window,
+            provider: rows::read(chain, &rows::provider(&account)),
+            ask: rows::read(chain, &rows::ask(&account)),
+            sectors: sectors.collect(),
+            slots: slots.collect(),
+            chain,
+            network,
+            account,
+            rules,
+        })
+    }
+
+    fn params(&self) -> ProofParams {
+        if self.rules.parameters.insecure_proofs {
+            ProofParams::DEVNET
+        } else {
+            ProofParams::MAIN
+        }
+    }
+
+    fn deal(&self, deal: &DealId) -> Option<DealRow> {
+        rows::read(self.chain, &rows::deal(deal))
+    }
+
+    pub(super) fn sector(&self, number: SectorNumber) -> Option<&SectorRow> {
+        self.sectors.get(&number)
+    }
+
+    /// Certified slots that lie in no sector.
+    pub(super) fn loose_slots(&self) -> Vec<LooseSlot> {
+        let loose = self.slots.iter().filter(|(.., row)| row.sector.is_none());
+        loose
+            .filter_map(|(deal, slot, row)| {
+                let terms = self
+                    .deal(deal)
+                    .filter(|deal| matches!(deal.stage, DealStage::Active { .. }))?
+                    .terms;
+                let root = *terms.slot_roots.get(usize::from(slot.0))?;
+                (row.accepted_height > BlockHeight(0)).then_some(LooseSlot {
+                    deal: *deal,
+                    slot: *slot,
+                    root,
+                    len: terms.slot_bytes,
+                })
+            })
+            .collect()
+    }
+
+    /// A number that was never used.
+    pub(super) fn next_sector_number(&self, taken: impl Iterator<Item = SectorNumber>) -> SectorNumber {
+        let highest = taken.chain(self.sectors.keys().copied()).max();
+        let mut number = highest.map_or(1, |number| number.0.saturating_add(1));
+        while self
+            .chain
+            .get(&rows::used_sector(&self.account, SectorNumber(number)))
+            .is_some()
+        {
+            number = number.saturating_add(1);
+        }
+        SectorNumber(number)
+    }
+
+    /// Everything the bytes of a new sector depend on; sealed with the beacon of the head.
+    pub(super) fn seal_job(&self, sector: SectorNumber, units: u16, pieces: Vec<Piece>) -> Option<SealJob> {
+        let size = SectorSize::new(&self.params(), u32::from(units)).ok()?;
+        PieceTable::check(size, pieces.clone()).ok()?;
+        let beacon = Beacon::read(self.chain, &self.network, self.height)?;
+        let seal_seed = challenge::seal_seed(&self.network, beacon.value(), &self.account, sector);
+        let (provider, seal_height) = (self.account, self.height);
+        Some(SealJob { provider, sector, units, pieces, seal_height, seal_seed })
+    }
+
+    /// The challenge of a pre-committed sector, once its beacon is known.
+    pub(super) fn porep_seed(
+        &self,
+        sector: SectorNumber,
+        height: BlockHeight,
+        roots: &SealedRoots,
+    ) -> Option<Hash> {
+        let beacon = Beacon::read(self.chain, &self.network, height)?;
+        let (comm_c, comm_r) = (&roots.comm_c, &roots.comm_r);
+        Some(challenge::porep_seed(
+            &self.network,
+            beacon.value(),
+            &self.account,
+            sector,
+            comm_c,
+            comm_r,
+        ))
+    }
+
+    /// Whether a sealed sector has no future on the ledger.
+    pub(super) fn is_dead(&self, job: &SealJob) -> bool {
+        if let Some(row) = self.sector(job.sector) {
+            return match row.stage {
+                SectorStage::PreCommitted { .. } | SectorStage::Active { .. } => false,
+                SectorStage::Ended { last, .. } => last.next() < self.window,
+            };
+        }
+        let is_used = self
+            .chain
+            .get(&rows::used_sector(&self.account, job.sector))
+            .is_some();
+        let is_stale = job.seal_height.plus(BEACONS_KEPT / 2) < self.height;
+        is_used || is_stale || job.pieces.iter().any(|piece| self.is_over(piece))
+    }
+
+    /// Whether the deal of this piece is over.
+    pub(super) fn is_over(&self, piece: &Piece) -> bool {
+        match piece {
+            Piece::Slot { deal, .. } => self
+                .deal(deal)
+                .is_none_or(|row| matches!(row.stage, DealStage::Ended { .. })),
+            Piece::Filler { .. } => false,
+        }
+    }
+
+    pub(super) fn heartbeat(&self, window: Window) -> Option<HeartbeatRow> {
+        rows::read(self.chain, &rows::heartbeat(&self.account, window))
+    }
+
+    /// The beacon that opened `window`.
+    pub(super) fn window_beacon(&self, window: Window) -> Option<Hash> {
+        let first = BlockHeight(window.0.checked_mul(self.rules.parameters.window_slots)?);
+        Beacon::read(self.chain, &self.network, first).map(|beacon| *beacon.value())
+    }
+
+    /// What `window` asks of this provider now; `None` if nothing.
+    pub(super) fn window_job(&self, window: Window) -> Option<WindowJob> {
+        self.window_job_at(window, self.provider.as_ref()?.post_state)
+    }
+
+    /// What `window` asked of this provider when its sequential state was `state`.
+    pub(super) fn window_job_at(&self, window: Window, state: Hash) -> Option<WindowJob> {
+        let sectors: Vec<_> = self
+            .sectors
+            .iter()
+            .filter(|(_, row)| row.is_in_set(window))
+            .map(|(number, row)| (*number, row.units, row.comm_r))
+            .collect();
+        let beacon = self.window_beacon(window)?;
+        (!sectors.is_empty()).then_some(WindowJob {
+            window,
+            provider: self.account,
+            sectors,
+            state,
+            beacon,
+        })
+    }
+
+    /// Slots that may be paid: in a sector, of a deal that is not over.
+    pub(super) fn claimable(&self) -> Vec<SlotRef> {
+        let in_sectors = self.slots.iter().filter(|(_, _, row)| {
+            let stage = row
+                .sector
+                .and_then(|number| self.sector(number))
+                .map(|sector| sector.stage);
+            matches!(
+                stage,
+                Some(SectorStage::Active { .. } | SectorStage::Ended { .. })
+            )
+        });
+        in_sectors
+            .map(|(deal, slot, _)| SlotRef {
+                deal: *deal,
+                slot: *slot,
+            })
+            .take(PIECES_MAX)
+            .collect()
+    }
+}

@@ -1,0 +1,111 @@
+//! Poison, floods, forgeries and forgotten pasts.
+
+use crate::agreement::transfer;
+use crate::world::{World, key};
+use watt_engine::message::Message;
+use watt_light::{Operation, SignedTransaction};
+use watt_primitives::{BoundedVec, Hash, NetworkId, SlotIndex};
+use watt_scp::{Envelope, Pledges, Statement, Value};
+
+fn memo_of(signed: &SignedTransaction) -> Vec<u8> {
+    match signed.transaction.operations.first() {
+        Some(Operation::Transfer { memo, .. }) => memo.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// A transaction that makes applying fail never lands, and blocks go on, good transactions with them (TC7). Covers: A5.
+#[test]
+fn a_poison_transaction_cannot_stop_the_network() {
+    let mut world = World::new(4, 0, 11);
+    world.poison = Some(b"boom");
+    assert!(world.reach(&[0, 1, 2, 3], 2, 20_000));
+    let boom = transfer(&world, 100, 0, b"boom");
+    let good = transfer(&world, 102, 0, b"good");
+    world.submit(0, boom);
+    world.submit(1, good);
+    let target = world.height(0) + 12;
+    assert!(world.reach(&[0, 1, 2, 3], target, 60_000));
+    let memos: Vec<Vec<u8>> = world
+        .disk(0)
+        .blocks
+        .iter()
+        .flat_map(|(block, _)| block.transactions.iter())
+        .map(memo_of)
+        .collect();
+    assert_eq!(memos, [b"good".to_vec()]);
+}
+
+/// Bytes that are no message, statements of strangers, forged signatures, transactions of another network: counted, and
+/// nothing else happens. Covers: A5.
+#[test]
+fn hostile_messages_are_counted_and_change_nothing() {
+    let mut world = World::new(4, 0, 12);
+    assert!(world.reach(&[0, 1, 2, 3], 2, 20_000));
+    let slot = SlotIndex(world.height(0) + 1);
+    let statement = |node: u8| Statement {
+        node: key(node).node_id(),
+        slot,
+        quorum_set: Hash::ZERO,
+        pledges: Pledges::Nominate {
+            votes: BoundedVec::new(vec![Value(Hash([9; 32]))]).unwrap(),
+            accepted: BoundedVec::empty(),
+        },
+    };
+    let says = |envelope| {
+        Message::Statement {
+            envelope: Box::new(envelope),
+            proposals: BoundedVec::empty(),
+        }
+        .encode()
+    };
+    let stranger = Envelope::sign(statement(77), &key(77), &world.network);
+    let forged = Envelope {
+        statement: statement(2),
+        ..Envelope::sign(statement(3), &key(3), &world.network)
+    };
+    let foreign = Envelope::sign(statement(2), &key(2), &NetworkId([5; 32]));
+    let other = transfer(&world, 100, 0, b"")
+        .transaction
+        .sign(&key(100), &NetworkId([5; 32]), Vec::new())
+        .unwrap();
+    let inputs = [
+        vec![0xff; 100],
+        says(stranger),
+        says(forged),
+        says(foreign),
+        Message::Transaction(Box::new(other)).encode(),
+    ];
+    for input in inputs {
+        world.inject(1, 0, input);
+        world.run_for(50);
+    }
+    let target = world.height(1) + 3;
+    assert!(world.reach(&[1, 2, 3], target, 30_000));
+    let refused = world.engine(0).refused();
+    for reason in [
+        "malformed message",
+        "statement of a stranger",
+        "bad statement signature",
+        "bad transaction signature",
+    ] {
+        assert!(refused.contains_key(reason), "{reason} in {refused:?}");
+    }
+}
+
+/// A validator restored from an older backup stays silent where it may have spoken, and says so nowhere else; the network
+/// agrees (TC3). Covers: A1.
+#[test]
+fn a_restored_backup_never_contradicts_what_was_said() {
+    for seed in 0..6 {
+        let mut world = World::new(4, 0, 4_000 + seed);
+        world.run_for(5_000 + 61 * seed);
+        let backup = world.disk(1).clone();
+        world.run_for(400 + 90 * seed);
+        world.kill(1);
+        world.restore_disk(1, backup);
+        world.start(1);
+        let target = world.height(0) + 5;
+        assert!(world.reach(&[0, 1, 2, 3], target, 60_000), "seed {seed}");
+    }
+}

@@ -1,0 +1,11 @@
+//! Many engines in one deterministic world: agreement, crashes, partitions, hostile input.
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "test code indexes nodes"
+)]
+#![allow(missing_docs, unreachable_pub, reason = "test code")]
+
+mod agreement;
+mod hostile;
+mod world;

@@ -1,0 +1,506 @@
+//! A small deterministic world for engines: virtual time, a seeded network, disks that remember only what was persisted.
+//!
+//! The engines and the ledger are the real ones; only time, delivery and durability are played.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use watt_engine::event::{ApplyFailure, PeerId};
+use watt_engine::journal::Entry;
+use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, Message};
+use watt_engine::{Effect, Engine, EngineConfig, Event, Timer};
+use watt_ledger::{
+    BlockOutcome, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis,
+};
+use watt_light::{Header, SignedTransaction};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
+
+/// What a validator's disk holds: everything that survives a crash.
+#[derive(Clone, Default)]
+pub struct Disk {
+    journal: Vec<Vec<u8>>,
+    pub blocks: Vec<(DecidedBlock, Header)>,
+    state: MemoryState,
+}
+
+struct Node {
+    engine: Option<Engine>,
+    disk: Disk,
+    key: Option<SecretKey>,
+    timers: BTreeMap<Timer, Timestamp>,
+    /// A life's number: what was meant for an earlier life is dropped.
+    life: u64,
+}
+
+/// Something that will happen.
+enum Due {
+    Deliver {
+        from: usize,
+        to: usize,
+        life: u64,
+        bytes: Vec<u8>,
+    },
+    Event {
+        to: usize,
+        life: u64,
+        event: Event,
+    },
+}
+
+/// Odds and delays of the network, in thousandths and milliseconds.
+#[derive(Clone, Copy)]
+pub struct Weather {
+    pub delay_ms: (u64, u64),
+    pub loss_permille: u64,
+}
+
+pub const FAIR: Weather = Weather {
+    delay_ms: (1, 20),
+    loss_permille: 0,
+};
+pub const ROUGH: Weather = Weather {
+    delay_ms: (5, 400),
+    loss_permille: 50,
+};
+
+pub struct World {
+    pub genesis: Genesis,
+    pub network: NetworkId,
+    pub now: Timestamp,
+    pub weather: Weather,
+    nodes: Vec<Node>,
+    cut: BTreeSet<(usize, usize)>,
+    due: BTreeMap<(Timestamp, u64), Due>,
+    next: u64,
+    luck: u64,
+    /// Every header ever committed, by height: agreement is checked at each commit.
+    agreed: BTreeMap<BlockHeight, Hash>,
+    pub halts: Vec<(usize, String)>,
+    pub replies: Vec<Result<watt_primitives::TransactionId, String>>,
+    /// Memo that makes applying fail as if it panicked.
+    pub poison: Option<&'static [u8]>,
+    genesis_header: Header,
+}
+
+pub fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed([seed; 32])
+}
+
+pub fn parameters() -> NetworkParameters {
+    NetworkParameters {
+        slot_ms: 1_000,
+        window_slots: 8,
+        block_transactions_max: 500,
+        block_bytes_max: 2 << 20,
+        certify_slots: 60,
+        certify_slots_per_gb: 60,
+        commit_slots: 60,
+        insecure_proofs: true,
+    }
+}
+
+impl World {
+    /// `n_validators` that vote and `n_followers` that follow, all connected to all.
+    pub fn new(n_validators: u8, n_followers: u8, seed: u64) -> Self {
+        let account = |seed: u8| watt_ledger::genesis::GenesisAccount {
+            key: key(seed).public(),
+            balance: watt_primitives::Amount::from_watt(1_000).unwrap(),
+        };
+        let genesis = Genesis {
+            name: watt_primitives::BoundedString::new("world".to_owned()).unwrap(),
+            is_main: false,
+            time: Timestamp(1_700_000_000_000),
+            parameters: parameters(),
+            accounts: BoundedVec::new((100..110).map(account).collect()).unwrap(),
+            backbone: BoundedVec::new((1..=n_validators).map(|seed| key(seed).node_id()).collect()).unwrap(),
+        };
+        let first = genesis::genesis_block(&genesis).unwrap();
+        let mut state = MemoryState::default();
+        state.write(&first.writes);
+        let disk = Disk {
+            journal: Vec::new(),
+            blocks: Vec::new(),
+            state,
+        };
+        let validators = (1..=n_validators).map(|seed| Some(key(seed)));
+        let followers = (0..n_followers).map(|_| None);
+        let nodes = validators
+            .chain(followers)
+            .map(|key| Node {
+                engine: None,
+                disk: disk.clone(),
+                key,
+                timers: BTreeMap::new(),
+                life: 0,
+            })
+            .collect();
+        let mut world = Self {
+            network: genesis.network(),
+            now: Timestamp(genesis.time.0 + 1),
+            genesis,
+            weather: FAIR,
+            nodes,
+            cut: BTreeSet::new(),
+            due: BTreeMap::new(),
+            next: 0,
+            luck: seed,
+            agreed: BTreeMap::from([(BlockHeight(0), first.header.hash())]),
+            halts: Vec::new(),
+            replies: Vec::new(),
+            poison: None,
+            genesis_header: first.header,
+        };
+        (0..world.nodes.len()).for_each(|node| world.start(node));
+        world
+    }
+
+    fn random(&mut self, below: u64) -> u64 {
+        // SplitMix64 (Steele, Lea, Flood 2014).
+        self.luck = self.luck.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.luck;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % below.max(1)
+    }
+
+    fn schedule(&mut self, delay_ms: u64, due: Due) {
+        self.next += 1;
+        self.due.insert((self.now.plus(delay_ms), self.next), due);
+    }
+
+    pub fn height(&self, node: usize) -> u64 {
+        self.nodes[node].disk.blocks.len() as u64
+    }
+
+    pub fn is_up(&self, node: usize) -> bool {
+        self.nodes[node].engine.is_some()
+    }
+
+    pub fn engine(&self, node: usize) -> &Engine {
+        self.nodes[node].engine.as_ref().expect("the node is up")
+    }
+
+    pub fn disk(&self, node: usize) -> &Disk {
+        &self.nodes[node].disk
+    }
+
+    /// Puts an earlier disk back: a restored backup.
+    pub fn restore_disk(&mut self, node: usize, disk: Disk) {
+        assert!(!self.is_up(node));
+        self.nodes[node].disk = disk;
+    }
+
+    /// Starts a node from its disk and connects it to all others that are up.
+    pub fn start(&mut self, node: usize) {
+        let (network, genesis) = (self.network, &self.genesis);
+        let this = &mut self.nodes[node];
+        let head = this
+            .disk
+            .blocks
+            .last()
+            .map_or(self.genesis_header.clone(), |(_, header)| header.clone());
+        let entries = this
+            .disk
+            .journal
+            .iter()
+            .map(|entry| Entry::decode(entry).unwrap())
+            .collect();
+        let config = EngineConfig {
+            network,
+            parameters: genesis.parameters.clone(),
+            quorum_set: genesis.quorum_set(),
+            voting_key: this.key.clone(),
+            provider: None,
+        };
+        this.engine = Some(Engine::new(config, head, entries));
+        this.life += 1;
+        self.handle(node, Event::Started);
+        for other in 0..self.nodes.len() {
+            if other != node && self.is_up(other) {
+                self.handle(node, Event::Connected(PeerId(other as u64)));
+                self.handle(other, Event::Connected(PeerId(node as u64)));
+            }
+        }
+    }
+
+    /// Kills a node: everything but its disk is gone.
+    pub fn kill(&mut self, node: usize) {
+        let this = &mut self.nodes[node];
+        this.engine = None;
+        this.timers.clear();
+        this.life += 1;
+        for other in 0..self.nodes.len() {
+            if other != node && self.is_up(other) {
+                self.handle(other, Event::Disconnected(PeerId(node as u64)));
+            }
+        }
+    }
+
+    /// Cuts the network between two groups.
+    pub fn partition(&mut self, left: &[usize], right: &[usize]) {
+        for a in left {
+            for b in right {
+                self.cut.insert((*a, *b));
+                self.cut.insert((*b, *a));
+            }
+        }
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    pub fn submit(&mut self, node: usize, transaction: SignedTransaction) {
+        let reply_to = watt_engine::RequestId(0);
+        self.handle(
+            node,
+            Event::Submitted {
+                transaction: Box::new(transaction),
+                reply_to,
+            },
+        );
+    }
+
+    /// Hands `node` raw bytes as if peer `from` had sent them.
+    pub fn inject(&mut self, from: usize, node: usize, bytes: Vec<u8>) {
+        self.handle(
+            node,
+            Event::Received {
+                from: PeerId(from as u64),
+                bytes,
+            },
+        );
+    }
+
+    fn handle(&mut self, node: usize, event: Event) {
+        let this = &mut self.nodes[node];
+        let Some(engine) = this.engine.as_mut() else {
+            return;
+        };
+        let mut effects = Vec::new();
+        engine.handle(self.now, event, &this.disk.state, &mut effects);
+        for effect in effects {
+            self.perform(node, effect);
+        }
+    }
+
+    fn perform(&mut self, node: usize, effect: Effect) {
+        let life = self.nodes[node].life;
+        let soon = |event| Due::Event {
+            to: node,
+            life,
+            event,
+        };
+        match effect {
+            Effect::Send { to, message, .. } => {
+                let to = to.0 as usize;
+                let (low, high) = self.weather.delay_ms;
+                let delay = low + self.random(high - low + 1);
+                let is_lost =
+                    self.random(1000) < self.weather.loss_permille || self.cut.contains(&(node, to));
+                if !is_lost {
+                    let life = self.nodes[to].life;
+                    self.schedule(
+                        delay,
+                        Due::Deliver {
+                            from: node,
+                            to,
+                            life,
+                            bytes: message,
+                        },
+                    );
+                }
+            }
+            Effect::Disconnect(peer) => {
+                // A broken connection is dialled again at once.
+                let (here, there) = (PeerId(node as u64), peer.0 as usize);
+                self.handle(node, Event::Disconnected(peer));
+                self.handle(there, Event::Disconnected(here));
+                self.handle(node, Event::Connected(peer));
+                self.handle(there, Event::Connected(here));
+            }
+            Effect::SetTimer { timer, at } => {
+                self.nodes[node].timers.insert(timer, at);
+            }
+            Effect::PersistScp { entry, .. } => self.nodes[node].disk.journal.push(entry),
+            Effect::Verify { ticket, checks } => {
+                let holds = checks.iter().map(|check| check.holds()).collect();
+                self.schedule(1, soon(Event::Verified { ticket, holds }));
+            }
+            Effect::Apply { value, block } => {
+                let result = self.apply(node, &block);
+                self.schedule(3, soon(Event::Applied { value, result }));
+            }
+            Effect::ApplyDecided { from, block } => {
+                let height = BlockHeight::from(block.proposal.proposal.slot);
+                let result = self.apply_decided(node, &block);
+                self.schedule(3, soon(Event::DecidedApplied { height, from, result }));
+            }
+            Effect::Commit { block, outcome } => self.commit(node, *block, &outcome),
+            Effect::SendBlocks { to, from, count } => {
+                let first = usize::try_from(from.0.saturating_sub(1)).unwrap();
+                let count = (count as usize).min(BLOCKS_PER_MESSAGE_MAX).min(16);
+                let blocks: Vec<DecidedBlock> = self.nodes[node]
+                    .disk
+                    .blocks
+                    .iter()
+                    .skip(first)
+                    .take(count)
+                    .map(|(block, _)| block.clone())
+                    .collect();
+                let message = Message::Blocks {
+                    blocks: BoundedVec::new(blocks).unwrap(),
+                }
+                .encode();
+                self.perform(
+                    node,
+                    Effect::Send {
+                        to,
+                        message,
+                        priority: watt_engine::Priority::Bulk,
+                    },
+                );
+            }
+            Effect::Reply { outcome, .. } => self.replies.push(outcome),
+            Effect::Halt(sentence) => {
+                self.halts.push((node, sentence));
+                self.kill(node);
+            }
+            Effect::Seal(_)
+            | Effect::OpenPorep { .. }
+            | Effect::Respond(_)
+            | Effect::OpenWindow { .. }
+            | Effect::RemoveSector { .. } => unreachable!("no provider lives in this world"),
+        }
+    }
+
+    fn apply(&self, node: usize, block: &UncheckedBlock) -> Result<Arc<BlockOutcome>, ApplyFailure> {
+        let is_poison = |signed: &SignedTransaction| {
+            signed.transaction.operations.iter().any(|operation| {
+                matches!(operation, watt_light::Operation::Transfer { memo, .. } if Some(&**memo) == self.poison)
+            })
+        };
+        if let Some(culprit) = block.transactions.iter().position(is_poison) {
+            return Err(ApplyFailure::Panicked {
+                culprit: Some(culprit),
+            });
+        }
+        block
+            .clone()
+            .check(&self.network)
+            .and_then(|block| apply_block(&self.nodes[node].disk.state, &block))
+            .map(Arc::new)
+            .map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
+    }
+
+    fn apply_decided(&self, node: usize, block: &DecidedBlock) -> Result<Arc<BlockOutcome>, ApplyFailure> {
+        if !block.is_decided(&self.genesis.quorum_set()) {
+            return Err(ApplyFailure::Undecided);
+        }
+        self.apply(node, &block.to_block())
+    }
+
+    fn commit(&mut self, node: usize, block: DecidedBlock, outcome: &BlockOutcome) {
+        let header = outcome.header.clone();
+        let hash = header.hash();
+        let agreed = *self.agreed.entry(header.height).or_insert(hash);
+        assert_eq!(agreed, hash, "two different blocks at height {}", header.height);
+        let included = block.transactions.to_vec();
+        assert!(
+            block.is_decided(&self.genesis.quorum_set()),
+            "a committed block proves its decision"
+        );
+        let this = &mut self.nodes[node];
+        assert_eq!(
+            header.height.0,
+            this.disk.blocks.len() as u64 + 1,
+            "blocks are committed in order"
+        );
+        this.disk.state.write(&outcome.writes);
+        this.disk.blocks.push((block, header.clone()));
+        let life = this.life;
+        self.schedule(
+            2,
+            Due::Event {
+                to: node,
+                life,
+                event: Event::Committed { header, included },
+            },
+        );
+    }
+
+    /// Lets time pass up to `ms` from now.
+    pub fn run_for(&mut self, ms: u64) {
+        let end = self.now.plus(ms);
+        self.run_until(end, |_| false);
+    }
+
+    /// Runs until `done` says so or `end` comes; returns whether it was done.
+    pub fn run_until(&mut self, end: Timestamp, done: impl Fn(&Self) -> bool) -> bool {
+        while !done(self) {
+            let next_timer = self
+                .nodes
+                .iter()
+                .enumerate()
+                .flat_map(|(node, this)| this.timers.iter().map(move |(timer, at)| (*at, node, *timer)))
+                .min();
+            let next_due = self.due.keys().next().copied();
+            let timer_first = match (next_timer, next_due) {
+                (Some((at, ..)), Some((due, _))) => at <= due,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            let at = if timer_first {
+                next_timer.map(|next| next.0)
+            } else {
+                next_due.map(|next| next.0)
+            };
+            let Some(at) = at.filter(|at| *at <= end) else {
+                self.now = end;
+                return done(self);
+            };
+            self.now = self.now.max(at);
+            if timer_first && let Some((_, node, timer)) = next_timer {
+                self.nodes[node].timers.remove(&timer);
+                self.handle(node, Event::TimerFired(timer));
+            } else if let Some((_, due)) = self.due.pop_first() {
+                self.happen(due);
+            }
+        }
+        true
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Deliver {
+                from,
+                to,
+                life,
+                bytes,
+            } => {
+                if self.nodes[to].life == life {
+                    self.handle(
+                        to,
+                        Event::Received {
+                            from: PeerId(from as u64),
+                            bytes,
+                        },
+                    );
+                }
+            }
+            Due::Event { to, life, event } => {
+                if self.nodes[to].life == life {
+                    self.handle(to, event);
+                }
+            }
+        }
+    }
+
+    /// Runs until every node of `nodes` has reached `height`, within `ms`.
+    pub fn reach(&mut self, nodes: &[usize], height: u64, ms: u64) -> bool {
+        let end = self.now.plus(ms);
+        let nodes = nodes.to_vec();
+        self.run_until(end, move |world| {
+            nodes.iter().all(|node| world.height(*node) >= height)
+        })
+    }
+}

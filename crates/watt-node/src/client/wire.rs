@@ -1,0 +1,164 @@
+//! One conversation with one holder over a transfer stream.
+
+use std::fmt;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use watt_engine::transfer::{FRAME_BYTES_MAX, Objects, Refusal, Reply, Request};
+use watt_light::Acceptance;
+use watt_net::{Multiaddr, Net, PeerId, TransferStream};
+use watt_primitives::terms::Endpoint;
+use watt_primitives::{AccountId, DealId, Hash, NetworkId, SlotIndexInDeal};
+
+/// How long a holder has to answer a connection.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A holder of a slot: who, and where it is reached.
+#[derive(Clone, Debug)]
+pub(super) struct Holder {
+    pub(super) provider: AccountId,
+    pub(super) slot: SlotIndexInDeal,
+    pub(super) endpoint: Endpoint,
+}
+
+/// Why a conversation ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    /// Not reachable.
+    #[error("not reachable ({0})")]
+    Unreachable(String),
+    /// It answered, and said no.
+    #[error("{reason}{}", Detail(detail))]
+    Refused { reason: Refusal, detail: String },
+    /// The connection broke.
+    #[error("the connection broke ({0})")]
+    Broken(#[from] std::io::Error),
+    /// It answered something else than was asked.
+    #[error("it does not keep to the protocol")]
+    Protocol,
+}
+
+struct Detail<'a>(&'a str);
+
+impl fmt::Display for Detail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
+}
+
+/// An open conversation.
+pub(super) struct Wire {
+    stream: TransferStream,
+    network: NetworkId,
+}
+
+impl Wire {
+    pub(super) async fn open(net: &Net, network: NetworkId, holder: &Holder) -> Result<Self, WireError> {
+        let unreachable = |why: String| WireError::Unreachable(why);
+        let peer: PeerId =
+            holder.endpoint.peer_id.as_str().parse().map_err(|_| unreachable("it declared no peer id".to_owned()))?;
+        let addresses: Vec<Multiaddr> =
+            holder.endpoint.addresses.iter().filter_map(|address| address.as_str().parse().ok()).collect();
+        let opening = net.open_transfer(peer, &addresses);
+        let stream = timeout(CONNECT_PATIENCE, opening)
+            .await
+            .map_err(|_| unreachable("no answer".to_owned()))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        Ok(Self { stream, network })
+    }
+
+    async fn ask(&mut self, request: &Request) -> Result<Reply, WireError> {
+        self.stream.write_frame(&request.encode()).await?;
+        self.stream.flush().await?;
+        self.hear().await
+    }
+
+    async fn hear(&mut self) -> Result<Reply, WireError> {
+        let bytes = self.stream.read_frame(FRAME_BYTES_MAX).await?;
+        match Reply::decode(&bytes).map_err(|_| WireError::Protocol)? {
+            Reply::Refused { reason, detail } => {
+                Err(WireError::Refused { reason, detail: detail.as_str().to_owned() })
+            }
+            reply @ (Reply::Ready { .. } | Reply::Accepted { .. } | Reply::Outboard { .. } | Reply::Objects(_)) => {
+                Ok(reply)
+            }
+        }
+    }
+
+    /// Begins an upload; says from which byte to go on, or that the slot is there already.
+    pub(super) async fn put(
+        &mut self,
+        deal: DealId,
+        slot: SlotIndexInDeal,
+        len: u64,
+        root: Hash,
+        objects: Objects,
+    ) -> Result<Result<u64, Acceptance>, WireError> {
+        let objects = Box::new(objects);
+        match self.ask(&Request::Put { network: self.network, deal, slot, len, root, objects }).await? {
+            Reply::Ready { from } if from <= len => Ok(Ok(from)),
+            Reply::Accepted { acceptance } => Ok(Err(acceptance)),
+            Reply::Ready { .. } | Reply::Outboard { .. } | Reply::Objects(_) | Reply::Refused { .. } => {
+                Err(WireError::Protocol)
+            }
+        }
+    }
+
+    /// Sends raw bytes of an upload.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        Ok(self.stream.write_all(bytes).await?)
+    }
+
+    /// Ends an upload: waits until the holder has the slot durably and signs for it.
+    pub(super) async fn accepted(&mut self) -> Result<Acceptance, WireError> {
+        self.stream.flush().await?;
+        match self.hear().await? {
+            Reply::Accepted { acceptance } => Ok(acceptance),
+            Reply::Ready { .. } | Reply::Outboard { .. } | Reply::Objects(_) | Reply::Refused { .. } => {
+                Err(WireError::Protocol)
+            }
+        }
+    }
+
+    pub(super) async fn objects(&mut self, deal: DealId) -> Result<Objects, WireError> {
+        match self.ask(&Request::Objects { network: self.network, deal }).await? {
+            Reply::Objects(objects) => Ok(*objects),
+            Reply::Ready { .. } | Reply::Accepted { .. } | Reply::Outboard { .. } | Reply::Refused { .. } => {
+                Err(WireError::Protocol)
+            }
+        }
+    }
+
+    pub(super) async fn outboard(&mut self, deal: DealId, slot: SlotIndexInDeal) -> Result<Vec<Hash>, WireError> {
+        match self.ask(&Request::Outboard { network: self.network, deal, slot }).await? {
+            Reply::Outboard { groups } => Ok(groups.into_inner()),
+            Reply::Ready { .. } | Reply::Accepted { .. } | Reply::Objects(_) | Reply::Refused { .. } => {
+                Err(WireError::Protocol)
+            }
+        }
+    }
+
+    /// Begins a read of `len` bytes from `offset`; take them with [`Self::receive`].
+    pub(super) async fn read(
+        &mut self,
+        deal: DealId,
+        slot: SlotIndexInDeal,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), WireError> {
+        match self.ask(&Request::Read { network: self.network, deal, slot, offset, len }).await? {
+            Reply::Ready { from } if from == offset => Ok(()),
+            Reply::Ready { .. }
+            | Reply::Accepted { .. }
+            | Reply::Outboard { .. }
+            | Reply::Objects(_)
+            | Reply::Refused { .. } => Err(WireError::Protocol),
+        }
+    }
+
+    /// Fills `bytes` with what a read sends.
+    pub(super) async fn receive(&mut self, bytes: &mut [u8]) -> Result<(), WireError> {
+        self.stream.read_exact(bytes).await?;
+        Ok(())
+    }
+}

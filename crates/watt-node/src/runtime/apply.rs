@@ -1,0 +1,87 @@
+//! Applying blocks off the main loop: panics are caught, and the transaction that causes one is found (TC7).
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
+use watt_engine::event::ApplyFailure;
+use watt_engine::message::DecidedBlock;
+use watt_ledger::{Block, BlockOutcome, InvalidBlock, StateRead, UncheckedBlock, apply_block};
+use watt_primitives::key::{SignatureCheck, all_hold};
+use watt_scp::QuorumSet;
+
+thread_local! {
+    /// Whether this thread is trying a block: its panics are reported, not printed.
+    static IS_TRYING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps a panic during a trial out of the terminal; it is logged by whoever asked for the trial.
+fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if IS_TRYING.get() {
+                tracing::debug!(%info, "a trial of a block panicked");
+            } else {
+                previous(info);
+            }
+        }));
+    });
+}
+
+/// Checks `block` and applies it to the state below it, catching panics. `is_own` leaves out the signatures of transactions: the
+/// block comes from this node's own log, where it was put after they were checked.
+pub(crate) fn try_block(
+    state: &impl StateRead,
+    block: UncheckedBlock,
+    is_own: bool,
+) -> Result<Arc<BlockOutcome>, ApplyFailure> {
+    quiet_panics();
+    let network = block.proposal.proposal.network;
+    let invalid = |invalid: InvalidBlock| ApplyFailure::Invalid(invalid.to_string());
+    let block = block.check_except(&network, |_| is_own).map_err(invalid)?;
+    match guarded(|| apply_block(state, &block)) {
+        Some(outcome) => outcome.map(Arc::new).map_err(invalid),
+        None => Err(ApplyFailure::Panicked { culprit: culprit(state, &block) }),
+    }
+}
+
+/// Checks that a block from a peer was decided and is well signed, and applies it.
+pub(crate) fn try_decided(
+    state: &impl StateRead,
+    quorum_set: &QuorumSet,
+    decided: &DecidedBlock,
+) -> Result<Arc<BlockOutcome>, ApplyFailure> {
+    if !decided.is_decided(quorum_set) {
+        return Err(ApplyFailure::Undecided);
+    }
+    try_block(state, decided.to_block(), false)
+}
+
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    IS_TRYING.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work)).ok();
+    IS_TRYING.set(false);
+    outcome
+}
+
+/// The transaction at which applying begins to panic: found by halving, in log n trials.
+fn culprit(state: &impl StateRead, block: &Block) -> Option<usize> {
+    let panics = |n: usize| guarded(|| apply_block(state, &block.prefix(n))).is_none();
+    let (mut good, mut bad) = (0, block.transactions().len());
+    if bad == 0 || panics(0) {
+        return None;
+    }
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        if panics(middle) { bad = middle } else { good = middle }
+    }
+    Some(bad - 1)
+}
+
+/// Checks claims together, and one by one only if that fails.
+pub(crate) fn verdicts(batches: &[Vec<SignatureCheck>]) -> Vec<Vec<bool>> {
+    let together: Vec<SignatureCheck> = batches.iter().flatten().cloned().collect();
+    let do_all_hold = all_hold(&together);
+    batches.iter().map(|batch| batch.iter().map(|check| do_all_hold || check.holds()).collect()).collect()
+}

@@ -1,0 +1,514 @@
+//! The nomination protocol of one slot (`docs/spec/scp.md` §4).
+
+use crate::leader::Draw;
+use crate::node_set::{NodeIndex, NodeSet};
+use crate::protocol::{Env, OWN, Validity};
+use crate::roster::{Declarations, Declared};
+use crate::statement::{Pledges, Statement, VALUES_PER_STATEMENT_MAX, Value};
+use crate::values::{ValueIndex, Values};
+use alloc::vec::Vec;
+use watt_primitives::{BoundedVec, NodeId};
+
+/// How many leaderless rounds are skipped at once before a real timeout is waited for.
+const EMPTY_ROUNDS_MAX: u32 = 1000;
+
+/// The most values of one leader that a node takes over: a lying leader must not fill the votes of the others, who may
+/// name [`VALUES_PER_STATEMENT_MAX`] in all.
+const ADOPTED_PER_LEADER_MAX: u8 = 4;
+
+/// What is heard of one value.
+#[derive(Clone, Debug)]
+struct Tally {
+    /// Nodes that vote for it or accept it.
+    voted: NodeSet,
+    accepted: NodeSet,
+    is_voted: bool,
+    is_accepted: bool,
+    is_candidate: bool,
+}
+
+impl Tally {
+    const NONE: Self = Self {
+        voted: NodeSet::EMPTY,
+        accepted: NodeSet::EMPTY,
+        is_voted: false,
+        is_accepted: false,
+        is_candidate: false,
+    };
+}
+
+/// What one node nominates.
+#[derive(Clone, Debug)]
+struct Heard {
+    statement: Statement,
+    /// How many of its values were taken over because it leads.
+    n_adopted: u8,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Nomination {
+    is_running: bool,
+    /// Round reached, from 1; 0 before nomination.
+    round: u32,
+    proposal: Option<Value>,
+    previous: Option<Value>,
+    leaders: NodeSet,
+    /// By value number; values known from ballots only have no entry.
+    tallies: Vec<Tally>,
+    n_votes: usize,
+    has_candidate: bool,
+    /// By node position; nothing at [`OWN`].
+    heard: Vec<Option<Heard>>,
+    /// Nodes whose newest nomination has not been looked at as a leader's yet.
+    unread: NodeSet,
+    declarations: Declarations,
+    /// Own statement as last said.
+    said: Option<Statement>,
+    is_dirty: bool,
+    /// Whether anything the rules look at has changed since they last ran.
+    has_news: bool,
+}
+
+impl Nomination {
+    pub(crate) const fn new() -> Self {
+        Self {
+            is_running: false,
+            round: 0,
+            proposal: None,
+            previous: None,
+            leaders: NodeSet::EMPTY,
+            tallies: Vec::new(),
+            n_votes: 0,
+            has_candidate: false,
+            heard: Vec::new(),
+            unread: NodeSet::EMPTY,
+            declarations: Declarations::new(),
+            said: None,
+            is_dirty: false,
+            has_news: false,
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    pub(crate) fn round(&self) -> u32 {
+        self.round
+    }
+
+    pub(crate) fn said(&self) -> Option<&Statement> {
+        self.said.as_ref()
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.is_running = false;
+    }
+
+    pub(crate) fn declarations(&self) -> &Declarations {
+        &self.declarations
+    }
+
+    pub(crate) fn declare(&mut self, node: NodeIndex, declared: Declared) {
+        self.declarations.declare(node, declared);
+        self.has_news = true;
+    }
+
+    /// Own votes no longer count: what was said before is not known any more.
+    pub(crate) fn withdraw(&mut self) {
+        for tally in &mut self.tallies {
+            tally.voted.remove(OWN);
+            tally.accepted.remove(OWN);
+        }
+        self.has_news = true;
+    }
+
+    /// The nomination timer that should run: the round, until there is a candidate.
+    pub(crate) fn timer_round(&self) -> Option<u32> {
+        (self.is_running && !self.has_candidate).then_some(self.round)
+    }
+
+    pub(crate) fn statement_of(&self, node: NodeIndex) -> Option<&Statement> {
+        if node == OWN {
+            return self.said.as_ref();
+        }
+        let heard = self.heard.get(node.position())?.as_ref();
+        heard.map(|heard| &heard.statement)
+    }
+
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &Statement> {
+        let others = self.heard.iter().flatten();
+        self.said.iter().chain(others.map(|heard| &heard.statement))
+    }
+
+    /// Notes what another node nominates; the rules run later, once for a whole batch.
+    pub(crate) fn record(&mut self, node: NodeIndex, statement: &Statement, declared: Declared) {
+        self.declarations.declare(node, declared);
+        if self.heard.len() <= node.position() {
+            self.heard.resize(node.position().saturating_add(1), None);
+        }
+        if let Some(place) = self.heard.get_mut(node.position()) {
+            let n_adopted = place.as_ref().map_or(0, |heard| heard.n_adopted);
+            let statement = statement.clone();
+            *place = Some(Heard { statement, n_adopted });
+        }
+        self.unread.insert(node);
+    }
+
+    /// Counts `node` for a value it names.
+    pub(crate) fn count(&mut self, node: NodeIndex, value: ValueIndex, is_accepted: bool) {
+        self.has_news = true;
+        let tally = self.tally_mut(value);
+        tally.voted.insert(node);
+        if is_accepted {
+            tally.accepted.insert(node);
+        }
+    }
+
+    /// Counts everybody heard so far for a value that has only now got its number: it was invalid when they named it, or
+    /// there was no room for it.
+    pub(crate) fn recount(&mut self, index: ValueIndex, value: &Value) {
+        for position in 0..self.heard.len() {
+            let heard = self.heard.get(position).and_then(Option::as_ref);
+            let Some(Pledges::Nominate { votes, accepted }) = heard.map(|heard| &heard.statement.pledges)
+            else {
+                continue;
+            };
+            let is_accepted = accepted.binary_search(value).is_ok();
+            if (is_accepted || votes.binary_search(value).is_ok())
+                && let Some(node) = NodeIndex::new(position)
+            {
+                self.unread.insert(node);
+                self.count(node, index, is_accepted);
+            }
+        }
+    }
+
+    /// Lets the leaders that name `value` be looked at again.
+    pub(crate) fn reread(&mut self, value: ValueIndex) {
+        if let Some(tally) = self.tallies.get(value.position()) {
+            let voted = tally.voted;
+            self.unread.unite(&voted);
+            self.has_news = true;
+        }
+    }
+
+    /// The slot begins, or goes on after a restart in the round reached before.
+    pub(crate) fn start(&mut self, proposal: Value, previous: Value, env: Env<'_>, values: &mut Values) {
+        self.proposal = Some(proposal);
+        if self.is_running || self.has_candidate {
+            return;
+        }
+        self.is_running = true;
+        self.previous = Some(previous);
+        let resumed = self.round.clamp(1, EMPTY_ROUNDS_MAX);
+        self.round = 0;
+        while self.round < resumed {
+            self.begin_round(env, values);
+        }
+    }
+
+    /// A round brought no candidate in time.
+    pub(crate) fn timer_fired(&mut self, env: Env<'_>, values: &mut Values) {
+        if self.timer_round().is_some() {
+            self.begin_round(env, values);
+        }
+    }
+
+    /// One more round: a new leader, and what the leaders so far say.
+    fn begin_round(&mut self, env: Env<'_>, values: &mut Values) {
+        self.has_news = true;
+        self.round = self.round.saturating_add(1);
+        self.elect_leaders(env, values);
+        self.unread.unite(&self.leaders);
+        self.adopt_from_leaders(env, values);
+        if self.n_votes == 0
+            && self.leaders.contains(OWN)
+            && let Some(proposal) = self.proposal
+            && let Some(value) = values.intern_own(&proposal, env.oracle)
+            && values.validity(value) != Validity::Invalid
+        {
+            self.vote(value, env);
+        }
+    }
+
+    /// Leaders accumulate. A round in which nobody new leads is not waited for, as no new value could come of it.
+    fn elect_leaders(&mut self, env: Env<'_>, values: &Values) {
+        let Some(previous) = self.previous else { return };
+        let eligible = eligible_leaders(env);
+        if eligible.iter().all(|leader| self.leaders.contains(leader.node)) {
+            return;
+        }
+        for _ in 0..EMPTY_ROUNDS_MAX {
+            let draw = Draw {
+                network: &env.config.network,
+                slot: values.slot(),
+                previous,
+                round: self.round,
+            };
+            let n_before = self.leaders.count();
+            self.leaders.unite(&winners(&eligible, &draw));
+            if self.leaders.count() > n_before {
+                return;
+            }
+            self.round = self.round.saturating_add(1);
+        }
+    }
+
+    /// Applies the rules until none has anything left to do. Answers whether there are new candidates.
+    pub(crate) fn advance(&mut self, env: Env<'_>, values: &Values) -> bool {
+        if !self.is_running || !core::mem::take(&mut self.has_news) {
+            return false;
+        }
+        let mut has_new_candidate = false;
+        loop {
+            self.accept_nominated(env, values);
+            has_new_candidate |= self.confirm_nominated(env);
+            if !self.adopt_from_leaders(env, values) {
+                return has_new_candidate;
+            }
+        }
+    }
+
+    /// Accept what a v-blocking set accepts, or a quorum votes for or accepts.
+    fn accept_nominated(&mut self, env: Env<'_>, values: &Values) {
+        for index in values.indexes() {
+            let Some(tally) = self.tallies.get(index.position()) else {
+                return;
+            };
+            let may_accept = !tally.is_accepted && values.validity(index) != Validity::Invalid;
+            let has_room = tally.is_voted || self.n_votes < VALUES_PER_STATEMENT_MAX;
+            if may_accept
+                && has_room
+                && (env.roster.own_set().is_blocked_by(&tally.accepted)
+                    || self.declarations.has_quorum_in(&tally.voted, env.roster))
+            {
+                self.vote(index, env);
+                let votes = env.votes;
+                let tally = self.tally_mut(index);
+                tally.is_accepted = true;
+                if votes {
+                    tally.accepted.insert(OWN);
+                }
+                self.is_dirty = true;
+            }
+        }
+    }
+
+    /// Confirm what a quorum accepts: candidates.
+    fn confirm_nominated(&mut self, env: Env<'_>) -> bool {
+        let mut has_new = false;
+        for tally in &mut self.tallies {
+            if tally.is_accepted
+                && !tally.is_candidate
+                && self.declarations.has_quorum_in(&tally.accepted, env.roster)
+            {
+                tally.is_candidate = true;
+                has_new = true;
+            }
+        }
+        self.has_candidate |= has_new;
+        has_new
+    }
+
+    /// Takes one new value from each leader that has said something new, until there is a candidate: nothing is introduced
+    /// after that, or votes would never end.
+    fn adopt_from_leaders(&mut self, env: Env<'_>, values: &Values) -> bool {
+        let unread = core::mem::replace(&mut self.unread, NodeSet::EMPTY);
+        if self.has_candidate {
+            return false;
+        }
+        let mut has_adopted = false;
+        for position in 0..self.heard.len() {
+            let Some(node) = NodeIndex::new(position) else {
+                break;
+            };
+            if unread.contains(node)
+                && self.leaders.contains(node)
+                && let Some(value) = self.best_value_of(node, env, values)
+            {
+                self.vote(value, env);
+                if let Some(heard) = self.heard.get_mut(position).and_then(Option::as_mut) {
+                    heard.n_adopted = heard.n_adopted.saturating_add(1);
+                }
+                has_adopted = true;
+            }
+        }
+        has_adopted
+    }
+
+    /// The leader's highest-ranking valid value that this node does not vote for yet: among those it accepts, or among its
+    /// votes if it accepts none.
+    fn best_value_of(&self, leader: NodeIndex, env: Env<'_>, values: &Values) -> Option<ValueIndex> {
+        let heard = self.heard.get(leader.position())?.as_ref()?;
+        if heard.n_adopted >= ADOPTED_PER_LEADER_MAX || self.n_votes >= VALUES_PER_STATEMENT_MAX {
+            return None;
+        }
+        let Pledges::Nominate { votes, accepted } = &heard.statement.pledges else {
+            return None;
+        };
+        let draw = Draw {
+            network: &env.config.network,
+            slot: values.slot(),
+            previous: self.previous?,
+            round: self.round,
+        };
+        let valid = |list: &[Value]| -> Vec<ValueIndex> {
+            let known = list.iter().filter_map(|value| values.find(value));
+            known
+                .filter(|index| values.validity(*index) != Validity::Invalid)
+                .collect()
+        };
+        let mut eligible = valid(accepted);
+        if eligible.is_empty() {
+            eligible = valid(votes);
+        }
+        eligible.retain(|index| !self.is_voted(*index));
+        if eligible.len() <= 1 {
+            return eligible.first().copied();
+        }
+        eligible
+            .into_iter()
+            .max_by_key(|index| draw.value_rank(&values.get(*index)))
+    }
+
+    /// The candidates, ascending.
+    pub(crate) fn candidates(&self, values: &Values) -> Vec<Value> {
+        self.sorted(values, |tally| tally.is_candidate)
+    }
+
+    /// Own statement, if it is newer than what was said.
+    pub(crate) fn take_statement(&mut self, env: Env<'_>, values: &Values) -> Option<Statement> {
+        if !core::mem::take(&mut self.is_dirty) {
+            return None;
+        }
+        let statement = Statement {
+            node: env.config.node,
+            slot: values.slot(),
+            quorum_set: env.quorum_set_hash,
+            pledges: Pledges::Nominate {
+                votes: BoundedVec::new(self.sorted(values, |tally| tally.is_voted)).ok()?,
+                accepted: BoundedVec::new(self.sorted(values, |tally| tally.is_accepted)).ok()?,
+            },
+        };
+        let is_newer = |said: &Statement| statement.pledges.is_newer_than(&said.pledges);
+        if !statement.pledges.is_sane() || !self.said.as_ref().is_none_or(is_newer) {
+            return None;
+        }
+        self.said = Some(statement.clone());
+        Some(statement)
+    }
+
+    /// Goes on from an own statement said before; the rules run again once nomination is started.
+    pub(crate) fn restore(
+        &mut self,
+        statement: Option<&Statement>,
+        round: u32,
+        env: Env<'_>,
+        values: &mut Values,
+    ) {
+        self.round = self.round.max(round);
+        let Some(statement) = statement else { return };
+        if let Pledges::Nominate { votes, accepted } = &statement.pledges {
+            for value in votes.iter().chain(accepted) {
+                if let Some(index) = values.intern_own(value, env.oracle) {
+                    self.vote(index, env);
+                }
+            }
+            for value in accepted {
+                if let Some(index) = values.find(value) {
+                    let votes = env.votes;
+                    let tally = self.tally_mut(index);
+                    tally.is_accepted = true;
+                    if votes {
+                        tally.accepted.insert(OWN);
+                    }
+                }
+            }
+        }
+        self.said = Some(statement.clone());
+        self.is_dirty = false;
+    }
+
+    fn is_voted(&self, value: ValueIndex) -> bool {
+        self.tallies
+            .get(value.position())
+            .is_some_and(|tally| tally.is_voted)
+    }
+
+    fn vote(&mut self, value: ValueIndex, env: Env<'_>) {
+        let votes = env.votes;
+        let tally = self.tally_mut(value);
+        if tally.is_voted {
+            return;
+        }
+        tally.is_voted = true;
+        if votes {
+            tally.voted.insert(OWN);
+            self.declarations.declare(OWN, env.roster.own_declared());
+        }
+        self.n_votes = self.n_votes.saturating_add(1);
+        self.is_dirty = true;
+    }
+
+    fn sorted(&self, values: &Values, is_wanted: impl Fn(&Tally) -> bool) -> Vec<Value> {
+        let indexes = values.indexes().zip(&self.tallies);
+        let wanted = indexes.filter(|(_, tally)| is_wanted(tally));
+        let mut list: Vec<Value> = wanted.map(|(index, _)| values.get(index)).collect();
+        list.sort_unstable();
+        list
+    }
+
+    fn tally_mut(&mut self, value: ValueIndex) -> &mut Tally {
+        if self.tallies.len() <= value.position() {
+            self.tallies
+                .resize(value.position().saturating_add(1), Tally::NONE);
+        }
+        let last = self.tallies.len().saturating_sub(1);
+        let position = value.position().min(last);
+        self.tallies
+            .get_mut(position)
+            .expect("the list was made to reach this position above")
+    }
+}
+
+/// A node that may lead.
+struct Eligible {
+    node: NodeIndex,
+    id: NodeId,
+    weight: u64,
+}
+
+/// Nodes of the own quorum set, and this node, as far as they have any weight.
+fn eligible_leaders(env: Env<'_>) -> Vec<Eligible> {
+    let mut ids = Vec::new();
+    ids.push(env.config.node);
+    env.config.quorum_set.for_each_node(&mut |id| {
+        if *id != env.config.node {
+            ids.push(*id);
+        }
+    });
+    let with_weight = ids.into_iter().filter_map(|id| {
+        let node = env.roster.index(&id)?;
+        let weight = env.oracle.weight(id);
+        (weight > 0).then_some(Eligible { node, id, weight })
+    });
+    with_weight.collect()
+}
+
+/// The neighbours of highest priority; nobody if there is no neighbour.
+fn winners(eligible: &[Eligible], draw: &Draw<'_>) -> NodeSet {
+    let mut top = 0;
+    let mut leaders = NodeSet::EMPTY;
+    for leader in eligible {
+        let priority = draw.priority(&leader.id, leader.weight);
+        if priority > top {
+            top = priority;
+            leaders = NodeSet::EMPTY;
+        }
+        if priority == top && priority > 0 {
+            leaders.insert(leader.node);
+        }
+    }
+    leaders
+}

@@ -1,0 +1,86 @@
+//! Measures, in release, through the benches of the crates and the program itself. With `--json` every result is one object
+//! per line: `{"bench","case","metric","value","unit"}` and, where something is measured beside it, `"baseline","ratio"`.
+
+use crate::{root, sh};
+use anyhow::{Result, bail};
+use std::process::{Command, Stdio};
+
+/// Name, package, cargo bench target.
+const BENCHES: [(&str, &str, &str); 6] = [
+    ("apply", "watt-ledger", "apply"),
+    ("encode", "watt-content", "encode"),
+    ("journal", "watt-store", "journal"),
+    ("put-get", "watt-node", "put_get"),
+    ("scp", "watt-scp", "slots"),
+    ("seal", "watt-proofs", "seal"),
+];
+
+pub(crate) fn run(words: &[&str]) -> Result<()> {
+    let is_json = words.contains(&"--json");
+    let name = words.iter().find(|word| !word.starts_with("--"));
+    let chosen: Vec<_> = BENCHES
+        .iter()
+        .filter(|(bench, ..)| name.is_none_or(|name| name == bench))
+        .collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = BENCHES.iter().map(|(bench, ..)| *bench).collect();
+        bail!("no such benchmark; there are: {}", names.join(", "));
+    }
+    if chosen.iter().any(|(bench, ..)| *bench == "put-get") {
+        sh(
+            "cargo",
+            &["build", "--release", "--locked", "--package", "watt-node"],
+        )?;
+    }
+    for (_, package, target) in chosen {
+        let output = Command::new("cargo")
+            .args([
+                "bench",
+                "--quiet",
+                "--locked",
+                "--package",
+                package,
+                "--bench",
+                target,
+            ])
+            .current_dir(root())
+            .stderr(Stdio::inherit())
+            .output()?;
+        if !output.status.success() {
+            bail!("the benchmark {target} of {package} failed: {}", output.status);
+        }
+        for line in String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter(|line| line.starts_with('{'))
+        {
+            println!(
+                "{}",
+                if is_json {
+                    line.to_owned()
+                } else {
+                    table_line(line)?
+                }
+            );
+        }
+    }
+    Ok(())
+}
+
+/// One result for people.
+fn table_line(line: &str) -> Result<String> {
+    let result: serde_json::Value = serde_json::from_str(line)?;
+    let text = |key: &str| result[key].as_str().unwrap_or_default().to_owned();
+    let number = |key: &str| result[key].as_f64();
+    let value = number("value").unwrap_or_default();
+    let beside = match (number("baseline"), number("ratio")) {
+        (Some(baseline), Some(ratio)) => format!("  ({ratio:.2} of {baseline:.1})"),
+        _ => String::new(),
+    };
+    Ok(format!(
+        "{:8} {:24} {:24} {value:>14.1} {}{beside}",
+        text("bench"),
+        text("case"),
+        text("metric"),
+        text("unit")
+    ))
+}

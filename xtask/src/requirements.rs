@@ -1,0 +1,51 @@
+//! Mission rows and the tests that cover them: collects `Covers: A4` from doc comments and compares with
+//! `docs/requirements.md`. A row that claims to work needs a test that names it.
+
+use crate::{root, tracked};
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+
+pub(crate) fn run() -> Result<()> {
+    let mut covered: BTreeMap<String, usize> = BTreeMap::new();
+    for path in tracked(&[".rs", ".mjs"])? {
+        for line in std::fs::read_to_string(&path)?.lines() {
+            let Some((_, rows)) = line.split_once("Covers: ") else {
+                continue;
+            };
+            for row in rows
+                .split([',', '.', ' '])
+                .map(str::trim)
+                .filter(|row| is_row(row))
+            {
+                *covered.entry(row.to_owned()).or_default() += 1;
+            }
+        }
+    }
+    let table = std::fs::read_to_string(root().join("docs/requirements.md"))
+        .context("reading docs/requirements.md")?;
+    let mut bare = Vec::new();
+    for line in table.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [row, status, ..] = cells.as_slice() else {
+            continue;
+        };
+        if !is_row(row) {
+            continue;
+        }
+        let n_tests = covered.get(*row).copied().unwrap_or(0);
+        if status.starts_with("works") && n_tests == 0 {
+            bare.push(format!("{row} is said to work, and no test covers it"));
+        }
+        println!("{row:3}  {n_tests:3} tests  {status}");
+    }
+    if !bare.is_empty() {
+        bail!("requirements:\n  {}", bare.join("\n  "));
+    }
+    Ok(())
+}
+
+/// `A1` … `I4`.
+fn is_row(text: &str) -> bool {
+    let mut letters = text.chars();
+    matches!(letters.next(), Some('A'..='I')) && text.len() > 1 && letters.all(|digit| digit.is_ascii_digit())
+}
