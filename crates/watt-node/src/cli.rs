@@ -66,10 +66,10 @@ struct Globals {
     #[arg(long, global = true)]
     json: bool,
     /// Keep all files under this folder [env: WATT_HOME]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     home: Option<PathBuf>,
     /// Read this configuration file [env: WATT_CONFIG]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     config: Option<PathBuf>,
     /// Say more; twice for even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -81,22 +81,15 @@ struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch the whole story: a network starts, a file is stored, proven, paid for, and survives
     Demo(demo::DemoArgs),
     /// Run a whole network on this machine
     #[command(subcommand)]
     Devnet(devnet::DevnetCommand),
-    /// Store a file, encrypted; prints a link that opens it
     Put(put::PutArgs),
-    /// Fetch the file behind a link
     Get(get::GetArgs),
-    /// Write the file behind a link to standard output
     Cat(cat::CatArgs),
-    /// List what you stored
     Ls(ls::LsArgs),
-    /// Stop storing a file; what it has not cost comes back
     Rm(rm::RmArgs),
-    /// Tell how a stored file is: shares, proofs, payments, expiry
     Status(status::StatusArgs),
     /// Accounts: make, list, balance, send
     #[command(subcommand)]
@@ -113,7 +106,6 @@ enum Command {
     /// Show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Print a completion script for your shell
     Completion(completion::CompletionArgs),
 }
 
@@ -134,7 +126,11 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
             return usage::answer(&Ui::new(format, false, no_color), &error);
         }
     };
-    let format = if cli.globals.json { Format::Json } else { Format::Text };
+    let format = if cli.globals.json {
+        Format::Json
+    } else {
+        Format::Text
+    };
     let ui = Ui::new(format, cli.globals.quiet, no_color);
     match execute(&ui, cli, environment) {
         Ok(()) => ExitCode::SUCCESS,

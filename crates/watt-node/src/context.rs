@@ -18,6 +18,10 @@ use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec, NetworkId, Tra
 const VALID_BLOCKS: u64 = 120;
 /// Pause between two looks at whether a transaction landed, in milliseconds.
 const POLL_MS: u64 = 200;
+/// Most that one transaction of the command line offers as its fee: a thousandth of a WATT.
+const FEE_MAX: Amount = Amount(100_000);
+/// And at most one part in this many of the balance.
+const FEE_SHARE_MAX: u128 = 100;
 /// Address of a node on this machine with the default configuration.
 const LOCAL_API: &str = "http://127.0.0.1:28471";
 
@@ -56,13 +60,18 @@ impl Context {
     pub async fn connect(settings: &Settings, home: &Home) -> Result<Self, CommandError> {
         let registry = Registry::read(home)?;
         let (bases, hint) = match (&settings.client_api.value, &registry) {
-            (Some(api), _) => (vec![api.clone()], "check the address in --api or WATT_API, and that the node runs"),
-            (None, Some(registry)) => {
-                (registry.apis.clone(), "the devnet is down: start it with `watt devnet up`, or name a node with --api URL")
-            }
-            (None, None) => {
-                (vec![LOCAL_API.to_owned()], "start a network here with `watt devnet up`, or name a node with --api URL")
-            }
+            (Some(api), _) => (
+                vec![api.clone()],
+                "check the address in --api or WATT_API, and that the node runs",
+            ),
+            (None, Some(registry)) => (
+                registry.apis.clone(),
+                "the devnet is down: start it with `watt devnet up`, or name a node with --api URL",
+            ),
+            (None, None) => (
+                vec![LOCAL_API.to_owned()],
+                "start a network here with `watt devnet up`, or name a node with --api URL",
+            ),
         };
         let api = ApiClient::new(&bases, hint)?;
         let genesis = api.genesis().await?;
@@ -77,14 +86,26 @@ impl Context {
             ));
         }
         let account = choose_account(settings, home, devnet.as_ref())?;
-        Ok(Self { api: api.on_network(genesis.is_main), home: home.clone(), network, genesis, account })
+        Ok(Self {
+            api: api.on_network(genesis.is_main),
+            home: home.clone(),
+            network,
+            genesis,
+            account,
+        })
     }
 
     /// A context with everything given, for a network that this process runs itself.
     #[must_use]
     pub fn new(api: ApiClient, home: Home, genesis: Genesis, account: Option<Account>) -> Self {
         let network = genesis.network();
-        Self { api: api.on_network(genesis.is_main), home, genesis, network, account }
+        Self {
+            api: api.on_network(genesis.is_main),
+            home,
+            genesis,
+            network,
+            account,
+        }
     }
 
     /// The account that pays.
@@ -112,8 +133,13 @@ impl Context {
     /// # Errors
     /// [`ErrorKind::Usage`] with what is wrong with it.
     pub fn parse_address(&self, text: &str) -> Result<AccountId, CommandError> {
-        AccountId::parse_address(text, self.address_kind())
-            .map_err(|error| CommandError::new(ErrorKind::Usage, format!("`{text}`: {error}"), "copy the address again"))
+        AccountId::parse_address(text, self.address_kind()).map_err(|error| {
+            CommandError::new(
+                ErrorKind::Usage,
+                format!("`{text}`: {error}"),
+                "copy the address again",
+            )
+        })
     }
 
     /// Signs a transaction of the account with its next nonce; nothing is sent.
@@ -122,29 +148,53 @@ impl Context {
     /// No account, no answer, or too many operations.
     pub async fn prepare(&self, operations: Vec<Operation>) -> Result<SignedTransaction, CommandError> {
         let account = self.account()?;
-        let info = self.api.account(&account.id).await.map_err(|error| self.no_funds_yet(account, error))?;
-        let nonce = info.keys.iter().find(|key| key.index == account.key_index).map_or(0, |key| key.nonce);
+        let info = self
+            .api
+            .account(&account.id)
+            .await
+            .map_err(|error| self.no_funds_yet(account, error))?;
+        let nonce = info
+            .keys
+            .iter()
+            .find(|key| key.index == account.key_index)
+            .map_or(0, |key| key.nonce);
         let height = self.api.head().await?.height;
-        let too_many = |_| CommandError::new(ErrorKind::Usage, "too many operations for one transaction", "do less at once");
+        let too_many = |_| {
+            CommandError::new(
+                ErrorKind::Usage,
+                "too many operations for one transaction",
+                "do less at once",
+            )
+        };
         let transaction = Transaction {
             account: account.id,
             key_index: account.key_index,
             key: account.key.public(),
             nonce,
             valid_until: BlockHeight(height + VALID_BLOCKS),
-            fee: Amount::ZERO,
+            fee: fee_max(info.balance),
             operations: BoundedVec::new(operations).map_err(too_many)?,
         };
-        transaction.sign(&account.key, &self.network, Vec::new()).map_err(|error| {
-            CommandError::new(ErrorKind::Other, format!("can't sign the transaction: {error}"), "report this")
-        })
+        transaction
+            .sign(&account.key, &self.network, Vec::new())
+            .map_err(|error| {
+                CommandError::new(
+                    ErrorKind::Other,
+                    format!("can't sign the transaction: {error}"),
+                    "report this",
+                )
+            })
     }
 
     /// Hands in `transaction` and waits until it is recorded. Doing it again with the same transaction is safe: it lands once.
     ///
     /// # Errors
     /// The ledger refuses it ([`ErrorKind::InsufficientFunds`] if money is missing), it expired, or nobody answers.
-    pub async fn submit_and_wait(&self, ui: &Ui, transaction: &SignedTransaction) -> Result<Recorded, CommandError> {
+    pub async fn submit_and_wait(
+        &self,
+        ui: &Ui,
+        transaction: &SignedTransaction,
+    ) -> Result<Recorded, CommandError> {
         let id = transaction.transaction.id(&self.network);
         let valid_until = transaction.transaction.valid_until.0;
         self.api.submit(transaction).await?;
@@ -154,7 +204,11 @@ impl Context {
             match self.api.transaction(id).await {
                 Ok(info) => {
                     return match info.outcome {
-                        Outcome::Applied => Ok(Recorded { id, height: info.height, fee: info.fee }),
+                        Outcome::Applied => Ok(Recorded {
+                            id,
+                            height: info.height,
+                            fee: info.fee,
+                        }),
                         Outcome::Failed => Err(failed(info.reason.as_deref().unwrap_or("no reason given"))),
                     };
                 }
@@ -162,11 +216,15 @@ impl Context {
                 Err(error) => return Err(error),
             }
             let height = self.api.head().await?.height;
-            progress.message(format!("waiting for the transaction to be recorded (height {height})"));
+            progress.message(format!(
+                "waiting for the transaction to be recorded (height {height})"
+            ));
             if height > valid_until {
                 return Err(CommandError::new(
                     ErrorKind::Temporary,
-                    format!("the transaction was not recorded up to height {valid_until}; it has expired, nothing was paid"),
+                    format!(
+                        "the transaction was not recorded up to height {valid_until}; it has expired, nothing was paid"
+                    ),
                     "run the same command again",
                 ));
             }
@@ -197,11 +255,19 @@ impl Context {
     /// What is known about a recorded transaction in one word.
     #[must_use]
     pub const fn finality(height: u64, head: u64) -> Finality {
-        if head > height { Finality::Done } else { Finality::Recorded }
+        if head > height {
+            Finality::Done
+        } else {
+            Finality::Recorded
+        }
     }
 
     const fn address_kind(&self) -> AddressKind {
-        if self.genesis.is_main { AddressKind::Main } else { AddressKind::Test }
+        if self.genesis.is_main {
+            AddressKind::Main
+        } else {
+            AddressKind::Test
+        }
     }
 
     fn no_funds_yet(&self, account: &Account, error: CommandError) -> CommandError {
@@ -211,21 +277,40 @@ impl Context {
         let address = self.address(&account.id);
         CommandError::new(
             ErrorKind::InsufficientFunds,
-            format!("the account {} ({address}) has no WATT on this network", account.name),
+            format!(
+                "the account {} ({address}) has no WATT on this network",
+                account.name
+            ),
             format!("send some to it: watt account send {address} AMOUNT --account ANOTHER"),
         )
     }
 }
 
+/// Most that a transaction offers to pay: nothing is taken while blocks have room, and with a backlog everyone pays what the
+/// least willing in the block offered.
+fn fee_max(balance: Amount) -> Amount {
+    let share = balance.mul_ratio_floor(1, FEE_SHARE_MAX).unwrap_or(Amount::ZERO);
+    share.min(FEE_MAX)
+}
+
 fn failed(reason: &str) -> CommandError {
     let lower = reason.to_lowercase();
-    let is_about_money = ["balance", "funds", "afford", "escrow is too small"].iter().any(|word| lower.contains(word));
+    let is_about_money = ["balance", "funds", "afford", "escrow is too small"]
+        .iter()
+        .any(|word| lower.contains(word));
     let (kind, hint) = if is_about_money {
-        (ErrorKind::InsufficientFunds, "see `watt account balance`; nothing but the fee was taken")
+        (
+            ErrorKind::InsufficientFunds,
+            "see `watt account balance`; nothing but the fee was taken",
+        )
     } else {
         (ErrorKind::Other, "nothing but the fee was taken")
     };
-    CommandError::new(kind, format!("the ledger refused the transaction: {reason}"), hint)
+    CommandError::new(
+        kind,
+        format!("the ledger refused the transaction: {reason}"),
+        hint,
+    )
 }
 
 /// `--account`, else the devnet's funded account, else the only account of the wallet.
@@ -246,7 +331,11 @@ fn choose_account(
             [name] => wallet.load(name).map(Some),
             names => Err(CommandError::new(
                 ErrorKind::Usage,
-                format!("there are {} accounts on this machine: {}", names.len(), names.join(", ")),
+                format!(
+                    "there are {} accounts on this machine: {}",
+                    names.len(),
+                    names.join(", ")
+                ),
                 "say which one with --account NAME or WATT_ACCOUNT",
             )),
         },

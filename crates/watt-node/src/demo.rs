@@ -40,7 +40,12 @@ pub async fn run(
     interrupted: impl Future<Output = ()>,
 ) -> Result<DemoReport, CommandError> {
     let folder = Folder::create(request.keeps_folder)?;
-    let mut devnet = Devnet::open(&folder.path.join("devnet"), Some(request.size), false, request.executable.clone())?;
+    let mut devnet = Devnet::open(
+        &folder.path.join("devnet"),
+        Some(request.size),
+        false,
+        request.executable.clone(),
+    )?;
     let home = Home::under(folder.path.join("home"));
     let told = {
         let story = Box::pin(story::tell(ui, &mut devnet, &home, &folder.path, &request));

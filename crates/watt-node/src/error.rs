@@ -93,19 +93,31 @@ pub struct CommandError {
 impl CommandError {
     /// An error of `kind`; line breaks in the texts become spaces, so that it stays two lines.
     pub fn new(kind: ErrorKind, message: impl AsRef<str>, hint: impl AsRef<str>) -> Self {
-        Self { kind, message: one_line(message.as_ref()), hint: one_line(hint.as_ref()) }
+        Self {
+            kind,
+            message: one_line(message.as_ref()),
+            hint: one_line(hint.as_ref()),
+        }
     }
 
     /// Trouble with a file or folder: the operating system's reason becomes advice.
     pub fn file(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         let (kind, hint) = advice(error);
-        Self::new(kind, format!("can't {doing} {}: {}", path.display(), reason(error)), hint)
+        Self::new(
+            kind,
+            format!("can't {doing} {}: {}", path.display(), reason(error)),
+            hint,
+        )
     }
 
     /// The owner pressed Ctrl-C.
     #[must_use]
     pub fn interrupted() -> Self {
-        Self::new(ErrorKind::Interrupted, "interrupted", "run the same command again to go on where it stopped")
+        Self::new(
+            ErrorKind::Interrupted,
+            "interrupted",
+            "run the same command again to go on where it stopped",
+        )
     }
 
     /// The object that `--json` prints.
@@ -154,11 +166,18 @@ fn advice(error: &std::io::Error) -> (ErrorKind, &'static str) {
     use std::io::ErrorKind as Io;
     match error.kind() {
         Io::NotFound => (ErrorKind::NotFound, "check the path"),
-        Io::PermissionDenied => (ErrorKind::NotAllowed, "check who owns it and its permissions (ls -l)"),
-        Io::AlreadyExists => (ErrorKind::Conflict, "choose another name, or remove what is there"),
-        Io::StorageFull | Io::QuotaExceeded => {
-            (ErrorKind::Temporary, "free some disk space, then run the same command again")
-        }
+        Io::PermissionDenied => (
+            ErrorKind::NotAllowed,
+            "check who owns it and its permissions (ls -l)",
+        ),
+        Io::AlreadyExists => (
+            ErrorKind::Conflict,
+            "choose another name, or remove what is there",
+        ),
+        Io::StorageFull | Io::QuotaExceeded => (
+            ErrorKind::Temporary,
+            "free some disk space, then run the same command again",
+        ),
         Io::IsADirectory => (ErrorKind::Usage, "name a file, not a folder"),
         Io::NotADirectory => (ErrorKind::Usage, "a part of the path is a file; check the path"),
         _ => (ErrorKind::Other, "check the disk and the path, then try again"),
@@ -186,7 +205,10 @@ mod tests {
     #[test]
     fn an_error_is_always_two_lines() {
         let error = CommandError::new(ErrorKind::Other, "first\nsecond", "do\n  this");
-        assert_eq!((error.message.as_str(), error.hint.as_str()), ("first second", "do this"));
+        assert_eq!(
+            (error.message.as_str(), error.hint.as_str()),
+            ("first second", "do this")
+        );
     }
 
     #[test]

@@ -53,7 +53,11 @@ pub fn read(path: &Path) -> Result<SecretKey, CommandError> {
         return Err(no_key());
     }
     let text = std::fs::read_to_string(path).map_err(fail)?;
-    let seed = text.trim_end().strip_prefix(PREFIX).and_then(Hash::from_hex).ok_or_else(no_key)?;
+    let seed = text
+        .trim_end()
+        .strip_prefix(PREFIX)
+        .and_then(Hash::from_hex)
+        .ok_or_else(no_key)?;
     Ok(SecretKey::from_seed(seed.0))
 }
 
@@ -80,7 +84,10 @@ pub(crate) fn write_new_private(path: &Path, bytes: &[u8]) -> Result<(), Command
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let write = |mut file: std::fs::File| file.write_all(bytes).and_then(|()| file.sync_all());
-    options.open(path).and_then(write).map_err(|error| CommandError::file("write", path, &error))
+    options
+        .open(path)
+        .and_then(write)
+        .map_err(|error| CommandError::file("write", path, &error))
 }
 
 /// Replaces a file that only the owner can read, whole or not at all.
@@ -106,7 +113,10 @@ fn refuse_public(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Comman
     }
     Err(CommandError::new(
         ErrorKind::NotAllowed,
-        format!("the key file {} can be read by other users of this machine", path.display()),
+        format!(
+            "the key file {} can be read by other users of this machine",
+            path.display()
+        ),
         format!("chmod 600 {}", path.display()),
     ))
 }
@@ -150,7 +160,11 @@ mod tests {
         let path = folder.path().join("a.key");
         for text in ["", "watt-secret-key-1 ed25519 12", "other"] {
             replace_private(&path, text.as_bytes()).unwrap();
-            assert_eq!(read(&path).unwrap_err().kind, ErrorKind::VerificationFailed, "{text}");
+            assert_eq!(
+                read(&path).unwrap_err().kind,
+                ErrorKind::VerificationFailed,
+                "{text}"
+            );
         }
     }
 }

@@ -18,10 +18,18 @@ pub fn start(level: &str, format: LogFormat) -> Result<(), CommandError> {
             "use error, warn, info, debug or trace, or for example info,watt_net=debug",
         )
     })?;
-    let builder = Subscriber::builder().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = Subscriber::builder()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
-    started.map_err(|error| CommandError::new(ErrorKind::Other, format!("can't start logging: {error}"), "report this"))
+    started.map_err(|error| {
+        CommandError::new(
+            ErrorKind::Other,
+            format!("can't start logging: {error}"),
+            "report this",
+        )
+    })
 }

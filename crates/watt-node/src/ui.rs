@@ -35,13 +35,23 @@ impl Ui {
     #[must_use]
     pub fn new(format: Format, is_quiet: bool, no_color: bool) -> Self {
         let has_terminal = std::io::stderr().is_terminal() && format == Format::Text && !is_quiet;
-        Self { format, is_quiet, has_color: has_terminal && !no_color, has_terminal }
+        Self {
+            format,
+            is_quiet,
+            has_color: has_terminal && !no_color,
+            has_terminal,
+        }
     }
 
     /// Output that nobody sees, for tests and for steps inside another command.
     #[must_use]
     pub const fn silent() -> Self {
-        Self { format: Format::Json, is_quiet: true, has_color: false, has_terminal: false }
+        Self {
+            format: Format::Json,
+            is_quiet: true,
+            has_color: false,
+            has_terminal: false,
+        }
     }
 
     /// How results are written.
@@ -60,7 +70,11 @@ impl Ui {
     ///
     /// # Errors
     /// Standard output is closed or full.
-    pub fn result<T: Serialize + ?Sized>(&self, value: &T, text: impl FnOnce() -> String) -> Result<(), CommandError> {
+    pub fn result<T: Serialize + ?Sized>(
+        &self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CommandError> {
         match self.format {
             Format::Json => self.object(value),
             Format::Text => self.out(&text()),
@@ -72,8 +86,13 @@ impl Ui {
     /// # Errors
     /// Standard output is closed or full.
     pub fn object<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), CommandError> {
-        let line = serde_json::to_string(value)
-            .map_err(|error| CommandError::new(ErrorKind::Other, format!("can't print the result: {error}"), "report this"))?;
+        let line = serde_json::to_string(value).map_err(|error| {
+            CommandError::new(
+                ErrorKind::Other,
+                format!("can't print the result: {error}"),
+                "report this",
+            )
+        })?;
         self.out(&line)
     }
 
@@ -83,7 +102,9 @@ impl Ui {
     /// Standard output is closed or full.
     pub fn out(&self, line: &str) -> Result<(), CommandError> {
         let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| stdout_error(&error))
+        writeln!(stdout, "{line}")
+            .and_then(|()| stdout.flush())
+            .map_err(|error| stdout_error(&error))
     }
 
     /// Says something beside the result, on stderr; silent with `--json` or `--quiet`.
@@ -123,14 +144,22 @@ impl Ui {
     #[must_use]
     pub fn bar(&self, label: &str, total_bytes: u64) -> Progress {
         let template = "{prefix:<12} {bar:32} {bytes:>11}/{total_bytes:<11} {bytes_per_sec:>12}  {wide_msg}";
-        self.progress(ProgressBar::with_draw_target(Some(total_bytes), self.draw_target()), label, template)
+        self.progress(
+            ProgressBar::with_draw_target(Some(total_bytes), self.draw_target()),
+            label,
+            template,
+        )
     }
 
     /// A bar over `total` things.
     #[must_use]
     pub fn counter(&self, label: &str, total: u64) -> Progress {
         let template = "{prefix:<12} {bar:32} {pos:>4}/{len:<4} {wide_msg}";
-        self.progress(ProgressBar::with_draw_target(Some(total), self.draw_target()), label, template)
+        self.progress(
+            ProgressBar::with_draw_target(Some(total), self.draw_target()),
+            label,
+            template,
+        )
     }
 
     /// A sign of life while something of unknown length happens.
@@ -144,7 +173,11 @@ impl Ui {
     }
 
     fn draw_target(&self) -> ProgressDrawTarget {
-        if self.has_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+        if self.has_terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        }
     }
 
     fn progress(&self, bar: ProgressBar, label: &str, template: &str) -> Progress {
@@ -156,7 +189,11 @@ impl Ui {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.has_color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.has_color {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     #[allow(clippy::unused_self, reason = "all printing is a method of the one printer")]

@@ -26,7 +26,12 @@ impl Account {
     /// The account that `key` opens as its first key.
     #[must_use]
     pub fn of_first_key(name: &str, key: SecretKey) -> Self {
-        Self { name: name.to_owned(), id: AccountId::of_first_key(&key.public()), key, key_index: 0 }
+        Self {
+            name: name.to_owned(),
+            id: AccountId::of_first_key(&key.public()),
+            key,
+            key_index: 0,
+        }
     }
 
     /// Reads the key in `path`.
@@ -48,7 +53,9 @@ impl Wallet {
     /// The owner's wallet.
     #[must_use]
     pub fn of(home: &Home) -> Self {
-        Self { dir: home.accounts_dir() }
+        Self {
+            dir: home.accounts_dir(),
+        }
     }
 
     /// Makes an account with a new key; a name is never used twice.
@@ -59,7 +66,11 @@ impl Wallet {
         let path = self.path(name)?;
         if path.exists() {
             let message = format!("there is an account called {name} already");
-            return Err(CommandError::new(ErrorKind::Conflict, message, "choose another name: watt account new NAME"));
+            return Err(CommandError::new(
+                ErrorKind::Conflict,
+                message,
+                "choose another name: watt account new NAME",
+            ));
         }
         let key = keyfile::create(&path)?;
         Ok((Account::of_first_key(name, key), path))
@@ -73,7 +84,11 @@ impl Wallet {
         let path = self.path(name)?;
         if !path.exists() {
             let message = format!("there is no account called {name} on this machine");
-            return Err(CommandError::new(ErrorKind::NotFound, message, "see `watt account list`, or make one: `watt account new`"));
+            return Err(CommandError::new(
+                ErrorKind::NotFound,
+                message,
+                "see `watt account list`, or make one: `watt account new`",
+            ));
         }
         Account::read(name, &path)
     }
@@ -115,7 +130,9 @@ fn is_name(name: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_lowercase();
     name.len() <= NAME_LETTERS_MAX
         && name.bytes().next().is_some_and(is_letter)
-        && name.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit() || byte == b'-')
+        && name
+            .bytes()
+            .all(|byte| is_letter(byte) || byte.is_ascii_digit() || byte == b'-')
 }
 
 #[cfg(test)]

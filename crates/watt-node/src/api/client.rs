@@ -5,7 +5,8 @@
 
 use super::problem::ProblemBody;
 use super::types::{
-    AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply, TransactionInfo,
+    AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
+    TransactionInfo,
 };
 use crate::error::{CommandError, ErrorKind};
 use reqwest::{Method, StatusCode};
@@ -65,7 +66,10 @@ impl ApiClient {
     /// # Errors
     /// An address that is none.
     pub fn new(bases: &[String], hint: &str) -> Result<Self, CommandError> {
-        let bases = bases.iter().map(|base| checked_base(base)).collect::<Result<Vec<_>, _>>()?;
+        let bases = bases
+            .iter()
+            .map(|base| checked_base(base))
+            .collect::<Result<Vec<_>, _>>()?;
         if bases.is_empty() {
             return Err(CommandError::new(ErrorKind::Usage, "no node to talk to", hint));
         }
@@ -75,7 +79,13 @@ impl ApiClient {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
-            .map_err(|error| CommandError::new(ErrorKind::Other, format!("can't speak HTTP: {error}"), "report this"))?;
+            .map_err(|error| {
+                CommandError::new(
+                    ErrorKind::Other,
+                    format!("can't speak HTTP: {error}"),
+                    "report this",
+                )
+            })?;
         Ok(Self {
             http,
             bases: bases.into(),
@@ -146,7 +156,11 @@ impl ApiClient {
     /// # Errors
     /// No answer, or no such account.
     pub async fn account(&self, id: &AccountId) -> Result<AccountInfo, CommandError> {
-        self.get(&format!("/api/v1/accounts/{}", id.to_address(self.address_kind()))).await
+        self.get(&format!(
+            "/api/v1/accounts/{}",
+            id.to_address(self.address_kind())
+        ))
+        .await
     }
 
     /// All providers.
@@ -195,7 +209,11 @@ impl ApiClient {
     }
 
     const fn address_kind(&self) -> AddressKind {
-        if self.is_test_network { AddressKind::Test } else { AddressKind::Main }
+        if self.is_test_network {
+            AddressKind::Test
+        } else {
+            AddressKind::Main
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
@@ -211,7 +229,9 @@ impl ApiClient {
             let first = self.preferred.load(Ordering::Relaxed);
             for offset in 0..n_bases {
                 let position = first.wrapping_add(offset) % n_bases;
-                let Some(base) = self.bases.get(position) else { continue };
+                let Some(base) = self.bases.get(position) else {
+                    continue;
+                };
                 match send(&self.http, method.clone(), &format!("{base}{path}"), None, body).await {
                     Ok(bytes) => {
                         self.preferred.store(position, Ordering::Relaxed);
@@ -226,7 +246,11 @@ impl ApiClient {
             }
         }
         Err(match last {
-            Some(Failure { error, is_refused: false, .. }) => error,
+            Some(Failure {
+                error,
+                is_refused: false,
+                ..
+            }) => error,
             Some(_) | None => CommandError::new(
                 ErrorKind::Temporary,
                 format!("no node answers at {}", self.bases.join(", ")),
@@ -263,8 +287,18 @@ impl OwnerClient {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
-            .map_err(|error| CommandError::new(ErrorKind::Other, format!("can't speak HTTP: {error}"), "report this"))?;
-        Ok(Self { http, base: checked_base(base)?, token })
+            .map_err(|error| {
+                CommandError::new(
+                    ErrorKind::Other,
+                    format!("can't speak HTTP: {error}"),
+                    "report this",
+                )
+            })?;
+        Ok(Self {
+            http,
+            base: checked_base(base)?,
+            token,
+        })
     }
 
     /// Reads `path`.
@@ -280,16 +314,27 @@ impl OwnerClient {
     /// # Errors
     /// No answer, or a refusal.
     pub async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
-        self.call(Method::POST, path, &Body::Json(serde_json::json!({}))).await
+        self.call(Method::POST, path, &Body::Json(serde_json::json!({})))
+            .await
     }
 
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: &Body) -> Result<T, CommandError> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Body,
+    ) -> Result<T, CommandError> {
         let url = format!("{}{path}", self.base);
-        let bytes =
-            send(&self.http, method, &url, Some(&self.token), body).await.map_err(|failure| failure.error)?;
+        let bytes = send(&self.http, method, &url, Some(&self.token), body)
+            .await
+            .map_err(|failure| failure.error)?;
         serde_json::from_slice(&bytes).map_err(|error| {
             let message = format!("the answer of {} makes no sense: {error}", self.base);
-            CommandError::new(ErrorKind::VerificationFailed, message, "use the same version of watt everywhere")
+            CommandError::new(
+                ErrorKind::VerificationFailed,
+                message,
+                "use the same version of watt everywhere",
+            )
         })
     }
 }
@@ -314,22 +359,43 @@ async fn send(
     }
     request = match body {
         Body::Nothing => request,
-        Body::Cbor(bytes) => request.header("content-type", "application/cbor").body(bytes.clone()),
+        Body::Cbor(bytes) => request
+            .header("content-type", "application/cbor")
+            .body(bytes.clone()),
         Body::Json(value) => request.json(value),
     };
-    let response = request.send().await.map_err(|error| transport_failure(url, &error))?;
+    let response = request
+        .send()
+        .await
+        .map_err(|error| transport_failure(url, &error))?;
     let status = response.status();
     let bytes = read_bounded(response, url).await?;
-    if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes, url)) }
+    if status.is_success() {
+        Ok(bytes)
+    } else {
+        Err(refusal(status, &bytes, url))
+    }
 }
 
 async fn read_bounded(mut response: reqwest::Response, url: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| transport_failure(url, &error))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| transport_failure(url, &error))?
+    {
         if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
             let message = format!("{url} answers with more than {ANSWER_BYTES_MAX} bytes");
-            let error = CommandError::new(ErrorKind::VerificationFailed, message, "check that this is a WATT node");
-            return Err(Failure { error, is_worth_another_try: false, is_refused: false });
+            let error = CommandError::new(
+                ErrorKind::VerificationFailed,
+                message,
+                "check that this is a WATT node",
+            );
+            return Err(Failure {
+                error,
+                is_worth_another_try: false,
+                is_refused: false,
+            });
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -345,8 +411,16 @@ fn transport_failure(url: &str, error: &reqwest::Error) -> Failure {
     } else {
         format!("the connection to {url} broke: {}", root_cause(error))
     };
-    let error = CommandError::new(ErrorKind::Temporary, message, "check that the node runs, then try again");
-    Failure { error, is_worth_another_try: true, is_refused }
+    let error = CommandError::new(
+        ErrorKind::Temporary,
+        message,
+        "check that the node runs, then try again",
+    );
+    Failure {
+        error,
+        is_worth_another_try: true,
+        is_refused,
+    }
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {
@@ -360,7 +434,9 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 /// The node's own words about a request it refused.
 fn refusal(status: StatusCode, bytes: &[u8], url: &str) -> Failure {
     let problem: ProblemBody = serde_json::from_slice(bytes).unwrap_or_default();
-    let named = ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == problem.kind);
+    let named = ErrorKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == problem.kind);
     let kind = named.unwrap_or(match status {
         StatusCode::NOT_FOUND => ErrorKind::NotFound,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::NotAllowed,
@@ -370,16 +446,26 @@ fn refusal(status: StatusCode, bytes: &[u8], url: &str) -> Failure {
         _ => ErrorKind::Other,
     });
     let error = if problem.detail.is_empty() {
-        CommandError::new(kind, format!("{url} answers {status}"), "check that --api names a WATT node")
+        CommandError::new(
+            kind,
+            format!("{url} answers {status}"),
+            "check that --api names a WATT node",
+        )
     } else {
         CommandError::new(kind, problem.detail, problem.hint)
     };
-    Failure { error, is_worth_another_try: status == StatusCode::SERVICE_UNAVAILABLE, is_refused: false }
+    Failure {
+        error,
+        is_worth_another_try: status == StatusCode::SERVICE_UNAVAILABLE,
+        is_refused: false,
+    }
 }
 
 /// A base address without a trailing slash; only `http` for now, since nodes listen on this machine.
 fn checked_base(base: &str) -> Result<String, CommandError> {
-    let url = reqwest::Url::parse(base).ok().filter(|url| url.scheme() == "http" && url.has_host());
+    let url = reqwest::Url::parse(base)
+        .ok()
+        .filter(|url| url.scheme() == "http" && url.has_host());
     match url {
         Some(url) if url.path() == "/" && url.query().is_none() && url.fragment().is_none() => {
             Ok(base.trim_end_matches('/').to_owned())

@@ -8,10 +8,10 @@ use super::types::{
 use super::view::{HeadState, NodeView, ProviderStatus};
 use crate::node::NodeStatus;
 use watt_engine::message::DecidedBlock;
+use watt_ledger::Genesis;
 use watt_ledger::query::{self, SlotCondition};
 use watt_ledger::receipt::{self, Done, Receipt};
 use watt_ledger::rows::{self, AccountKind, DealEnd};
-use watt_ledger::Genesis;
 use watt_light::{Header, KeyRole, Operation};
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
@@ -84,7 +84,12 @@ impl Facts<'_> {
             capacity_bytes: row.capacity_bytes,
             used_bytes: row.used_bytes,
             peer_id: row.endpoint.peer_id.as_str().to_owned(),
-            addresses: row.endpoint.addresses.iter().map(|address| address.as_str().to_owned()).collect(),
+            addresses: row
+                .endpoint
+                .addresses
+                .iter()
+                .map(|address| address.as_str().to_owned())
+                .collect(),
             ask: provider.ask.as_ref().map(|ask| AskInfo {
                 price: ask.terms.price,
                 slot_bytes_min: ask.terms.slot_bytes_min,
@@ -109,10 +114,14 @@ impl Facts<'_> {
         loop {
             let page = query::slots_of_provider(self.state, &status.account, after, SLOTS_PER_READ);
             for (deal, index) in &page {
-                let Some(slot) = query::slot(self.state, deal, *index) else { continue };
+                let Some(slot) = query::slot(self.state, deal, *index) else {
+                    continue;
+                };
                 n_slots += 1;
                 earned = earned.checked_add(slot.row.funds.paid()).unwrap_or(earned);
-                outstanding = outstanding.checked_add(slot.row.funds.left()).unwrap_or(outstanding);
+                outstanding = outstanding
+                    .checked_add(slot.row.funds.left())
+                    .unwrap_or(outstanding);
             }
             match page.last() {
                 Some(last) if page.len() == SLOTS_PER_READ => after = Some(*last),
@@ -144,7 +153,10 @@ impl Facts<'_> {
             rows::DealStage::Open { .. }
             | rows::DealStage::Matched { .. }
             | rows::DealStage::Active { .. }
-            | rows::DealStage::Ending { .. } => (sum(|slot| slot.row.funds.paid()), sum(|slot| slot.row.funds.refunded)),
+            | rows::DealStage::Ending { .. } => (
+                sum(|slot| slot.row.funds.paid()),
+                sum(|slot| slot.row.funds.refunded),
+            ),
         };
         let slot = |slot: &query::Slot| {
             let root = row.terms.slot_roots.get(usize::from(slot.index.0))?;
@@ -173,7 +185,10 @@ impl Facts<'_> {
 
     fn slot_info(&self, slot: &query::Slot, root: Hash) -> SlotInfo {
         let provider = query::provider(self.state, &slot.row.provider);
-        let endpoint = provider.as_ref().map(|provider| provider.row.endpoint.clone()).unwrap_or_default();
+        let endpoint = provider
+            .as_ref()
+            .map(|provider| provider.row.endpoint.clone())
+            .unwrap_or_default();
         let (state, last_proven) = match slot.condition {
             SlotCondition::Reserved => (SlotState::Reserved, None),
             SlotCondition::Accepted => (SlotState::Accepted, None),
@@ -190,7 +205,11 @@ impl Facts<'_> {
             root,
             provider: self.address(&slot.row.provider),
             peer_id: endpoint.peer_id.as_str().to_owned(),
-            addresses: endpoint.addresses.iter().map(|address| address.as_str().to_owned()).collect(),
+            addresses: endpoint
+                .addresses
+                .iter()
+                .map(|address| address.as_str().to_owned())
+                .collect(),
             state,
             sector: slot.row.sector.map(|number| number.0),
             price: slot.row.funds.price,
@@ -235,28 +254,46 @@ impl Facts<'_> {
 
 const fn no_supply() -> SupplyInfo {
     let zero = Amount::ZERO;
-    SupplyInfo { total: zero, in_accounts: zero, in_escrow: zero, in_protocol_wallet: zero }
+    SupplyInfo {
+        total: zero,
+        in_accounts: zero,
+        in_escrow: zero,
+        in_protocol_wallet: zero,
+    }
 }
 
 /// Which addresses a network writes.
 pub(super) const fn address_kind(genesis: &Genesis) -> AddressKind {
-    if genesis.is_main { AddressKind::Main } else { AddressKind::Test }
+    if genesis.is_main {
+        AddressKind::Main
+    } else {
+        AddressKind::Test
+    }
 }
 
 /// Whether a node serves and is up to date, in words.
 pub(super) fn readiness(genesis: &Genesis, status: &NodeStatus) -> Readiness {
     let is_alone = genesis.backbone.len() == 1 && status.is_validator;
-    let no = |reason: String| Readiness { is_ready: false, reason };
+    let no = |reason: String| Readiness {
+        is_ready: false,
+        reason,
+    };
     if status.peers == 0 && !is_alone {
         return no("no peer is connected: check node.bootstrap and the network".to_owned());
     }
     if status.behind > status.height {
-        return no(format!("catching up: height {} of {}", status.height, status.behind));
+        return no(format!(
+            "catching up: height {} of {}",
+            status.height, status.behind
+        ));
     }
     if status.height == 0 {
         return no("waiting for the first block".to_owned());
     }
-    Readiness { is_ready: true, reason: "serving".to_owned() }
+    Readiness {
+        is_ready: true,
+        reason: "serving".to_owned(),
+    }
 }
 
 pub(super) fn head(header: &Header) -> HeadInfo {
@@ -277,7 +314,11 @@ pub(super) fn head(header: &Header) -> HeadInfo {
 }
 
 pub(super) fn finality(node: &dyn NodeView, height: BlockHeight) -> Finality {
-    if node.head().height > height { Finality::Done } else { Finality::Recorded }
+    if node.head().height > height {
+        Finality::Done
+    } else {
+        Finality::Recorded
+    }
 }
 
 pub(super) fn block(node: &dyn NodeView, block: &DecidedBlock, header: &Header) -> BlockInfo {
@@ -287,14 +328,27 @@ pub(super) fn block(node: &dyn NodeView, block: &DecidedBlock, header: &Header) 
         id: signed.transaction.id(&network),
         account: signed.transaction.account.to_address(kind),
         fee_max: signed.transaction.fee,
-        operations: signed.transaction.operations.iter().map(|operation| operation_name(operation).to_owned()).collect(),
+        operations: signed
+            .transaction
+            .operations
+            .iter()
+            .map(|operation| operation_name(operation).to_owned())
+            .collect(),
     };
     BlockInfo {
         header: head(header),
         finality: finality(node, header.height),
         proposer: block.proposal.proposal.proposer,
-        body_bytes: if block.is_empty { 0 } else { u64::from(block.proposal.proposal.body_bytes) },
-        decided_by: block.decision.iter().map(|envelope| envelope.statement.node.to_string()).collect(),
+        body_bytes: if block.is_empty {
+            0
+        } else {
+            u64::from(block.proposal.proposal.body_bytes)
+        },
+        decided_by: block
+            .decision
+            .iter()
+            .map(|envelope| envelope.statement.node.to_string())
+            .collect(),
         transactions: block.transactions.iter().map(summary).collect(),
     }
 }
@@ -309,9 +363,12 @@ pub(super) fn transaction(
     let kind = address_kind(node.genesis());
     let (outcome, done, reason, failed_operation) = match &receipt.outcome {
         receipt::Outcome::Done(done) => (Outcome::Applied, done.iter().map(done_text).collect(), None, None),
-        receipt::Outcome::Failed { operation, why, .. } => {
-            (Outcome::Failed, Vec::new(), Some(why.to_string()), Some(*operation))
-        }
+        receipt::Outcome::Failed { operation, why, .. } => (
+            Outcome::Failed,
+            Vec::new(),
+            Some(why.to_string()),
+            Some(*operation),
+        ),
     };
     TransactionInfo {
         id,
@@ -330,15 +387,22 @@ pub(super) fn transaction(
 fn stage(stage: &rows::DealStage) -> DealStage {
     match stage {
         rows::DealStage::Open { .. } => DealStage::Open,
-        rows::DealStage::Matched { height, deadline, .. } => {
-            DealStage::Matched { height: height.0, deadline: deadline.0 }
-        }
-        rows::DealStage::Active { height, at, ends_at } => {
-            DealStage::Active { height: height.0, at: at.0, ends_at: ends_at.0 }
-        }
-        rows::DealStage::Ending { ends_at, settle_height } => {
-            DealStage::Ending { ends_at: ends_at.0, settle_height: settle_height.0 }
-        }
+        rows::DealStage::Matched { height, deadline, .. } => DealStage::Matched {
+            height: height.0,
+            deadline: deadline.0,
+        },
+        rows::DealStage::Active { height, at, ends_at } => DealStage::Active {
+            height: height.0,
+            at: at.0,
+            ends_at: ends_at.0,
+        },
+        rows::DealStage::Ending {
+            ends_at,
+            settle_height,
+        } => DealStage::Ending {
+            ends_at: ends_at.0,
+            settle_height: settle_height.0,
+        },
         rows::DealStage::Ended { how, height, .. } => {
             let (name, offers) = match how {
                 DealEnd::Unmatched { eligible, needed } => ("unmatched", Some((*eligible, *needed))),
@@ -346,7 +410,11 @@ fn stage(stage: &rows::DealStage) -> DealStage {
                 DealEnd::TermOver => ("term-over", None),
                 DealEnd::Terminated => ("terminated", None),
             };
-            DealStage::Ended { how: name.to_owned(), height: height.0, offers }
+            DealStage::Ended {
+                how: name.to_owned(),
+                height: height.0,
+                offers,
+            }
         }
     }
 }
@@ -389,8 +457,14 @@ fn done_text(done: &Done) -> String {
         Done::AskPlaced {} => "the offer stands".to_owned(),
         Done::AskWithdrawn {} => "the offer is gone".to_owned(),
         Done::BidPlaced { deal, match_height } => format!("deal {deal} is matched at height {match_height}"),
-        Done::Certified { deal, paid, .. } => format!("the term of deal {deal} runs; {paid} WATT paid for reservations"),
-        Done::PreCommitted { sector, challenge_height, .. } => {
+        Done::Certified { deal, paid, .. } => {
+            format!("the term of deal {deal} runs; {paid} WATT paid for reservations")
+        }
+        Done::PreCommitted {
+            sector,
+            challenge_height,
+            ..
+        } => {
             format!("sector {sector} is challenged at height {challenge_height}")
         }
         Done::SectorCommitted { sector, from } => format!("sector {sector} is proven, from window {from} on"),

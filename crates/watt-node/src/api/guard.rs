@@ -93,32 +93,51 @@ impl Guard {
     /// A guard of the listener on `port`, callable under `further_hosts` too.
     #[must_use]
     pub fn new(token: OwnerToken, port: u16, further_hosts: &[String]) -> Self {
-        let names: Vec<String> =
-            HOSTS.iter().map(|name| (*name).to_owned()).chain(further_hosts.iter().map(|name| name.to_lowercase())).collect();
+        let names: Vec<String> = HOSTS
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(further_hosts.iter().map(|name| name.to_lowercase()))
+            .collect();
         let with_port: Vec<String> = names.iter().map(|name| format!("{name}:{port}")).collect();
         let origins = with_port.iter().map(|host| format!("http://{host}")).collect();
-        let hosts = if port == 80 { names.into_iter().chain(with_port).collect() } else { with_port.into() };
-        Self { token, hosts, origins }
+        let hosts = if port == 80 {
+            names.into_iter().chain(with_port).collect()
+        } else {
+            with_port.into()
+        };
+        Self {
+            token,
+            hosts,
+            origins,
+        }
     }
 
     fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST).map(str::to_lowercase);
         if !host.is_some_and(|host| self.hosts.contains(&host)) {
-            return Err(Problem::forbidden("this listener is not called by that host name"));
+            return Err(Problem::forbidden(
+                "this listener is not called by that host name",
+            ));
         }
         if headers.contains_key(header::ORIGIN) {
             let origin = text(header::ORIGIN).map(str::to_lowercase);
             if !origin.is_some_and(|origin| self.origins.contains(&origin)) {
-                return Err(Problem::forbidden("pages of other sites may not call this listener"));
+                return Err(Problem::forbidden(
+                    "pages of other sites may not call this listener",
+                ));
             }
         }
         let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
         if !given.is_some_and(|given| self.token.is(given)) {
             return Err(Problem::unauthorized());
         }
-        let is_json = text(header::CONTENT_TYPE)
-            .is_some_and(|value| value.split(';').next().is_some_and(|value| value.trim() == "application/json"));
+        let is_json = text(header::CONTENT_TYPE).is_some_and(|value| {
+            value
+                .split(';')
+                .next()
+                .is_some_and(|value| value.trim() == "application/json")
+        });
         if *method != Method::GET && *method != Method::HEAD && !is_json {
             return Err(Problem::unsupported_media_type("application/json"));
         }

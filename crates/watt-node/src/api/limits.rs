@@ -34,20 +34,34 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { requests: Semaphore::new(REQUESTS_MAX), answered: AtomicU64::new(0), refused: AtomicU64::new(0) })
+        Arc::new(Self {
+            requests: Semaphore::new(REQUESTS_MAX),
+            answered: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        })
     }
 }
 
 /// Answers within the bounds, or says why not.
-pub(super) async fn within_limits(State(limits): State<Arc<Limits>>, request: Request, next: Next) -> Response {
+pub(super) async fn within_limits(
+    State(limits): State<Arc<Limits>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let response = match limits.requests.try_acquire() {
         Err(_) => Problem::busy("this node answers as many requests as it can").into_response(),
-        Ok(_permit) => match tokio::time::timeout(Duration::from_millis(REQUEST_MS_MAX), next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => Problem::timeout().into_response(),
-        },
+        Ok(_permit) => {
+            match tokio::time::timeout(Duration::from_millis(REQUEST_MS_MAX), next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => Problem::timeout().into_response(),
+            }
+        }
     };
-    let counter = if response.status().as_u16() < 400 { &limits.answered } else { &limits.refused };
+    let counter = if response.status().as_u16() < 400 {
+        &limits.answered
+    } else {
+        &limits.refused
+    };
     counter.fetch_add(1, Ordering::Relaxed);
     response
 }
@@ -57,21 +71,35 @@ pub(super) async fn safe_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    headers.insert("content-security-policy", HeaderValue::from_static("default-src 'none'; sandbox"));
-    headers.entry("cache-control").or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(
+        "content-security-policy",
+        HeaderValue::from_static("default-src 'none'; sandbox"),
+    );
+    headers
+        .entry("cache-control")
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
 /// Any page may read the public listener: it tells nothing that is not public.
 pub(super) async fn readable_from_any_page(request: Request, next: Next) -> Response {
     let is_preflight = *request.method() == axum::http::Method::OPTIONS;
-    let mut response =
-        if is_preflight { axum::http::StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let mut response = if is_preflight {
+        axum::http::StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
     let headers = response.headers_mut();
     headers.insert("access-control-allow-origin", HeaderValue::from_static("*"));
     if is_preflight {
-        headers.insert("access-control-allow-methods", HeaderValue::from_static("GET, POST"));
-        headers.insert("access-control-allow-headers", HeaderValue::from_static("content-type"));
+        headers.insert(
+            "access-control-allow-methods",
+            HeaderValue::from_static("GET, POST"),
+        );
+        headers.insert(
+            "access-control-allow-headers",
+            HeaderValue::from_static("content-type"),
+        );
         headers.insert("access-control-max-age", HeaderValue::from_static("600"));
     }
     response

@@ -2,7 +2,6 @@
 
 use super::limits::Limits;
 use crate::node::NodeStatus;
-use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 /// All metrics in the text format, version 0.0.4.
@@ -10,7 +9,12 @@ pub(super) fn text(status: &NodeStatus, limits: &Limits) -> String {
     let mut page = Page(String::new());
     page.metric("watt_build_info", "gauge", "The program's version.");
     page.sample("watt_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    page.single("watt_consensus_ledger_height", "gauge", "Height of the newest block.", status.height);
+    page.single(
+        "watt_consensus_ledger_height",
+        "gauge",
+        "Height of the newest block.",
+        status.height,
+    );
     page.single(
         "watt_consensus_close_time_ms",
         "gauge",
@@ -23,16 +27,43 @@ pub(super) fn text(status: &NodeStatus, limits: &Limits) -> String {
         "Blocks that a peer is known to have and this node has not.",
         status.behind.saturating_sub(status.height),
     );
-    page.single("watt_consensus_validator", "gauge", "1 if this node votes.", u64::from(status.is_validator));
-    page.single("watt_p2p_connections", "gauge", "Connected peers.", count(status.peers));
-    page.single("watt_pool_transactions", "gauge", "Transactions waiting for a block.", count(status.pool_transactions));
-    page.metric("watt_refused_total", "counter", "Messages and transactions refused since the start, by reason.");
+    page.single(
+        "watt_consensus_validator",
+        "gauge",
+        "1 if this node votes.",
+        u64::from(status.is_validator),
+    );
+    page.single(
+        "watt_p2p_connections",
+        "gauge",
+        "Connected peers.",
+        count(status.peers),
+    );
+    page.single(
+        "watt_pool_transactions",
+        "gauge",
+        "Transactions waiting for a block.",
+        count(status.pool_transactions),
+    );
+    page.metric(
+        "watt_refused_total",
+        "counter",
+        "Messages and transactions refused since the start, by reason.",
+    );
     for (reason, n) in &status.refused {
         page.sample("watt_refused_total", &[("reason", reason)], *n);
     }
-    page.metric("watt_http_requests_total", "counter", "Requests to the public listener, by result.");
+    page.metric(
+        "watt_http_requests_total",
+        "counter",
+        "Requests to the public listener, by result.",
+    );
     for (result, counter) in [("answered", &limits.answered), ("refused", &limits.refused)] {
-        page.sample("watt_http_requests_total", &[("result", result)], counter.load(Ordering::Relaxed));
+        page.sample(
+            "watt_http_requests_total",
+            &[("result", result)],
+            counter.load(Ordering::Relaxed),
+        );
     }
     page.0
 }
@@ -50,13 +81,12 @@ impl Page {
     }
 
     fn metric(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a String can't fail.
-        drop(write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
         let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        drop(writeln!(self.0, "{name}{labels} {value}"));
+        self.0.push_str(&format!("{name}{labels} {value}\n"));
     }
 }

@@ -57,37 +57,60 @@ impl OwnerRoute {
 
 /// The owner's routes behind `guard`, within `limits`.
 pub(super) fn router(node: Arc<dyn NodeView>, guard: Guard, limits: Arc<Limits>) -> Router {
-    let routes = OwnerRoute::ALL
-        .into_iter()
-        .fold(Router::new(), |router, route| router.route(route.path(), route.handler()));
+    let routes = OwnerRoute::ALL.into_iter().fold(Router::new(), |router, route| {
+        router.route(route.path(), route.handler())
+    });
     routes
         .fallback(super::serve::no_such_route)
         .method_not_allowed_fallback(super::serve::no_such_method)
         .with_state(node)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::from_fn_with_state(guard, only_the_owner))
-        .layer(axum::middleware::from_fn_with_state(limits, super::limits::within_limits))
+        .layer(axum::middleware::from_fn_with_state(
+            limits,
+            super::limits::within_limits,
+        ))
         .layer(axum::middleware::from_fn(super::limits::safe_headers))
 }
 
 async fn status(State(node): State<Arc<dyn NodeView>>) -> Result<Json<OwnerStatus>, Problem> {
     let answer = tokio::task::spawn_blocking(move || {
         let (state, status) = (node.state(), node.status());
-        let facts = Facts { state: &state, genesis: node.genesis() };
-        OwnerStatus { node: facts.status(&status), header: status.header.clone(), refused: status.refused }
+        let facts = Facts {
+            state: &state,
+            genesis: node.genesis(),
+        };
+        OwnerStatus {
+            node: facts.status(&status),
+            header: status.header.clone(),
+            refused: status.refused,
+        }
     });
-    answer.await.map(Json).map_err(|_| Problem::internal("reading the state failed"))
+    answer
+        .await
+        .map(Json)
+        .map_err(|_| Problem::internal("reading the state failed"))
 }
 
 async fn provider(State(node): State<Arc<dyn NodeView>>) -> Result<Json<ProviderReport>, Problem> {
     let Some(status) = node.provider() else {
-        return Err(Problem::not_found("this node is no provider", "start one with `watt provider run`"));
+        return Err(Problem::not_found(
+            "this node is no provider",
+            "start one with `watt provider run`",
+        ));
     };
     let answer = tokio::task::spawn_blocking(move || {
         let state = node.state();
-        Facts { state: &state, genesis: node.genesis() }.provider_report(status)
+        Facts {
+            state: &state,
+            genesis: node.genesis(),
+        }
+        .provider_report(status)
     });
-    answer.await.map(Json).map_err(|_| Problem::internal("reading the state failed"))
+    answer
+        .await
+        .map(Json)
+        .map_err(|_| Problem::internal("reading the state failed"))
 }
 
 async fn stop(State(node): State<Arc<dyn NodeView>>) -> Json<Value> {

@@ -23,25 +23,25 @@ pub struct Problem {
 
 /// A problem on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProblemBody {
+pub(crate) struct ProblemBody {
     /// HTTP status.
     #[serde(default)]
-    pub status: u16,
+    pub(crate) status: u16,
     /// Short name for people: that of the status.
     #[serde(default)]
-    pub title: String,
+    pub(crate) title: String,
     /// Stable name for programs.
     #[serde(default)]
-    pub code: String,
+    pub(crate) code: String,
     /// [`ErrorKind`] by its name.
     #[serde(default)]
-    pub kind: String,
+    pub(crate) kind: String,
     /// What happened.
     #[serde(default)]
-    pub detail: String,
+    pub(crate) detail: String,
     /// What to do next.
     #[serde(default)]
-    pub hint: String,
+    pub(crate) hint: String,
 }
 
 impl Problem {
@@ -52,57 +52,133 @@ impl Problem {
         detail: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self { status, code, kind, detail: detail.into(), hint: hint.into() }
+        Self {
+            status,
+            code,
+            kind,
+            detail: detail.into(),
+            hint: hint.into(),
+        }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>, hint: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", ErrorKind::Usage, detail, hint)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+            ErrorKind::Usage,
+            detail,
+            hint,
+        )
     }
 
     pub(crate) fn not_found(detail: impl Into<String>, hint: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", ErrorKind::NotFound, detail, hint)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            ErrorKind::NotFound,
+            detail,
+            hint,
+        )
     }
 
     pub(crate) fn refused(detail: impl Into<String>, hint: &str) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "transaction-refused", ErrorKind::Other, detail, hint)
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "transaction-refused",
+            ErrorKind::Other,
+            detail,
+            hint,
+        )
     }
 
     pub(crate) fn too_large(len_max: usize) -> Self {
         let detail = format!("the request is larger than {len_max} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", ErrorKind::Usage, detail, "send less")
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            ErrorKind::Usage,
+            detail,
+            "send less",
+        )
     }
 
     pub(crate) fn unsupported_media_type(wanted: &str) -> Self {
-        let (detail, hint) = (format!("the content type must be {wanted}"), "set the Content-Type header");
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", ErrorKind::Usage, detail, hint)
+        let (detail, hint) = (
+            format!("the content type must be {wanted}"),
+            "set the Content-Type header",
+        );
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            ErrorKind::Usage,
+            detail,
+            hint,
+        )
     }
 
     pub(crate) fn unauthorized() -> Self {
-        let hint = "send `Authorization: Bearer TOKEN`; the token is in owner.token in the node's data folder";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", ErrorKind::NotAllowed, "the owner's token is missing or wrong", hint)
+        let hint =
+            "send `Authorization: Bearer TOKEN`; the token is in owner.token in the node's data folder";
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            ErrorKind::NotAllowed,
+            "the owner's token is missing or wrong",
+            hint,
+        )
     }
 
     pub(crate) fn forbidden(detail: &str) -> Self {
         let hint = "call it as http://127.0.0.1:PORT from this machine, or add the name to api.owner_hosts";
-        Self::new(StatusCode::FORBIDDEN, "forbidden", ErrorKind::NotAllowed, detail, hint)
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            ErrorKind::NotAllowed,
+            detail,
+            hint,
+        )
     }
 
     pub(crate) fn busy(detail: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", ErrorKind::Temporary, detail, "try again in a second")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            ErrorKind::Temporary,
+            detail,
+            "try again in a second",
+        )
     }
 
     pub(crate) fn timeout() -> Self {
         let detail = "the node did not answer in time";
-        Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", ErrorKind::Temporary, detail, "try again")
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            ErrorKind::Temporary,
+            detail,
+            "try again",
+        )
     }
 
     pub(crate) fn internal(detail: impl Into<String>) -> Self {
         let hint = "look into the node's log; nothing was changed";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", ErrorKind::Other, detail, hint)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            ErrorKind::Other,
+            detail,
+            hint,
+        )
     }
 
     pub(crate) fn conflict(detail: impl Into<String>, hint: &str) -> Self {
-        Self::new(StatusCode::CONFLICT, "conflict", ErrorKind::Conflict, detail, hint)
+        Self::new(
+            StatusCode::CONFLICT,
+            "conflict",
+            ErrorKind::Conflict,
+            detail,
+            hint,
+        )
     }
 
     /// A command's error as an answer.
@@ -118,7 +194,11 @@ impl Problem {
             | ErrorKind::InsufficientFunds
             | ErrorKind::VerificationFailed
             | ErrorKind::Partial
-            | ErrorKind::Interrupted => Self { kind: error.kind, hint: hint.to_owned(), ..Self::internal(&error.message) },
+            | ErrorKind::Interrupted => Self {
+                kind: error.kind,
+                hint: hint.to_owned(),
+                ..Self::internal(&error.message)
+            },
         }
     }
 }
@@ -135,7 +215,10 @@ impl IntoResponse for Problem {
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -5,9 +5,13 @@ use super::facts::{self, Facts};
 use super::limits::{BODY_BYTES_MAX, Limits, STREAMS_MAX};
 use super::metrics;
 use super::problem::Problem;
-use super::types::{AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply, TransactionInfo};
+use super::types::{
+    AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
+    TransactionInfo,
+};
 use super::view::NodeView;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -131,16 +135,23 @@ struct PublicState {
 
 /// The public listener's routes, within `limits`.
 pub(super) fn router(node: Arc<dyn NodeView>, limits: Arc<Limits>) -> Router {
-    let state = PublicState { node, limits: Arc::clone(&limits), streams: Arc::new(Semaphore::new(STREAMS_MAX)) };
-    let routes = PublicRoute::ALL
-        .into_iter()
-        .fold(Router::new(), |router, route| router.route(route.path(), route.handler()));
+    let state = PublicState {
+        node,
+        limits: Arc::clone(&limits),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+    };
+    let routes = PublicRoute::ALL.into_iter().fold(Router::new(), |router, route| {
+        router.route(route.path(), route.handler())
+    });
     routes
         .fallback(super::serve::no_such_route)
         .method_not_allowed_fallback(super::serve::no_such_method)
         .with_state(state)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(axum::middleware::from_fn_with_state(limits, super::limits::within_limits))
+        .layer(axum::middleware::from_fn_with_state(
+            limits,
+            super::limits::within_limits,
+        ))
         .layer(axum::middleware::from_fn(super::limits::safe_headers))
         .layer(axum::middleware::from_fn(super::limits::readable_from_any_page))
 }
@@ -154,9 +165,14 @@ impl PublicState {
         let node = Arc::clone(&self.node);
         let answer = tokio::task::spawn_blocking(move || {
             let state = node.state();
-            question(&Facts { state: &state, genesis: node.genesis() })
+            question(&Facts {
+                state: &state,
+                genesis: node.genesis(),
+            })
         });
-        answer.await.map_err(|_| Problem::internal("reading the state failed"))
+        answer
+            .await
+            .map_err(|_| Problem::internal("reading the state failed"))
     }
 }
 
@@ -164,28 +180,47 @@ async fn head(State(api): State<PublicState>) -> Json<HeadInfo> {
     Json(facts::head(&api.node.head()))
 }
 
-async fn block(State(api): State<PublicState>, Path(height): Path<String>) -> Result<Json<BlockInfo>, Problem> {
+async fn block(
+    State(api): State<PublicState>,
+    Path(height): Path<String>,
+) -> Result<Json<BlockInfo>, Problem> {
     let height = height.parse().map(BlockHeight).map_err(|_| {
-        Problem::bad_request(format!("`{height}` is no height"), "use a number, for example /api/v1/blocks/42")
+        Problem::bad_request(
+            format!("`{height}` is no height"),
+            "use a number, for example /api/v1/blocks/42",
+        )
     })?;
     let node = Arc::clone(&api.node);
     let found = tokio::task::spawn_blocking(move || {
-        node.block(height).map(|found| found.map(|(block, header)| facts::block(&*node, &block, &header)))
+        node.block(height)
+            .map(|found| found.map(|(block, header)| facts::block(&*node, &block, &header)))
     });
     match found.await {
         Ok(Ok(Some(info))) => Ok(Json(info)),
         Ok(Ok(None)) => {
             let head = api.node.head().height;
-            Err(Problem::not_found(format!("there is no block {height}"), &format!("the newest is {head}, the first is 1")))
+            Err(Problem::not_found(
+                format!("there is no block {height}"),
+                &format!("the newest is {head}, the first is 1"),
+            ))
         }
-        Ok(Err(error)) => Err(Problem::internal(format!("reading block {height} failed: {error}"))),
+        Ok(Err(error)) => Err(Problem::internal(format!(
+            "reading block {height} failed: {error}"
+        ))),
         Err(_) => Err(Problem::internal(format!("reading block {height} failed"))),
     }
 }
 
-async fn transaction(State(api): State<PublicState>, Path(id): Path<String>) -> Result<Json<TransactionInfo>, Problem> {
-    let id = TransactionId::from_hex(&id)
-        .ok_or_else(|| Problem::bad_request(format!("`{id}` is no transaction"), "an id has 64 hexadecimal digits"))?;
+async fn transaction(
+    State(api): State<PublicState>,
+    Path(id): Path<String>,
+) -> Result<Json<TransactionInfo>, Problem> {
+    let id = TransactionId::from_hex(&id).ok_or_else(|| {
+        Problem::bad_request(
+            format!("`{id}` is no transaction"),
+            "an id has 64 hexadecimal digits",
+        )
+    })?;
     let node = Arc::clone(&api.node);
     let found = tokio::task::spawn_blocking(move || {
         let (height, index, receipt) = node.transaction(id)?;
@@ -208,43 +243,78 @@ struct SubmitBody {
     transaction: String,
 }
 
-async fn submit(State(api): State<PublicState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+async fn submit(
+    State(api): State<PublicState>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let body = body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_BYTES_MAX),
+        _ => Problem::bad_request(error.body_text(), "send the whole body"),
+    })?;
     let network = api.node.genesis().network();
-    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let bytes = match media.split(';').next().map(str::trim) {
         Some("application/cbor") => body.to_vec(),
         Some("application/json") => {
             let hint = "send {\"transaction\": \"<hexadecimal>\"}";
-            let body: SubmitBody = serde_json::from_slice(&body)
-                .map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}"), hint))?;
-            decode_hex(&body.transaction).ok_or_else(|| Problem::bad_request("the transaction is not hexadecimal", hint))?
+            let body: SubmitBody = serde_json::from_slice(&body).map_err(|error| {
+                Problem::bad_request(format!("the body is not what it should be: {error}"), hint)
+            })?;
+            decode_hex(&body.transaction)
+                .ok_or_else(|| Problem::bad_request("the transaction is not hexadecimal", hint))?
         }
-        Some(_) | None => return Err(Problem::unsupported_media_type("application/cbor or application/json")),
+        Some(_) | None => {
+            return Err(Problem::unsupported_media_type(
+                "application/cbor or application/json",
+            ));
+        }
     };
     let signed = SignedTransaction::decode(&bytes, &network).map_err(|error| {
-        Problem::bad_request(error.to_string(), "encode it as canonical DAG-CBOR: docs/spec/encoding.md")
+        Problem::bad_request(
+            error.to_string(),
+            "encode it as canonical DAG-CBOR: docs/spec/encoding.md",
+        )
     })?;
     let id = signed.transaction.id(&network);
     let node = Arc::clone(&api.node);
-    let known = tokio::task::spawn_blocking(move || node.transaction(id).is_some()).await.unwrap_or(false);
+    let known = tokio::task::spawn_blocking(move || node.transaction(id).is_some())
+        .await
+        .unwrap_or(false);
     if known {
-        return Ok(Json(SubmitReply { id, state: "recorded".to_owned() }).into_response());
+        return Ok(Json(SubmitReply {
+            id,
+            state: "recorded".to_owned(),
+        })
+        .into_response());
     }
     match api.node.submit(signed).await {
         Ok(id) => {
-            let reply = Json(SubmitReply { id, state: "pending".to_owned() });
+            let reply = Json(SubmitReply {
+                id,
+                state: "pending".to_owned(),
+            });
             Ok((StatusCode::ACCEPTED, reply).into_response())
         }
         Err(reason) => Err(Problem::refused(reason, "nothing was paid")),
     }
 }
 
-async fn account(State(api): State<PublicState>, Path(address): Path<String>) -> Result<Json<AccountInfo>, Problem> {
+async fn account(
+    State(api): State<PublicState>,
+    Path(address): Path<String>,
+) -> Result<Json<AccountInfo>, Problem> {
     let id = AccountId::parse_address(&address, facts::address_kind(api.node.genesis()))
         .map_err(|error| Problem::bad_request(format!("`{address}`: {error}"), "copy the address again"))?;
     let found = api.ask(move |facts| facts.account(&id)).await?;
     found.map(Json).ok_or_else(|| {
-        Problem::not_found(format!("the account {address} has received nothing yet"), "send some WATT to it first")
+        Problem::not_found(
+            format!("the account {address} has received nothing yet"),
+            "send some WATT to it first",
+        )
     })
 }
 
@@ -255,7 +325,9 @@ async fn providers(State(api): State<PublicState>) -> Result<Json<Vec<ProviderIn
 async fn deal(State(api): State<PublicState>, Path(id): Path<String>) -> Result<Json<DealInfo>, Problem> {
     let id = deal_id(&id)?;
     let found = api.ask(move |facts| facts.deal(id)).await?;
-    found.map(Json).ok_or_else(|| Problem::not_found(format!("there is no deal {id}"), "check the id and the network"))
+    found
+        .map(Json)
+        .ok_or_else(|| Problem::not_found(format!("there is no deal {id}"), "check the id and the network"))
 }
 
 /// Exactly one of `manifest` and `client`; `after` continues a list.
@@ -275,9 +347,10 @@ async fn deals(
     let Query(asked) = asked.map_err(|error| Problem::bad_request(error.body_text(), hint))?;
     let after = asked.after.as_deref().map(deal_id).transpose()?;
     let which = match (&asked.manifest, &asked.client) {
-        (Some(cid), None) => {
-            DealsFilter::Manifest(cid.parse().map_err(|error| Problem::bad_request(format!("`{cid}`: {error}"), hint))?)
-        }
+        (Some(cid), None) => DealsFilter::Manifest(
+            cid.parse()
+                .map_err(|error| Problem::bad_request(format!("`{cid}`: {error}"), hint))?,
+        ),
         (None, Some(client)) => {
             let kind = facts::address_kind(api.node.genesis());
             let client = AccountId::parse_address(client, kind)
@@ -294,8 +367,15 @@ async fn deals(
             }
         };
         let is_full = matches!(which, DealsFilter::Client(_)) && ids.len() == DEALS_PER_PAGE;
-        let next = if is_full { ids.last().map(ToString::to_string) } else { None };
-        DealsPage { deals: ids.into_iter().filter_map(|id| facts.deal(id)).collect(), next }
+        let next = if is_full {
+            ids.last().map(ToString::to_string)
+        } else {
+            None
+        };
+        DealsPage {
+            deals: ids.into_iter().filter_map(|id| facts.deal(id)).collect(),
+            next,
+        }
     });
     page.await.map(Json)
 }
@@ -306,7 +386,11 @@ async fn status(State(api): State<PublicState>) -> Result<Json<StatusInfo>, Prob
 }
 
 async fn genesis(State(api): State<PublicState>) -> Response {
-    ([(header::CONTENT_TYPE, "application/cbor")], codec::encode(api.node.genesis())).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/cbor")],
+        codec::encode(api.node.genesis()),
+    )
+        .into_response()
 }
 
 async fn live() -> &'static str {
@@ -315,7 +399,11 @@ async fn live() -> &'static str {
 
 async fn ready(State(api): State<PublicState>) -> Response {
     let readiness = facts::readiness(api.node.genesis(), &api.node.status());
-    let status = if readiness.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.is_ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(readiness)).into_response()
 }
 
@@ -325,31 +413,48 @@ async fn prometheus(State(api): State<PublicState>) -> Response {
 }
 
 /// New heads: one event each, the present one first.
-async fn events(State(api): State<PublicState>) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+async fn events(
+    State(api): State<PublicState>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let permit = Arc::clone(&api.streams)
         .try_acquire_owned()
         .map_err(|_| Problem::busy("this node serves as many event streams as it can"))?;
     let mut heads = api.node.subscribe();
     heads.mark_changed();
-    let next = |(mut heads, permit): (tokio::sync::watch::Receiver<watt_light::Header>, OwnedSemaphorePermit)| async move {
+    let next = |(mut heads, permit): (
+        tokio::sync::watch::Receiver<watt_light::Header>,
+        OwnedSemaphorePermit,
+    )| async move {
         heads.changed().await.ok()?;
         let info = facts::head(&heads.borrow_and_update());
         let data = serde_json::to_string(&info).unwrap_or_default();
-        let event = Event::default().event("head").id(info.height.to_string()).data(data);
+        let event = Event::default()
+            .event("head")
+            .id(info.height.to_string())
+            .data(data);
         Some((Ok(event), (heads, permit)))
     };
     Ok(Sse::new(stream::unfold((heads, permit), next)).keep_alive(KeepAlive::default()))
 }
 
 fn deal_id(text: &str) -> Result<DealId, Problem> {
-    DealId::from_hex(text).ok_or_else(|| Problem::bad_request(format!("`{text}` is no deal"), "an id has 64 hexadecimal digits"))
+    DealId::from_hex(text).ok_or_else(|| {
+        Problem::bad_request(format!("`{text}` is no deal"), "an id has 64 hexadecimal digits")
+    })
 }
 
 fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if !rest.is_empty() {
         return None;
     }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+    pairs
+        .iter()
+        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
+        .collect()
 }

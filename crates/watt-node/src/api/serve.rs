@@ -77,19 +77,35 @@ impl Drop for ApiServers {
 ///
 /// # Errors
 /// The system does not know the owner's port.
-pub fn serve(listeners: ApiListeners, node: &Arc<dyn NodeView>, token: OwnerToken) -> Result<ApiServers, CommandError> {
+pub fn serve(
+    listeners: ApiListeners,
+    node: &Arc<dyn NodeView>,
+    token: OwnerToken,
+) -> Result<ApiServers, CommandError> {
     let port = listeners
         .owner_address()
-        .map_err(|error| CommandError::new(ErrorKind::Other, format!("can't serve the owner: {error}"), "try again"))?
+        .map_err(|error| {
+            CommandError::new(
+                ErrorKind::Other,
+                format!("can't serve the owner: {error}"),
+                "try again",
+            )
+        })?
         .port();
     let guard = Guard::new(token, port, &listeners.owner_hosts);
     let public = public::router(Arc::clone(node), Limits::new());
     let owner = owner::router(Arc::clone(node), guard, Limits::new());
-    Ok(ApiServers([run(listeners.public, public), run(listeners.owner, owner)]))
+    Ok(ApiServers([
+        run(listeners.public, public),
+        run(listeners.owner, owner),
+    ]))
 }
 
 fn run(listener: TcpListener, app: axum::Router) -> JoinHandle<()> {
-    let listener = BoundedListener { listener, permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+    let listener = BoundedListener {
+        listener,
+        permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+    };
     tokio::spawn(async move {
         // `serve` ends only with the process; accept errors are retried within.
         drop(axum::serve(listener, app).await);
@@ -99,24 +115,38 @@ fn run(listener: TcpListener, app: axum::Router) -> JoinHandle<()> {
 async fn open(key: &str, address: SocketAddr) -> Result<TcpListener, CommandError> {
     TcpListener::bind(address).await.map_err(|error| {
         let (kind, hint) = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                (ErrorKind::Conflict, format!("stop what uses it, or set {key} to another port"))
+            io::ErrorKind::AddrInUse => (
+                ErrorKind::Conflict,
+                format!("stop what uses it, or set {key} to another port"),
+            ),
+            io::ErrorKind::PermissionDenied => {
+                (ErrorKind::NotAllowed, format!("set {key} to a port above 1023"))
             }
-            io::ErrorKind::PermissionDenied => (ErrorKind::NotAllowed, format!("set {key} to a port above 1023")),
             _ => (ErrorKind::Other, format!("check {key}")),
         };
-        let reason = if error.kind() == io::ErrorKind::AddrInUse { "the port is taken".to_owned() } else { error.to_string() };
+        let reason = if error.kind() == io::ErrorKind::AddrInUse {
+            "the port is taken".to_owned()
+        } else {
+            error.to_string()
+        };
         CommandError::new(kind, format!("can't listen on {address} ({key}): {reason}"), hint)
     })
 }
 
 pub(super) async fn no_such_route(OriginalUri(uri): OriginalUri) -> Problem {
-    Problem::not_found(format!("there is nothing at {}", uri.path()), "docs/spec/api.md lists all routes")
+    Problem::not_found(
+        format!("there is nothing at {}", uri.path()),
+        "docs/spec/api.md lists all routes",
+    )
 }
 
 pub(super) async fn no_such_method(method: Method, OriginalUri(uri): OriginalUri) -> Problem {
     let detail = format!("{} does not answer to {method}", uri.path());
-    Problem { status: StatusCode::METHOD_NOT_ALLOWED, code: "method-not-allowed", ..Problem::bad_request(detail, "docs/spec/api.md lists all routes") }
+    Problem {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        code: "method-not-allowed",
+        ..Problem::bad_request(detail, "docs/spec/api.md lists all routes")
+    }
 }
 
 /// A listener that accepts no more connections than it has permits.
@@ -140,7 +170,15 @@ impl axum::serve::Listener for BoundedListener {
                 continue;
             };
             match self.listener.accept().await {
-                Ok((stream, address)) => return (Connection { stream, _permit: permit }, address),
+                Ok((stream, address)) => {
+                    return (
+                        Connection {
+                            stream,
+                            _permit: permit,
+                        },
+                        address,
+                    );
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await,
             }
         }
@@ -158,7 +196,11 @@ struct Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }

@@ -1,0 +1,564 @@
+//! The two listeners over real sockets, in front of a node that stands still at genesis.
+
+use super::client::OwnerClient;
+use super::types::StatusInfo;
+use super::*;
+use crate::config::ApiAddresses;
+use crate::error::{CommandError, ErrorKind};
+use crate::node::NodeStatus;
+use futures::future::BoxFuture;
+use reqwest::{Method, StatusCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::watch;
+use watt_engine::message::DecidedBlock;
+use watt_ledger::genesis::GenesisAccount;
+use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, genesis_block};
+use watt_light::{Header, Operation, SignedTransaction, Transaction};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, SecretKey, Timestamp,
+    TransactionId, codec,
+};
+
+/// A node that has closed no block and takes every transaction.
+struct StillNode {
+    genesis: Genesis,
+    state: MemoryState,
+    header: Header,
+    heads: watch::Sender<Header>,
+    submitted: AtomicUsize,
+    stops: AtomicUsize,
+}
+
+fn alice() -> SecretKey {
+    SecretKey::from_seed([1; 32])
+}
+
+impl StillNode {
+    fn new() -> Arc<Self> {
+        let genesis = Genesis {
+            name: BoundedString::new("test".to_owned()).unwrap(),
+            is_main: false,
+            time: Timestamp(1_700_000_000_000),
+            parameters: NetworkParameters {
+                slot_ms: 1_000,
+                window_slots: 8,
+                block_transactions_max: 100,
+                block_bytes_max: 1 << 20,
+                certify_slots: 60,
+                certify_slots_per_gb: 60,
+                commit_slots: 60,
+                insecure_proofs: true,
+            },
+            accounts: BoundedVec::new(vec![GenesisAccount {
+                key: alice().public(),
+                balance: Amount(1_250_000_000),
+            }])
+            .unwrap(),
+            backbone: BoundedVec::new(vec![SecretKey::from_seed([2; 32]).node_id()]).unwrap(),
+        };
+        let outcome = genesis_block(&genesis).unwrap();
+        let mut state = MemoryState::default();
+        state.write(&outcome.writes);
+        let (heads, _) = watch::channel(outcome.header.clone());
+        let (submitted, stops) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self {
+            genesis,
+            state,
+            header: outcome.header,
+            heads,
+            submitted,
+            stops,
+        })
+    }
+}
+
+impl NodeView for StillNode {
+    fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    fn status(&self) -> NodeStatus {
+        NodeStatus {
+            refused: [("malformed".to_owned(), 3)].into(),
+            ..NodeStatus::default()
+        }
+    }
+
+    fn state(&self) -> HeadState {
+        HeadState::new(self.state.clone())
+    }
+
+    fn head(&self) -> Header {
+        self.header.clone()
+    }
+
+    fn block(&self, _height: BlockHeight) -> anyhow::Result<Option<(DecidedBlock, Header)>> {
+        Ok(None)
+    }
+
+    fn transaction(&self, _id: TransactionId) -> Option<(BlockHeight, u32, Receipt)> {
+        None
+    }
+
+    fn submit(&self, transaction: SignedTransaction) -> BoxFuture<'static, Result<TransactionId, String>> {
+        self.submitted.fetch_add(1, Ordering::SeqCst);
+        let id = transaction.transaction.id(&self.genesis.network());
+        Box::pin(async move { Ok(id) })
+    }
+
+    fn subscribe(&self) -> watch::Receiver<Header> {
+        self.heads.subscribe()
+    }
+
+    fn provider(&self) -> Option<ProviderStatus> {
+        let account = AccountId::of_first_key(&alice().public());
+        Some(ProviderStatus {
+            account,
+            summary: "waiting for shares".to_owned(),
+            work: Vec::new(),
+        })
+    }
+
+    fn stop(&self) {
+        self.stops.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn stopped(&self) -> BoxFuture<'static, Result<(), CommandError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The served node, the addresses of its listeners and its owner's token.
+struct Served {
+    node: Arc<StillNode>,
+    public: String,
+    owner: String,
+    owner_port: u16,
+    token: OwnerToken,
+    http: reqwest::Client,
+    _servers: ApiServers,
+}
+
+impl Served {
+    async fn start() -> Self {
+        let node = StillNode::new();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let addresses = ApiAddresses {
+            public: any,
+            owner: any,
+            owner_hosts: vec!["my-node.home".to_owned()],
+        };
+        let listeners = ApiListeners::open(&addresses).await.unwrap();
+        let (public, owner) = (
+            listeners.public_address().unwrap(),
+            listeners.owner_address().unwrap(),
+        );
+        let token = OwnerToken::generate().unwrap();
+        let view: Arc<dyn NodeView> = node.clone();
+        let servers = serve(listeners, &view, token.clone()).unwrap();
+        Self {
+            node,
+            public: format!("http://{public}"),
+            owner: format!("http://{owner}"),
+            owner_port: owner.port(),
+            token,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            _servers: servers,
+        }
+    }
+
+    fn owner_request(&self, route: OwnerRoute) -> reqwest::RequestBuilder {
+        let url = format!("{}{}", self.owner, route.path());
+        if route.is_action() {
+            self.http
+                .request(Method::POST, url)
+                .header("content-type", "application/json")
+                .body("{}")
+        } else {
+            self.http.request(Method::GET, url)
+        }
+    }
+
+    fn client(&self) -> ApiClient {
+        ApiClient::new(std::slice::from_ref(&self.public), "start it").unwrap()
+    }
+}
+
+async fn status_of(request: reqwest::RequestBuilder) -> (u16, serde_json::Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    assert!(
+        response.headers().get("access-control-allow-origin").is_none(),
+        "the owner's listener has no CORS"
+    );
+    (status, response.json().await.unwrap_or_default())
+}
+
+/// No owner route answers without the token, under a foreign host name (DNS rebinding) or to a foreign page (CSRF), and a
+/// refused call does nothing. Covers: A12.
+#[tokio::test]
+async fn every_owner_route_is_for_the_owner_only() {
+    let served = Served::start().await;
+    let token = served.token.secret().to_owned();
+    for route in OwnerRoute::ALL {
+        let with_token = || served.owner_request(route).bearer_auth(&token);
+        let refused = [
+            (401, "unauthorized", served.owner_request(route)),
+            (
+                401,
+                "unauthorized",
+                served.owner_request(route).bearer_auth("wrong"),
+            ),
+            (401, "unauthorized", served.owner_request(route).bearer_auth("")),
+            (403, "forbidden", with_token().header("host", "evil.example")),
+            (
+                403,
+                "forbidden",
+                with_token().header("host", format!("evil.example:{}", served.owner_port)),
+            ),
+            (403, "forbidden", with_token().header("host", "127.0.0.1:1")),
+            (
+                403,
+                "forbidden",
+                with_token().header("origin", "https://evil.example"),
+            ),
+            (403, "forbidden", with_token().header("origin", "null")),
+            (403, "forbidden", with_token().header("origin", &served.public)),
+        ];
+        for (status, code, request) in refused {
+            let (found, problem) = status_of(request).await;
+            assert_eq!(
+                (found, problem["code"].as_str()),
+                (status, Some(code)),
+                "{}",
+                route.path()
+            );
+        }
+        let stops = served.node.stops.load(Ordering::SeqCst);
+        assert_eq!(stops, 0, "{}", route.path());
+    }
+    for route in OwnerRoute::ALL {
+        let own = format!("localhost:{}", served.owner_port);
+        for host in [own, format!("my-node.home:{}", served.owner_port)] {
+            let request = served
+                .owner_request(route)
+                .bearer_auth(&token)
+                .header("host", host);
+            assert_eq!(status_of(request).await.0, 200, "{}", route.path());
+        }
+    }
+    assert_eq!(served.node.stops.load(Ordering::SeqCst), 2);
+}
+
+/// A form post of another page can't even look like a call: only JSON is taken.
+#[tokio::test]
+async fn owner_actions_take_json_only() {
+    let served = Served::start().await;
+    let url = format!("{}{}", served.owner, OwnerRoute::Stop.path());
+    for media in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    ] {
+        let request = served
+            .http
+            .post(&url)
+            .bearer_auth(served.token.secret())
+            .header("content-type", media)
+            .body("{}");
+        assert_eq!(status_of(request).await.0, 415, "{media}");
+    }
+    assert_eq!(served.node.stops.load(Ordering::SeqCst), 0);
+}
+
+/// Whatever is not a route of the owner is refused the same way, so that nobody can find out what is there.
+#[tokio::test]
+async fn unknown_owner_paths_need_the_token_too() {
+    let served = Served::start().await;
+    let request = served.http.get(format!("{}/owner/v1/keys", served.owner));
+    assert_eq!(status_of(request).await.0, 401);
+    let request = served
+        .http
+        .get(format!("{}/owner/v1/keys", served.owner))
+        .bearer_auth(served.token.secret());
+    assert_eq!(status_of(request).await.0, 404);
+}
+
+/// The public listener has none of the owner's routes, and its answers may be read by any page.
+#[tokio::test]
+async fn public_listener_reads_for_everyone_and_knows_nothing_of_the_owner() {
+    let served = Served::start().await;
+    for route in OwnerRoute::ALL {
+        let response = served
+            .http
+            .get(format!("{}{}", served.public, route.path()))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{}", route.path());
+    }
+    for route in PublicRoute::ALL {
+        let path = route
+            .path()
+            .replace("{height}", "0")
+            .replace("{id}", &"0".repeat(64))
+            .replace("{address}", "x");
+        let response = served
+            .http
+            .get(format!("{}{path}", served.public))
+            .send()
+            .await
+            .unwrap();
+        let headers = response.headers();
+        assert_eq!(headers["access-control-allow-origin"], "*", "{path}");
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn client_reads_genesis_head_account_and_status() {
+    let served = Served::start().await;
+    let api = served.client();
+    let genesis = api.genesis().await.unwrap();
+    assert_eq!(genesis, served.node.genesis);
+    let head = api.head().await.unwrap();
+    assert_eq!((head.height, head.hash), (0, served.node.header.hash()));
+    let alice = AccountId::of_first_key(&alice().public());
+    let account = api.account(&alice).await.unwrap();
+    assert_eq!(account.balance, Amount(1_250_000_000));
+    assert_eq!(
+        account
+            .keys
+            .iter()
+            .map(|key| (key.index, key.nonce, key.role.as_str()))
+            .collect::<Vec<_>>(),
+        [(0, 0, "owner")]
+    );
+    let status = api.status().await.unwrap();
+    assert_eq!(status.supply.total, status.supply.in_accounts);
+    assert!(!status.ready.is_ready);
+    assert_eq!(api.providers().await.unwrap(), []);
+    assert_eq!(api.deals(DealsFilter::Client(alice)).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found_with_a_next_step() {
+    let served = Served::start().await;
+    let api = served.client();
+    let nobody = AccountId([9; 20]);
+    let errors = [
+        api.block(BlockHeight(7)).await.unwrap_err(),
+        api.transaction(TransactionId([9; 32])).await.unwrap_err(),
+        api.account(&nobody).await.unwrap_err(),
+        api.deal(watt_primitives::DealId([9; 32])).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
+        assert!(!error.hint.is_empty(), "{error}");
+    }
+}
+
+fn transfer(network: &watt_primitives::NetworkId) -> SignedTransaction {
+    let key = alice();
+    let pay = Operation::Transfer {
+        to: AccountId([5; 20]),
+        amount: Amount(1),
+        memo: BoundedBytes::default(),
+    };
+    let transaction = Transaction {
+        account: AccountId::of_first_key(&key.public()),
+        key_index: 0,
+        key: key.public(),
+        nonce: 0,
+        valid_until: BlockHeight(10),
+        fee: Amount::ZERO,
+        operations: BoundedVec::new(vec![pay]).unwrap(),
+    };
+    transaction.sign(&key, network, Vec::new()).unwrap()
+}
+
+/// A transaction comes in as CBOR or as hexadecimal in JSON; anything else is refused before it reaches the node.
+#[tokio::test]
+async fn transactions_come_in_by_one_door() {
+    let served = Served::start().await;
+    let signed = transfer(&served.node.genesis.network());
+    let id = signed.transaction.id(&served.node.genesis.network());
+    assert_eq!(served.client().submit(&signed).await.unwrap().id, id);
+
+    let url = format!("{}/api/v1/transactions", served.public);
+    let bytes = codec::encode(&signed);
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let json = serde_json::json!({ "transaction": digits });
+    let response = served.http.post(&url).json(&json).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    assert_eq!(served.node.submitted.load(Ordering::SeqCst), 2);
+
+    let post = |media: &str, body: Vec<u8>| {
+        served
+            .http
+            .post(&url)
+            .header("content-type", media.to_owned())
+            .body(body)
+            .send()
+    };
+    for (status, media, body) in [
+        (400, "application/cbor", b"nonsense".to_vec()),
+        (400, "application/json", b"{\"transaction\": \"xyz\"}".to_vec()),
+        (400, "application/json", b"{\"transactions\": \"00\"}".to_vec()),
+        (415, "text/plain", bytes.clone()),
+        (413, "application/cbor", vec![0; limits::BODY_BYTES_MAX + 1]),
+    ] {
+        let response = post(media, body).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{media}");
+    }
+    assert_eq!(served.node.submitted.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn new_heads_arrive_as_events() {
+    let served = Served::start().await;
+    let mut response = served
+        .http
+        .get(format!("{}/api/v1/events", served.public))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let first = response.chunk().await.unwrap().unwrap();
+    assert!(
+        String::from_utf8_lossy(&first).contains("event: head"),
+        "{first:?}"
+    );
+    served
+        .node
+        .heads
+        .send_modify(|header| header.height = BlockHeight(1));
+    let second = response.chunk().await.unwrap().unwrap();
+    assert!(
+        String::from_utf8_lossy(&second).contains("\"height\":1"),
+        "{second:?}"
+    );
+}
+
+#[tokio::test]
+async fn metrics_count_what_was_refused() {
+    let served = Served::start().await;
+    let url = |path: &str| format!("{}{path}", served.public);
+    served.http.get(url("/nothing")).send().await.unwrap();
+    let text = served
+        .http
+        .get(url("/metrics"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        text.contains("watt_refused_total{reason=\"malformed\"} 3"),
+        "{text}"
+    );
+    assert!(
+        text.contains("watt_http_requests_total{result=\"refused\"} 1"),
+        "{text}"
+    );
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
+    }
+    assert_eq!(
+        served.http.get(url("/livez")).send().await.unwrap().status(),
+        StatusCode::OK
+    );
+    assert_eq!(
+        served.http.get(url("/readyz")).send().await.unwrap().status(),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+}
+
+/// When the first node is dead the next one answers, and when all are, the error says what to do.
+#[tokio::test]
+async fn client_goes_on_to_the_next_node() {
+    let served = Served::start().await;
+    let dead = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let api = ApiClient::new(&[dead.clone(), served.public.clone()], "start it").unwrap();
+    assert_eq!(api.head().await.unwrap().height, 0);
+    assert_eq!(api.base(), served.public);
+
+    let api = ApiClient::new(&[dead], "start it with `watt devnet up`").unwrap();
+    let error = api.head().await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.hint.as_str()),
+        (ErrorKind::Temporary, "start it with `watt devnet up`")
+    );
+    assert!(error.message.starts_with("no node answers at http://127.0.0.1:"));
+}
+
+#[tokio::test]
+async fn owner_client_carries_the_token() {
+    let served = Served::start().await;
+    let client = OwnerClient::new(&served.owner, served.token.clone()).unwrap();
+    let report: types::ProviderReport = client.get(OwnerRoute::Provider.path()).await.unwrap();
+    assert_eq!(report.summary, "waiting for shares");
+    let stranger = OwnerClient::new(&served.owner, OwnerToken::from_secret("0".repeat(64))).unwrap();
+    let error = stranger
+        .get::<StatusInfo>(OwnerRoute::Status.path())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotAllowed);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_with_its_setting() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let addresses = ApiAddresses {
+        public: address,
+        owner: "127.0.0.1:0".parse().unwrap(),
+        owner_hosts: Vec::new(),
+    };
+    let error = ApiListeners::open(&addresses).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert_eq!(
+        error.message,
+        format!("can't listen on {address} (api.public): the port is taken")
+    );
+    assert!(error.hint.contains("api.public"));
+}
+
+#[test]
+fn addresses_of_nodes_are_checked_in_one_line() {
+    for base in [
+        "",
+        "127.0.0.1:1",
+        "ftp://x",
+        "https://x",
+        "http://x/api",
+        "http://x?y",
+    ] {
+        let error = ApiClient::new(&[base.to_owned()], "").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Usage, "{base}");
+        assert!(!error.message.contains('\n'));
+    }
+}
+
+#[test]
+fn the_token_is_never_printed_and_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("owner.token");
+    let token = OwnerToken::load_or_create(&path).unwrap();
+    assert_eq!(OwnerToken::load_or_create(&path).unwrap(), token);
+    assert!(!format!("{token:?}").contains(token.secret()));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+}

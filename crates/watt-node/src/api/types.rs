@@ -40,7 +40,10 @@ pub mod amount_text {
 }
 
 /// Byte types as hexadecimal.
-fn from_hex<'de, D: Deserializer<'de>, T>(deserializer: D, parse: fn(&str) -> Option<T>) -> Result<T, D::Error> {
+fn from_hex<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    parse: fn(&str) -> Option<T>,
+) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).ok_or_else(|| D::Error::custom("not hexadecimal of the right length"))
 }

@@ -26,13 +26,17 @@ pub(super) enum AccountCommand {
     #[command(after_help = "Examples:\n  watt account list")]
     List,
     /// Show what an account can spend
-    #[command(after_help = "Examples:\n  watt account balance\n  watt account balance savings\n  watt account balance twatt1…")]
+    #[command(
+        after_help = "Examples:\n  watt account balance\n  watt account balance savings\n  watt account balance twatt1…"
+    )]
     Balance {
         /// An address, or a name of `watt account list` [default: the account in use]
         account: Option<String>,
     },
     /// Send WATT
-    #[command(after_help = "Examples:\n  watt account send savings 12.5\n  watt account send twatt1… 0.001 --account savings")]
+    #[command(
+        after_help = "Examples:\n  watt account send savings 12.5\n  watt account send twatt1… 0.001 --account savings"
+    )]
     Send {
         /// An address, or a name of `watt account list`
         to: String,
@@ -56,12 +60,22 @@ pub(super) async fn run(session: &Session, command: AccountCommand) -> Result<()
 fn new(session: &Session, name: &str) -> Result<(), CommandError> {
     if name == Registry::ACCOUNT_NAME {
         let message = format!("the name {name} is that of the devnet's own account");
-        return Err(CommandError::new(ErrorKind::Conflict, message, "choose another name"));
+        return Err(CommandError::new(
+            ErrorKind::Conflict,
+            message,
+            "choose another name",
+        ));
     }
     let (account, path) = Wallet::of(&session.home).create(name)?;
-    session.ui.note(&format!("its key is in {}: keep a copy in a safe place, nobody can replace it", path.display()));
+    session.ui.note(&format!(
+        "its key is in {}: keep a copy in a safe place, nobody can replace it",
+        path.display()
+    ));
     let address = address(&account.id);
-    session.ui.result(&json!({ "name": name, "address": address, "key_file": path }), || address.clone())
+    session.ui.result(
+        &json!({ "name": name, "address": address, "key_file": path }),
+        || address.clone(),
+    )
 }
 
 /// There is no main network yet, so addresses are those of test networks.
@@ -72,7 +86,11 @@ fn address(id: &AccountId) -> String {
 fn list(session: &Session) -> Result<(), CommandError> {
     let wallet = Wallet::of(&session.home);
     let settings = session.settings(Overrides::default())?;
-    let mut accounts: Vec<Account> = wallet.names()?.iter().map(|name| wallet.load(name)).collect::<Result<_, _>>()?;
+    let mut accounts: Vec<Account> = wallet
+        .names()?
+        .iter()
+        .map(|name| wallet.load(name))
+        .collect::<Result<_, _>>()?;
     if let Some(registry) = Registry::read(&session.home)?
         && registry.client_key.exists()
     {
@@ -120,9 +138,16 @@ async fn balance(session: &Session, account: Option<&str>) -> Result<(), Command
 async fn send(session: &Session, to: &str, amount: Amount, memo: String) -> Result<(), CommandError> {
     let context = session.context().await?;
     let to = resolve(session, &context, to)?;
-    let memo = BoundedBytes::new(memo.into_bytes())
-        .map_err(|error| CommandError::new(ErrorKind::Usage, format!("the memo has {} bytes, 64 are allowed", error.len), "shorten it"))?;
-    let recorded = context.transact(&session.ui, vec![Operation::Transfer { to, amount, memo }]).await?;
+    let memo = BoundedBytes::new(memo.into_bytes()).map_err(|error| {
+        CommandError::new(
+            ErrorKind::Usage,
+            format!("the memo has {} bytes, 64 are allowed", error.len),
+            "shorten it",
+        )
+    })?;
+    let recorded = context
+        .transact(&session.ui, vec![Operation::Transfer { to, amount, memo }])
+        .await?;
     let address = context.address(&to);
     let object = json!({
         "to": address,
@@ -131,11 +156,20 @@ async fn send(session: &Session, to: &str, amount: Amount, memo: String) -> Resu
         "height": recorded.height,
         "fee": recorded.fee.to_string(),
     });
-    session.ui.result(&object, || format!("sent {amount} WATT to {address} (recorded in block {})", recorded.height))
+    session.ui.result(&object, || {
+        format!(
+            "sent {amount} WATT to {address} (recorded in block {})",
+            recorded.height
+        )
+    })
 }
 
 /// An address, or the name of an account on this machine.
-fn resolve(session: &Session, context: &crate::context::Context, text: &str) -> Result<AccountId, CommandError> {
+fn resolve(
+    session: &Session,
+    context: &crate::context::Context,
+    text: &str,
+) -> Result<AccountId, CommandError> {
     if text.contains('1') && text.contains("watt") {
         return context.parse_address(text);
     }

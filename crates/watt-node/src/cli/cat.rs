@@ -12,7 +12,9 @@ use tokio::io::AsyncWriteExt;
 ///
 /// Bytes leave as soon as they are verified, so a film plays while it arrives. A part of a file costs a part of the time.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  watt cat 'watt:bafy…?v=1#key' | less\n  watt cat 'watt:bafy…?v=1#key' --offset 1GiB --length 4096")]
+#[command(
+    after_help = "Examples:\n  watt cat 'watt:bafy…?v=1#key' | less\n  watt cat 'watt:bafy…?v=1#key' --offset 1GiB --length 4096"
+)]
 pub(super) struct CatArgs {
     /// The link, in quotes: the shell would cut it at #
     link: String,
@@ -33,7 +35,11 @@ pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), CommandE
         ));
     }
     let context = session.context().await?;
-    let request = CatRequest { link: args.link, offset: args.offset, length: args.length };
+    let request = CatRequest {
+        link: args.link,
+        offset: args.offset,
+        length: args.length,
+    };
     let mut stdout = tokio::fs::File::from_std(stdout_file().map_err(|error| stdout_error(&error))?);
     client::cat(&context, &session.ui, request, &mut stdout).await?;
     stdout.flush().await.map_err(|error| stdout_error(&error))

@@ -20,7 +20,9 @@ pub(super) enum ChainCommand {
         height: u64,
     },
     /// Show what became of a transaction
-    #[command(after_help = "Examples:\n  watt chain tx 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+    #[command(
+        after_help = "Examples:\n  watt chain tx 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    )]
     Tx {
         /// Its id: 64 hexadecimal digits
         #[arg(value_parser = transaction_id)]
@@ -56,17 +58,29 @@ pub(super) async fn run(session: &Session, command: ChainCommand) -> Result<(), 
 
 fn block_text(block: &BlockInfo) -> String {
     let mut table = Table::plain();
-    table.row(["height".into(), format!("{} ({})", block.header.height, block.finality)]);
+    table.row([
+        "height".into(),
+        format!("{} ({})", block.header.height, block.finality),
+    ]);
     table.row(["closed".into(), time_text(block.header.close_time)]);
     table.row(["hash".into(), block.header.hash.to_string()]);
     table.row(["parent".into(), block.header.parent.to_string()]);
     table.row(["proposed by".into(), block.proposer.to_string()]);
     table.row(["decided by".into(), format!("{} entries", block.decided_by.len())]);
-    let body = if block.header.is_empty { "empty: the proposal's body was missing or bad".to_owned() } else { bytes_text(block.body_bytes) };
+    let body = if block.header.is_empty {
+        "empty: the proposal's body was missing or bad".to_owned()
+    } else {
+        bytes_text(block.body_bytes)
+    };
     table.row(["body".into(), body]);
     let mut text = table.to_string();
     for transaction in &block.transactions {
-        text.push_str(&format!("\n  {}  {}  {}", transaction.id, transaction.account, transaction.operations.join(", ")));
+        text.push_str(&format!(
+            "\n  {}  {}  {}",
+            transaction.id,
+            transaction.account,
+            transaction.operations.join(", ")
+        ));
     }
     text
 }
@@ -78,7 +92,13 @@ fn transaction_text(transaction: &TransactionInfo) -> String {
         (Outcome::Failed, None) => "failed".to_owned(),
     };
     let mut table = Table::plain();
-    table.row(["state".into(), format!("{} in block {}, place {}", transaction.finality, transaction.height, transaction.index)]);
+    table.row([
+        "state".into(),
+        format!(
+            "{} in block {}, place {}",
+            transaction.finality, transaction.height, transaction.index
+        ),
+    ]);
     table.row(["by".into(), transaction.account.clone()]);
     table.row(["outcome".into(), outcome]);
     table.row(["fee".into(), format!("{} WATT", transaction.fee)]);

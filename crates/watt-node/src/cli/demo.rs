@@ -37,7 +37,11 @@ pub(super) async fn run(session: &Session, args: DemoArgs) -> Result<(), Command
         file: args.file,
         size_bytes: args.size,
         keeps_folder: args.keep,
-        size: DevnetSize { validators: args.validators, providers: args.providers }.check()?,
+        size: DevnetSize {
+            validators: args.validators,
+            providers: args.providers,
+        }
+        .check()?,
         executable: executable()?,
     };
     let report = demo::run(&session.ui, request, interrupted()).await?;

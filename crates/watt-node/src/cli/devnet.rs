@@ -22,10 +22,14 @@ pub(super) enum DevnetCommand {
     ///
     /// Validators and providers are separate processes, each with its own key, folder and ports on this machine only. What
     /// they store stays for the next start. Other commands talk to this network without being told.
-    #[command(after_help = "Examples:\n  watt devnet up\n  watt devnet up --providers 20 --dir /tmp/net\n  watt devnet up --fresh            forget what was stored, start anew")]
+    #[command(
+        after_help = "Examples:\n  watt devnet up\n  watt devnet up --providers 20 --dir /tmp/net\n  watt devnet up --fresh            forget what was stored, start anew"
+    )]
     Up(UpArgs),
     /// Show every node: process, height, peers
-    #[command(after_help = "Examples:\n  watt devnet status\n  watt devnet status --json | jq '.nodes[].node'")]
+    #[command(
+        after_help = "Examples:\n  watt devnet status\n  watt devnet status --json | jq '.nodes[].node'"
+    )]
     Status,
     /// End the network, or one node of it; it can be started again
     #[command(after_help = "Examples:\n  watt devnet stop\n  watt devnet stop p3")]
@@ -113,7 +117,9 @@ async fn up(session: &Session, args: UpArgs) -> Result<(), CommandError> {
 /// Keeps the devnet until somebody wants it to end.
 async fn serve(session: &Session, devnet: &Arc<Devnet>) -> Result<(), CommandError> {
     let control = ControlServer::start(Arc::clone(devnet)).await?;
-    let registered = devnet.registry(&control.url, &control.token).register(&session.home)?;
+    let registered = devnet
+        .registry(&control.url, &control.token)
+        .register(&session.home)?;
     announce(session, devnet).await?;
     tokio::select! {
         () = interrupted() => {}
@@ -148,17 +154,30 @@ async fn watch(session: &Session, devnet: &Devnet) {
     let mut known: Vec<(String, NodeState)> = Vec::new();
     loop {
         let status = devnet.status().await;
-        let now: Vec<(String, NodeState)> =
-            status.nodes.iter().map(|node| (node.node.clone(), node.state)).collect();
+        let now: Vec<(String, NodeState)> = status
+            .nodes
+            .iter()
+            .map(|node| (node.node.clone(), node.state))
+            .collect();
         for ((node, state), _) in now.iter().zip(&known).filter(|(now, known)| now != known) {
             session.ui.note(&format!("node {node}: {state}"));
             if session.ui.format() == Format::Json {
                 // Whoever read the stream may be gone; the devnet goes on.
-                drop(session.ui.object(&json!({ "event": "node", "node": node, "state": state })));
+                drop(
+                    session
+                        .ui
+                        .object(&json!({ "event": "node", "node": node, "state": state })),
+                );
             }
         }
         known = now;
-        let ready = |role| status.nodes.iter().filter(|node| node.role == role && node.is_ready).count();
+        let ready = |role| {
+            status
+                .nodes
+                .iter()
+                .filter(|node| node.role == role && node.is_ready)
+                .count()
+        };
         let size = devnet.plan().size();
         line.message(format!(
             "height {}   validators {}/{}   providers {}/{}",
@@ -180,21 +199,30 @@ async fn stop(session: &Session) -> Result<(), CommandError> {
         // The supervisor removes its entry as its last act but one, then ends.
         if control.status().await.is_err() {
             drop(progress);
-            return session.ui.result(&json!({ "stopped": true, "dir": registry.dir }), || "stopped".to_owned());
+            return session
+                .ui
+                .result(&json!({ "stopped": true, "dir": registry.dir }), || {
+                    "stopped".to_owned()
+                });
         }
         tokio::time::sleep(Duration::from_millis(LOOK_MS / 4)).await;
     }
     Err(CommandError::new(
         ErrorKind::Temporary,
         "the devnet is still stopping",
-        format!("look again with `watt devnet status`; its process is {}", registry.pid),
+        format!(
+            "look again with `watt devnet status`; its process is {}",
+            registry.pid
+        ),
     ))
 }
 
 async fn act(session: &Session, node: &str, verb: &str, done: &str) -> Result<(), CommandError> {
     let (_, control) = Registry::supervisor(&session.home).await?;
     control.act(node, verb).await?;
-    session.ui.result(&json!({ "node": node, "done": verb }), || format!("{done} {node}"))
+    session.ui.result(&json!({ "node": node, "done": verb }), || {
+        format!("{done} {node}")
+    })
 }
 
 fn status_text(status: &DevnetStatus) -> String {

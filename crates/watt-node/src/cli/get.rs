@@ -13,7 +13,9 @@ use std::path::PathBuf;
 /// Every 16 KiB is checked before it is decrypted, so a file that arrives is the file that was stored. It appears under its
 /// name only when it is whole.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  watt get 'watt:bafy…?v=1#key'\n  watt get 'watt:bafy…?v=1#key' -o copy.jpg")]
+#[command(
+    after_help = "Examples:\n  watt get 'watt:bafy…?v=1#key'\n  watt get 'watt:bafy…?v=1#key' -o copy.jpg"
+)]
 pub(super) struct GetArgs {
     /// The link, in quotes: the shell would cut it at #
     link: String,
@@ -27,10 +29,16 @@ pub(super) struct GetArgs {
 
 pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), CommandError> {
     let context = session.context().await?;
-    let request = GetRequest { link: args.link, output: args.output, overwrite: args.overwrite };
+    let request = GetRequest {
+        link: args.link,
+        output: args.output,
+        overwrite: args.overwrite,
+    };
     let report = client::get(&context, &session.ui, request).await?;
     for provider in &report.corrupt {
-        session.ui.warn(&format!("provider {provider} sent damaged data; the file was rebuilt from others"));
+        session.ui.warn(&format!(
+            "provider {provider} sent damaged data; the file was rebuilt from others"
+        ));
     }
     session.ui.result(&report, || {
         format!(

@@ -39,39 +39,60 @@ pub(super) struct NodeRunArgs {
     /// Join the network of this genesis file [config: node.genesis]
     #[arg(long, value_name = "FILE")]
     pub(super) genesis: Option<PathBuf>,
+    /// Accept that the data folder was moved here on purpose; never use it for a copy: two nodes with one voting key are a
+    /// fault that the network sees
+    #[arg(long)]
+    pub(super) moved: bool,
     /// End when standard input closes; for supervisors
     #[arg(long, hide = true)]
     pub(super) stop_with_stdin: bool,
 }
 
 pub(super) async fn run(session: &Session, args: NodeRunArgs) -> Result<(), CommandError> {
-    let overrides =
-        Overrides { data_dir: args.data_dir, genesis: args.genesis, ..Overrides::default() };
-    run_node(session, overrides, args.stop_with_stdin, false).await
+    let overrides = Overrides {
+        data_dir: args.data_dir.clone(),
+        genesis: args.genesis.clone(),
+        ..Overrides::default()
+    };
+    run_node(session, overrides, &args, false).await
 }
 
 /// Runs a node, with its provider if `is_provider`, until it is told to end.
 pub(super) async fn run_node(
     session: &Session,
     overrides: Overrides,
-    stops_with_stdin: bool,
+    args: &NodeRunArgs,
     is_provider: bool,
 ) -> Result<(), CommandError> {
     let settings = session.settings(overrides)?;
     telemetry::start(&settings.log_level.value, settings.log_format.value)?;
-    let config = NodeConfig::load(&settings, is_provider)?;
-    let parent = if stops_with_stdin { Some(ParentWatch::start()?) } else { None };
+    let config = NodeConfig {
+        was_moved: args.moved,
+        ..NodeConfig::load(&settings, is_provider)?
+    };
+    let parent = if args.stop_with_stdin {
+        Some(ParentWatch::start()?)
+    } else {
+        None
+    };
     // Both ports are open before anything is written, so that a taken port costs nothing.
     let listeners = ApiListeners::open(&config.api).await?;
-    crate::config::create_private_dir(&config.data_dir)?;
-    let token = OwnerToken::load_or_create(&config.data_dir.join("owner.token"))?;
-    let public = listeners.public_address().map(|address| format!("http://{address}")).unwrap_or_default();
+    let token_file = config.data_dir.join("owner.token");
+    let public = listeners
+        .public_address()
+        .map(|address| format!("http://{address}"))
+        .unwrap_or_default();
     let network = config.genesis.network().to_string();
 
     let node: Arc<dyn NodeView> = runtime::start(config).await?;
+    // The folder is the node's now: no second process writes to it.
+    let token = OwnerToken::load_or_create(&token_file)?;
     let servers = api::serve(listeners, &node, token)?;
     info!(%public, %network, is_provider, "node is running");
-    session.ui.note(&format!("running on network {}; API at {public}; Ctrl-C ends it", &network[..8]));
+    session.ui.note(&format!(
+        "running on network {}; API at {public}; Ctrl-C ends it",
+        &network[..8]
+    ));
 
     let parent_closed = async {
         match parent {
@@ -88,12 +109,23 @@ pub(super) async fn run_node(
         Some(ended) => ended,
         None => {
             node.stop();
-            let late = || Err(CommandError::new(ErrorKind::Other, "the node did not end in time", "nothing is lost: all that was acknowledged is on disk"));
-            tokio::time::timeout(Duration::from_millis(END_MS_MAX), node.stopped()).await.unwrap_or_else(|_| late())
+            let late = || {
+                Err(CommandError::new(
+                    ErrorKind::Other,
+                    "the node did not end in time",
+                    "nothing is lost: all that was acknowledged is on disk",
+                ))
+            };
+            tokio::time::timeout(Duration::from_millis(END_MS_MAX), node.stopped())
+                .await
+                .unwrap_or_else(|_| late())
         }
     };
     drop(servers);
     info!("node has ended");
     ended?;
-    session.ui.result(&json!({ "stopped": true, "height": node.head().height.0 }), || "stopped".to_owned())
+    session.ui.result(
+        &json!({ "stopped": true, "height": node.head().height.0 }),
+        || "stopped".to_owned(),
+    )
 }

@@ -18,10 +18,14 @@ pub(super) enum ProviderCommand {
     ///
     /// It pledges its space, places an offer, takes shares, seals them, and proves window after window that it has them;
     /// each proof is paid. The account in provider.account_key is paid and signs.
-    #[command(after_help = "Examples:\n  watt provider run --config node.toml\n  watt provider run --config node.toml --capacity 50GB --price 0.8")]
+    #[command(
+        after_help = "Examples:\n  watt provider run --config node.toml\n  watt provider run --config node.toml --capacity 50GB --price 0.8"
+    )]
     Run(ProviderRunArgs),
     /// Show what a provider does, holds and earned
-    #[command(after_help = "Examples:\n  watt provider status\n  watt provider status p3          a node of your devnet")]
+    #[command(
+        after_help = "Examples:\n  watt provider status\n  watt provider status p3          a node of your devnet"
+    )]
     Status {
         /// A provider of your devnet [default: the node of your configuration]
         node: Option<String>,
@@ -44,13 +48,13 @@ pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(
     match command {
         ProviderCommand::Run(args) => {
             let overrides = Overrides {
-                data_dir: args.node.data_dir,
-                genesis: args.node.genesis,
+                data_dir: args.node.data_dir.clone(),
+                genesis: args.node.genesis.clone(),
                 capacity: args.capacity,
                 price: args.price,
                 ..Overrides::default()
             };
-            run_node(session, overrides, args.node.stop_with_stdin, true).await
+            run_node(session, overrides, &args.node, true).await
         }
         ProviderCommand::Status { node } => status(session, node.as_deref()).await,
     }
@@ -59,10 +63,19 @@ pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(
 async fn status(session: &Session, node: Option<&str>) -> Result<(), CommandError> {
     let (base, token_file) = match node {
         Some(name) => {
-            let none = || CommandError::new(ErrorKind::NotFound, "no devnet runs", "start one with `watt devnet up`");
+            let none = || {
+                CommandError::new(
+                    ErrorKind::NotFound,
+                    "no devnet runs",
+                    "start one with `watt devnet up`",
+                )
+            };
             let registry = Registry::read(&session.home)?.ok_or_else(none)?;
             let plan = Plan::load(&registry.dir)?;
-            (plan.node(name)?.owner_api(), plan.node_dir(name).join("data/owner.token"))
+            (
+                plan.node(name)?.owner_api(),
+                plan.node_dir(name).join("data/owner.token"),
+            )
         }
         None => {
             let settings = session.settings(Overrides::default())?;
@@ -84,25 +97,52 @@ async fn status(session: &Session, node: Option<&str>) -> Result<(), CommandErro
 
 fn text(report: &ProviderReport) -> String {
     let mut table = Table::plain();
-    table.row(["account".into(), format!("{} ({} WATT)", report.address, report.balance)]);
+    table.row([
+        "account".into(),
+        format!("{} ({} WATT)", report.address, report.balance),
+    ]);
     if let Some(ledger) = &report.ledger {
         table.row([
             "space".into(),
-            format!("{} of {} in use", bytes_text(ledger.used_bytes), bytes_text(ledger.capacity_bytes)),
+            format!(
+                "{} of {} in use",
+                bytes_text(ledger.used_bytes),
+                bytes_text(ledger.capacity_bytes)
+            ),
         ]);
-        let price = ledger.ask.as_ref().map_or_else(|| "no offer".to_owned(), |ask| format!("{} WATT per 10^9 bytes and day", ask.price));
+        let price = ledger.ask.as_ref().map_or_else(
+            || "no offer".to_owned(),
+            |ask| format!("{} WATT per 10^9 bytes and day", ask.price),
+        );
         table.row(["offer".into(), price]);
-        table.row(["shares".into(), format!("{} in {} proven sectors", report.n_slots, ledger.n_sectors_active)]);
-        let last = if ledger.last_proven_at == 0 { "none yet".to_owned() } else { time_text(ledger.last_proven_at) };
+        table.row([
+            "shares".into(),
+            format!("{} in {} proven sectors", report.n_slots, ledger.n_sectors_active),
+        ]);
+        let last = if ledger.last_proven_at == 0 {
+            "none yet".to_owned()
+        } else {
+            time_text(ledger.last_proven_at)
+        };
         table.row([
             "proofs".into(),
-            format!("{} accepted, {} missed, last {last}", ledger.windows_proven, ledger.windows_missed),
+            format!(
+                "{} accepted, {} missed, last {last}",
+                ledger.windows_proven, ledger.windows_missed
+            ),
         ]);
     }
     table.row([
         "earned".into(),
-        format!("{} WATT, up to {} more for the shares held", report.earned, report.outstanding),
+        format!(
+            "{} WATT, up to {} more for the shares held",
+            report.earned, report.outstanding
+        ),
     ]);
-    let work = report.work.iter().map(|line| format!("\n  {line}")).collect::<String>();
+    let work = report
+        .work
+        .iter()
+        .map(|line| format!("\n  {line}"))
+        .collect::<String>();
     format!("{}\n{table}{work}", report.summary)
 }

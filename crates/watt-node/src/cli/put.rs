@@ -32,14 +32,23 @@ pub(super) struct PutArgs {
 
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), CommandError> {
     let context = session.context().await?;
-    let request = PutRequest { path: args.path, term_ms: args.term, price_max: args.price_max, wait: args.wait };
+    let request = PutRequest {
+        path: args.path,
+        term_ms: args.term,
+        price_max: args.price_max,
+        wait: args.wait,
+    };
     let report = client::put(&context, &session.ui, request).await?;
     session.ui.note(&summary(&report));
     session.ui.result(&report, || report.link.clone())
 }
 
 fn summary(report: &PutReport) -> String {
-    let resumed = if report.resumed { ", after an interruption" } else { "" };
+    let resumed = if report.resumed {
+        ", after an interruption"
+    } else {
+        ""
+    };
     format!(
         "stored {} as {} shares at {} providers ({:.2}x) in {}{resumed}; {} WATT locked for the term",
         bytes_text(report.bytes),
@@ -53,5 +62,10 @@ fn summary(report: &PutReport) -> String {
 
 /// Seconds of a report as milliseconds, for words.
 pub(super) fn milliseconds(seconds: f64) -> u64 {
-    u64::try_from(std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(
+        std::time::Duration::try_from_secs_f64(seconds)
+            .unwrap_or_default()
+            .as_millis(),
+    )
+    .unwrap_or(u64::MAX)
 }

@@ -20,6 +20,9 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), CommandEr
     let context = session.context().await?;
     let report = client::rm(&context, &session.ui, RmRequest { link: args.link }).await?;
     session.ui.result(&report, || {
-        format!("no longer stored; {} WATT came back, {} WATT were paid for what was proven", report.refunded, report.paid)
+        format!(
+            "no longer stored; {} WATT came back, {} WATT were paid for what was proven",
+            report.refunded, report.paid
+        )
     })
 }

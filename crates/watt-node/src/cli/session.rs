@@ -23,7 +23,12 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(ui: Ui, globals: Globals, environment: Environment) -> Result<Self, CommandError> {
         let home = Home::resolve(globals.home.as_deref(), &environment)?;
-        Ok(Self { ui, home, globals, environment })
+        Ok(Self {
+            ui,
+            home,
+            globals,
+            environment,
+        })
     }
 
     /// All settings in force; `overrides` are the command's own flags.
@@ -40,7 +45,12 @@ impl Session {
             log_level,
             ..overrides
         };
-        Settings::resolve(&overrides, &self.environment, &self.home, self.globals.config.as_deref())
+        Settings::resolve(
+            &overrides,
+            &self.environment,
+            &self.home,
+            self.globals.config.as_deref(),
+        )
     }
 
     /// The network and the account that the command works with.
@@ -51,11 +61,14 @@ impl Session {
 
 /// Runs `work` to its end.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().or_fail(
-        ErrorKind::Temporary,
-        "can't start",
-        "check the limit of threads (ulimit -u)",
-    )?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .or_fail(
+            ErrorKind::Temporary,
+            "can't start",
+            "check the limit of threads (ulimit -u)",
+        )?;
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(Duration::from_millis(END_MS_MAX));
     result
@@ -86,5 +99,9 @@ pub(crate) async fn interrupted() {
 
 /// The path of this program, to start it again as a node.
 pub(super) fn executable() -> Result<PathBuf, CommandError> {
-    std::env::current_exe().or_fail(ErrorKind::Other, "can't find this program's own file", "call watt by its full path")
+    std::env::current_exe().or_fail(
+        ErrorKind::Other,
+        "can't find this program's own file",
+        "call watt by its full path",
+    )
 }

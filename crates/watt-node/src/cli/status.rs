@@ -8,7 +8,9 @@ use clap::Args;
 
 /// Tell how a stored file is: shares, proofs, payments, expiry
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  watt status 'watt:bafy…?v=1#key'\n  watt status 'watt:bafy…?v=1#key' --json")]
+#[command(
+    after_help = "Examples:\n  watt status 'watt:bafy…?v=1#key'\n  watt status 'watt:bafy…?v=1#key' --json"
+)]
 pub(super) struct StatusArgs {
     /// The link, in quotes: the shell would cut it at #
     link: String,
@@ -23,7 +25,11 @@ pub(super) async fn run(session: &Session, args: StatusArgs) -> Result<(), Comma
 fn text(report: &StatusReport) -> String {
     let mut table = Table::new(&["SHARE", "HOLDER", "STATE", "ANSWERS", "LAST PROOF", "PAID"]);
     for share in &report.shares {
-        let proof = if share.last_proven_at == 0 { "none yet".to_owned() } else { time_text(share.last_proven_at) };
+        let proof = if share.last_proven_at == 0 {
+            "none yet".to_owned()
+        } else {
+            time_text(share.last_proven_at)
+        };
         table.row([
             share.slot.to_string(),
             share.holder.clone(),

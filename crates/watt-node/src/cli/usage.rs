@@ -9,7 +9,11 @@ use std::process::ExitCode;
 pub(super) fn answer(ui: &Ui, error: &clap::Error) -> ExitCode {
     match error.kind() {
         Clap::DisplayHelp | Clap::DisplayVersion => {
-            let text = if ui.has_terminal() { error.render().ansi().to_string() } else { error.render().to_string() };
+            let text = if ui.has_terminal() {
+                error.render().ansi().to_string()
+            } else {
+                error.render().to_string()
+            };
             exit(ui, ui.out(text.trim_end()))
         }
         Clap::DisplayHelpOnMissingArgumentOrSubcommand if ui.format() == Format::Text => {
@@ -37,7 +41,10 @@ fn exit(ui: &Ui, result: Result<(), CommandError>) -> ExitCode {
 pub(super) fn in_words(error: &clap::Error) -> CommandError {
     let text = error.render().to_string();
     let mut paragraphs = text.split("\n\n");
-    let message = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
+    let message = paragraphs
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
     if error.kind() == Clap::DisplayHelpOnMissingArgumentOrSubcommand {
         return CommandError::new(ErrorKind::Usage, "a command is missing", "see `watt --help`");
     }

@@ -3,8 +3,8 @@
 mod request;
 
 pub use request::{
-    CatRequest, GetReport, GetRequest, ListEntry, ListReport, PutReport, PutRequest, PutWait, RmReport, RmRequest,
-    ShareState, ShareStatus, StatusReport, StatusRequest,
+    CatRequest, GetReport, GetRequest, ListEntry, ListReport, PutReport, PutRequest, PutWait, RmReport,
+    RmRequest, ShareState, ShareStatus, StatusReport, StatusRequest,
 };
 
 use crate::context::Context;
@@ -71,6 +71,10 @@ pub async fn rm(_context: &Context, _ui: &Ui, _request: RmRequest) -> Result<RmR
 /// # Errors
 /// See [`CommandError`].
 #[allow(clippy::unused_async, reason = "replaced by the client")]
-pub async fn status(_context: &Context, _ui: &Ui, _request: StatusRequest) -> Result<StatusReport, CommandError> {
+pub async fn status(
+    _context: &Context,
+    _ui: &Ui,
+    _request: StatusRequest,
+) -> Result<StatusReport, CommandError> {
     Err(missing())
 }

@@ -24,16 +24,26 @@ pub struct Environment(BTreeMap<String, String>);
 impl Environment {
     /// Reads the process's environment.
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one reader of the environment"
+    )]
     pub fn read() -> Self {
-        let set = NAMES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+        let set = NAMES
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
         Self(set.filter(|(_, value)| !value.is_empty()).collect())
     }
 
     /// An environment with just these values, for tests.
     #[must_use]
     pub fn of(values: &[(&str, &str)]) -> Self {
-        Self(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        Self(
+            values
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
     }
 
     /// The value of `name`; an empty variable counts as unset.

@@ -114,7 +114,11 @@ impl ConfigFile {
         toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
             let (message, hint) = in_words(error.message());
-            CommandError::new(ErrorKind::Usage, format!("{}:{line}: {message}", path.display()), hint)
+            CommandError::new(
+                ErrorKind::Usage,
+                format!("{}:{line}: {message}", path.display()),
+                hint,
+            )
         })
     }
 }
@@ -126,7 +130,10 @@ fn line_of(text: &str, offset: usize) -> usize {
 /// Splits serde's "unknown field `x`, expected one of `a`, `b`" into what happened and what to do.
 fn in_words(message: &str) -> (String, String) {
     let Some(rest) = message.strip_prefix("unknown field ") else {
-        return (message.to_owned(), "correct this line; docs/spec/api.md lists every key".to_owned());
+        return (
+            message.to_owned(),
+            "correct this line; docs/spec/api.md lists every key".to_owned(),
+        );
     };
     let mut names = rest.split('`').skip(1).step_by(2);
     let unknown = names.next().unwrap_or_default();

@@ -19,8 +19,12 @@ impl Home {
     /// # Errors
     /// Neither is set and the owner has no home folder.
     pub fn resolve(flag: Option<&Path>, environment: &Environment) -> Result<Self, CommandError> {
-        if let Some(home) = flag.map(Path::to_owned).or_else(|| environment.get("WATT_HOME").map(PathBuf::from)) {
-            let home = std::path::absolute(&home).map_err(|error| CommandError::file("use", &home, &error))?;
+        if let Some(home) = flag
+            .map(Path::to_owned)
+            .or_else(|| environment.get("WATT_HOME").map(PathBuf::from))
+        {
+            let home =
+                std::path::absolute(&home).map_err(|error| CommandError::file("use", &home, &error))?;
             return Ok(Self::under(home));
         }
         let Some(user) = environment.get("HOME").map(PathBuf::from) else {
@@ -34,7 +38,10 @@ impl Home {
             return Ok(Self::under(user.join("Library/Application Support/watt")));
         }
         let folder = |name: &str, default: &str| {
-            let set = environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+            let set = environment
+                .get(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute());
             set.unwrap_or_else(|| user.join(default)).join("watt")
         };
         Ok(Self {
@@ -47,7 +54,11 @@ impl Home {
     /// Everything under one folder.
     #[must_use]
     pub fn under(home: PathBuf) -> Self {
-        Self { config: home.clone(), state: home.join("state"), data: home }
+        Self {
+            config: home.clone(),
+            state: home.join("state"),
+            data: home,
+        }
     }
 
     /// The configuration file that is read if it is there.
@@ -97,5 +108,7 @@ pub(crate) fn create_private_dir(dir: &Path) -> Result<(), CommandError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|error| CommandError::file("create the folder", dir, &error))
+    builder
+        .create(dir)
+        .map_err(|error| CommandError::file("create the folder", dir, &error))
 }

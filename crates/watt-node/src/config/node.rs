@@ -56,6 +56,8 @@ pub struct ProviderConfig {
 pub struct NodeConfig {
     /// Folder of state, blocks, replicas and network identity.
     pub data_dir: PathBuf,
+    /// Whether the owner says that the folder was moved, not copied (TC3).
+    pub was_moved: bool,
     /// Which network.
     pub genesis: Genesis,
     /// Whether it votes.
@@ -86,7 +88,9 @@ impl NodeConfig {
         let genesis = read_genesis(genesis_path)?;
         let role = match &settings.validator_key.value {
             None => Role::Follower,
-            Some(path) => Role::Validator { key: validator_key(path, &genesis)? },
+            Some(path) => Role::Validator {
+                key: validator_key(path, &genesis)?,
+            },
         };
         let (public, owner) = (settings.api_public.value, settings.api_owner.value);
         if public == owner && public.port() != 0 {
@@ -105,12 +109,21 @@ impl NodeConfig {
         }
         Ok(Self {
             data_dir: settings.data_dir.value.clone(),
+            was_moved: false,
             genesis,
             role,
             listen: settings.listen.value.clone(),
             bootstrap: settings.bootstrap.value.clone(),
-            api: ApiAddresses { public, owner, owner_hosts: settings.api_owner_hosts.value.clone() },
-            provider: if is_provider { Some(provider(settings)?) } else { None },
+            api: ApiAddresses {
+                public,
+                owner,
+                owner_hosts: settings.api_owner_hosts.value.clone(),
+            },
+            provider: if is_provider {
+                Some(provider(settings)?)
+            } else {
+                None
+            },
         })
     }
 }
@@ -121,13 +134,17 @@ impl NodeConfig {
 /// Unreadable, or not the canonical encoding of a genesis.
 pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, CommandError> {
     let bytes = std::fs::read(path).map_err(|error| CommandError::file("read the genesis", path, &error))?;
-    codec::decode(&bytes, GENESIS_BYTES_MAX).map_err(|error| {
+    let refuse = |reason: String| {
         CommandError::new(
             ErrorKind::VerificationFailed,
-            format!("{} is no genesis document: {error}", path.display()),
+            format!("{} is no genesis document: {reason}", path.display()),
             "get the network's genesis file again",
         )
-    })
+    };
+    let genesis: Genesis =
+        codec::decode(&bytes, GENESIS_BYTES_MAX).map_err(|error| refuse(error.to_string()))?;
+    genesis.check().map_err(|error| refuse(error.to_string()))?;
+    Ok(genesis)
 }
 
 fn validator_key(path: &Path, genesis: &Genesis) -> Result<SecretKey, CommandError> {
@@ -150,12 +167,16 @@ fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {
             "make one with `watt account new`, then name its key file under [provider]",
         ));
     };
-    let (slot_bytes_min, slot_bytes_max) =
-        (settings.provider_slot_bytes_min.value, settings.provider_slot_bytes_max.value);
+    let (slot_bytes_min, slot_bytes_max) = (
+        settings.provider_slot_bytes_min.value,
+        settings.provider_slot_bytes_max.value,
+    );
     if slot_bytes_min > slot_bytes_max {
         return Err(CommandError::new(
             ErrorKind::Usage,
-            format!("provider.slot_bytes_min ({slot_bytes_min}) is above provider.slot_bytes_max ({slot_bytes_max})"),
+            format!(
+                "provider.slot_bytes_min ({slot_bytes_min}) is above provider.slot_bytes_max ({slot_bytes_max})"
+            ),
             "swap them",
         ));
     }

@@ -120,7 +120,9 @@ impl Settings {
         home: &Home,
         config: Option<&Path>,
     ) -> Result<Self, CommandError> {
-        let named = config.map(Path::to_owned).or_else(|| environment.get("WATT_CONFIG").map(PathBuf::from));
+        let named = config
+            .map(Path::to_owned)
+            .or_else(|| environment.get("WATT_CONFIG").map(PathBuf::from));
         let path = named.clone().unwrap_or_else(|| home.config_file());
         let path = std::path::absolute(&path).map_err(|error| CommandError::file("use", &path, &error))?;
         let file = match (ConfigFile::read(&path)?, named) {
@@ -128,10 +130,19 @@ impl Settings {
             (None, None) => ConfigFile::default(),
             (None, Some(_)) => {
                 let message = format!("there is no configuration file {}", path.display());
-                return Err(CommandError::new(ErrorKind::Usage, message, "check --config or WATT_CONFIG"));
+                return Err(CommandError::new(
+                    ErrorKind::Usage,
+                    message,
+                    "check --config or WATT_CONFIG",
+                ));
             }
         };
-        Layers { path, environment, home }.settings(overrides, &file)
+        Layers {
+            path,
+            environment,
+            home,
+        }
+        .settings(overrides, &file)
     }
 
     /// Key, value and origin of every setting, in the file's order; `null` is "not set".
@@ -141,24 +152,32 @@ impl Settings {
         let path = |path: &Option<PathBuf>| path.as_ref().map_or(Value::Null, |path| text(&path.display()));
         vec![
             row("client.api", &self.client_api, |api| Value::from(api.clone())),
-            row("client.account", &self.client_account, |account| Value::from(account.clone())),
+            row("client.account", &self.client_account, |account| {
+                Value::from(account.clone())
+            }),
             row("log.level", &self.log_level, |level| text(level)),
             row("log.format", &self.log_format, |format| text(format)),
             row("node.data_dir", &self.data_dir, |path| text(&path.display())),
             row("node.genesis", &self.genesis, path),
             row("node.validator_key", &self.validator_key, path),
             row("node.listen", &self.listen, |list| Value::from(list.clone())),
-            row("node.bootstrap", &self.bootstrap, |list| Value::from(list.clone())),
+            row("node.bootstrap", &self.bootstrap, |list| {
+                Value::from(list.clone())
+            }),
             row("api.public", &self.api_public, |address| text(address)),
             row("api.owner", &self.api_owner, |address| text(address)),
-            row("api.owner_hosts", &self.api_owner_hosts, |list| Value::from(list.clone())),
+            row("api.owner_hosts", &self.api_owner_hosts, |list| {
+                Value::from(list.clone())
+            }),
             row("provider.account_key", &self.provider_account_key, path),
             row("provider.capacity", &self.provider_capacity, bytes),
             row("provider.price", &self.provider_price, |price| text(price)),
             row("provider.hot", &self.provider_hot, |hot| Value::from(*hot)),
             row("provider.slot_bytes_min", &self.provider_slot_bytes_min, bytes),
             row("provider.slot_bytes_max", &self.provider_slot_bytes_max, bytes),
-            row("provider.term_max", &self.provider_term_ms_max, |ms| Value::from(format!("{ms}ms"))),
+            row("provider.term_max", &self.provider_term_ms_max, |ms| {
+                Value::from(format!("{ms}ms"))
+            }),
         ]
     }
 }
@@ -186,7 +205,10 @@ impl Layers<'_> {
         let (client, log, node, api, provider) =
             (&file.client, &file.log, &file.node, &file.api, &file.provider);
         let log_level = match overrides.log_level {
-            Some(level) => Sourced { value: level.to_owned(), origin: Origin::Flag("-v/-q") },
+            Some(level) => Sourced {
+                value: level.to_owned(),
+                origin: Origin::Flag("-v/-q"),
+            },
             None => self.environment_or(
                 &[("WATT_LOG", "WATT_LOG"), ("RUST_LOG", "RUST_LOG")],
                 log.level.as_ref(),
@@ -194,7 +216,12 @@ impl Layers<'_> {
             ),
         };
         Ok(Settings {
-            client_api: self.optional(overrides.api.as_ref(), "--api", Some("WATT_API"), client.api.as_ref()),
+            client_api: self.optional(
+                overrides.api.as_ref(),
+                "--api",
+                Some("WATT_API"),
+                client.api.as_ref(),
+            ),
             client_account: self.optional(
                 overrides.account.as_ref(),
                 "--account",
@@ -203,9 +230,21 @@ impl Layers<'_> {
             ),
             log_level,
             log_format: self.parsed("log.format", log.format.as_ref(), "text", str::parse)?,
-            data_dir: self.path_or(overrides.data_dir.as_deref(), "--data-dir", node.data_dir.as_ref())
-                .unwrap_or_else(|| Sourced { value: self.home.node_dir(), origin: Origin::Default }),
-            genesis: optional_path(self.path_or(overrides.genesis.as_deref(), "--genesis", node.genesis.as_ref())),
+            data_dir: self
+                .path_or(
+                    overrides.data_dir.as_deref(),
+                    "--data-dir",
+                    node.data_dir.as_ref(),
+                )
+                .unwrap_or_else(|| Sourced {
+                    value: self.home.node_dir(),
+                    origin: Origin::Default,
+                }),
+            genesis: optional_path(self.path_or(
+                overrides.genesis.as_deref(),
+                "--genesis",
+                node.genesis.as_ref(),
+            )),
             validator_key: optional_path(self.path_or(None, "", node.validator_key.as_ref())),
             listen: self.list(node.listen.as_ref(), &LISTEN),
             bootstrap: self.list(node.bootstrap.as_ref(), &[]),
@@ -223,11 +262,20 @@ impl Layers<'_> {
                 ("--price", overrides.price.as_ref()),
                 ("provider.price", provider.price.as_ref()),
                 "1",
-                |text| text.parse().map_err(|error: watt_primitives::amount::InvalidAmount| error.to_string()),
+                |text| {
+                    text.parse()
+                        .map_err(|error: watt_primitives::amount::InvalidAmount| error.to_string())
+                },
             )?,
             provider_hot: match provider.hot {
-                Some(value) => Sourced { value, origin: self.file() },
-                None => Sourced { value: false, origin: Origin::Default },
+                Some(value) => Sourced {
+                    value,
+                    origin: self.file(),
+                },
+                None => Sourced {
+                    value: false,
+                    origin: Origin::Default,
+                },
             },
             provider_slot_bytes_min: self.parsed(
                 "provider.slot_bytes_min",
@@ -279,31 +327,57 @@ impl Layers<'_> {
     ) -> Sourced<String> {
         for (name, shown) in variables {
             if let Some(value) = self.environment.get(name) {
-                return Sourced { value: value.to_owned(), origin: Origin::Environment(shown) };
+                return Sourced {
+                    value: value.to_owned(),
+                    origin: Origin::Environment(shown),
+                };
             }
         }
         match file {
-            Some(value) => Sourced { value: value.clone(), origin: self.file() },
-            None => Sourced { value: default.to_owned(), origin: Origin::Default },
+            Some(value) => Sourced {
+                value: value.clone(),
+                origin: self.file(),
+            },
+            None => Sourced {
+                value: default.to_owned(),
+                origin: Origin::Default,
+            },
         }
     }
 
     /// A path on the command line is relative to the working folder, one in the file to the file's folder.
-    fn path_or(&self, flag: Option<&Path>, flag_name: &'static str, file: Option<&String>) -> Option<Sourced<PathBuf>> {
+    fn path_or(
+        &self,
+        flag: Option<&Path>,
+        flag_name: &'static str,
+        file: Option<&String>,
+    ) -> Option<Sourced<PathBuf>> {
         if let Some(path) = flag {
             let value = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            return Some(Sourced { value, origin: Origin::Flag(flag_name) });
+            return Some(Sourced {
+                value,
+                origin: Origin::Flag(flag_name),
+            });
         }
         let folder = self.path.parent().unwrap_or(Path::new("/"));
-        file.map(|path| Sourced { value: folder.join(path), origin: self.file() })
+        file.map(|path| Sourced {
+            value: folder.join(path),
+            origin: self.file(),
+        })
     }
 
     fn list(&self, file: Option<&Vec<String>>, default: &[&str]) -> Sourced<Vec<String>> {
         match file {
-            Some(list) => Sourced { value: list.clone(), origin: self.file() },
+            Some(list) => Sourced {
+                value: list.clone(),
+                origin: self.file(),
+            },
             None => {
                 let value = default.iter().map(|text| (*text).to_owned()).collect();
-                Sourced { value, origin: Origin::Default }
+                Sourced {
+                    value,
+                    origin: Origin::Default,
+                }
             }
         }
     }
@@ -338,7 +412,11 @@ impl Layers<'_> {
                     Origin::Flag(name) => (*name).to_owned(),
                     Origin::Environment(_) | Origin::Default => key.to_owned(),
                 };
-                Err(CommandError::new(ErrorKind::Usage, format!("{place}: {reason}"), "correct the value"))
+                Err(CommandError::new(
+                    ErrorKind::Usage,
+                    format!("{place}: {reason}"),
+                    "correct the value",
+                ))
             }
         }
     }
@@ -346,11 +424,18 @@ impl Layers<'_> {
 
 fn optional_path(path: Option<Sourced<PathBuf>>) -> Sourced<Option<PathBuf>> {
     match path {
-        Some(Sourced { value, origin }) => Sourced { value: Some(value), origin },
-        None => Sourced { value: None, origin: Origin::Default },
+        Some(Sourced { value, origin }) => Sourced {
+            value: Some(value),
+            origin,
+        },
+        None => Sourced {
+            value: None,
+            origin: Origin::Default,
+        },
     }
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("`{text}` is no address with a port; write for example 127.0.0.1:28471"))
+    text.parse()
+        .map_err(|_| format!("`{text}` is no address with a port; write for example 127.0.0.1:28471"))
 }

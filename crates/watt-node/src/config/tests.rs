@@ -33,7 +33,11 @@ fn wrong_type_and_broken_text_name_the_line() {
     assert!(refusal("[node\n").starts_with("/etc/watt/config.toml:1: "));
 }
 
-fn settings(overrides: &Overrides, environment: &[(&str, &str)], file: &str) -> Result<Settings, crate::error::CommandError> {
+fn settings(
+    overrides: &Overrides,
+    environment: &[(&str, &str)],
+    file: &str,
+) -> Result<Settings, crate::error::CommandError> {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::under(folder.path().to_owned());
     std::fs::write(home.config_file(), file).unwrap();
@@ -43,13 +47,19 @@ fn settings(overrides: &Overrides, environment: &[(&str, &str)], file: &str) -> 
 #[test]
 fn flag_beats_environment_beats_file_beats_default() {
     let file = "[client]\napi = \"http://file\"\n";
-    let flag = Overrides { api: Some("http://flag".into()), ..Overrides::default() };
+    let flag = Overrides {
+        api: Some("http://flag".into()),
+        ..Overrides::default()
+    };
     let environment = [("WATT_API", "http://environment")];
     let api = |overrides: &Overrides, environment: &[(&str, &str)], file: &str| {
         let setting = settings(overrides, environment, file).unwrap().client_api;
         (setting.value.unwrap_or_default(), setting.origin)
     };
-    assert_eq!(api(&flag, &environment, file), ("http://flag".into(), Origin::Flag("--api")));
+    assert_eq!(
+        api(&flag, &environment, file),
+        ("http://flag".into(), Origin::Flag("--api"))
+    );
     let none = Overrides::default();
     assert_eq!(
         api(&none, &environment, file),
@@ -64,10 +74,18 @@ fn flag_beats_environment_beats_file_beats_default() {
 #[test]
 fn bad_value_says_where_it_stands_and_what_is_right() {
     let error = settings(&Overrides::default(), &[], "[provider]\ncapacity = \"many\"\n").unwrap_err();
-    assert!(error.message.ends_with("config.toml: provider.capacity: `many` is no size; write for example 64MiB, 10GB or 4096"));
-    let flag = Overrides { price: Some("1,5".into()), ..Overrides::default() };
+    assert!(error.message.ends_with(
+        "config.toml: provider.capacity: `many` is no size; write for example 64MiB, 10GB or 4096"
+    ));
+    let flag = Overrides {
+        price: Some("1,5".into()),
+        ..Overrides::default()
+    };
     let error = settings(&flag, &[], "").unwrap_err();
-    assert_eq!(error.message, "--price: an amount is digits with at most one point, for example 12.5");
+    assert_eq!(
+        error.message,
+        "--price: an amount is digits with at most one point, for example 12.5"
+    );
 }
 
 #[test]
@@ -87,18 +105,28 @@ fn named_file_that_is_missing_is_an_error_and_the_default_one_is_not() {
     let home = Home::under(folder.path().to_owned());
     let resolve = |path| Settings::resolve(&Overrides::default(), &Environment::default(), &home, path);
     assert!(resolve(None).is_ok());
-    assert_eq!(resolve(Some(Path::new("/nowhere/x.toml"))).unwrap_err().kind, ErrorKind::Usage);
+    assert_eq!(
+        resolve(Some(Path::new("/nowhere/x.toml"))).unwrap_err().kind,
+        ErrorKind::Usage
+    );
 }
 
 #[test]
 fn every_key_of_the_file_is_shown() {
-    let shown: Vec<&str> =
-        settings(&Overrides::default(), &[], "").unwrap().rows().iter().map(|(key, ..)| *key).collect();
+    let shown: Vec<&str> = settings(&Overrides::default(), &[], "")
+        .unwrap()
+        .rows()
+        .iter()
+        .map(|(key, ..)| *key)
+        .collect();
     for section in ["client", "log", "node", "api", "provider"] {
         let unknown = refusal(&format!("[{section}]\nzzzzzzzzzzzz = 1\n"));
         let (_, known) = unknown.split_once("known here: ").unwrap();
         for key in known.split(", ") {
-            assert!(shown.contains(&format!("{section}.{key}").as_str()), "{section}.{key}");
+            assert!(
+                shown.contains(&format!("{section}.{key}").as_str()),
+                "{section}.{key}"
+            );
         }
     }
 }
@@ -123,9 +151,15 @@ fn folders_follow_xdg_and_one_variable_moves_them_all() {
         let home = at(&[("HOME", "/home/a"), ("XDG_DATA_HOME", "/data")]);
         assert_eq!(home.config_file(), Path::new("/home/a/.config/watt/config.toml"));
         assert_eq!(home.devnet_dir(), Path::new("/data/watt/devnet"));
-        assert_eq!(home.devnet_registry(), Path::new("/home/a/.local/state/watt/devnet.json"));
+        assert_eq!(
+            home.devnet_registry(),
+            Path::new("/home/a/.local/state/watt/devnet.json")
+        );
     }
     let home = at(&[("HOME", "/home/a"), ("WATT_HOME", "/w")]);
     assert_eq!(home.config_file(), Path::new("/w/config.toml"));
-    assert_eq!(Home::resolve(None, &Environment::default()).unwrap_err().kind, ErrorKind::Usage);
+    assert_eq!(
+        Home::resolve(None, &Environment::default()).unwrap_err().kind,
+        ErrorKind::Usage
+    );
 }

@@ -73,7 +73,8 @@ pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
         };
         Some(scale)
     };
-    scaled(text, scale).ok_or_else(|| format!("`{text}` is no length of time; write for example 30s, 10min, 12h or 30d"))
+    scaled(text, scale)
+        .ok_or_else(|| format!("`{text}` is no length of time; write for example 30s, 10min, 12h or 30d"))
 }
 
 fn scaled(text: &str, scale: impl Fn(&str) -> Option<u64>) -> Option<u64> {

@@ -42,7 +42,11 @@ pub(super) fn sha256(path: &Path) -> Result<String, CommandError> {
             n => hasher.update(&chunk[..n]),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 #[cfg(test)]
@@ -55,8 +59,14 @@ mod tests {
         let path = generate(folder.path(), 3_000_000).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 3_000_000);
         let first = sha256(&path).unwrap();
-        assert_eq!(sha256(&generate(folder.path(), 3_000_000).unwrap()).unwrap(), first);
-        assert_ne!(sha256(&generate(folder.path(), 3_000_001).unwrap()).unwrap(), first);
+        assert_eq!(
+            sha256(&generate(folder.path(), 3_000_000).unwrap()).unwrap(),
+            first
+        );
+        assert_ne!(
+            sha256(&generate(folder.path(), 3_000_001).unwrap()).unwrap(),
+            first
+        );
     }
 
     #[test]

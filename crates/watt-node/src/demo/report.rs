@@ -60,7 +60,10 @@ pub struct DemoReport {
 pub fn table(report: &DemoReport) -> String {
     let mut table = Table::plain();
     let speed = |seconds: f64, mib_per_s: f64| format!("{seconds:.1} s, {mib_per_s:.1} MiB/s");
-    table.row(["file".into(), format!("{}, SHA-256 {}", bytes_text(report.bytes), short(&report.sha256))]);
+    table.row([
+        "file".into(),
+        format!("{}, SHA-256 {}", bytes_text(report.bytes), short(&report.sha256)),
+    ]);
     table.row([
         "shares".into(),
         format!(
@@ -69,21 +72,49 @@ pub fn table(report: &DemoReport) -> String {
         ),
     ]);
     table.row(["put".into(), speed(report.put_seconds, report.put_mib_per_s)]);
-    table.row(["get".into(), format!("{}, after the kills", speed(report.get_seconds, report.get_mib_per_s))]);
+    table.row([
+        "get".into(),
+        format!(
+            "{}, after the kills",
+            speed(report.get_seconds, report.get_mib_per_s)
+        ),
+    ]);
     table.row([
         "blocks".into(),
-        format!("{}, one every {}, by {} proposers", report.blocks, duration_text(report.block_ms), report.proposers),
+        format!(
+            "{}, one every {}, by {} proposers",
+            report.blocks,
+            duration_text(report.block_ms),
+            report.proposers
+        ),
     ]);
-    table.row(["proofs".into(), format!("{} accepted, {} missed", report.proofs_accepted, report.proofs_missed)]);
+    table.row([
+        "proofs".into(),
+        format!(
+            "{} accepted, {} missed",
+            report.proofs_accepted, report.proofs_missed
+        ),
+    ]);
     table.row([
         "WATT".into(),
-        format!("{} escrowed, {} paid for proofs, {} refundable", report.escrowed, report.paid, report.refundable),
+        format!(
+            "{} escrowed, {} paid for proofs, {} refundable",
+            report.escrowed, report.paid, report.refundable
+        ),
     ]);
     table.row([
         "killed".into(),
-        format!("{}; {} blocks since", report.killed.join(", "), report.blocks_after_kill),
+        format!(
+            "{}; {} blocks since",
+            report.killed.join(", "),
+            report.blocks_after_kill
+        ),
     ]);
-    let verdict = if report.is_identical { "the same file, byte for byte" } else { "ANOTHER FILE" };
+    let verdict = if report.is_identical {
+        "the same file, byte for byte"
+    } else {
+        "ANOTHER FILE"
+    };
     table.row(["fetched".into(), verdict.to_owned()]);
     format!("\n{table}")
 }

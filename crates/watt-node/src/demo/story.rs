@@ -2,7 +2,9 @@
 
 use super::report::{DemoReport, short};
 use super::{DemoRequest, file};
-use crate::client::{self, GetReport, GetRequest, PutReport, PutRequest, PutWait, ShareState, StatusReport, StatusRequest};
+use crate::client::{
+    self, GetReport, GetRequest, PutReport, PutRequest, PutWait, ShareState, StatusReport, StatusRequest,
+};
 use crate::config::Home;
 use crate::context::Context;
 use crate::devnet::{Devnet, NodeRole};
@@ -62,7 +64,10 @@ pub(super) async fn tell(
     ui.note(&format!("   killed {}", killed.join(", ")));
     let kill_height = context.api.head().await?.height;
     wait_height(ui, &context, kill_height + BLOCKS_AFTER_KILL).await?;
-    ui.note(&format!("   blocks go on: height {}", context.api.head().await?.height));
+    ui.note(&format!(
+        "   blocks go on: height {}",
+        context.api.head().await?.height
+    ));
 
     ui.headline("5. The file is fetched from those that are left, and decrypted here");
     let fetched = folder.join("fetched.bin");
@@ -75,9 +80,19 @@ pub(super) async fn tell(
             "this must not happen: run it again with --keep and report it",
         ));
     }
-    ui.note(&format!("   SHA-256 {} is that of the original", short(&sha256_fetched)));
+    ui.note(&format!(
+        "   SHA-256 {} is that of the original",
+        short(&sha256_fetched)
+    ));
 
-    let last = client::status(&context, &Ui::silent(), StatusRequest { link: put.link.clone() }).await?;
+    let last = client::status(
+        &context,
+        &Ui::silent(),
+        StatusRequest {
+            link: put.link.clone(),
+        },
+    )
+    .await?;
     let chain = ChainFacts::read(&context).await?;
     Ok(DemoReport {
         bytes,
@@ -112,11 +127,23 @@ fn the_file(ui: &Ui, folder: &Path, request: &DemoRequest) -> Result<(PathBuf, u
     let metadata = std::fs::metadata(&path).map_err(|error| CommandError::file("read", &path, &error))?;
     if metadata.len() == 0 || !metadata.is_file() {
         let message = format!("{} is not a file with something in it", path.display());
-        return Err(CommandError::new(ErrorKind::Usage, message, "name another file, or none"));
+        return Err(CommandError::new(
+            ErrorKind::Usage,
+            message,
+            "name another file, or none",
+        ));
     }
     let sha256 = file::sha256(&path)?;
-    let made = if request.file.is_some() { "" } else { ", made for this" };
-    ui.note(&format!("The file: {}{made}, SHA-256 {}", bytes_text(metadata.len()), short(&sha256)));
+    let made = if request.file.is_some() {
+        ""
+    } else {
+        ", made for this"
+    };
+    ui.note(&format!(
+        "The file: {}{made}, SHA-256 {}",
+        bytes_text(metadata.len()),
+        short(&sha256)
+    ));
     Ok((path, metadata.len(), sha256))
 }
 
@@ -128,7 +155,12 @@ async fn show_blocks(ui: &Ui, devnet: &Devnet, context: &Context) -> Result<(), 
     for height in first + 1..=first + BLOCKS_SHOWN {
         let block = context.api.block(BlockHeight(height)).await?;
         let proposer = block.proposer.to_string();
-        let name = devnet.plan().nodes.iter().find(|node| node.voting_key == proposer).map_or(proposer.as_str(), |node| &node.name);
+        let name = devnet
+            .plan()
+            .nodes
+            .iter()
+            .find(|node| node.voting_key == proposer)
+            .map_or(proposer.as_str(), |node| &node.name);
         ui.note(&format!(
             "   block {height} closed {} after the one before, nominated by {name}, decided by {} entries",
             duration_text(block.header.close_time.saturating_sub(before)),
@@ -141,8 +173,12 @@ async fn show_blocks(ui: &Ui, devnet: &Devnet, context: &Context) -> Result<(), 
 
 /// Step 2.
 async fn store(ui: &Ui, context: &Context, original: &Path) -> Result<PutReport, CommandError> {
-    let request =
-        PutRequest { path: original.to_owned(), term_ms: TERM_MS, price_max: None, wait: PutWait::Certified };
+    let request = PutRequest {
+        path: original.to_owned(),
+        term_ms: TERM_MS,
+        price_max: None,
+        wait: PutWait::Certified,
+    };
     let put = client::put(context, ui, request).await?;
     ui.note(&format!(
         "   {} shares, any {} of {} rebuild a bundle; certified after {:.1} s ({:.1} MiB/s); {} WATT locked for the term",
@@ -152,19 +188,38 @@ async fn store(ui: &Ui, context: &Context, original: &Path) -> Result<PutReport,
 }
 
 /// Step 3: every share is proven in some windows, and money has moved.
-async fn wait_proven(ui: &Ui, context: &Context, put: &PutReport, bytes: u64) -> Result<StatusReport, CommandError> {
+async fn wait_proven(
+    ui: &Ui,
+    context: &Context,
+    put: &PutReport,
+    bytes: u64,
+) -> Result<StatusReport, CommandError> {
     // One more second for each mebibyte: a slow machine seals it in less.
     let limit = Duration::from_millis(PROVE_MS_MAX + (bytes >> 20) * 1_000);
     let deadline = Instant::now() + limit;
     let progress = ui.counter("proving", u64::from(put.shares));
     let silent = Ui::silent();
     loop {
-        let status = client::status(context, &silent, StatusRequest { link: put.link.clone() }).await?;
+        let status = client::status(
+            context,
+            &silent,
+            StatusRequest {
+                link: put.link.clone(),
+            },
+        )
+        .await?;
         let proofs = context.api.status().await?.proofs;
         let is_proven = |state| state == ShareState::Proving;
-        let n_proven = status.shares.iter().filter(|share| is_proven(share.state) && share.last_proven_window.is_some()).count();
+        let n_proven = status
+            .shares
+            .iter()
+            .filter(|share| is_proven(share.state) && share.last_proven_window.is_some())
+            .count();
         progress.set(u64::try_from(n_proven).unwrap_or(0));
-        progress.message(format!("{} proofs accepted, {} WATT paid", proofs.accepted, status.paid));
+        progress.message(format!(
+            "{} proofs accepted, {} WATT paid",
+            proofs.accepted, status.paid
+        ));
         let is_all = n_proven == status.shares.len() && !status.shares.is_empty();
         let is_again = proofs.accepted >= WINDOWS_PROVEN_MIN * u64::from(put.shares_per_bundle);
         if is_all && is_again && status.paid > watt_primitives::Amount::ZERO {
@@ -195,13 +250,23 @@ async fn wait_proven(ui: &Ui, context: &Context, put: &PutReport, bytes: u64) ->
 /// Step 4: the first validator, and holders of the first bundle.
 async fn kill(devnet: &Devnet, status: &StatusReport) -> Result<Vec<String>, CommandError> {
     let nodes = &devnet.plan().nodes;
-    let first_deal = status.shares.first().map(|share| share.deal.clone()).unwrap_or_default();
-    let holders: BTreeSet<&str> =
-        status.shares.iter().filter(|share| share.deal == first_deal).map(|share| share.holder.as_str()).collect();
+    let first_deal = status
+        .shares
+        .first()
+        .map(|share| share.deal.clone())
+        .unwrap_or_default();
+    let holders: BTreeSet<&str> = status
+        .shares
+        .iter()
+        .filter(|share| share.deal == first_deal)
+        .map(|share| share.holder.as_str())
+        .collect();
     let validators = nodes.iter().filter(|node| node.role == NodeRole::Validator);
     // With fewer than four validators the network can't spare one.
     let n_validators = usize::from(validators.clone().count() >= 4);
-    let holding = nodes.iter().filter(|node| holders.contains(node.account.as_str()));
+    let holding = nodes
+        .iter()
+        .filter(|node| holders.contains(node.account.as_str()));
     let victims: Vec<String> = validators
         .take(n_validators)
         .chain(holding.take(HOLDERS_KILLED.min(holders.len().saturating_sub(5))))
@@ -215,7 +280,11 @@ async fn kill(devnet: &Devnet, status: &StatusReport) -> Result<Vec<String>, Com
 
 /// Step 5.
 async fn fetch(ui: &Ui, context: &Context, put: &PutReport, to: &Path) -> Result<GetReport, CommandError> {
-    let request = GetRequest { link: put.link.clone(), output: Some(to.to_owned()), overwrite: false };
+    let request = GetRequest {
+        link: put.link.clone(),
+        output: Some(to.to_owned()),
+        overwrite: false,
+    };
     let get = client::get(context, ui, request).await?;
     ui.note(&format!(
         "   {} in {:.1} s ({:.1} MiB/s), served by {} providers",
@@ -243,7 +312,10 @@ async fn wait_height(ui: &Ui, context: &Context, height: u64) -> Result<(), Comm
         if since.elapsed() > Duration::from_millis(BLOCK_MS_MAX) {
             return Err(CommandError::new(
                 ErrorKind::Temporary,
-                format!("no block has closed for {} s; the height is {head}", BLOCK_MS_MAX / 1000),
+                format!(
+                    "no block has closed for {} s; the height is {head}",
+                    BLOCK_MS_MAX / 1000
+                ),
                 "run it again with --keep and look at the validators' logs",
             ));
         }

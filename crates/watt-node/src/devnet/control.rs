@@ -43,21 +43,36 @@ impl ControlServer {
     pub async fn start(devnet: Arc<Devnet>) -> Result<Self, CommandError> {
         let token = OwnerToken::generate()?;
         let fail = "can't open a port for the supervisor";
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.or_fail(ErrorKind::Temporary, fail, "try again")?;
-        let port = listener.local_addr().or_fail(ErrorKind::Temporary, fail, "try again")?.port();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.or_fail(
+            ErrorKind::Temporary,
+            fail,
+            "try again",
+        )?;
+        let port = listener
+            .local_addr()
+            .or_fail(ErrorKind::Temporary, fail, "try again")?
+            .port();
         let stop = Arc::new(Notify::new());
         let guard = Guard::new(token.clone(), port, &[]);
         let app = Router::new()
             .route("/devnet/v1/status", get(status))
             .route("/devnet/v1/stop", post(stop_all))
             .route("/devnet/v1/nodes/{name}/{verb}", post(act))
-            .with_state(Control { devnet, stop: Arc::clone(&stop) })
+            .with_state(Control {
+                devnet,
+                stop: Arc::clone(&stop),
+            })
             .layer(middleware::from_fn_with_state(guard, only_the_owner));
         let task = tokio::spawn(async move {
             // The listener lives as long as the supervisor; an error here means that the process ends.
             drop(axum::serve(listener, app).await);
         });
-        Ok(Self { url: format!("http://127.0.0.1:{port}"), token, stop, task })
+        Ok(Self {
+            url: format!("http://127.0.0.1:{port}"),
+            token,
+            stop,
+            task,
+        })
     }
 
     /// Resolves when somebody asked for the devnet to end.
@@ -89,9 +104,15 @@ async fn act(
         "kill" => control.devnet.kill(&name).await,
         "start" => control.devnet.start(&name).await,
         "stop" => control.devnet.stop(&name).await,
-        _ => return Err(Problem::not_found(format!("a node can't be told to {verb}"), &format!("use {}", VERBS.join(", ")))),
+        _ => {
+            return Err(Problem::not_found(
+                format!("a node can't be told to {verb}"),
+                &format!("use {}", VERBS.join(", ")),
+            ));
+        }
     };
-    done.map(|()| Json(json!({ "node": name, "done": verb }))).map_err(|error| Problem::of_command(&error))
+    done.map(|()| Json(json!({ "node": name, "done": verb })))
+        .map_err(|error| Problem::of_command(&error))
 }
 
 /// A client of the supervisor.
@@ -131,8 +152,15 @@ impl ControlClient {
         let is_name = !node.is_empty() && node.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !is_name {
             let message = format!("`{node}` is no name of a node");
-            return Err(CommandError::new(ErrorKind::Usage, message, "names are like v1 or p3: see `watt devnet status`"));
+            return Err(CommandError::new(
+                ErrorKind::Usage,
+                message,
+                "names are like v1 or p3: see `watt devnet status`",
+            ));
         }
-        self.0.post::<Value>(&format!("/devnet/v1/nodes/{node}/{verb}")).await.map(drop)
+        self.0
+            .post::<Value>(&format!("/devnet/v1/nodes/{node}/{verb}"))
+            .await
+            .map(drop)
     }
 }

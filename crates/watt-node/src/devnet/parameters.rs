@@ -52,7 +52,10 @@ pub struct DevnetSize {
 
 impl DevnetSize {
     /// What `devnet up` starts when it is told nothing: enough for 4 of 10 shares and one validator to lose.
-    pub const DEFAULT: Self = Self { validators: 4, providers: 12 };
+    pub const DEFAULT: Self = Self {
+        validators: 4,
+        providers: 12,
+    };
 
     /// Checks the bounds.
     ///
@@ -65,7 +68,10 @@ impl DevnetSize {
         }
         Err(CommandError::new(
             ErrorKind::Usage,
-            format!("{} validators and {} providers are not possible here", self.validators, self.providers),
+            format!(
+                "{} validators and {} providers are not possible here",
+                self.validators, self.providers
+            ),
             format!("use 1 to {VALIDATORS_MAX} validators and up to {PROVIDERS_MAX} providers"),
         ))
     }

@@ -92,7 +92,11 @@ impl Plan {
     ///
     /// # Errors
     /// The folder can't be used, or holds something else.
-    pub fn load_or_create(dir: &Path, size: Option<DevnetSize>, now: Timestamp) -> Result<Self, CommandError> {
+    pub fn load_or_create(
+        dir: &Path,
+        size: Option<DevnetSize>,
+        now: Timestamp,
+    ) -> Result<Self, CommandError> {
         let dir = std::path::absolute(dir).map_err(|error| CommandError::file("use", dir, &error))?;
         if !dir.join("devnet.json").exists() {
             return Self::create(&dir, size.unwrap_or(DevnetSize::DEFAULT).check()?, now);
@@ -119,10 +123,14 @@ impl Plan {
     /// None there, or damaged.
     pub fn load(dir: &Path) -> Result<Self, CommandError> {
         let path = dir.join("devnet.json");
-        let text = std::fs::read_to_string(&path).map_err(|error| CommandError::file("read", &path, &error))?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| CommandError::file("read", &path, &error))?;
         let hint = "forget this devnet with `watt devnet up --fresh`, or use another --dir";
-        let mut plan: Self =
-            serde_json::from_str(&text).or_fail(ErrorKind::VerificationFailed, &format!("{} is damaged", path.display()), hint)?;
+        let mut plan: Self = serde_json::from_str(&text).or_fail(
+            ErrorKind::VerificationFailed,
+            &format!("{} is damaged", path.display()),
+            hint,
+        )?;
         if plan.version != VERSION {
             let message = format!("{} was written by another version of watt", path.display());
             return Err(CommandError::new(ErrorKind::Conflict, message, hint));
@@ -140,13 +148,26 @@ impl Plan {
             return Ok(());
         }
         let entries = std::fs::read_dir(dir).map_err(|error| CommandError::file("read", dir, &error))?;
-        const OWN: [&str; 6] = ["client.key", "devnet.json", "devnet.new", "genesis.cbor", "lock", "nodes"];
+        const OWN: [&str; 6] = [
+            "client.key",
+            "devnet.json",
+            "devnet.new",
+            "genesis.cbor",
+            "lock",
+            "nodes",
+        ];
         for entry in entries {
-            let name = entry.map_err(|error| CommandError::file("read", dir, &error))?.file_name();
+            let name = entry
+                .map_err(|error| CommandError::file("read", dir, &error))?
+                .file_name();
             if !OWN.iter().any(|own| name == *own) {
                 return Err(CommandError::new(
                     ErrorKind::Conflict,
-                    format!("{} holds more than a devnet: {}", dir.display(), name.to_string_lossy()),
+                    format!(
+                        "{} holds more than a devnet: {}",
+                        dir.display(),
+                        name.to_string_lossy()
+                    ),
                     "move it away, or use another --dir",
                 ));
             }
@@ -154,7 +175,11 @@ impl Plan {
         // The lock stays: whoever calls this holds it.
         for own in OWN.into_iter().filter(|own| *own != "lock") {
             let path = dir.join(own);
-            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
             match removed {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(CommandError::file("remove", &path, &error));
@@ -168,8 +193,13 @@ impl Plan {
     /// How many nodes of each sort.
     #[must_use]
     pub fn size(&self) -> DevnetSize {
-        let count = |role| u32::try_from(self.nodes.iter().filter(|node| node.role == role).count()).unwrap_or(u32::MAX);
-        DevnetSize { validators: count(NodeRole::Validator), providers: count(NodeRole::Provider) }
+        let count = |role| {
+            u32::try_from(self.nodes.iter().filter(|node| node.role == role).count()).unwrap_or(u32::MAX)
+        };
+        DevnetSize {
+            validators: count(NodeRole::Validator),
+            providers: count(NodeRole::Provider),
+        }
     }
 
     /// The devnet's folder.
@@ -231,25 +261,33 @@ impl Plan {
     /// No free ports, or the files can't be written.
     pub fn prepare(&mut self, force_new_ports: bool) -> Result<(), CommandError> {
         let is_taken = |node: &NodePlan| {
-            [node.p2p_port, node.api_port, node.owner_port].into_iter().any(|port| port == 0 || !ports::is_free(port))
+            [node.p2p_port, node.api_port, node.owner_port]
+                .into_iter()
+                .any(|port| port == 0 || !ports::is_free(port))
         };
         if force_new_ports || self.nodes.iter().any(is_taken) {
             let mut ports = Ports::new()?;
             for node in &mut self.nodes {
-                (node.p2p_port, node.api_port, node.owner_port) = (ports.draw()?, ports.draw()?, ports.draw()?);
+                (node.p2p_port, node.api_port, node.owner_port) =
+                    (ports.draw()?, ports.draw()?, ports.draw()?);
             }
         }
         for (position, node) in self.nodes.iter().enumerate() {
             let path = self.node_dir(&node.name).join("config.toml");
             keyfile::replace_private(&path, self.config(position, node).as_bytes())?;
         }
-        let text = serde_json::to_string_pretty(self).or_fail(ErrorKind::Other, "can't write the plan", "report this")?;
+        let text = serde_json::to_string_pretty(self).or_fail(
+            ErrorKind::Other,
+            "can't write the plan",
+            "report this",
+        )?;
         keyfile::replace_private(&self.dir.join("devnet.json"), text.as_bytes())
     }
 
     fn create(dir: &Path, size: DevnetSize, now: Timestamp) -> Result<Self, CommandError> {
         let is_unused = || {
-            std::fs::read_dir(dir).is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "lock"))
+            std::fs::read_dir(dir)
+                .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "lock"))
         };
         if dir.exists() && !is_unused() {
             return Err(CommandError::new(
@@ -290,11 +328,21 @@ impl Plan {
                 voting_key = voting.node_id().to_string();
             }
             let account = address(&account);
-            plan.nodes.push(NodePlan { name, role, account, voting_key, p2p_port: 0, api_port: 0, owner_port: 0 });
+            plan.nodes.push(NodePlan {
+                name,
+                role,
+                account,
+                voting_key,
+                p2p_port: 0,
+                api_port: 0,
+                owner_port: 0,
+            });
         }
         let too_many = "a devnet of this size does not fit a genesis document";
-        genesis.accounts = BoundedVec::new(accounts).or_fail(ErrorKind::Usage, too_many, "start fewer nodes")?;
-        genesis.backbone = BoundedVec::new(backbone).or_fail(ErrorKind::Usage, too_many, "start fewer nodes")?;
+        genesis.accounts =
+            BoundedVec::new(accounts).or_fail(ErrorKind::Usage, too_many, "start fewer nodes")?;
+        genesis.backbone =
+            BoundedVec::new(backbone).or_fail(ErrorKind::Usage, too_many, "start fewer nodes")?;
         plan.network = genesis.network().to_string();
         keyfile::write_new_private(&dir.join("genesis.cbor"), &codec::encode(&genesis))?;
         plan.prepare(true)?;
@@ -327,7 +375,9 @@ impl Plan {
         ));
         if node.role == NodeRole::Provider {
             let steps = u128::try_from(position).unwrap_or(0);
-            let price = parameters::PRICE_FIRST.mul_ratio_floor(100 + steps, 100).unwrap_or(parameters::PRICE_FIRST);
+            let price = parameters::PRICE_FIRST
+                .mul_ratio_floor(100 + steps, 100)
+                .unwrap_or(parameters::PRICE_FIRST);
             text.push_str(&format!(
                 "\n[provider]\naccount_key = \"account.key\"\ncapacity = \"{}\"\nprice = \"{price}\"\nhot = true\n",
                 parameters::CAPACITY_BYTES
@@ -342,5 +392,8 @@ fn address(key: &SecretKey) -> String {
 }
 
 fn funded(key: &SecretKey, balance: Amount) -> GenesisAccount {
-    GenesisAccount { key: key.public(), balance }
+    GenesisAccount {
+        key: key.public(),
+        balance,
+    }
 }

@@ -21,7 +21,10 @@ impl Ports {
     /// Starts at a random place, so that two devnets that start at once rarely meet.
     pub(super) fn new() -> Result<Self, CommandError> {
         let start = u16::from_be_bytes(keyfile::random_bytes()?) % N_PORTS;
-        Ok(Self { next: start, left: N_PORTS })
+        Ok(Self {
+            next: start,
+            left: N_PORTS,
+        })
     }
 
     /// The next port that is free for both TCP and UDP.
@@ -36,7 +39,10 @@ impl Ports {
         }
         Err(CommandError::new(
             ErrorKind::Temporary,
-            format!("no free port between {FIRST} and {} on this machine", FIRST + N_PORTS),
+            format!(
+                "no free port between {FIRST} and {} on this machine",
+                FIRST + N_PORTS
+            ),
             "stop other programs, or start fewer nodes",
         ))
     }

@@ -54,9 +54,16 @@ impl NodeProcess {
     /// Starts the node of `plan` called `node.name`.
     pub(super) fn start(executable: &Path, plan: &Plan, node: &NodePlan) -> Result<Self, CommandError> {
         let log_path = plan.log(&node.name);
-        let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
+        let open = || {
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&log_path)
+        };
         let log = open().map_err(|error| CommandError::file("write", &log_path, &error))?;
-        let errors = log.try_clone().map_err(|error| CommandError::file("write", &log_path, &error))?;
+        let errors = log
+            .try_clone()
+            .map_err(|error| CommandError::file("write", &log_path, &error))?;
         let noun = match node.role {
             NodeRole::Validator => "node",
             NodeRole::Provider => "provider",
@@ -79,9 +86,17 @@ impl NodeProcess {
         )?;
         let pid = child.id();
         let Some(stdin) = child.stdin.take() else {
-            return Err(CommandError::new(ErrorKind::Other, "a node was started without its pipe", "report this"));
+            return Err(CommandError::new(
+                ErrorKind::Other,
+                "a node was started without its pipe",
+                "report this",
+            ));
         };
-        Ok(Self { running: Some((child, stdin)), state: NodeState::Running, pid })
+        Ok(Self {
+            running: Some((child, stdin)),
+            state: NodeState::Running,
+            pid,
+        })
     }
 
     /// How it is now, and its process id while it runs.
@@ -97,7 +112,10 @@ impl NodeProcess {
     /// Ends it with SIGKILL, as a power cut would.
     pub(super) async fn kill(&mut self) -> Result<(), CommandError> {
         if let Some((child, _)) = &mut self.running {
-            child.kill().await.or_fail(ErrorKind::Other, "can't kill the node", "look at its process")?;
+            child
+                .kill()
+                .await
+                .or_fail(ErrorKind::Other, "can't kill the node", "look at its process")?;
             self.end(NodeState::Killed);
         }
         Ok(())
@@ -105,7 +123,9 @@ impl NodeProcess {
 
     /// Asks it to end by closing its pipe; kills it if it does not.
     pub(super) async fn stop(&mut self) {
-        let Some((mut child, stdin)) = self.running.take() else { return };
+        let Some((mut child, stdin)) = self.running.take() else {
+            return;
+        };
         drop(stdin);
         let ended = tokio::time::timeout(Duration::from_millis(STOP_MS_MAX), child.wait()).await;
         if ended.is_err() {
@@ -144,7 +164,11 @@ impl ParentWatch {
         std::thread::Builder::new()
             .name("parent-watch".to_owned())
             .spawn(read)
-            .or_fail(ErrorKind::Temporary, "can't start a thread", "check the limit of processes (ulimit -u)")?;
+            .or_fail(
+                ErrorKind::Temporary,
+                "can't start a thread",
+                "check the limit of processes (ulimit -u)",
+            )?;
         Ok(Self(watch))
     }
 

@@ -49,7 +49,13 @@ impl Registry {
     /// # Errors
     /// None runs.
     pub async fn supervisor(home: &Home) -> Result<(Self, ControlClient), CommandError> {
-        let none = || CommandError::new(ErrorKind::NotFound, "no devnet runs", "start one with `watt devnet up`");
+        let none = || {
+            CommandError::new(
+                ErrorKind::NotFound,
+                "no devnet runs",
+                "start one with `watt devnet up`",
+            )
+        };
         let registry = Self::read(home)?.ok_or_else(none)?;
         let control = ControlClient::new(&registry.control, OwnerToken::from_secret(registry.token.clone()))?;
         if control.status().await.is_err() {
@@ -67,9 +73,16 @@ impl Registry {
         if let Some(folder) = path.parent() {
             create_private_dir(folder)?;
         }
-        let text = serde_json::to_string_pretty(&self).or_fail(ErrorKind::Other, "can't write the registry", "report this")?;
+        let text = serde_json::to_string_pretty(&self).or_fail(
+            ErrorKind::Other,
+            "can't write the registry",
+            "report this",
+        )?;
         keyfile::replace_private(&path, text.as_bytes())?;
-        Ok(Registered { entry: self, home: home.clone() })
+        Ok(Registered {
+            entry: self,
+            home: home.clone(),
+        })
     }
 }
 

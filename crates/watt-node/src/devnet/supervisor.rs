@@ -88,7 +88,12 @@ impl Devnet {
     ///
     /// # Errors
     /// Another process holds it, or the folder can't be used.
-    pub fn open(dir: &Path, size: Option<DevnetSize>, is_fresh: bool, executable: PathBuf) -> Result<Self, CommandError> {
+    pub fn open(
+        dir: &Path,
+        size: Option<DevnetSize>,
+        is_fresh: bool,
+        executable: PathBuf,
+    ) -> Result<Self, CommandError> {
         create_private_dir(dir)?;
         let lock = lock(dir)?;
         if is_fresh {
@@ -99,8 +104,20 @@ impl Devnet {
             .timeout(Duration::from_millis(STATUS_MS_MAX))
             .no_proxy()
             .build()
-            .map_err(|error| CommandError::new(ErrorKind::Other, format!("can't speak HTTP: {error}"), "report this"))?;
-        Ok(Self { plan, executable, processes: Mutex::new(BTreeMap::new()), http, _lock: lock })
+            .map_err(|error| {
+                CommandError::new(
+                    ErrorKind::Other,
+                    format!("can't speak HTTP: {error}"),
+                    "report this",
+                )
+            })?;
+        Ok(Self {
+            plan,
+            executable,
+            processes: Mutex::new(BTreeMap::new()),
+            http,
+            _lock: lock,
+        })
     }
 
     /// The plan.
@@ -138,9 +155,17 @@ impl Devnet {
     /// # Errors
     /// The plan's files can't be read.
     pub fn context(&self, home: &Home) -> Result<Context, CommandError> {
-        let api = ApiClient::new(&self.plan.apis(), "the devnet's nodes are down: see `watt devnet status`")?;
+        let api = ApiClient::new(
+            &self.plan.apis(),
+            "the devnet's nodes are down: see `watt devnet status`",
+        )?;
         let account = Account::read(super::Registry::ACCOUNT_NAME, &self.plan.client_key())?;
-        Ok(Context::new(api, home.clone(), self.plan.genesis()?, Some(account)))
+        Ok(Context::new(
+            api,
+            home.clone(),
+            self.plan.genesis()?,
+            Some(account),
+        ))
     }
 
     /// Ends a node with SIGKILL.
@@ -175,9 +200,16 @@ impl Devnet {
         let mut processes = self.processes.lock().await;
         if running(&mut processes, name).is_ok() {
             let message = format!("node {name} runs already");
-            return Err(CommandError::new(ErrorKind::Conflict, message, "see `watt devnet status`"));
+            return Err(CommandError::new(
+                ErrorKind::Conflict,
+                message,
+                "see `watt devnet status`",
+            ));
         }
-        processes.insert(name.to_owned(), NodeProcess::start(&self.executable, &self.plan, node)?);
+        processes.insert(
+            name.to_owned(),
+            NodeProcess::start(&self.executable, &self.plan, node)?,
+        );
         Ok(())
     }
 
@@ -187,7 +219,10 @@ impl Devnet {
         let mut of = |role: NodeRole| {
             let named = |name: &String| self.plan.node(name).is_ok_and(|node| node.role == role);
             let names: Vec<String> = processes.keys().filter(|name| named(name)).cloned().collect();
-            names.into_iter().filter_map(|name| processes.remove_entry(&name)).collect::<Vec<_>>()
+            names
+                .into_iter()
+                .filter_map(|name| processes.remove_entry(&name))
+                .collect::<Vec<_>>()
         };
         for mut group in [of(NodeRole::Provider), of(NodeRole::Validator)] {
             join_all(group.iter_mut().map(|(_, process)| process.stop())).await;
@@ -199,21 +234,38 @@ impl Devnet {
         let observed: Vec<(NodeState, Option<u32>)> = {
             let mut processes = self.processes.lock().await;
             let observe = |node: &NodePlan| {
-                processes.get_mut(&node.name).map_or((NodeState::Stopped, None), NodeProcess::observe)
+                processes
+                    .get_mut(&node.name)
+                    .map_or((NodeState::Stopped, None), NodeProcess::observe)
             };
             self.plan.nodes.iter().map(observe).collect()
         };
-        let reports = self.plan.nodes.iter().zip(observed).map(|(node, (state, pid))| self.report(node, state, pid));
+        let reports = self
+            .plan
+            .nodes
+            .iter()
+            .zip(observed)
+            .map(|(node, (state, pid))| self.report(node, state, pid));
         let nodes: Vec<NodeReport> = join_all(reports).await;
-        let ready = |role| nodes.iter().filter(|node| node.role == role && node.is_ready).count();
-        let n_validators = nodes.iter().filter(|node| node.role == NodeRole::Validator).count();
+        let ready = |role| {
+            nodes
+                .iter()
+                .filter(|node| node.role == role && node.is_ready)
+                .count()
+        };
+        let n_validators = nodes
+            .iter()
+            .filter(|node| node.role == NodeRole::Validator)
+            .count();
         DevnetStatus {
             dir: self.plan.dir().to_owned(),
             network: self.plan.network.clone(),
             client: self.plan.client.clone(),
             height: nodes.iter().filter_map(|node| node.height).max().unwrap_or(0),
             is_ready: ready(NodeRole::Validator) * 3 > n_validators * 2
-                && nodes.iter().all(|node| node.is_ready || node.state != NodeState::Running),
+                && nodes
+                    .iter()
+                    .all(|node| node.is_ready || node.state != NodeState::Running),
             nodes,
         }
     }
@@ -272,8 +324,14 @@ impl Devnet {
 
     /// Providers of this devnet whose offer stands on the ledger.
     async fn offers(&self) -> u32 {
-        for node in self.plan.nodes.iter().filter(|node| node.role == NodeRole::Validator) {
-            let found: Option<Vec<ProviderInfo>> = self.ask(&format!("{}/api/v1/providers", node.api())).await;
+        for node in self
+            .plan
+            .nodes
+            .iter()
+            .filter(|node| node.role == NodeRole::Validator)
+        {
+            let found: Option<Vec<ProviderInfo>> =
+                self.ask(&format!("{}/api/v1/providers", node.api())).await;
             if let Some(providers) = found {
                 let n = providers.iter().filter(|provider| provider.ask.is_some()).count();
                 return u32::try_from(n).unwrap_or(u32::MAX);
@@ -286,9 +344,20 @@ impl Devnet {
         let log = self.plan.log(&node.node);
         let last = last_words(&log);
         // A port that was free a moment ago is taken: that alone is worth another try.
-        let is_port = node.state == (NodeState::Exited { code: Some(i32::from(ErrorKind::Conflict.exit_code())) });
-        let kind = if is_port { ErrorKind::Conflict } else { ErrorKind::Other };
-        CommandError::new(kind, format!("node {} ended while starting: {last}", node.node), format!("see {}", log.display()))
+        let is_port = node.state
+            == (NodeState::Exited {
+                code: Some(i32::from(ErrorKind::Conflict.exit_code())),
+            });
+        let kind = if is_port {
+            ErrorKind::Conflict
+        } else {
+            ErrorKind::Other
+        };
+        CommandError::new(
+            kind,
+            format!("node {} ended while starting: {last}", node.node),
+            format!("see {}", log.display()),
+        )
     }
 
     fn not_ready(&self, status: &DevnetStatus, n_offers: u32) -> CommandError {
@@ -296,12 +365,25 @@ impl Devnet {
             .nodes
             .iter()
             .filter(|node| !node.is_ready)
-            .map(|node| if node.reason.is_empty() { node.node.clone() } else { format!("{} ({})", node.node, node.reason) })
+            .map(|node| {
+                if node.reason.is_empty() {
+                    node.node.clone()
+                } else {
+                    format!("{} ({})", node.node, node.reason)
+                }
+            })
             .collect();
         let message = if waiting.is_empty() {
-            format!("only {n_offers} of {} providers have placed their offer", self.plan.size().providers)
+            format!(
+                "only {n_offers} of {} providers have placed their offer",
+                self.plan.size().providers
+            )
         } else {
-            format!("not ready after {} s: {}", READY_MS_MAX / 1000, waiting.join(", "))
+            format!(
+                "not ready after {} s: {}",
+                READY_MS_MAX / 1000,
+                waiting.join(", ")
+            )
         };
         let hint = format!("see the logs in {}", self.plan.dir().join("nodes").display());
         CommandError::new(ErrorKind::Temporary, message, hint)
@@ -340,7 +422,11 @@ fn running<'a>(
 /// Holds `dir/lock`, so that no second process uses the same devnet.
 fn lock(dir: &Path) -> Result<std::fs::File, CommandError> {
     let path = dir.join("lock");
-    let open = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let open = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
     let file = open.map_err(|error| CommandError::file("open", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -356,12 +442,17 @@ fn lock(dir: &Path) -> Result<std::fs::File, CommandError> {
 /// The last line of a log.
 fn last_words(log: &Path) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
-    let tail = bytes.get(bytes.len().saturating_sub(LOG_TAIL_BYTES)..).unwrap_or_default();
+    let tail = bytes
+        .get(bytes.len().saturating_sub(LOG_TAIL_BYTES)..)
+        .unwrap_or_default();
     let text = String::from_utf8_lossy(tail).into_owned();
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     // An error is two lines, "error: …" and "next: …"; the first one tells.
     let error = lines.clone().rfind(|line| line.starts_with("error:"));
-    error.or_else(|| lines.next_back()).unwrap_or("it said nothing").to_owned()
+    error
+        .or_else(|| lines.next_back())
+        .unwrap_or("it said nothing")
+        .to_owned()
 }
 
 /// The clock, in milliseconds since the Unix epoch.

@@ -10,7 +10,9 @@ impl Table {
     /// An empty table with a heading.
     #[must_use]
     pub fn new(heading: &[&str]) -> Self {
-        Self { rows: vec![heading.iter().map(|cell| (*cell).to_owned()).collect()] }
+        Self {
+            rows: vec![heading.iter().map(|cell| (*cell).to_owned()).collect()],
+        }
     }
 
     /// A table without a heading.
@@ -34,8 +36,11 @@ impl std::fmt::Display for Table {
         };
         let widths: Vec<usize> = (0..n_columns).map(width).collect();
         for (index, row) in self.rows.iter().enumerate() {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
             let end = if index + 1 == self.rows.len() { "" } else { "\n" };
             write!(f, "{}{end}", cells.join("  ").trim_end())?;
         }
@@ -92,7 +97,11 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400;
     (if month <= 2 { year + 1 } else { year }, month, day)
 }
@@ -104,7 +113,10 @@ mod tests {
     #[test]
     fn bytes_keep_one_decimal() {
         let texts = [0, 1023, 1024, 1536, 64 << 20, u64::MAX].map(bytes_text);
-        assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "64.0 MiB", "16383.9 PiB"]);
+        assert_eq!(
+            texts,
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "64.0 MiB", "16383.9 PiB"]
+        );
     }
 
     #[test]
@@ -117,7 +129,10 @@ mod tests {
     #[test]
     fn durations_show_two_units() {
         let texts = [0, 1_400, 59_000, 61_000, 7_500_000, 90_000_000].map(duration_text);
-        assert_eq!(texts, ["0.0 s", "1.4 s", "59 s", "1 min 1 s", "2 h 5 min", "1 d 1 h"]);
+        assert_eq!(
+            texts,
+            ["0.0 s", "1.4 s", "59 s", "1 min 1 s", "2 h 5 min", "1 d 1 h"]
+        );
     }
 
     #[test]
@@ -125,6 +140,9 @@ mod tests {
         let mut table = Table::new(&["node", "state"]);
         table.row(["v1".into(), "ready".into()]);
         table.row(["provider-12".into(), "killed".into()]);
-        assert_eq!(table.to_string(), "node         state\nv1           ready\nprovider-12  killed");
+        assert_eq!(
+            table.to_string(),
+            "node         state\nv1           ready\nprovider-12  killed"
+        );
     }
 }
