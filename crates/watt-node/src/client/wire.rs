@@ -13,10 +13,14 @@ use watt_primitives::{AccountId, DealId, Hash, NetworkId, SlotIndexInDeal};
 /// How long a holder has to answer a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A holder of a slot: who, and where it is reached.
+/// How long a holder has to answer a question.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(12);
+
+/// A holder of a slot: who, by which deal, and where it is reached.
 #[derive(Clone, Debug)]
 pub(super) struct Holder {
     pub(super) provider: AccountId,
+    pub(super) deal: DealId,
     pub(super) slot: SlotIndexInDeal,
     pub(super) endpoint: Endpoint,
 }
@@ -68,9 +72,13 @@ impl Wire {
     }
 
     async fn ask(&mut self, request: &Request) -> Result<Reply, WireError> {
-        self.stream.write_frame(&request.encode()).await?;
-        self.stream.flush().await?;
-        self.hear().await
+        let asking = async {
+            self.stream.write_frame(&request.encode()).await?;
+            self.hear().await
+        };
+        timeout(ANSWER_PATIENCE, asking)
+            .await
+            .unwrap_or_else(|_| Err(WireError::Broken(std::io::ErrorKind::TimedOut.into())))
     }
 
     async fn hear(&mut self) -> Result<Reply, WireError> {
