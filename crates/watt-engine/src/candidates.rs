@@ -10,10 +10,10 @@ use watt_primitives::{Hash, NetworkId, NodeId, SlotIndex, Timestamp};
 use watt_scp::{Validity, Value};
 
 /// How far before now a proposal's close time may lie when it is nominated, in milliseconds (TC23).
-pub const CLOSE_TIME_PAST_MAX_MS: u64 = 60_000;
+pub(crate) const CLOSE_TIME_PAST_MAX_MS: u64 = 60_000;
 
 /// How far after now a proposal's close time may lie when it is nominated, in milliseconds (TC23).
-pub const CLOSE_TIME_FUTURE_MAX_MS: u64 = 10_000;
+pub(crate) const CLOSE_TIME_FUTURE_MAX_MS: u64 = 10_000;
 
 /// What is known of a body.
 #[derive(Clone, Debug)]
@@ -148,6 +148,7 @@ impl Candidates {
                 sources,
                 asked: 0,
                 is_timely,
+                vouchers: BTreeSet::new(),
             },
         );
         Ok(value)
@@ -169,8 +170,12 @@ impl Candidates {
     /// Notes that `node` names `value`; returns whether that makes an untimely proposal acceptable: `enough` entries, so at
     /// least one honest one, found its close time right (TC23).
     pub(crate) fn vouch(&mut self, value: &Value, node: NodeId, enough: usize) -> bool {
-        let Some((value, _)) = self.resolve(value) else { return false };
-        let Some(candidate) = self.by_value.get_mut(&value) else { return false };
+        let Some((value, _)) = self.resolve(value) else {
+            return false;
+        };
+        let Some(candidate) = self.by_value.get_mut(&value) else {
+            return false;
+        };
         if candidate.is_timely {
             return false;
         }

@@ -14,9 +14,7 @@ use std::sync::Arc;
 use watt_ledger::block::describe_body;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
 use watt_light::{Header, Proposal, SignedProposal, SignedTransaction};
-use watt_primitives::{
-    BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp, TransactionId, codec,
-};
+use watt_primitives::{BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp, TransactionId};
 use watt_scp::{
     Config, Envelope, Input, Oracle, Output, Pledges, QuorumSet, Record, Scp, Statement, TimerKind, Validity,
     Value,
@@ -148,7 +146,11 @@ impl Oracle for Answers<'_> {
 
     fn weight(&self, node: NodeId) -> u64 {
         // Every entry is a neighbour of every entry: the round's leader is the one with the highest priority.
-        if self.quorum_set.nodes.contains(&node) { u64::MAX } else { 0 }
+        if self.quorum_set.nodes.contains(&node) {
+            u64::MAX
+        } else {
+            0
+        }
     }
 
     fn fallback(&self, _slot: SlotIndex, value: &Value) -> Option<Value> {
@@ -278,7 +280,10 @@ impl Consensus {
             // A cancelled timer fires with an old generation and is ignored by SCP.
             Output::CancelTimer { .. } | Output::NeedQuorumSet(_) => {}
             Output::RecordRefused(slot) => {
-                tracing::warn!(slot = slot.0, "the journal's record of this slot is damaged; silent in this slot");
+                tracing::warn!(
+                    slot = slot.0,
+                    "the journal's record of this slot is damaged; silent in this slot"
+                );
                 self.muted_to = self.muted_to.max(slot);
             }
             Output::Amnesia(statement) => self.meet_own(&statement, context),
@@ -383,10 +388,7 @@ impl Consensus {
             return;
         }
         self.has_begun = true;
-        let body_bytes: usize = transactions
-            .iter()
-            .map(|signed| codec::encode(signed).len())
-            .sum();
+        let (body_root, n_transactions, body_bytes) = describe_body(&self.network, &transactions);
         let proposal = Proposal {
             network: self.network,
             slot: self.slot,
@@ -440,6 +442,15 @@ impl Consensus {
             return false;
         }
         self.envelopes.insert(statement.clone(), envelope);
+        for value in self.vouch(&statement) {
+            self.step(
+                Input::ValidityChanged {
+                    slot: self.slot,
+                    value,
+                },
+                context,
+            );
+        }
         self.step(
             Input::Receive {
                 slot: self.slot,
@@ -476,7 +487,10 @@ impl Consensus {
         let k = self.quorum_set.nodes.len();
         let enough = k.saturating_sub(1) / 3 + 1;
         let named = values_of(&statement.pledges);
-        named.into_iter().filter(|value| self.candidates.vouch(value, statement.node, enough)).collect()
+        named
+            .into_iter()
+            .filter(|value| self.candidates.vouch(value, statement.node, enough))
+            .collect()
     }
 
     fn is_own(&self, node: &NodeId) -> bool {
@@ -513,17 +527,11 @@ impl Consensus {
             return false;
         }
         let proposal = &candidate.signed.proposal;
-        let body_bytes: usize = transactions
-            .iter()
-            .map(|signed| codec::encode(signed).len())
-            .sum();
-        let is_the_body = u32::try_from(transactions.len()) == Ok(proposal.n_transactions)
-            && u32::try_from(body_bytes) == Ok(proposal.body_bytes)
-            && watt_light::transaction::body_root(&network, &transactions) == proposal.body_root;
-        if !is_the_body {
+        let described = (proposal.body_root, proposal.n_transactions, proposal.body_bytes);
+        if describe_body(&network, &transactions) != described {
             return false;
         }
-        let block = Arc::new(Block {
+        let block = Arc::new(UncheckedBlock {
             proposal: candidate.signed.clone(),
             is_empty: false,
             transactions,
@@ -604,7 +612,7 @@ impl Consensus {
             return;
         };
         if is_fallback {
-            let block = Block {
+            let block = UncheckedBlock {
                 proposal: candidate.signed.clone(),
                 is_empty: true,
                 transactions: Vec::new(),
@@ -785,7 +793,9 @@ impl Consensus {
 /// The value that a record votes to commit, if it does.
 fn commit_value(record: &Record) -> Option<Value> {
     match &record.ballot.as_ref()?.pledges {
-        Pledges::Prepare { ballot, c_counter, .. } => (*c_counter > 0).then_some(ballot.value),
+        Pledges::Prepare {
+            ballot, c_counter, ..
+        } => (*c_counter > 0).then_some(ballot.value),
         Pledges::Confirm { ballot, .. } => Some(ballot.value),
         Pledges::Externalize { commit, .. } => Some(commit.value),
         Pledges::Nominate { .. } => None,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
-use watt_primitives::{AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, TransactionId, Window};
+use watt_primitives::{
+    AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, TransactionId, Window,
+};
 use watt_scp::Value;
 
 /// What must not wait, and what may.

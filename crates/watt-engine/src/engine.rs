@@ -7,6 +7,7 @@ use crate::journal::Entry;
 use crate::mempool::Mempool;
 use crate::message::Message;
 use crate::peers::Peers;
+use crate::provider::{LocalSector, Provider, ProviderConfig, ProviderWork};
 use crate::sync::Sync;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
@@ -20,6 +21,9 @@ const VERIFYING_MAX: usize = 4_096;
 /// The most statements for the slot after the current one that are kept until it begins.
 const EARLY_MAX: usize = 512;
 
+/// Blocks after which own transactions that still wait are said again.
+const RESEND_EVERY: u64 = 4;
+
 /// What a node starts with.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -31,6 +35,8 @@ pub struct EngineConfig {
     pub quorum_set: QuorumSet,
     /// The voting key, if this node is (or may become) a backbone entry.
     pub voting_key: Option<SecretKey>,
+    /// What it offers, if it is a provider, and the sealed sectors on its disk.
+    pub provider: Option<(ProviderConfig, Vec<LocalSector>)>,
 }
 
 /// What waits for its signatures to be checked.
@@ -43,7 +49,6 @@ enum Verifying {
     },
     Transaction {
         from: Origin,
-        id: TransactionId,
         signed: Box<SignedTransaction>,
     },
 }
@@ -70,6 +75,7 @@ pub struct Engine {
     /// Statements of the next slot, that arrived before this node got there.
     early: Vec<(PeerId, Vec<u8>)>,
     refused: BTreeMap<&'static str, u64>,
+    provider: Option<Provider>,
     /// Tick at which the head last moved.
     ticks_since_head: u32,
 }
@@ -96,6 +102,9 @@ impl Engine {
             next_ticket: 0,
             early: Vec::new(),
             refused: BTreeMap::new(),
+            provider: config
+                .provider
+                .map(|(provider, local)| Provider::new(provider, config.network, local)),
             ticks_since_head: 0,
         }
     }
@@ -148,7 +157,7 @@ impl Engine {
                 transaction,
                 reply_to,
             } => {
-                self.offered(Origin::Local(reply_to), *transaction, now, chain, effects);
+                self.offered(Origin::Local(reply_to), *transaction, chain, effects);
             }
             Event::Verified { ticket, holds } => self.verified(ticket, &holds, now, chain, effects),
             Event::Applied { value, result } => {
@@ -172,7 +181,22 @@ impl Engine {
                     self.consensus.set_committing();
                 }
             }
-            Event::Committed { header, included } => self.committed(header, &included, now, chain, effects),
+            Event::Committed { header, included } => {
+                self.committed(header, &included, now, chain, effects);
+                self.provide(chain, effects);
+            }
+            Event::Sealed { sector, result } => {
+                self.with_provider(chain, effects, |provider| provider.sealed(sector, result));
+            }
+            Event::PorepOpened { sector, result } => {
+                self.with_provider(chain, effects, |provider| provider.porep_opened(sector, result));
+            }
+            Event::Responded { window, result } => {
+                self.with_provider(chain, effects, |provider| provider.responded(window, result));
+            }
+            Event::WindowOpened { window, result } => {
+                self.with_provider(chain, effects, |provider| provider.window_opened(window, result));
+            }
         }
     }
 
@@ -297,7 +321,7 @@ impl Engine {
                     self.count("unwanted body");
                 }
             }
-            Message::Transaction(signed) => self.offered(Origin::Peer(from), *signed, now, chain, effects),
+            Message::Transaction(signed) => self.offered(Origin::Peer(from), *signed, chain, effects),
             Message::NewBlock { height, .. } => {
                 peer.height = peer.height.max(Some(height));
                 self.catch_up(now, effects);
@@ -334,6 +358,20 @@ impl Engine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
+        if wants_statements {
+            let mut context = Context {
+                now,
+                peers: &self.peers,
+                effects,
+            };
+            for signed in self.mempool.local() {
+                context.send(
+                    from,
+                    &Message::Transaction(Box::new(signed.clone())),
+                    Priority::Bulk,
+                );
+            }
+        }
         if wants_statements && height == self.head.header.height {
             let mut context = Context {
                 now,
@@ -463,9 +501,9 @@ impl Engine {
                     }
                 }
             }
-            Verifying::Transaction { from, id, signed } => {
+            Verifying::Transaction { from, signed } => {
                 if all_hold {
-                    self.pooled(from, id, *signed, now, chain, effects);
+                    self.pooled(from, *signed, now, chain, effects);
                 } else {
                     self.count("bad transaction signature");
                     reply(
@@ -483,7 +521,6 @@ impl Engine {
         &mut self,
         from: Origin,
         signed: SignedTransaction,
-        _now: Timestamp,
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
     ) {
@@ -496,12 +533,11 @@ impl Engine {
                     .map_err(|not| not.to_string())
             });
         match admitted {
-            Ok(id) => {
+            Ok(_) => {
                 let checks = vec![signed.signature_check(&self.network)];
                 self.verify(
                     Verifying::Transaction {
                         from,
-                        id,
                         signed: Box::new(signed),
                     },
                     checks,
@@ -518,23 +554,27 @@ impl Engine {
     fn pooled(
         &mut self,
         from: Origin,
-        id: TransactionId,
         signed: SignedTransaction,
         now: Timestamp,
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
     ) {
         // Asked again: the head may have moved while the signature was checked.
-        if let Err(not) = self.mempool.would_take(&signed, &self.network, chain) {
-            reply(from, Err(not.to_string()), effects);
-            return;
-        }
+        let admission = match self.mempool.would_take(&signed, &self.network, chain) {
+            Ok(admission) => admission,
+            Err(not) => {
+                reply(from, Err(not.to_string()), effects);
+                return;
+            }
+        };
+        let id = admission.id;
         let except = match from {
             Origin::Peer(peer) => Some(peer),
             Origin::Local(_) | Origin::Own => None,
         };
         let message = Message::Transaction(Box::new(signed.clone()));
-        self.mempool.add(id, signed);
+        let is_local = except.is_none();
+        self.mempool.add(admission, signed, is_local);
         Context {
             now,
             peers: &self.peers,
@@ -665,6 +705,16 @@ impl Engine {
         for peer in self.peers.all() {
             context.send(peer, &announcement, Priority::Urgent);
         }
+        // Said again every few blocks: a message may be lost, and so may whoever got it.
+        if self.head.header.height.0.is_multiple_of(RESEND_EVERY) {
+            for signed in self.mempool.local() {
+                context.flood(
+                    &Message::Transaction(Box::new(signed.clone())),
+                    Priority::Bulk,
+                    None,
+                );
+            }
+        }
         let is_syncing = self.sync.continue_from(&self.head, &mut context);
         if !is_syncing {
             self.schedule_slot(now, effects);
@@ -677,21 +727,34 @@ impl Engine {
         }
     }
 
-    /// Hands in a transaction of this node's own (a provider's).
-    pub fn submit_own(
+    fn with_provider(
         &mut self,
-        signed: SignedTransaction,
-        now: Timestamp,
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Provider),
     ) {
-        self.offered(Origin::Own, signed, now, chain, effects);
+        if let Some(provider) = &mut self.provider {
+            act(provider);
+            self.provide(chain, effects);
+        }
     }
 
-    /// Whether the pool holds this transaction.
+    /// Lets the provider look at the head, and hands its transactions in.
+    fn provide(&mut self, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+        let Some(provider) = &mut self.provider else {
+            return;
+        };
+        let mempool = &self.mempool;
+        let transactions = provider.look(chain, self.head.header.height, |id| mempool.has(id), effects);
+        for signed in transactions {
+            self.offered(Origin::Own, signed, chain, effects);
+        }
+    }
+
+    /// What the provider is doing, if this node is one.
     #[must_use]
-    pub fn is_pooled(&self, id: &TransactionId) -> bool {
-        self.mempool.has(id)
+    pub fn provider_work(&self) -> Option<ProviderWork> {
+        self.provider.as_ref().map(Provider::work)
     }
 }
 

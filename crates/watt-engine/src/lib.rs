@@ -25,6 +25,7 @@ pub mod journal;
 pub mod mempool;
 pub mod message;
 mod peers;
+pub mod provider;
 mod quota;
 mod sync;
 pub mod transfer;

@@ -1,11 +1,11 @@
 //! Transactions that wait for a block: one pending chain per key, bounded, highest fee first (A8).
 
 use std::collections::{BTreeMap, BTreeSet};
-use watt_ledger::StateRead;
-use watt_ledger::check::{self, Refused};
-use watt_ledger::select;
+use watt_ledger::check::admit_unverified;
+use watt_ledger::select::{self, Candidate};
+use watt_ledger::{Admission, Refused, StateRead};
 use watt_light::SignedTransaction;
-use watt_primitives::{AccountId, BlockHeight, NetworkId, TransactionId, codec};
+use watt_primitives::{AccountId, BlockHeight, NetworkId, TransactionId};
 
 /// The most transactions that wait.
 pub const POOL_TRANSACTIONS_MAX: usize = 20_000;
@@ -15,6 +15,9 @@ pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The most transactions of one key that wait.
 pub const POOL_PER_KEY_MAX: usize = 256;
+
+/// The most transactions said again at once.
+const RESENT_MAX: usize = 64;
 
 /// Blocks for which a transaction that broke a trial is kept out of every own proposal.
 const QUARANTINE_BLOCKS: u64 = 720;
@@ -27,9 +30,10 @@ type KeyOfAccount = (AccountId, u16);
 
 #[derive(Clone, Debug)]
 struct Pooled {
-    id: TransactionId,
-    bytes: usize,
+    admission: Admission,
     transaction: SignedTransaction,
+    /// Whether it was handed in here: then this node sees to it that it gets through.
+    is_local: bool,
 }
 
 /// Why the pool does not take a transaction.
@@ -86,7 +90,7 @@ impl Mempool {
         transaction: &SignedTransaction,
         network: &NetworkId,
         chain: &impl StateRead,
-    ) -> Result<TransactionId, NotPooled> {
+    ) -> Result<Admission, NotPooled> {
         let id = transaction.transaction.id(network);
         if self.ids.contains_key(&id) {
             return Err(NotPooled::Known);
@@ -94,7 +98,7 @@ impl Mempool {
         if self.quarantined.contains_key(&id) {
             return Err(NotPooled::Quarantined);
         }
-        check::admit(chain, transaction)?;
+        let admission = admit_unverified(chain, transaction)?;
         let key = (transaction.transaction.account, transaction.transaction.key_index);
         let nonce = transaction.transaction.nonce;
         if let Some(of_key) = self.chains.get(&key) {
@@ -108,22 +112,20 @@ impl Mempool {
         if self.ids.len() >= POOL_TRANSACTIONS_MAX || self.bytes >= POOL_BYTES_MAX {
             return Err(NotPooled::Full);
         }
-        Ok(id)
+        Ok(admission)
     }
 
     /// Adds a transaction that [`Self::would_take`] takes and whose signature holds.
-    pub(crate) fn add(&mut self, id: TransactionId, transaction: SignedTransaction) {
-        let key = (transaction.transaction.account, transaction.transaction.key_index);
-        let nonce = transaction.transaction.nonce;
-        let bytes = codec::encode(&transaction).len();
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.ids.insert(id, (key, nonce));
+    pub(crate) fn add(&mut self, admission: Admission, transaction: SignedTransaction, is_local: bool) {
+        let (key, nonce) = (admission.lane, admission.nonce);
+        self.bytes = self.bytes.saturating_add(admission.bytes);
+        self.ids.insert(admission.id, (key, nonce));
         self.chains.entry(key).or_default().insert(
             nonce,
             Pooled {
-                id,
-                bytes,
+                admission,
                 transaction,
+                is_local,
             },
         );
     }
@@ -131,8 +133,28 @@ impl Mempool {
     /// A body for the next block: the ledger's own order of choice.
     pub(crate) fn select(&self, chain: &impl StateRead) -> Vec<SignedTransaction> {
         let waiting = self.chains.values().flat_map(BTreeMap::values);
-        let eligible = waiting.filter(|pooled| !self.quarantined.contains_key(&pooled.id));
-        select::fill_block(chain, eligible.map(|pooled| &pooled.transaction))
+        let eligible: Vec<Candidate<'_>> = waiting
+            .filter(|pooled| !self.quarantined.contains_key(&pooled.admission.id))
+            .map(|pooled| Candidate {
+                transaction: &pooled.transaction,
+                admission: &pooled.admission,
+            })
+            .collect();
+        let chosen = select::fill_block(chain, &eligible);
+        chosen
+            .iter()
+            .filter_map(|at| eligible.get(*at))
+            .map(|candidate| candidate.transaction.clone())
+            .collect()
+    }
+
+    /// Transactions handed in here that still wait, to be said again: whoever heard them first may have forgotten.
+    pub(crate) fn local(&self) -> impl Iterator<Item = &SignedTransaction> {
+        let waiting = self.chains.values().flat_map(BTreeMap::values);
+        waiting
+            .filter(|pooled| pooled.is_local)
+            .take(RESENT_MAX)
+            .map(|pooled| &pooled.transaction)
     }
 
     /// Keeps `id` out of own proposals for a while: it made a trial fail.
@@ -159,13 +181,16 @@ impl Mempool {
             .iter()
             .filter_map(|key| self.chains.get(key))
             .flat_map(BTreeMap::values);
-        let overtaken = of_touched.filter(|pooled| check::admit(chain, &pooled.transaction).is_err());
+        let overtaken = of_touched.filter(|pooled| admit_unverified(chain, &pooled.transaction).is_err());
         let expired = self
             .chains
             .values()
             .flat_map(BTreeMap::values)
             .filter(|pooled| pooled.transaction.transaction.valid_until <= head);
-        let stale: Vec<TransactionId> = overtaken.chain(expired).map(|pooled| pooled.id).collect();
+        let stale: Vec<TransactionId> = overtaken
+            .chain(expired)
+            .map(|pooled| pooled.admission.id)
+            .collect();
         stale.iter().for_each(|id| self.remove(id));
     }
 
@@ -177,7 +202,7 @@ impl Mempool {
             return;
         };
         if let Some(pooled) = of_key.remove(&nonce) {
-            self.bytes = self.bytes.saturating_sub(pooled.bytes);
+            self.bytes = self.bytes.saturating_sub(pooled.admission.bytes);
         }
         if of_key.is_empty() {
             self.chains.remove(&key);

@@ -100,15 +100,26 @@ impl DecidedBlock {
     pub fn is_decided(&self, quorum_set: &QuorumSet) -> bool {
         let proposal = &self.proposal.proposal;
         let proposed = proposal.value();
-        let value = if self.is_empty { empty_value(&proposal.network, &proposed) } else { proposed };
+        let value = if self.is_empty {
+            empty_value(&proposal.network, &proposed)
+        } else {
+            proposed
+        };
         let is_the_body = if self.is_empty {
             self.transactions.is_empty()
         } else {
             body_root(&proposal.network, &self.transactions) == proposal.body_root
         };
-        let statements: Vec<Statement> = self.decision.iter().map(|envelope| envelope.statement.clone()).collect();
-        let checks: Vec<SignatureCheck> =
-            self.decision.iter().map(|envelope| envelope.signature_check(&proposal.network)).collect();
+        let statements: Vec<Statement> = self
+            .decision
+            .iter()
+            .map(|envelope| envelope.statement.clone())
+            .collect();
+        let checks: Vec<SignatureCheck> = self
+            .decision
+            .iter()
+            .map(|envelope| envelope.signature_check(&proposal.network))
+            .collect();
         is_the_body && finality::proves(proposal.slot, &value, &statements, quorum_set) && all_hold(&checks)
     }
 

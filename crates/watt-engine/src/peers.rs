@@ -48,10 +48,6 @@ impl Peers {
         self.0.keys().copied()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Peers that take part in agreement, without `except`.
     pub(crate) fn agreeing(&self, except: Option<PeerId>) -> impl Iterator<Item = PeerId> + '_ {
         self.0

@@ -16,7 +16,6 @@ use submitter::{Purpose, Submitter};
 use view::View;
 use watt_ledger::StateRead;
 use watt_ledger::rows::SectorStage;
-use watt_light::operation::PIECES_MAX;
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
 use watt_primitives::terms::{AskTerms, Endpoint, Piece};
@@ -24,6 +23,7 @@ use watt_primitives::{
     AccountId, BlockHeight, BoundedVec, NetworkId, SecretKey, SectorNumber, TransactionId, Window,
 };
 use watt_proofs::ProofParams;
+use watt_proofs::sector::PIECES_MAX;
 
 /// What a provider offers.
 #[derive(Clone, Debug)]
@@ -108,7 +108,10 @@ impl Provider {
             submitter: Submitter::new(config.account_key.clone(), network),
             config,
             network,
-            local: local.into_iter().map(|sector| (sector.job.sector, sector)).collect(),
+            local: local
+                .into_iter()
+                .map(|sector| (sector.job.sector, sector))
+                .collect(),
             sealing: BTreeMap::new(),
             opening: BTreeSet::new(),
             openings: BTreeMap::new(),
@@ -134,7 +137,9 @@ impl Provider {
         effects: &mut Vec<Effect>,
     ) -> Vec<SignedTransaction> {
         self.submitter.settle(chain, head, is_pooled);
-        let Some(view) = View::read(chain, self.network, self.account) else { return Vec::new() };
+        let Some(view) = View::read(chain, self.network, self.account) else {
+            return Vec::new();
+        };
         let mut out = Vec::new();
         self.offer(&view, &mut out);
         self.drop_dead(&view, effects);
@@ -164,10 +169,15 @@ impl Provider {
         });
         if !is_pledged {
             let (capacity_bytes, endpoint) = (self.config.capacity_bytes, self.config.endpoint.clone());
-            operations.push(Operation::Pledge { capacity_bytes, endpoint });
+            operations.push(Operation::Pledge {
+                capacity_bytes,
+                endpoint,
+            });
         }
         if view.ask.as_ref().is_none_or(|row| row.terms != self.config.ask) {
-            operations.push(Operation::PlaceAsk { terms: self.config.ask.clone() });
+            operations.push(Operation::PlaceAsk {
+                terms: self.config.ask.clone(),
+            });
         }
         if !operations.is_empty() {
             self.submit(Purpose::Pledge, operations, Vec::new(), view, out);
@@ -179,14 +189,27 @@ impl Provider {
         let dead: Vec<SectorNumber> = self
             .local
             .values()
-            .filter(|sector| view.is_dead(&sector.job) && !self.submitter.is_on_its_way(Purpose::PreCommit(sector.job.sector)))
+            .filter(|sector| {
+                view.is_dead(&sector.job)
+                    && !self
+                        .submitter
+                        .is_on_its_way(Purpose::PreCommit(sector.job.sector))
+            })
             .map(|sector| sector.job.sector)
             .collect();
         for number in dead {
             if let Some(sector) = self.local.remove(&number) {
                 self.openings.remove(&number);
-                let pieces = sector.job.pieces.into_iter().filter(|piece| view.is_over(piece)).collect();
-                effects.push(Effect::RemoveSector { sector: number, pieces });
+                let pieces = sector
+                    .job
+                    .pieces
+                    .into_iter()
+                    .filter(|piece| view.is_over(piece))
+                    .collect();
+                effects.push(Effect::RemoveSector {
+                    sector: number,
+                    pieces,
+                });
             }
         }
     }
@@ -206,10 +229,15 @@ impl Provider {
                 Piece::Filler { .. } => None,
             })
             .collect();
-        let loose: Vec<_> =
-            view.loose_slots().into_iter().filter(|loose| !busy.contains(&(loose.deal, loose.slot))).collect();
+        let loose: Vec<_> = view
+            .loose_slots()
+            .into_iter()
+            .filter(|loose| !busy.contains(&(loose.deal, loose.slot)))
+            .collect();
         let (units_min, units_max) = self.config.units;
-        let Some((units, pieces)) = pack(&loose, units_min, units_max, PIECES_MAX) else { return };
+        let Some((units, pieces)) = pack(&loose, units_min, units_max, PIECES_MAX) else {
+            return;
+        };
         let taken = self.local.keys().chain(self.sealing.keys()).copied();
         let sector = view.next_sector_number(taken);
         if let Some(job) = view.seal_job(sector, units, pieces) {
@@ -219,7 +247,9 @@ impl Provider {
     }
 
     pub(crate) fn sealed(&mut self, sector: SectorNumber, result: Result<SealedRoots, String>) {
-        let Some(job) = self.sealing.remove(&sector) else { return };
+        let Some(job) = self.sealing.remove(&sector) else {
+            return;
+        };
         match result {
             Ok(roots) => {
                 self.local.insert(sector, LocalSector { job, roots });
@@ -255,13 +285,20 @@ impl Provider {
                 Some(SectorStage::PreCommitted { challenge_height, .. }) => {
                     if let Some(witness) = self.openings.get(&number).cloned() {
                         let openings = witness_hash(&self.network, &witness);
-                        let operation = Operation::CommitSector { sector: number, openings };
+                        let operation = Operation::CommitSector {
+                            sector: number,
+                            openings,
+                        };
                         self.submit(Purpose::Commit(number), vec![operation], vec![witness], view, out);
                     } else if !self.opening.contains(&number)
                         && let Some(seed) = view.porep_seed(number, challenge_height, &roots)
                     {
                         self.opening.insert(number);
-                        effects.push(Effect::OpenPorep { job: Box::new(job), roots, seed });
+                        effects.push(Effect::OpenPorep {
+                            job: Box::new(job),
+                            roots,
+                            seed,
+                        });
                     }
                 }
                 Some(SectorStage::Active { .. } | SectorStage::Ended { .. }) => {
@@ -275,7 +312,11 @@ impl Provider {
         self.opening.remove(&sector);
         match result {
             Ok(openings) => drop(self.openings.insert(sector, openings)),
-            Err(trouble) => self.trouble = Some(format!("answering the challenge of sector {sector} failed: {trouble}")),
+            Err(trouble) => {
+                self.trouble = Some(format!(
+                    "answering the challenge of sector {sector} failed: {trouble}"
+                ))
+            }
         }
     }
 
@@ -292,20 +333,35 @@ impl Provider {
         }
         match self.answered.get(&window) {
             None => {
-                let Some(job) = view.window_job(window) else { return };
+                let Some(job) = view.window_job(window) else {
+                    return;
+                };
                 while self.answered.len() >= WINDOWS_REMEMBERED {
                     self.answered.pop_first();
                 }
                 let job = Box::new(job);
-                let answered =
-                    Answered { job: job.clone(), responded: None, is_opening: false, openings: None };
+                let answered = Answered {
+                    job: job.clone(),
+                    responded: None,
+                    is_opening: false,
+                    openings: None,
+                };
                 self.answered.insert(window, answered);
                 effects.push(Effect::Respond(job));
             }
-            Some(Answered { responded: Some(responded), .. }) => {
-                let Ok(faults) = BoundedVec::new(responded.faults.clone()) else { return };
+            Some(Answered {
+                responded: Some(responded),
+                ..
+            }) => {
+                let Ok(faults) = BoundedVec::new(responded.faults.clone()) else {
+                    return;
+                };
                 let response_root = responded.response_root;
-                let operation = Operation::Heartbeat { window, response_root, faults };
+                let operation = Operation::Heartbeat {
+                    window,
+                    response_root,
+                    faults,
+                };
                 self.submit(Purpose::Heartbeat(window), vec![operation], Vec::new(), view, out);
             }
             Some(Answered { responded: None, .. }) => {}
@@ -334,15 +390,25 @@ impl Provider {
         out: &mut Vec<SignedTransaction>,
     ) {
         let window = view.window.previous();
-        let Some(heartbeat) = view.heartbeat(window).filter(|row| !row.is_proven) else { return };
+        let Some(heartbeat) = view.heartbeat(window).filter(|row| !row.is_proven) else {
+            return;
+        };
         if !self.answered.contains_key(&window) {
             // An earlier life of this program answered; the job is the ledger's to tell, the answers are in the durable log.
-            let Some(job) = view.window_job_at(window, heartbeat.post_state) else { return };
-            let answered =
-                Answered { job: Box::new(job), responded: None, is_opening: false, openings: None };
+            let Some(job) = view.window_job_at(window, heartbeat.post_state) else {
+                return;
+            };
+            let answered = Answered {
+                job: Box::new(job),
+                responded: None,
+                is_opening: false,
+                openings: None,
+            };
             self.answered.insert(window, answered);
         }
-        let Some(answered) = self.answered.get_mut(&window) else { return };
+        let Some(answered) = self.answered.get_mut(&window) else {
+            return;
+        };
         if let Some(witness) = answered.openings.clone() {
             let openings = witness_hash(&self.network, &witness);
             let mut operations = vec![Operation::ProveWindow { window, openings }];
@@ -366,7 +432,9 @@ impl Provider {
     }
 
     pub(crate) fn window_opened(&mut self, window: Window, result: Result<Vec<u8>, String>) {
-        let Some(answered) = self.answered.get_mut(&window) else { return };
+        let Some(answered) = self.answered.get_mut(&window) else {
+            return;
+        };
         answered.is_opening = false;
         match result {
             Ok(openings) => answered.openings = Some(openings),

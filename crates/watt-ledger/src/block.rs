@@ -253,6 +253,17 @@ impl Block {
         &self.transactions
     }
 
+    /// The same block with only its first `n` transactions: no block of the chain, but how the one that can't be executed is
+    /// found (TC7).
+    #[must_use]
+    pub fn prefix(&self, n: usize) -> Self {
+        Self {
+            proposal: self.proposal.clone(),
+            is_empty: self.is_empty,
+            transactions: self.transactions.iter().take(n).cloned().collect(),
+        }
+    }
+
     /// The same block without its body: what is applied when the fallback was decided.
     #[must_use]
     pub fn into_fallback(self) -> Self {

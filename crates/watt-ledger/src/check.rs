@@ -47,6 +47,19 @@ pub struct Admission {
 /// # Errors
 /// The first rule broken, in the order of [`Refused`].
 pub fn admit(state: &impl StateRead, signed: &SignedTransaction) -> Result<Admission, Refused> {
+    let admission = admit_unverified(state, signed)?;
+    let rules: RulesRow = rows::read(state, rows::RULES).ok_or(Refused::Invariant)?;
+    if !signed.signature_check(&rules.network).holds() {
+        return Err(Refused::Signature);
+    }
+    Ok(admission)
+}
+
+/// As [`admit`], for callers that verify the signature themselves, in a batch and off their main loop.
+///
+/// # Errors
+/// The first rule broken, in the order of [`Refused`].
+pub fn admit_unverified(state: &impl StateRead, signed: &SignedTransaction) -> Result<Admission, Refused> {
     let rules: RulesRow = rows::read(state, rows::RULES).ok_or(Refused::Invariant)?;
     let chain: ChainRow = rows::read(state, rows::CHAIN).ok_or(Refused::Invariant)?;
     let bytes = codec::encode(signed).len();
@@ -62,9 +75,6 @@ pub fn admit(state: &impl StateRead, signed: &SignedTransaction) -> Result<Admis
             nonce: transaction.nonce,
             expected: authority.nonce,
         });
-    }
-    if !signed.signature_check(&rules.network).holds() {
-        return Err(Refused::Signature);
     }
     let is_provider = state.get(&rows::provider(&transaction.account)).is_some();
     Ok(admission(&rules.network, signed, nonces_ahead, is_provider))

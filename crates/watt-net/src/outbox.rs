@@ -74,10 +74,16 @@ mod tests {
         assert!(!outbox.push(Bytes::from_static(b"one too many")));
         assert_eq!(outbox.waiting_bytes(), 9);
         drop(inbox.recv().await);
-        assert!(outbox.push(Bytes::from(vec![0; MESSAGE_BYTES_MAX - 6])));
+        assert!(outbox.push(Bytes::from_static(b"room again")));
+        assert!(inbox.try_recv().is_ok());
+
+        let (outbox, mut inbox) = Outbox::new(10, MESSAGE_BYTES_MAX);
+        assert!(
+            outbox.push(Bytes::from(vec![0; MESSAGE_BYTES_MAX])),
+            "one message always fits"
+        );
+        assert!(!outbox.push(Bytes::from_static(b"x")), "one byte over");
         drop(inbox.recv().await);
-        assert!(outbox.push(Bytes::from_static(b"abc")));
-        drop(inbox.recv().await);
-        assert!(!outbox.push(Bytes::from_static(b"abc")), "one byte over");
+        assert!(outbox.push(Bytes::from_static(b"x")));
     }
 }

@@ -1,6 +1,11 @@
 //! From a configuration to a running network.
 
-use std::{io, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
 
 use libp2p::{
     Multiaddr, PeerId, Swarm, SwarmBuilder,
@@ -231,10 +236,11 @@ fn build_swarm(identity_seed: [u8; 32], limits: &Limits) -> Result<Swarm<Behavio
         .build())
 }
 
-/// Refuses addresses this node can't listen on, and TCP ports that are taken.
+/// Refuses addresses this node can't listen on, and ports that are taken.
 ///
 /// libp2p opens its TCP ports shared (`SO_REUSEPORT`): a second node of the same user on the same port would start without
-/// complaint and get every other connection. So the port is first opened unshared, which fails if anyone has it.
+/// complaint and get every other connection; and of its QUIC ports it hides why they can't be opened. So every port is first
+/// opened here, unshared, which fails with the system's own words if anyone has it.
 fn check_listen_address(address: &Multiaddr) -> Result<(), StartError> {
     let unknown = || StartError::ListenAddressUnknown {
         address: address.clone(),
@@ -243,11 +249,14 @@ fn check_listen_address(address: &Multiaddr) -> Result<(), StartError> {
         .filter(|route| route.peer().is_none())
         .ok_or_else(unknown)?;
     let socket = route.socket().ok_or_else(unknown)?;
-    match route.transport() {
-        Transport::Tcp => TcpListener::bind(socket)
-            .map(drop)
-            .map_err(|error| refused(address, error)),
-        Transport::Quic => Ok(()),
+    try_bind(route.transport(), socket).map_err(|error| refused(address, error))
+}
+
+/// Opens and closes a port, to see whether it is free.
+pub(crate) fn try_bind(transport: Transport, socket: SocketAddr) -> io::Result<()> {
+    match transport {
+        Transport::Tcp => TcpListener::bind(socket).map(drop),
+        Transport::Quic => UdpSocket::bind(socket).map(drop),
     }
 }
 
@@ -260,7 +269,7 @@ fn cannot_listen(address: &Multiaddr, error: TransportError<io::Error>) -> Start
 
 /// What the system's refusal to listen means.
 pub(crate) fn refused(address: &Multiaddr, source: io::Error) -> StartError {
-    if is_in_use(&source) {
+    if source.kind() == io::ErrorKind::AddrInUse {
         StartError::AddressTaken {
             address: address.clone(),
         }
@@ -270,21 +279,4 @@ pub(crate) fn refused(address: &Multiaddr, source: io::Error) -> StartError {
             source,
         }
     }
-}
-
-/// libp2p wraps the system's error several times over.
-fn is_in_use(error: &io::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        cause = match error.downcast_ref::<io::Error>() {
-            Some(error) if error.kind() == io::ErrorKind::AddrInUse => return true,
-            // `source` of an `io::Error` would skip the error it wraps.
-            Some(error) => match error.get_ref() {
-                Some(inner) => Some(inner),
-                None => None,
-            },
-            None => error.source(),
-        };
-    }
-    false
 }

@@ -158,7 +158,7 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Status(_)
         | Command::Account(_)
         | Command::Chain(_)
-        | Command::Provider(provider::ProviderCommand::Status(_))
+        | Command::Provider(provider::ProviderCommand::Status { .. })
         | Command::Config(_)
         | Command::Completion(_) => false,
     };

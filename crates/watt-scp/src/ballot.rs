@@ -151,7 +151,13 @@ impl BallotProtocol {
     }
 
     /// Notes what another node says; the rules run later, once for a whole batch.
-    pub(crate) fn record(&mut self, node: NodeIndex, statement: &Statement, pledge: Pledge, declared: Declared) {
+    pub(crate) fn record(
+        &mut self,
+        node: NodeIndex,
+        statement: &Statement,
+        pledge: Pledge,
+        declared: Declared,
+    ) {
         let is_other_value = |decided: ValueIndex| decided != pledge.value();
         if self.externalized().is_some_and(is_other_value) {
             return;
@@ -383,7 +389,12 @@ impl BallotProtocol {
     }
 
     /// `c`: the lowest ballot with `b ≤ c ≲ h`, if this node may vote to commit at all.
-    fn commit_vote(&self, high: IndexedBallot, lowest: IndexedBallot, values: &Values) -> Option<IndexedBallot> {
+    fn commit_vote(
+        &self,
+        high: IndexedBallot,
+        lowest: IndexedBallot,
+        values: &Values,
+    ) -> Option<IndexedBallot> {
         // The body has to be durable and applicable here before this node's word helps to commit it (§5.5).
         let may_vote = self.commit.is_none()
             && values.validity(high.value) == Validity::Full
@@ -602,7 +613,10 @@ impl BallotProtocol {
     }
 
     fn set_current(&mut self, ballot: IndexedBallot) {
-        if self.current.is_none_or(|current| current.counter != ballot.counter) {
+        if self
+            .current
+            .is_none_or(|current| current.counter != ballot.counter)
+        {
             self.heard_from_quorum = false;
         }
         self.current = Some(ballot);
@@ -647,7 +661,8 @@ impl BallotProtocol {
 
     /// Confirm: a quorum accepts.
     fn federated_ratify(&self, roster: &Roster, accepts: impl Fn(&Pledge) -> bool) -> bool {
-        self.declarations.has_quorum_in(&self.nodes_where(accepts), roster)
+        self.declarations
+            .has_quorum_in(&self.nodes_where(accepts), roster)
     }
 
     fn nodes_where(&self, holds: impl Fn(&Pledge) -> bool) -> NodeSet {
@@ -745,7 +760,10 @@ impl BallotProtocol {
         match self.phase {
             Phase::Prepare => {
                 // Accepted prepared before any own ballot: known to this node's own checks, not yet sayable.
-                let unborn = self.prepared.map(|p| IndexedBallot { counter: 0, value: p.value });
+                let unborn = self.prepared.map(|p| IndexedBallot {
+                    counter: 0,
+                    value: p.value,
+                });
                 Some(Pledge::Prepare {
                     ballot: self.current.or(unborn)?,
                     prepared: self.prepared,
@@ -801,20 +819,29 @@ impl BallotProtocol {
         })
     }
 
-    /// Statements of one own slice that together prove the decision, own statement included.
-    pub(crate) fn finality_statements(&self, roster: &Roster) -> Vec<Statement> {
-        let (Phase::Externalize, Some(commit), Some(high)) = (self.phase, self.commit, self.high) else {
-            return Vec::new();
+    /// Statements of one own slice that together prove the decision, own statement included; none while a node that came
+    /// back from its journal has not heard enough of the others.
+    pub(crate) fn finality_statements(&mut self, roster: &Roster) -> Option<Vec<Statement>> {
+        let value = self.externalized()?;
+        let accepting = |this: &Self, low: u32, high: u32| {
+            this.nodes_where(|pledge| pledge.accepts_commit(value, low, high))
         };
-        let accepting =
-            self.nodes_where(|pledge| pledge.accepts_commit(commit.value, commit.counter, high.counter));
+        let (_, counter) = self.widest_interval(value, |this, low, high| {
+            roster.own_set().has_slice_in(&accepting(this, low, high))
+        })?;
+        let accepting = accepting(self, counter, counter);
         let mut slice = NodeSet::EMPTY;
         roster.own_set().add_slice_in(&accepting, roster, &mut slice);
         if accepting.contains(OWN) {
             slice.insert(OWN);
         }
         let members = roster.indexes().filter(|node| slice.contains(*node));
-        members.filter_map(|node| self.statement_of(node)).cloned().collect()
+        Some(
+            members
+                .filter_map(|node| self.statement_of(node))
+                .cloned()
+                .collect(),
+        )
     }
 
     /// The invariants of §5.8.

@@ -7,16 +7,32 @@ use watt_primitives::NodeId;
 /// Whether `nodes` contain a slice of `quorum_set`.
 #[must_use]
 pub fn has_slice_in(quorum_set: &QuorumSet, nodes: &BTreeSet<NodeId>) -> bool {
-    let n_nodes = quorum_set.nodes.iter().filter(|node| nodes.contains(*node)).count();
-    let n_inner = quorum_set.inner.iter().filter(|inner| has_slice_in(inner, nodes)).count();
+    let n_nodes = quorum_set
+        .nodes
+        .iter()
+        .filter(|node| nodes.contains(*node))
+        .count();
+    let n_inner = quorum_set
+        .inner
+        .iter()
+        .filter(|inner| has_slice_in(inner, nodes))
+        .count();
     is_reached(quorum_set.threshold, n_nodes.saturating_add(n_inner))
 }
 
 /// Whether `nodes` are v-blocking for a node with `quorum_set`: every slice contains one of them.
 #[must_use]
 pub fn is_v_blocking(quorum_set: &QuorumSet, nodes: &BTreeSet<NodeId>) -> bool {
-    let n_nodes = quorum_set.nodes.iter().filter(|node| !nodes.contains(*node)).count();
-    let n_inner = quorum_set.inner.iter().filter(|inner| !is_v_blocking(inner, nodes)).count();
+    let n_nodes = quorum_set
+        .nodes
+        .iter()
+        .filter(|node| !nodes.contains(*node))
+        .count();
+    let n_inner = quorum_set
+        .inner
+        .iter()
+        .filter(|inner| !is_v_blocking(inner, nodes))
+        .count();
     !is_reached(quorum_set.threshold, n_nodes.saturating_add(n_inner))
 }
 

@@ -35,8 +35,8 @@ impl Draw<'_> {
     /// A node's priority in this round: 0 unless its weight makes it a neighbour.
     pub(crate) fn priority(&self, node: &NodeId, weight: u64) -> u64 {
         // A weight of all ones is met by every hash, so that one need not be computed.
-        let is_neighbor = weight != 0
-            && (weight == u64::MAX || self.hash(Purpose::Neighbor, node.as_ref()) <= weight);
+        let is_neighbor =
+            weight != 0 && (weight == u64::MAX || self.hash(Purpose::Neighbor, node.as_ref()) <= weight);
         if is_neighbor {
             self.hash(Purpose::Priority, node.as_ref())
         } else {

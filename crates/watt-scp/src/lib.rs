@@ -17,12 +17,16 @@
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod fbas;
 pub mod finality;
 pub mod protocol;
 pub mod quorum_set;
 pub mod statement;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 mod ballot;
 mod leader;
@@ -37,3 +41,6 @@ pub use protocol::{Config, Input, Oracle, Output, Record, Scp, TimerKind, Validi
 pub use quorum_set::QuorumSet;
 pub use statement::{Ballot, Envelope, Pledges, Statement, Value};
 pub use values::VALUES_PER_SLOT_MAX;
+
+#[cfg(test)]
+mod tests;

@@ -75,9 +75,9 @@ impl NodeSet {
     /// How many nodes are in both sets.
     pub(crate) fn count_common(&self, other: &Self) -> u32 {
         let pairs = self.words.iter().zip(&other.words);
-        pairs.take(self.width.min(other.width)).fold(0, |count, (a, b)| {
-            count.saturating_add((a & b).count_ones())
-        })
+        pairs
+            .take(self.width.min(other.width))
+            .fold(0, |count, (a, b)| count.saturating_add((a & b).count_ones()))
     }
 
     /// How many nodes are in the set.

@@ -170,7 +170,8 @@ impl Nomination {
     pub(crate) fn recount(&mut self, index: ValueIndex, value: &Value) {
         for position in 0..self.heard.len() {
             let heard = self.heard.get(position).and_then(Option::as_ref);
-            let Some(Pledges::Nominate { votes, accepted }) = heard.map(|heard| &heard.statement.pledges) else {
+            let Some(Pledges::Nominate { votes, accepted }) = heard.map(|heard| &heard.statement.pledges)
+            else {
                 continue;
             };
             let is_accepted = accepted.binary_search(value).is_ok();
@@ -319,7 +320,9 @@ impl Nomination {
         }
         let mut has_adopted = false;
         for position in 0..self.heard.len() {
-            let Some(node) = NodeIndex::new(position) else { break };
+            let Some(node) = NodeIndex::new(position) else {
+                break;
+            };
             if unread.contains(node)
                 && self.leaders.contains(node)
                 && let Some(value) = self.best_value_of(node, env, values)
@@ -364,7 +367,9 @@ impl Nomination {
         if eligible.len() <= 1 {
             return eligible.first().copied();
         }
-        eligible.into_iter().max_by_key(|index| draw.value_rank(&values.get(*index)))
+        eligible
+            .into_iter()
+            .max_by_key(|index| draw.value_rank(&values.get(*index)))
     }
 
     /// The candidates, ascending.
@@ -395,7 +400,13 @@ impl Nomination {
     }
 
     /// Goes on from an own statement said before; the rules run again once nomination is started.
-    pub(crate) fn restore(&mut self, statement: Option<&Statement>, round: u32, env: Env<'_>, values: &mut Values) {
+    pub(crate) fn restore(
+        &mut self,
+        statement: Option<&Statement>,
+        round: u32,
+        env: Env<'_>,
+        values: &mut Values,
+    ) {
         self.round = self.round.max(round);
         let Some(statement) = statement else { return };
         if let Pledges::Nominate { votes, accepted } = &statement.pledges {
@@ -420,7 +431,9 @@ impl Nomination {
     }
 
     fn is_voted(&self, value: ValueIndex) -> bool {
-        self.tallies.get(value.position()).is_some_and(|tally| tally.is_voted)
+        self.tallies
+            .get(value.position())
+            .is_some_and(|tally| tally.is_voted)
     }
 
     fn vote(&mut self, value: ValueIndex, env: Env<'_>) {

@@ -130,7 +130,9 @@ impl Pledge {
                 ..
             } => ballot.value == value && *c_counter != 0 && *c_counter <= low && high <= *h_counter,
             // CONFIRM votes for commit from c to ∞.
-            Self::Confirm { ballot, c_counter, .. } => ballot.value == value && *c_counter <= low,
+            Self::Confirm {
+                ballot, c_counter, ..
+            } => ballot.value == value && *c_counter <= low,
             Self::Externalize { commit, .. } => commit.value == value && commit.counter <= low,
         }
     }

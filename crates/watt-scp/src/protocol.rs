@@ -116,7 +116,7 @@ pub enum Input<'a> {
         hash: Hash,
     },
     /// What this node last said about a slot, read back from the journal.
-    Restore(Record),
+    Restore(&'a Record),
     /// Slots below are over.
     Purge {
         /// The lowest slot to keep.
@@ -235,7 +235,11 @@ impl Scp {
 
     fn step_with(&mut self, input: Input<'_>, oracle: &dyn Oracle, out: &mut Vec<Output>) {
         match input {
-            Input::Nominate { slot, value, previous } => {
+            Input::Nominate {
+                slot,
+                value,
+                previous,
+            } => {
                 self.with_own_slot(slot, oracle, |slot, env| slot.nominate(value, previous, env, out));
             }
             Input::Receive { slot, statements } => self.receive(slot, statements, oracle, out),
@@ -254,7 +258,7 @@ impl Scp {
             }
             Input::QuorumSetKnown { hash } => self.quorum_set_known(&hash, oracle, out),
             Input::Restore(record) => {
-                self.with_own_slot(record.slot, oracle, |slot, env| slot.restore(&record, env, out));
+                self.with_own_slot(record.slot, oracle, |slot, env| slot.restore(record, env, out));
             }
             Input::Purge { below } => self.purge(below, out),
         }
@@ -305,7 +309,13 @@ impl Scp {
         self.slots.values().try_for_each(Slot::check_invariants)
     }
 
-    fn receive(&mut self, slot: SlotIndex, statements: &[Statement], oracle: &dyn Oracle, out: &mut Vec<Output>) {
+    fn receive(
+        &mut self,
+        slot: SlotIndex,
+        statements: &[Statement],
+        oracle: &dyn Oracle,
+        out: &mut Vec<Output>,
+    ) {
         if !self.make_room_for_heard(slot) {
             return;
         }

@@ -17,7 +17,7 @@ pub(crate) struct CompiledSet {
     /// Nodes at this level plus inner sets, those included that no longer fit the roster and thus never speak.
     members: u32,
     nodes: NodeSet,
-    inner: Vec<CompiledSet>,
+    inner: Vec<Self>,
 }
 
 impl CompiledSet {

@@ -59,6 +59,7 @@ pub(crate) struct Slot {
     ballot_timer: Timer,
     /// Nothing is said because something said before may be forgotten.
     is_silent: bool,
+    /// Whether the caller was told of the decision.
     is_externalized: bool,
     /// Nodes whose contradiction has been reported.
     accused: NodeSet,
@@ -119,13 +120,12 @@ impl Slot {
 
     pub(crate) fn nominate(&mut self, value: Value, previous: Value, env: Env<'_>, out: &mut Vec<Output>) {
         let env = self.with_voice(env);
-        if !env.votes || self.ballot.phase() == Phase::Externalize {
-            return;
+        if env.votes && self.ballot.phase() != Phase::Externalize {
+            if let Some(index) = self.values.find(&value) {
+                self.values.refresh(index, env.oracle);
+            }
+            self.nomination.start(value, previous, env, &mut self.values);
         }
-        if let Some(index) = self.values.find(&value) {
-            self.values.refresh(index, env.oracle);
-        }
-        self.nomination.start(value, previous, env, &mut self.values);
         self.settle(env, out);
     }
 
@@ -178,7 +178,12 @@ impl Slot {
         }
     }
 
-    pub(crate) fn resolve_quorum_set(&mut self, hash: &Hash, roster: &mut Roster, oracle: &dyn Oracle) -> bool {
+    pub(crate) fn resolve_quorum_set(
+        &mut self,
+        hash: &Hash,
+        roster: &mut Roster,
+        oracle: &dyn Oracle,
+    ) -> bool {
         let is_waiting =
             self.nomination.declarations().has_unknown() || self.ballot.declarations().has_unknown();
         if !is_waiting {
@@ -195,14 +200,22 @@ impl Slot {
             {
                 self.nomination.declare(node, declared);
             }
-            if self.ballot.declarations().is_unknown(node) && self.ballot.statement_of(node).is_some_and(names) {
+            if self.ballot.declarations().is_unknown(node)
+                && self.ballot.statement_of(node).is_some_and(names)
+            {
                 self.ballot.declare(node, declared);
             }
         }
         true
     }
 
-    pub(crate) fn timer_fired(&mut self, kind: TimerKind, generation: u64, env: Env<'_>, out: &mut Vec<Output>) {
+    pub(crate) fn timer_fired(
+        &mut self,
+        kind: TimerKind,
+        generation: u64,
+        env: Env<'_>,
+        out: &mut Vec<Output>,
+    ) {
         let env = self.with_voice(env);
         match kind {
             TimerKind::Nomination => {
@@ -247,7 +260,10 @@ impl Slot {
         let is_ours = statements().all(|statement| {
             statement.node == env.config.node && statement.slot == self.index && statement.pledges.is_sane()
         });
-        let kinds_fit = record.nomination.as_ref().is_none_or(|s| s.pledges.is_nomination())
+        let kinds_fit = record
+            .nomination
+            .as_ref()
+            .is_none_or(|s| s.pledges.is_nomination())
             && record.ballot.as_ref().is_none_or(|s| !s.pledges.is_nomination());
         if !is_ours || !kinds_fit {
             self.is_silent = true;
@@ -266,10 +282,10 @@ impl Slot {
         let ballot = record.ballot.as_ref();
         if let Some(statement) = ballot.filter(|statement| is_new(statement, self.ballot.said())) {
             let values = &mut self.values;
-            if let Some(pledge) = Pledge::of(&statement.pledges, |value| values.intern_own(value, env.oracle)) {
+            if let Some(pledge) = Pledge::of(&statement.pledges, |value| values.intern_own(value, env.oracle))
+            {
                 self.ballot.restore(statement, pledge, env);
             }
-            self.is_externalized |= self.ballot.phase() == Phase::Externalize;
         }
         let lock = record.value_lock.as_ref();
         if self.ballot.phase() == Phase::Prepare
@@ -304,15 +320,17 @@ impl Slot {
         let ballot_round = self.ballot.timer_round();
         self.ballot_timer
             .follow(ballot_round, self.index, TimerKind::Ballot, out);
-        if has_decided && !self.is_externalized {
+        if has_decided
+            && !self.is_externalized
+            && let Some(value) = self.externalized()
+            && let Some(statements) = self.ballot.finality_statements(env.roster)
+        {
             self.is_externalized = true;
-            if let Some(value) = self.externalized() {
-                out.push(Output::Externalized {
-                    slot: self.index,
-                    value,
-                    statements: self.ballot.finality_statements(env.roster),
-                });
-            }
+            out.push(Output::Externalized {
+                slot: self.index,
+                value,
+                statements,
+            });
         }
     }
 
@@ -356,9 +374,8 @@ impl Slot {
         } else {
             self.ballot.said()
         };
-        let is_known = said.is_some_and(|said| {
-            said == statement || said.pledges.is_newer_than(&statement.pledges)
-        });
+        let is_known =
+            said.is_some_and(|said| said == statement || said.pledges.is_newer_than(&statement.pledges));
         if !is_known && !self.is_silent {
             self.is_silent = true;
             self.nomination.withdraw();
@@ -452,4 +469,3 @@ fn contradicts(a: &Statement, b: &Statement) -> bool {
         (None, _) | (_, None) => false,
     }
 }
-

@@ -141,7 +141,8 @@ impl Pledges {
                     }
                 };
                 let h_is_prepared = *h_counter == 0 || prepared.is_some_and(|p| *h_counter <= p.counter);
-                let c_is_in_order = *c_counter == 0 || (c_counter <= h_counter && *h_counter <= ballot.counter);
+                let c_is_in_order =
+                    *c_counter == 0 || (c_counter <= h_counter && *h_counter <= ballot.counter);
                 ballot.counter >= 1
                     && prepared.is_none_or(|prepared| prepared.counter >= 1)
                     && prime_is_below

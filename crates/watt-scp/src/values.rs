@@ -137,7 +137,11 @@ impl Values {
             return Some(index);
         }
         let validity = oracle.validity(self.slot, value);
-        self.push(*value, validity, VALUES_PER_SLOT_MAX.saturating_add(OWN_VALUES_MAX))
+        self.push(
+            *value,
+            validity,
+            VALUES_PER_SLOT_MAX.saturating_add(OWN_VALUES_MAX),
+        )
     }
 
     /// The number of a value that `node` names in a ballot; `None` if there is no room for it.

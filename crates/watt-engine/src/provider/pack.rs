@@ -16,7 +16,12 @@ pub(super) struct LooseSlot {
 }
 
 /// Fills one sector of at most `units_max` units with the first slots that fit, in order; the smallest size that holds them.
-pub(super) fn pack(loose: &[LooseSlot], units_min: u16, units_max: u16, pieces_max: usize) -> Option<(u16, Vec<Piece>)> {
+pub(super) fn pack(
+    loose: &[LooseSlot],
+    units_min: u16,
+    units_max: u16,
+    pieces_max: usize,
+) -> Option<(u16, Vec<Piece>)> {
     let room = u64::from(units_max).saturating_mul(UNIT_PAYLOAD_BYTES);
     let mut pieces = Vec::new();
     let mut offset = 0u64;
@@ -25,16 +30,27 @@ pub(super) fn pack(loose: &[LooseSlot], units_min: u16, units_max: u16, pieces_m
         if pieces.len().saturating_add(1) >= pieces_max || offset.saturating_add(slot.len) > room {
             continue;
         }
-        pieces.push(Piece::Slot { deal: slot.deal, slot: slot.slot, root: slot.root, offset, len: slot.len });
+        pieces.push(Piece::Slot {
+            deal: slot.deal,
+            slot: slot.slot,
+            root: slot.root,
+            offset,
+            len: slot.len,
+        });
         offset = offset.saturating_add(slot.len);
     }
     if pieces.is_empty() {
         return None;
     }
-    let units = u16::try_from(offset.div_ceil(UNIT_PAYLOAD_BYTES)).ok()?.max(units_min);
+    let units = u16::try_from(offset.div_ceil(UNIT_PAYLOAD_BYTES))
+        .ok()?
+        .max(units_min);
     let payload = u64::from(units).saturating_mul(UNIT_PAYLOAD_BYTES);
     if offset < payload {
-        pieces.push(Piece::Filler { offset, len: payload.saturating_sub(offset) });
+        pieces.push(Piece::Filler {
+            offset,
+            len: payload.saturating_sub(offset),
+        });
     }
     Some((units, pieces))
 }
@@ -44,7 +60,12 @@ mod tests {
     use super::*;
 
     fn loose(len: u64) -> LooseSlot {
-        LooseSlot { deal: DealId([1; 32]), slot: SlotIndexInDeal(0), root: Hash::ZERO, len }
+        LooseSlot {
+            deal: DealId([1; 32]),
+            slot: SlotIndexInDeal(0),
+            root: Hash::ZERO,
+            len,
+        }
     }
 
     /// The pieces cover the payload without gap, and the sector is the smallest that holds them. Covers: D1.
@@ -67,7 +88,8 @@ mod tests {
     /// What does not fit waits for the next sector; nothing to pack makes no sector. Covers: D1.
     #[test]
     fn what_does_not_fit_waits() {
-        let (units, pieces) = pack(&[loose(UNIT_PAYLOAD_BYTES), loose(UNIT_PAYLOAD_BYTES)], 1, 1, 256).unwrap();
+        let (units, pieces) =
+            pack(&[loose(UNIT_PAYLOAD_BYTES), loose(UNIT_PAYLOAD_BYTES)], 1, 1, 256).unwrap();
         assert_eq!((units, pieces.len()), (1, 1));
         assert_eq!(pack(&[loose(UNIT_PAYLOAD_BYTES + 1)], 1, 1, 256), None);
         assert_eq!(pack(&[], 1, 32, 256), None);

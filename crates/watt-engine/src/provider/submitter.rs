@@ -22,7 +22,6 @@ pub(super) enum Purpose {
     Commit(SectorNumber),
     Heartbeat(Window),
     Prove(Window),
-    Claim,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,18 +45,35 @@ pub(super) struct Submitter {
 impl Submitter {
     pub(super) fn new(key: SecretKey, network: NetworkId) -> Self {
         let account = AccountId::of_first_key(&key.public());
-        Self { key, account, network, next_nonce: 0, sent: BTreeMap::new() }
+        Self {
+            key,
+            account,
+            network,
+            next_nonce: 0,
+            sent: BTreeMap::new(),
+        }
     }
 
     /// Looks at the new head: what landed is done, what can't land any more may be sent anew.
-    pub(super) fn settle(&mut self, chain: &impl StateRead, head: BlockHeight, is_pooled: impl Fn(&TransactionId) -> bool) {
-        let chain_nonce = query::next_nonce(chain, &self.account, 0).unwrap_or(0);
+    pub(super) fn settle(
+        &mut self,
+        chain: &impl StateRead,
+        head: BlockHeight,
+        is_pooled: impl Fn(&TransactionId) -> bool,
+    ) {
+        let account = query::account(chain, &self.account);
+        let chain_nonce = account
+            .and_then(|row| row.keys.first().map(|key| key.nonce))
+            .unwrap_or(0);
         self.sent.retain(|_, sent| {
             let is_waiting = sent.nonce >= chain_nonce && sent.valid_until > head && is_pooled(&sent.id);
             is_waiting || sent.retry_at > head
         });
         let highest = self.sent.values().filter(|sent| sent.nonce >= chain_nonce);
-        self.next_nonce = highest.map(|sent| sent.nonce.saturating_add(1)).max().unwrap_or(chain_nonce);
+        self.next_nonce = highest
+            .map(|sent| sent.nonce.saturating_add(1))
+            .max()
+            .unwrap_or(chain_nonce);
     }
 
     pub(super) fn is_on_its_way(&self, purpose: Purpose) -> bool {
@@ -84,10 +100,22 @@ impl Submitter {
             fee: Amount::ZERO,
             operations: BoundedVec::new(operations).ok()?,
         };
-        let (id, nonce, valid_until) = (transaction.id(&self.network), transaction.nonce, transaction.valid_until);
+        let (id, nonce, valid_until) = (
+            transaction.id(&self.network),
+            transaction.nonce,
+            transaction.valid_until,
+        );
         let signed = transaction.sign(&self.key, &self.network, witness).ok()?;
         self.next_nonce = self.next_nonce.saturating_add(1);
-        self.sent.insert(purpose, Sent { id, nonce, valid_until, retry_at: head.plus(PAUSE_BLOCKS) });
+        self.sent.insert(
+            purpose,
+            Sent {
+                id,
+                nonce,
+                valid_until,
+                retry_at: head.plus(PAUSE_BLOCKS),
+            },
+        );
         Some(signed)
     }
 }

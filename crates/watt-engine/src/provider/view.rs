@@ -5,13 +5,16 @@ use crate::effect::{SealJob, WindowJob};
 use crate::event::SealedRoots;
 use std::collections::BTreeMap;
 use watt_ledger::rows::{
-    self, AskRow, ChainRow, DealRow, DealStage, HeartbeatRow, ProviderRow, RulesRow, SectorRow, SectorStage, SlotRow,
+    self, AskRow, ChainRow, DealRow, DealStage, HeartbeatRow, ProviderRow, RulesRow, SectorRow, SectorStage,
+    SlotRow,
 };
 use watt_ledger::{Beacon, StateRead, beacon::BEACONS_KEPT};
 use watt_light::SlotRef;
 use watt_light::operation::PIECES_MAX;
 use watt_primitives::terms::Piece;
-use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window};
+use watt_primitives::{
+    AccountId, BlockHeight, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window,
+};
 use watt_proofs::{PieceTable, ProofParams, ReplicaId, SectorSize, challenge};
 
 /// The most slots of one provider that are looked at.
@@ -65,7 +68,11 @@ impl<'a, S: StateRead> View<'a, S> {
     }
 
     fn params(&self) -> ProofParams {
-        if self.rules.parameters.insecure_proofs { ProofParams::DEVNET } else { ProofParams::MAIN }
+        if self.rules.parameters.insecure_proofs {
+            ProofParams::DEVNET
+        } else {
+            ProofParams::MAIN
+        }
     }
 
     fn deal(&self, deal: &DealId) -> Option<DealRow> {
@@ -81,7 +88,10 @@ impl<'a, S: StateRead> View<'a, S> {
         let loose = self.slots.iter().filter(|(.., row)| row.sector.is_none());
         loose
             .filter_map(|(deal, slot, row)| {
-                let terms = self.deal(deal).filter(|deal| matches!(deal.stage, DealStage::Active { .. }))?.terms;
+                let terms = self
+                    .deal(deal)
+                    .filter(|deal| matches!(deal.stage, DealStage::Active { .. }))?
+                    .terms;
                 let root = *terms.slot_roots.get(usize::from(slot.0))?;
                 (row.accepted_height > BlockHeight(0)).then_some(LooseSlot {
                     deal: *deal,
@@ -97,7 +107,11 @@ impl<'a, S: StateRead> View<'a, S> {
     pub(super) fn next_sector_number(&self, taken: impl Iterator<Item = SectorNumber>) -> SectorNumber {
         let highest = taken.chain(self.sectors.keys().copied()).max();
         let mut number = highest.map_or(1, |number| number.0.saturating_add(1));
-        while self.chain.get(&rows::used_sector(&self.account, SectorNumber(number))).is_some() {
+        while self
+            .chain
+            .get(&rows::used_sector(&self.account, SectorNumber(number)))
+            .is_some()
+        {
             number = number.saturating_add(1);
         }
         SectorNumber(number)
@@ -111,14 +125,33 @@ impl<'a, S: StateRead> View<'a, S> {
         let seed = challenge::seal_seed(&self.network, beacon.value(), &self.account, sector);
         let comm_d = table.comm_d(&self.network);
         let replica_id = ReplicaId::derive(&self.network, &self.account, sector, &comm_d, &seed).0;
-        Some(SealJob { sector, units, pieces, comm_d, seal_height: self.height, replica_id })
+        Some(SealJob {
+            sector,
+            units,
+            pieces,
+            comm_d,
+            seal_height: self.height,
+            replica_id,
+        })
     }
 
     /// The challenge of a pre-committed sector, once its beacon is known.
-    pub(super) fn porep_seed(&self, sector: SectorNumber, height: BlockHeight, roots: &SealedRoots) -> Option<Hash> {
+    pub(super) fn porep_seed(
+        &self,
+        sector: SectorNumber,
+        height: BlockHeight,
+        roots: &SealedRoots,
+    ) -> Option<Hash> {
         let beacon = Beacon::read(self.chain, &self.network, height)?;
         let (comm_c, comm_r) = (&roots.comm_c, &roots.comm_r);
-        Some(challenge::porep_seed(&self.network, beacon.value(), &self.account, sector, comm_c, comm_r))
+        Some(challenge::porep_seed(
+            &self.network,
+            beacon.value(),
+            &self.account,
+            sector,
+            comm_c,
+            comm_r,
+        ))
     }
 
     /// Whether a sealed sector has no future on the ledger.
@@ -129,7 +162,10 @@ impl<'a, S: StateRead> View<'a, S> {
                 SectorStage::Ended { last, .. } => last.next() < self.window,
             };
         }
-        let is_used = self.chain.get(&rows::used_sector(&self.account, job.sector)).is_some();
+        let is_used = self
+            .chain
+            .get(&rows::used_sector(&self.account, job.sector))
+            .is_some();
         let is_stale = job.seal_height.plus(BEACONS_KEPT / 2) < self.height;
         is_used || is_stale || job.pieces.iter().any(|piece| self.is_over(piece))
     }
@@ -137,9 +173,9 @@ impl<'a, S: StateRead> View<'a, S> {
     /// Whether the deal of this piece is over.
     pub(super) fn is_over(&self, piece: &Piece) -> bool {
         match piece {
-            Piece::Slot { deal, .. } => {
-                self.deal(deal).is_none_or(|row| matches!(row.stage, DealStage::Ended { .. }))
-            }
+            Piece::Slot { deal, .. } => self
+                .deal(deal)
+                .is_none_or(|row| matches!(row.stage, DealStage::Ended { .. })),
             Piece::Filler { .. } => false,
         }
     }
@@ -168,15 +204,33 @@ impl<'a, S: StateRead> View<'a, S> {
             .map(|(number, row)| (*number, row.units, row.comm_r))
             .collect();
         let beacon = self.window_beacon(window)?;
-        (!sectors.is_empty()).then_some(WindowJob { window, provider: self.account, sectors, state, beacon })
+        (!sectors.is_empty()).then_some(WindowJob {
+            window,
+            provider: self.account,
+            sectors,
+            state,
+            beacon,
+        })
     }
 
     /// Slots that may be paid: in a sector, of a deal that is not over.
     pub(super) fn claimable(&self) -> Vec<SlotRef> {
         let in_sectors = self.slots.iter().filter(|(_, _, row)| {
-            let stage = row.sector.and_then(|number| self.sector(number)).map(|sector| sector.stage);
-            matches!(stage, Some(SectorStage::Active { .. } | SectorStage::Ended { .. }))
+            let stage = row
+                .sector
+                .and_then(|number| self.sector(number))
+                .map(|sector| sector.stage);
+            matches!(
+                stage,
+                Some(SectorStage::Active { .. } | SectorStage::Ended { .. })
+            )
         });
-        in_sectors.map(|(deal, slot, _)| SlotRef { deal: *deal, slot: *slot }).take(PIECES_MAX).collect()
+        in_sectors
+            .map(|(deal, slot, _)| SlotRef {
+                deal: *deal,
+                slot: *slot,
+            })
+            .take(PIECES_MAX)
+            .collect()
     }
 }

@@ -27,7 +27,11 @@ pub fn transfer(world: &World, from: u8, nonce: u64, memo: &[u8]) -> SignedTrans
 #[test]
 fn four_validators_close_blocks_and_a_follower_follows() {
     let mut world = World::new(4, 1, 1);
-    assert!(world.reach(&[0, 1, 2, 3, 4], 20, 40_000), "heights {:?}", (0..5).map(|n| world.height(n)).collect::<Vec<_>>());
+    assert!(
+        world.reach(&[0, 1, 2, 3, 4], 20, 40_000),
+        "heights {:?}",
+        (0..5).map(|n| world.height(n)).collect::<Vec<_>>()
+    );
 }
 
 /// A transfer handed to one node is in a block of all, once. Covers: A5, A6.
@@ -40,11 +44,19 @@ fn a_transfer_is_recorded_once() {
     assert!(world.reach(&[0, 1, 2, 3, 4], 5, 20_000));
     assert_eq!(world.replies, [Ok(id)]);
     for node in 0..5 {
-        let times = world.disk(node).blocks.iter().flat_map(|(block, _)| block.transactions.iter()).filter(|one| **one == signed);
+        let times = world
+            .disk(node)
+            .blocks
+            .iter()
+            .flat_map(|(block, _)| block.transactions.iter())
+            .filter(|one| **one == signed);
         assert_eq!(times.count(), 1, "node {node}");
     }
     world.submit(0, signed);
-    assert!(matches!(world.replies.last(), Some(Err(_))), "a replay is refused");
+    assert!(
+        matches!(world.replies.last(), Some(Err(_))),
+        "a replay is refused"
+    );
 }
 
 /// One of four is silent: three go on; it returns and catches up. Covers: A1.
@@ -69,7 +81,11 @@ fn two_of_four_down_stops_blocks_and_one_return_resumes_them() {
     world.run_for(2_000);
     let stopped = world.height(0).max(world.height(1));
     world.run_for(300_000);
-    assert_eq!(world.height(0).max(world.height(1)), stopped, "a block without a quorum");
+    assert_eq!(
+        world.height(0).max(world.height(1)),
+        stopped,
+        "a block without a quorum"
+    );
     world.start(2);
     assert!(world.reach(&[0, 1, 2], stopped + 1, 10_000));
 }

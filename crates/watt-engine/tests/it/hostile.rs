@@ -26,8 +26,13 @@ fn a_poison_transaction_cannot_stop_the_network() {
     world.submit(1, good);
     let target = world.height(0) + 12;
     assert!(world.reach(&[0, 1, 2, 3], target, 60_000));
-    let memos: Vec<Vec<u8>> =
-        world.disk(0).blocks.iter().flat_map(|(block, _)| block.transactions.iter()).map(memo_of).collect();
+    let memos: Vec<Vec<u8>> = world
+        .disk(0)
+        .blocks
+        .iter()
+        .flat_map(|(block, _)| block.transactions.iter())
+        .map(memo_of)
+        .collect();
     assert_eq!(memos, [b"good".to_vec()]);
 }
 
@@ -47,12 +52,30 @@ fn hostile_messages_are_counted_and_change_nothing() {
             accepted: BoundedVec::empty(),
         },
     };
-    let says = |envelope| Message::Statement { envelope: Box::new(envelope), proposals: BoundedVec::empty() }.encode();
+    let says = |envelope| {
+        Message::Statement {
+            envelope: Box::new(envelope),
+            proposals: BoundedVec::empty(),
+        }
+        .encode()
+    };
     let stranger = Envelope::sign(statement(77), &key(77), &world.network);
-    let forged = Envelope { statement: statement(2), ..Envelope::sign(statement(3), &key(3), &world.network) };
+    let forged = Envelope {
+        statement: statement(2),
+        ..Envelope::sign(statement(3), &key(3), &world.network)
+    };
     let foreign = Envelope::sign(statement(2), &key(2), &NetworkId([5; 32]));
-    let other = transfer(&world, 100, 0, b"").transaction.sign(&key(100), &NetworkId([5; 32]), Vec::new()).unwrap();
-    let inputs = [vec![0xff; 100], says(stranger), says(forged), says(foreign), Message::Transaction(Box::new(other)).encode()];
+    let other = transfer(&world, 100, 0, b"")
+        .transaction
+        .sign(&key(100), &NetworkId([5; 32]), Vec::new())
+        .unwrap();
+    let inputs = [
+        vec![0xff; 100],
+        says(stranger),
+        says(forged),
+        says(foreign),
+        Message::Transaction(Box::new(other)).encode(),
+    ];
     for input in inputs {
         world.inject(1, 0, input);
         world.run_for(50);
@@ -60,7 +83,12 @@ fn hostile_messages_are_counted_and_change_nothing() {
     let target = world.height(1) + 3;
     assert!(world.reach(&[1, 2, 3], target, 30_000));
     let refused = world.engine(0).refused();
-    for reason in ["malformed message", "statement of a stranger", "bad statement signature", "bad transaction signature"] {
+    for reason in [
+        "malformed message",
+        "statement of a stranger",
+        "bad statement signature",
+        "bad transaction signature",
+    ] {
         assert!(refused.contains_key(reason), "{reason} in {refused:?}");
     }
 }

@@ -1,5 +1,9 @@
 //! Many engines in one deterministic world: agreement, crashes, partitions, hostile input.
-#![allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "test code indexes nodes")]
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "test code indexes nodes"
+)]
 #![allow(missing_docs, unreachable_pub, reason = "test code")]
 
 mod agreement;

@@ -8,7 +8,9 @@ use watt_engine::event::{ApplyFailure, PeerId};
 use watt_engine::journal::Entry;
 use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, Message};
 use watt_engine::{Effect, Engine, EngineConfig, Event, Timer};
-use watt_ledger::{Block, BlockOutcome, Genesis, MemoryState, NetworkParameters, apply_block, genesis};
+use watt_ledger::{
+    BlockOutcome, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis,
+};
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
 
@@ -31,8 +33,17 @@ struct Node {
 
 /// Something that will happen.
 enum Due {
-    Deliver { from: usize, to: usize, life: u64, bytes: Vec<u8> },
-    Event { to: usize, life: u64, event: Event },
+    Deliver {
+        from: usize,
+        to: usize,
+        life: u64,
+        bytes: Vec<u8>,
+    },
+    Event {
+        to: usize,
+        life: u64,
+        event: Event,
+    },
 }
 
 /// Odds and delays of the network, in thousandths and milliseconds.
@@ -42,8 +53,14 @@ pub struct Weather {
     pub loss_permille: u64,
 }
 
-pub const FAIR: Weather = Weather { delay_ms: (1, 20), loss_permille: 0 };
-pub const ROUGH: Weather = Weather { delay_ms: (5, 400), loss_permille: 50 };
+pub const FAIR: Weather = Weather {
+    delay_ms: (1, 20),
+    loss_permille: 0,
+};
+pub const ROUGH: Weather = Weather {
+    delay_ms: (5, 400),
+    loss_permille: 50,
+};
 
 pub struct World {
     pub genesis: Genesis,
@@ -73,7 +90,7 @@ pub fn parameters() -> NetworkParameters {
         slot_ms: 1_000,
         window_slots: 8,
         block_transactions_max: 500,
-        block_bytes_max: 1 << 20,
+        block_bytes_max: 2 << 20,
         certify_slots: 60,
         certify_slots_per_gb: 60,
         commit_slots: 60,
@@ -99,12 +116,22 @@ impl World {
         let first = genesis::genesis_block(&genesis).unwrap();
         let mut state = MemoryState::default();
         state.write(&first.writes);
-        let disk = Disk { journal: Vec::new(), blocks: Vec::new(), state };
+        let disk = Disk {
+            journal: Vec::new(),
+            blocks: Vec::new(),
+            state,
+        };
         let validators = (1..=n_validators).map(|seed| Some(key(seed)));
         let followers = (0..n_followers).map(|_| None);
         let nodes = validators
             .chain(followers)
-            .map(|key| Node { engine: None, disk: disk.clone(), key, timers: BTreeMap::new(), life: 0 })
+            .map(|key| Node {
+                engine: None,
+                disk: disk.clone(),
+                key,
+                timers: BTreeMap::new(),
+                life: 0,
+            })
             .collect();
         let mut world = Self {
             network: genesis.network(),
@@ -166,13 +193,23 @@ impl World {
     pub fn start(&mut self, node: usize) {
         let (network, genesis) = (self.network, &self.genesis);
         let this = &mut self.nodes[node];
-        let head = this.disk.blocks.last().map_or(self.genesis_header.clone(), |(_, header)| header.clone());
-        let entries = this.disk.journal.iter().map(|entry| Entry::decode(entry).unwrap()).collect();
+        let head = this
+            .disk
+            .blocks
+            .last()
+            .map_or(self.genesis_header.clone(), |(_, header)| header.clone());
+        let entries = this
+            .disk
+            .journal
+            .iter()
+            .map(|entry| Entry::decode(entry).unwrap())
+            .collect();
         let config = EngineConfig {
             network,
             parameters: genesis.parameters.clone(),
             quorum_set: genesis.quorum_set(),
             voting_key: this.key.clone(),
+            provider: None,
         };
         this.engine = Some(Engine::new(config, head, entries));
         this.life += 1;
@@ -214,17 +251,31 @@ impl World {
 
     pub fn submit(&mut self, node: usize, transaction: SignedTransaction) {
         let reply_to = watt_engine::RequestId(0);
-        self.handle(node, Event::Submitted { transaction: Box::new(transaction), reply_to });
+        self.handle(
+            node,
+            Event::Submitted {
+                transaction: Box::new(transaction),
+                reply_to,
+            },
+        );
     }
 
     /// Hands `node` raw bytes as if peer `from` had sent them.
     pub fn inject(&mut self, from: usize, node: usize, bytes: Vec<u8>) {
-        self.handle(node, Event::Received { from: PeerId(from as u64), bytes });
+        self.handle(
+            node,
+            Event::Received {
+                from: PeerId(from as u64),
+                bytes,
+            },
+        );
     }
 
     fn handle(&mut self, node: usize, event: Event) {
         let this = &mut self.nodes[node];
-        let Some(engine) = this.engine.as_mut() else { return };
+        let Some(engine) = this.engine.as_mut() else {
+            return;
+        };
         let mut effects = Vec::new();
         engine.handle(self.now, event, &this.disk.state, &mut effects);
         for effect in effects {
@@ -234,19 +285,39 @@ impl World {
 
     fn perform(&mut self, node: usize, effect: Effect) {
         let life = self.nodes[node].life;
-        let soon = |event| Due::Event { to: node, life, event };
+        let soon = |event| Due::Event {
+            to: node,
+            life,
+            event,
+        };
         match effect {
             Effect::Send { to, message, .. } => {
                 let to = to.0 as usize;
                 let (low, high) = self.weather.delay_ms;
                 let delay = low + self.random(high - low + 1);
-                let is_lost = self.random(1000) < self.weather.loss_permille || self.cut.contains(&(node, to));
+                let is_lost =
+                    self.random(1000) < self.weather.loss_permille || self.cut.contains(&(node, to));
                 if !is_lost {
                     let life = self.nodes[to].life;
-                    self.schedule(delay, Due::Deliver { from: node, to, life, bytes: message });
+                    self.schedule(
+                        delay,
+                        Due::Deliver {
+                            from: node,
+                            to,
+                            life,
+                            bytes: message,
+                        },
+                    );
                 }
             }
-            Effect::Disconnect(peer) => self.handle(node, Event::Disconnected(peer)),
+            Effect::Disconnect(peer) => {
+                // A broken connection is dialled again at once.
+                let (here, there) = (PeerId(node as u64), peer.0 as usize);
+                self.handle(node, Event::Disconnected(peer));
+                self.handle(there, Event::Disconnected(here));
+                self.handle(node, Event::Connected(peer));
+                self.handle(there, Event::Connected(here));
+            }
             Effect::SetTimer { timer, at } => {
                 self.nodes[node].timers.insert(timer, at);
             }
@@ -268,10 +339,26 @@ impl World {
             Effect::SendBlocks { to, from, count } => {
                 let first = usize::try_from(from.0.saturating_sub(1)).unwrap();
                 let count = (count as usize).min(BLOCKS_PER_MESSAGE_MAX).min(16);
-                let blocks: Vec<DecidedBlock> =
-                    self.nodes[node].disk.blocks.iter().skip(first).take(count).map(|(block, _)| block.clone()).collect();
-                let message = Message::Blocks { blocks: BoundedVec::new(blocks).unwrap() }.encode();
-                self.perform(node, Effect::Send { to, message, priority: watt_engine::Priority::Bulk });
+                let blocks: Vec<DecidedBlock> = self.nodes[node]
+                    .disk
+                    .blocks
+                    .iter()
+                    .skip(first)
+                    .take(count)
+                    .map(|(block, _)| block.clone())
+                    .collect();
+                let message = Message::Blocks {
+                    blocks: BoundedVec::new(blocks).unwrap(),
+                }
+                .encode();
+                self.perform(
+                    node,
+                    Effect::Send {
+                        to,
+                        message,
+                        priority: watt_engine::Priority::Bulk,
+                    },
+                );
             }
             Effect::Reply { outcome, .. } => self.replies.push(outcome),
             Effect::Halt(sentence) => {
@@ -286,16 +373,21 @@ impl World {
         }
     }
 
-    fn apply(&self, node: usize, block: &Block) -> Result<Arc<BlockOutcome>, ApplyFailure> {
+    fn apply(&self, node: usize, block: &UncheckedBlock) -> Result<Arc<BlockOutcome>, ApplyFailure> {
         let is_poison = |signed: &SignedTransaction| {
             signed.transaction.operations.iter().any(|operation| {
                 matches!(operation, watt_light::Operation::Transfer { memo, .. } if Some(&**memo) == self.poison)
             })
         };
         if let Some(culprit) = block.transactions.iter().position(is_poison) {
-            return Err(ApplyFailure::Panicked { culprit: Some(culprit) });
+            return Err(ApplyFailure::Panicked {
+                culprit: Some(culprit),
+            });
         }
-        apply_block(&self.nodes[node].disk.state, block)
+        block
+            .clone()
+            .check(&self.network)
+            .and_then(|block| apply_block(&self.nodes[node].disk.state, &block))
             .map(Arc::new)
             .map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
     }
@@ -313,13 +405,27 @@ impl World {
         let agreed = *self.agreed.entry(header.height).or_insert(hash);
         assert_eq!(agreed, hash, "two different blocks at height {}", header.height);
         let included = block.transactions.to_vec();
-        assert!(block.is_decided(&self.genesis.quorum_set()), "a committed block proves its decision");
+        assert!(
+            block.is_decided(&self.genesis.quorum_set()),
+            "a committed block proves its decision"
+        );
         let this = &mut self.nodes[node];
-        assert_eq!(header.height.0, this.disk.blocks.len() as u64 + 1, "blocks are committed in order");
+        assert_eq!(
+            header.height.0,
+            this.disk.blocks.len() as u64 + 1,
+            "blocks are committed in order"
+        );
         this.disk.state.write(&outcome.writes);
         this.disk.blocks.push((block, header.clone()));
         let life = this.life;
-        self.schedule(2, Due::Event { to: node, life, event: Event::Committed { header, included } });
+        self.schedule(
+            2,
+            Due::Event {
+                to: node,
+                life,
+                event: Event::Committed { header, included },
+            },
+        );
     }
 
     /// Lets time pass up to `ms` from now.
@@ -343,7 +449,11 @@ impl World {
                 (Some(_), None) => true,
                 (None, _) => false,
             };
-            let at = if timer_first { next_timer.map(|next| next.0) } else { next_due.map(|next| next.0) };
+            let at = if timer_first {
+                next_timer.map(|next| next.0)
+            } else {
+                next_due.map(|next| next.0)
+            };
             let Some(at) = at.filter(|at| *at <= end) else {
                 self.now = end;
                 return done(self);
@@ -361,9 +471,20 @@ impl World {
 
     fn happen(&mut self, due: Due) {
         match due {
-            Due::Deliver { from, to, life, bytes } => {
+            Due::Deliver {
+                from,
+                to,
+                life,
+                bytes,
+            } => {
                 if self.nodes[to].life == life {
-                    self.handle(to, Event::Received { from: PeerId(from as u64), bytes });
+                    self.handle(
+                        to,
+                        Event::Received {
+                            from: PeerId(from as u64),
+                            bytes,
+                        },
+                    );
                 }
             }
             Due::Event { to, life, event } => {
@@ -378,6 +499,8 @@ impl World {
     pub fn reach(&mut self, nodes: &[usize], height: u64, ms: u64) -> bool {
         let end = self.now.plus(ms);
         let nodes = nodes.to_vec();
-        self.run_until(end, move |world| nodes.iter().all(|node| world.height(*node) >= height))
+        self.run_until(end, move |world| {
+            nodes.iter().all(|node| world.height(*node) >= height)
+        })
     }
 }

@@ -44,6 +44,7 @@ async fn noise_on_the_ports_is_harmless() {
         }
         drop(thrower.send_to(&datagram, udp).await);
     }
+    let mut friends = Vec::new();
     for (seed, address) in (2..).zip(addresses) {
         let mut friend = Node::start(config(seed, &[])).await;
         friend.net.connect(address);
@@ -54,6 +55,7 @@ async fn noise_on_the_ports_is_harmless() {
             .send(node.peer(), Bytes::from_static(b"still there?"), Priority::Urgent)
             .unwrap();
         assert_eq!(node.message().await.1, b"still there?");
+        friends.push(friend);
     }
     assert!(node.net.counters().connections_refused > 0);
 }

@@ -1,6 +1,6 @@
 use watt_net::{NetConfig, StartError, start};
 
-use crate::world::{Node, QUIC, TCP, config};
+use crate::world::{Node, QUIC, TCP, config, pair, within};
 
 /// A second node on a port learns which port it is and what to do, over TCP (whose port libp2p would share) and QUIC.
 /// Covers: A4.
@@ -51,11 +51,11 @@ async fn unusable_addresses_are_refused_at_once() {
     );
 }
 
-/// A port is free again as soon as its node has stopped. Covers: A4.
+/// A port is free again as soon as its node has stopped, even one that had connections. Covers: A4.
 #[tokio::test]
 async fn a_port_is_free_after_shutdown() {
     for transport in [TCP, QUIC] {
-        let first = Node::start(config(1, &[transport])).await;
+        let (first, _friend) = pair(transport).await;
         let mut address = first.address();
         address.pop();
         first.net.shutdown().await;
@@ -66,4 +66,23 @@ async fn a_port_is_free_after_shutdown() {
         .await;
         assert!(second.address().to_string().starts_with(&address.to_string()));
     }
+}
+
+/// A node that drops its handles, or stops listening to events, leaves the network. Covers: A4.
+#[tokio::test]
+async fn dropping_either_end_stops_the_network() {
+    let (mut a, b) = pair(TCP).await;
+    let (from, Node { net, mut events }) = (b.peer(), b);
+    drop(net);
+    a.disconnected(from).await;
+    within("the end of b's events", async {
+        while events.next().await.is_some() {}
+    })
+    .await;
+
+    let (mut a, b) = pair(TCP).await;
+    let (from, Node { net, events }) = (b.peer(), b);
+    drop(events);
+    a.disconnected(from).await;
+    within("the end of b's network", net.shutdown()).await;
 }

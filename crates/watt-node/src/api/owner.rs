@@ -73,7 +73,7 @@ pub(super) fn router(node: Arc<dyn NodeView>, guard: Guard, limits: Arc<Limits>)
 async fn status(State(node): State<Arc<dyn NodeView>>) -> Result<Json<OwnerStatus>, Problem> {
     let answer = tokio::task::spawn_blocking(move || {
         let (state, status) = (node.state(), node.status());
-        let facts = Facts { state: &*state, genesis: node.genesis() };
+        let facts = Facts { state: &state, genesis: node.genesis() };
         OwnerStatus { node: facts.status(&status), header: status.header.clone(), refused: status.refused }
     });
     answer.await.map(Json).map_err(|_| Problem::internal("reading the state failed"))
@@ -85,7 +85,7 @@ async fn provider(State(node): State<Arc<dyn NodeView>>) -> Result<Json<Provider
     };
     let answer = tokio::task::spawn_blocking(move || {
         let state = node.state();
-        Facts { state: &*state, genesis: node.genesis() }.provider_report(status)
+        Facts { state: &state, genesis: node.genesis() }.provider_report(status)
     });
     answer.await.map(Json).map_err(|_| Problem::internal("reading the state failed"))
 }

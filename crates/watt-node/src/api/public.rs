@@ -154,7 +154,7 @@ impl PublicState {
         let node = Arc::clone(&self.node);
         let answer = tokio::task::spawn_blocking(move || {
             let state = node.state();
-            question(&Facts { state: &*state, genesis: node.genesis() })
+            question(&Facts { state: &state, genesis: node.genesis() })
         });
         answer.await.map_err(|_| Problem::internal("reading the state failed"))
     }
@@ -249,7 +249,7 @@ async fn account(State(api): State<PublicState>, Path(address): Path<String>) ->
 }
 
 async fn providers(State(api): State<PublicState>) -> Result<Json<Vec<ProviderInfo>>, Problem> {
-    api.ask(Facts::providers).await.map(Json)
+    api.ask(|facts| facts.providers()).await.map(Json)
 }
 
 async fn deal(State(api): State<PublicState>, Path(id): Path<String>) -> Result<Json<DealInfo>, Problem> {

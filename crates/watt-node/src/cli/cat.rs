@@ -34,7 +34,16 @@ pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), CommandE
     }
     let context = session.context().await?;
     let request = CatRequest { link: args.link, offset: args.offset, length: args.length };
-    let mut stdout = tokio::io::stdout();
+    let mut stdout = tokio::fs::File::from_std(stdout_file().map_err(|error| stdout_error(&error))?);
     client::cat(&context, &session.ui, request, &mut stdout).await?;
     stdout.flush().await.map_err(|error| stdout_error(&error))
+}
+
+/// Standard output as a file: without the line buffer that the usual handle puts before it.
+fn stdout_file() -> std::io::Result<std::fs::File> {
+    #[cfg(unix)]
+    let owned = std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned()?;
+    #[cfg(windows)]
+    let owned = std::os::windows::io::AsHandle::as_handle(&std::io::stdout()).try_clone_to_owned()?;
+    Ok(std::fs::File::from(owned))
 }

@@ -27,9 +27,12 @@ pub(super) enum DevnetCommand {
     /// Show every node: process, height, peers
     #[command(after_help = "Examples:\n  watt devnet status\n  watt devnet status --json | jq '.nodes[].node'")]
     Status,
-    /// End the network; it can be started again
-    #[command(after_help = "Examples:\n  watt devnet stop")]
-    Stop,
+    /// End the network, or one node of it; it can be started again
+    #[command(after_help = "Examples:\n  watt devnet stop\n  watt devnet stop p3")]
+    Stop {
+        /// Only this node [default: the whole network]
+        node: Option<String>,
+    },
     /// Kill a node with SIGKILL, as a power cut would
     #[command(after_help = "Examples:\n  watt devnet kill p3\n  watt devnet kill v1")]
     Kill {
@@ -68,7 +71,8 @@ pub(super) async fn run(session: &Session, command: DevnetCommand) -> Result<(),
             let status = control.status().await?;
             session.ui.result(&status, || status_text(&status))
         }
-        DevnetCommand::Stop => stop(session).await,
+        DevnetCommand::Stop { node: None } => stop(session).await,
+        DevnetCommand::Stop { node: Some(node) } => act(session, &node, "stop", "stopped").await,
         DevnetCommand::Kill { node } => act(session, &node, "kill", "killed").await,
         DevnetCommand::Start { node } => act(session, &node, "start", "started").await,
     }

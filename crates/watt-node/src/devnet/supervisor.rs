@@ -149,10 +149,9 @@ impl Devnet {
     /// No such node, or it does not run.
     pub async fn kill(&self, name: &str) -> Result<(), CommandError> {
         self.plan.node(name)?;
-        match self.processes.lock().await.get_mut(name) {
-            Some(process) if process.observe().0 == NodeState::Running => process.kill().await,
-            Some(_) | None => Err(not_running(name)),
-        }
+        let mut processes = self.processes.lock().await;
+        let process = running(&mut processes, name)?;
+        process.kill().await
     }
 
     /// Asks a node to end.
@@ -161,13 +160,10 @@ impl Devnet {
     /// No such node, or it does not run.
     pub async fn stop(&self, name: &str) -> Result<(), CommandError> {
         self.plan.node(name)?;
-        match self.processes.lock().await.get_mut(name) {
-            Some(process) if process.observe().0 == NodeState::Running => {
-                process.stop().await;
-                Ok(())
-            }
-            Some(_) | None => Err(not_running(name)),
-        }
+        let mut processes = self.processes.lock().await;
+        let process = running(&mut processes, name)?;
+        process.stop().await;
+        Ok(())
     }
 
     /// Starts a node that does not run.
@@ -177,7 +173,7 @@ impl Devnet {
     pub async fn start(&self, name: &str) -> Result<(), CommandError> {
         let node = self.plan.node(name)?;
         let mut processes = self.processes.lock().await;
-        if processes.get_mut(name).is_some_and(|process| process.observe().0 == NodeState::Running) {
+        if running(&mut processes, name).is_ok() {
             let message = format!("node {name} runs already");
             return Err(CommandError::new(ErrorKind::Conflict, message, "see `watt devnet status`"));
         }
@@ -326,12 +322,19 @@ impl Devnet {
     }
 }
 
-fn not_running(name: &str) -> CommandError {
-    CommandError::new(
-        ErrorKind::Conflict,
-        format!("node {name} does not run"),
-        format!("start it with `watt devnet start {name}`"),
-    )
+fn running<'a>(
+    processes: &'a mut BTreeMap<String, NodeProcess>,
+    name: &str,
+) -> Result<&'a mut NodeProcess, CommandError> {
+    let not_running = || {
+        let hint = format!("start it with `watt devnet start {name}`");
+        CommandError::new(ErrorKind::Conflict, format!("node {name} does not run"), hint)
+    };
+    let process = processes.get_mut(name).ok_or_else(not_running)?;
+    match process.observe().0 {
+        NodeState::Running => Ok(process),
+        NodeState::Stopped | NodeState::Killed | NodeState::Exited { .. } => Err(not_running()),
+    }
 }
 
 /// Holds `dir/lock`, so that no second process uses the same devnet.

@@ -1,0 +1,290 @@
+//! The five steps of the story, each showing what really happened.
+
+use super::report::{DemoReport, short};
+use super::{DemoRequest, file};
+use crate::client::{self, GetReport, GetRequest, PutReport, PutRequest, PutWait, ShareState, StatusReport, StatusRequest};
+use crate::config::Home;
+use crate::context::Context;
+use crate::devnet::{Devnet, NodeRole};
+use crate::error::{CommandError, ErrorKind};
+use crate::ui::{Ui, bytes_text, duration_text};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::Instant;
+use watt_primitives::BlockHeight;
+
+/// Blocks that are shown before anything is stored.
+const BLOCKS_SHOWN: u64 = 3;
+/// Blocks that must close after the kills.
+const BLOCKS_AFTER_KILL: u64 = 2;
+/// Holders that are killed.
+const HOLDERS_KILLED: usize = 5;
+/// Windows that each share must be proven in before the kills.
+const WINDOWS_PROVEN_MIN: u64 = 2;
+/// How long the file is paid for, in milliseconds.
+const TERM_MS: u64 = 30 * 86_400_000;
+/// How long sealing and the first proofs may take, in milliseconds; grows with the file.
+const PROVE_MS_MAX: u64 = 300_000;
+/// How long a block may take, in milliseconds, before the network counts as stuck.
+const BLOCK_MS_MAX: u64 = 60_000;
+/// Pause between two looks, in milliseconds.
+const POLL_MS: u64 = 250;
+
+/// Tells the whole story on `devnet`, which is not started yet.
+pub(super) async fn tell(
+    ui: &Ui,
+    devnet: &mut Devnet,
+    home: &Home,
+    folder: &Path,
+    request: &DemoRequest,
+) -> Result<DemoReport, CommandError> {
+    let began = Instant::now();
+    let (original, bytes, sha256) = the_file(ui, folder, request)?;
+
+    ui.headline(&format!(
+        "1. A network of {} validators and {} providers, each its own process",
+        request.size.validators, request.size.providers
+    ));
+    devnet.launch(ui).await?;
+    let devnet: &Devnet = devnet;
+    let context = devnet.context(home)?;
+    show_blocks(ui, devnet, &context).await?;
+
+    ui.headline("2. The file is encrypted here, cut into shares, and placed where the ledger matched a bid with offers");
+    let put = store(ui, &context, &original).await?;
+
+    ui.headline("3. The providers seal their shares and prove them, window after window; each proof is paid");
+    let proven = wait_proven(ui, &context, &put, bytes).await?;
+
+    ui.headline("4. A validator and half of the holders are killed with SIGKILL");
+    let killed = kill(devnet, &proven).await?;
+    ui.note(&format!("   killed {}", killed.join(", ")));
+    let kill_height = context.api.head().await?.height;
+    wait_height(ui, &context, kill_height + BLOCKS_AFTER_KILL).await?;
+    ui.note(&format!("   blocks go on: height {}", context.api.head().await?.height));
+
+    ui.headline("5. The file is fetched from those that are left, and decrypted here");
+    let fetched = folder.join("fetched.bin");
+    let get = fetch(ui, &context, &put, &fetched).await?;
+    let sha256_fetched = file::sha256(&fetched)?;
+    if sha256_fetched != sha256 {
+        return Err(CommandError::new(
+            ErrorKind::VerificationFailed,
+            format!("the fetched file has SHA-256 {sha256_fetched}, the stored one {sha256}"),
+            "this must not happen: run it again with --keep and report it",
+        ));
+    }
+    ui.note(&format!("   SHA-256 {} is that of the original", short(&sha256_fetched)));
+
+    let last = client::status(&context, &Ui::silent(), StatusRequest { link: put.link.clone() }).await?;
+    let chain = ChainFacts::read(&context).await?;
+    Ok(DemoReport {
+        bytes,
+        is_identical: sha256_fetched == sha256,
+        sha256,
+        expansion: put.expansion,
+        shares_needed: put.shares_needed,
+        shares_per_bundle: put.shares_per_bundle,
+        put_seconds: put.seconds,
+        put_mib_per_s: put.mib_per_s,
+        get_seconds: get.seconds,
+        get_mib_per_s: get.mib_per_s,
+        blocks: chain.height,
+        block_ms: chain.block_ms,
+        proposers: chain.proposers,
+        proofs_accepted: chain.proofs_accepted,
+        proofs_missed: chain.proofs_missed,
+        escrowed: last.escrowed,
+        paid: last.paid,
+        refundable: last.refundable,
+        killed,
+        blocks_after_kill: chain.height.saturating_sub(kill_height),
+        seconds: began.elapsed().as_secs_f64(),
+    })
+}
+
+fn the_file(ui: &Ui, folder: &Path, request: &DemoRequest) -> Result<(PathBuf, u64, String), CommandError> {
+    let path = match &request.file {
+        Some(path) => path.clone(),
+        None => file::generate(folder, request.size_bytes)?,
+    };
+    let metadata = std::fs::metadata(&path).map_err(|error| CommandError::file("read", &path, &error))?;
+    if metadata.len() == 0 || !metadata.is_file() {
+        let message = format!("{} is not a file with something in it", path.display());
+        return Err(CommandError::new(ErrorKind::Usage, message, "name another file, or none"));
+    }
+    let sha256 = file::sha256(&path)?;
+    let made = if request.file.is_some() { "" } else { ", made for this" };
+    ui.note(&format!("The file: {}{made}, SHA-256 {}", bytes_text(metadata.len()), short(&sha256)));
+    Ok((path, metadata.len(), sha256))
+}
+
+/// Step 1: three blocks as they close.
+async fn show_blocks(ui: &Ui, devnet: &Devnet, context: &Context) -> Result<(), CommandError> {
+    let first = context.api.head().await?.height.max(1);
+    wait_height(ui, context, first + BLOCKS_SHOWN).await?;
+    let mut before = context.api.block(BlockHeight(first)).await?.header.close_time;
+    for height in first + 1..=first + BLOCKS_SHOWN {
+        let block = context.api.block(BlockHeight(height)).await?;
+        let proposer = block.proposer.to_string();
+        let name = devnet.plan().nodes.iter().find(|node| node.voting_key == proposer).map_or(proposer.as_str(), |node| &node.name);
+        ui.note(&format!(
+            "   block {height} closed {} after the one before, nominated by {name}, decided by {} entries",
+            duration_text(block.header.close_time.saturating_sub(before)),
+            block.decided_by.len(),
+        ));
+        before = block.header.close_time;
+    }
+    Ok(())
+}
+
+/// Step 2.
+async fn store(ui: &Ui, context: &Context, original: &Path) -> Result<PutReport, CommandError> {
+    let request =
+        PutRequest { path: original.to_owned(), term_ms: TERM_MS, price_max: None, wait: PutWait::Certified };
+    let put = client::put(context, ui, request).await?;
+    ui.note(&format!(
+        "   {} shares, any {} of {} rebuild a bundle; certified after {:.1} s ({:.1} MiB/s); {} WATT locked for the term",
+        put.shares, put.shares_needed, put.shares_per_bundle, put.seconds, put.mib_per_s, put.escrowed
+    ));
+    Ok(put)
+}
+
+/// Step 3: every share is proven in some windows, and money has moved.
+async fn wait_proven(ui: &Ui, context: &Context, put: &PutReport, bytes: u64) -> Result<StatusReport, CommandError> {
+    // One more second for each mebibyte: a slow machine seals it in less.
+    let limit = Duration::from_millis(PROVE_MS_MAX + (bytes >> 20) * 1_000);
+    let deadline = Instant::now() + limit;
+    let progress = ui.counter("proving", u64::from(put.shares));
+    let silent = Ui::silent();
+    loop {
+        let status = client::status(context, &silent, StatusRequest { link: put.link.clone() }).await?;
+        let proofs = context.api.status().await?.proofs;
+        let is_proven = |state| state == ShareState::Proving;
+        let n_proven = status.shares.iter().filter(|share| is_proven(share.state) && share.last_proven_window.is_some()).count();
+        progress.set(u64::try_from(n_proven).unwrap_or(0));
+        progress.message(format!("{} proofs accepted, {} WATT paid", proofs.accepted, status.paid));
+        let is_all = n_proven == status.shares.len() && !status.shares.is_empty();
+        let is_again = proofs.accepted >= WINDOWS_PROVEN_MIN * u64::from(put.shares_per_bundle);
+        if is_all && is_again && status.paid > watt_primitives::Amount::ZERO {
+            ui.note(&format!(
+                "   all {} shares sealed and proven; {} window proofs accepted; {} WATT paid so far",
+                status.shares.len(),
+                proofs.accepted,
+                status.paid
+            ));
+            return Ok(status);
+        }
+        if Instant::now() >= deadline {
+            return Err(CommandError::new(
+                ErrorKind::Temporary,
+                format!(
+                    "after {} s only {n_proven} of {} shares are proven and {} WATT paid",
+                    limit.as_secs(),
+                    status.shares.len(),
+                    status.paid
+                ),
+                "run it again with --keep and look at the providers' logs",
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+    }
+}
+
+/// Step 4: the first validator, and holders of the first bundle.
+async fn kill(devnet: &Devnet, status: &StatusReport) -> Result<Vec<String>, CommandError> {
+    let nodes = &devnet.plan().nodes;
+    let first_deal = status.shares.first().map(|share| share.deal.clone()).unwrap_or_default();
+    let holders: BTreeSet<&str> =
+        status.shares.iter().filter(|share| share.deal == first_deal).map(|share| share.holder.as_str()).collect();
+    let validators = nodes.iter().filter(|node| node.role == NodeRole::Validator);
+    // With fewer than four validators the network can't spare one.
+    let n_validators = usize::from(validators.clone().count() >= 4);
+    let holding = nodes.iter().filter(|node| holders.contains(node.account.as_str()));
+    let victims: Vec<String> = validators
+        .take(n_validators)
+        .chain(holding.take(HOLDERS_KILLED.min(holders.len().saturating_sub(5))))
+        .map(|node| node.name.clone())
+        .collect();
+    for name in &victims {
+        devnet.kill(name).await?;
+    }
+    Ok(victims)
+}
+
+/// Step 5.
+async fn fetch(ui: &Ui, context: &Context, put: &PutReport, to: &Path) -> Result<GetReport, CommandError> {
+    let request = GetRequest { link: put.link.clone(), output: Some(to.to_owned()), overwrite: false };
+    let get = client::get(context, ui, request).await?;
+    ui.note(&format!(
+        "   {} in {:.1} s ({:.1} MiB/s), served by {} providers",
+        bytes_text(get.bytes),
+        get.seconds,
+        get.mib_per_s,
+        get.served_by.len()
+    ));
+    Ok(get)
+}
+
+/// Waits until a block of `height` is closed.
+async fn wait_height(ui: &Ui, context: &Context, height: u64) -> Result<(), CommandError> {
+    let progress = ui.spinner("blocks");
+    let (mut seen, mut since) = (0, Instant::now());
+    loop {
+        let head = context.api.head().await?.height;
+        progress.message(format!("height {head}"));
+        if head >= height {
+            return Ok(());
+        }
+        if head > seen {
+            (seen, since) = (head, Instant::now());
+        }
+        if since.elapsed() > Duration::from_millis(BLOCK_MS_MAX) {
+            return Err(CommandError::new(
+                ErrorKind::Temporary,
+                format!("no block has closed for {} s; the height is {head}", BLOCK_MS_MAX / 1000),
+                "run it again with --keep and look at the validators' logs",
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+    }
+}
+
+/// What the ledger says about itself at the end.
+struct ChainFacts {
+    height: u64,
+    block_ms: u64,
+    proposers: u32,
+    proofs_accepted: u64,
+    proofs_missed: u64,
+}
+
+impl ChainFacts {
+    /// Blocks looked at for the average and the proposers.
+    const BLOCKS_MAX: u64 = 60;
+
+    async fn read(context: &Context) -> Result<Self, CommandError> {
+        let height = context.api.head().await?.height;
+        let first = height.saturating_sub(Self::BLOCKS_MAX).max(1);
+        let mut proposers = BTreeSet::new();
+        let mut times = Vec::new();
+        for height in first..=height {
+            let block = context.api.block(BlockHeight(height)).await?;
+            proposers.insert(block.proposer);
+            times.push(block.header.close_time);
+        }
+        let span = match (times.first(), times.last()) {
+            (Some(first), Some(last)) => last.saturating_sub(*first),
+            _ => 0,
+        };
+        let proofs = context.api.status().await?.proofs;
+        Ok(Self {
+            height,
+            block_ms: span.checked_div(height.saturating_sub(first)).unwrap_or(0),
+            proposers: u32::try_from(proposers.len()).unwrap_or(u32::MAX),
+            proofs_accepted: proofs.accepted,
+            proofs_missed: proofs.missed,
+        })
+    }
+}

@@ -1,0 +1,733 @@
+//! A provider's slots: received in a stream, durable before they are acknowledged, checked at each read
+//! (`docs/spec/store.md` §7).
+
+use crate::disk::{self, Disk, to_u64};
+use crate::error::DiskError;
+use crate::group_sync::GroupSync;
+use crate::verified_file::{
+    DATA_BYTES_MAX, Footer, Progress, VerifiedFile, VerifiedFileError, VerifiedWriter, discard_unfinished,
+    unfinished_path,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use watt_primitives::{DealId, Hash, SlotIndexInDeal};
+
+/// Bytes of one slot.
+pub const PIECE_BYTES_MAX: u64 = DATA_BYTES_MAX;
+
+/// Bytes of a piece's metadata blocks together.
+pub const METADATA_BYTES_MAX: usize = 8 << 20;
+
+/// Open pieces whose outboards stay in memory: a 31 MiB slot has 62 KiB of it.
+const N_OPEN_MAX: usize = 32;
+
+/// The name of a piece: one slot of one deal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PieceKey {
+    /// The deal.
+    pub deal: DealId,
+    /// The slot of the deal's bundle.
+    pub slot: SlotIndexInDeal,
+}
+
+impl fmt::Display for PieceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:03}", self.deal, self.slot.0)
+    }
+}
+
+impl PieceKey {
+    fn parse(text: &str) -> Option<Self> {
+        let (deal, slot) = text.split_once('-')?;
+        let key = Self {
+            deal: DealId::from_hex(deal)?,
+            slot: SlotIndexInDeal(slot.parse().ok()?),
+        };
+        (key.to_string() == text).then_some(key)
+    }
+
+    fn label(&self) -> Vec<u8> {
+        let mut label = b"piece".to_vec();
+        label.extend_from_slice(self.deal.as_ref());
+        label.push(self.slot.0);
+        label
+    }
+}
+
+/// How much a provider gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that pieces may take together.
+    pub quota_bytes: u64,
+    /// Bytes that always stay free on the disk.
+    pub free_bytes_min: u64,
+}
+
+/// What is known of a piece without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PieceInfo {
+    /// Bytes of data.
+    pub len: u64,
+    /// Plain BLAKE3 of the data.
+    pub root: Hash,
+}
+
+/// Bytes used and left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpaceUse {
+    /// Bytes of finished pieces, and of unfinished ones at their final size.
+    pub used_bytes: u64,
+    /// Bytes of the quota that are still free.
+    pub left_bytes: u64,
+}
+
+/// Why a piece can't be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum PieceError {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The quota or the free space would be exceeded. Everything stored stays as it is.
+    #[error(
+        "no space for {needed_bytes} bytes in {}: {quota_left_bytes} bytes of the quota are left, and the disk has \
+         {available_bytes} bytes free of which {free_bytes_min} stay free", path.display()
+    )]
+    NoSpace {
+        /// The folder of the pieces.
+        path: PathBuf,
+        /// Bytes to be stored.
+        needed_bytes: u64,
+        /// Bytes of the quota that are not taken.
+        quota_left_bytes: u64,
+        /// Bytes free on the disk, without those promised to transfers under way.
+        available_bytes: u64,
+        /// Bytes that always stay free.
+        free_bytes_min: u64,
+    },
+    /// It is stored already.
+    #[error("piece {key} is stored already")]
+    Exists {
+        /// Which piece.
+        key: PieceKey,
+    },
+    /// Another transfer of it is under way.
+    #[error("piece {key} is being received already")]
+    Busy {
+        /// Which piece.
+        key: PieceKey,
+    },
+    /// It is not stored.
+    #[error("piece {key} is not stored here")]
+    Unknown {
+        /// Which piece.
+        key: PieceKey,
+    },
+    /// Longer than the store takes.
+    #[error("piece {key} has {len} bytes, where at most {len_max} are taken")]
+    TooLong {
+        /// Which piece.
+        key: PieceKey,
+        /// Bytes of data or of metadata.
+        len: u64,
+        /// Bytes allowed.
+        len_max: u64,
+    },
+    /// More or fewer bytes than were announced.
+    #[error("piece {key} was announced with {expected} bytes, and {found} came")]
+    WrongLength {
+        /// Which piece.
+        key: PieceKey,
+        /// Bytes announced.
+        expected: u64,
+        /// Bytes received.
+        found: u64,
+    },
+    /// The bytes are not those of this root; they were removed.
+    #[error("piece {key} has root {found}, where {expected} was announced")]
+    WrongRoot {
+        /// Which piece.
+        key: PieceKey,
+        /// Root announced.
+        expected: Hash,
+        /// Root of what came.
+        found: Hash,
+    },
+    /// Part of the data is not as it was stored. The rest is, and [`PieceStore::repair_group`] heals the part.
+    #[error("piece {key} is damaged on this disk in its 16 KiB group {group}")]
+    DamagedGroup {
+        /// Which piece.
+        key: PieceKey,
+        /// Which group of 16 KiB.
+        group: u64,
+    },
+    /// The outboard or the metadata are not as they were stored: the whole piece is lost.
+    #[error("piece {key} is damaged on this disk as a whole")]
+    Damaged {
+        /// Which piece.
+        key: PieceKey,
+    },
+    /// The bytes are not what belongs in this group.
+    #[error("these are not the bytes of group {group} of piece {key}")]
+    WrongGroup {
+        /// Which piece.
+        key: PieceKey,
+        /// Which group of 16 KiB.
+        group: u64,
+    },
+}
+
+impl PieceError {
+    /// Whether a durable write failed, after which the node must stop.
+    #[must_use]
+    pub fn must_stop(&self) -> bool {
+        matches!(self, Self::Disk(error) if error.must_stop() && !error.is_disk_full())
+    }
+
+    fn of_file(key: PieceKey) -> impl Fn(VerifiedFileError) -> Self {
+        move |error| match error {
+            VerifiedFileError::Disk(error) => Self::Disk(error),
+            VerifiedFileError::DamagedTail { .. } => Self::Damaged { key },
+            VerifiedFileError::DamagedGroup { group, .. } => Self::DamagedGroup { key, group },
+        }
+    }
+}
+
+/// The slots that a provider holds. Shared by clones; reads and transfers run side by side.
+#[derive(Clone, Debug)]
+pub struct PieceStore(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    space: Space,
+    sync: GroupSync,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pieces: BTreeMap<PieceKey, PieceInfo>,
+    /// Pieces whose end is not readable.
+    damaged: BTreeMap<PieceKey, u64>,
+    /// Transfers that broke off: length announced, bytes durable.
+    unfinished: BTreeMap<PieceKey, (u64, u64)>,
+    /// Transfers under way: bytes that are still to be written.
+    writing: BTreeMap<PieceKey, Transfer>,
+    open: VecDeque<(PieceKey, Arc<VerifiedFile>)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Transfer {
+    len: u64,
+    to_write: u64,
+}
+
+impl State {
+    fn used_bytes(&self) -> u64 {
+        let finished: u64 = self.pieces.values().map(|info| info.len).sum();
+        let damaged: u64 = self.damaged.values().sum();
+        let unfinished: u64 = self.unfinished.values().map(|(len, _)| len).sum();
+        let writing: u64 = self.writing.values().map(|transfer| transfer.len).sum();
+        finished + damaged + unfinished + writing
+    }
+
+    fn forget_open(&mut self, key: PieceKey) {
+        self.open.retain(|(open, _)| *open != key);
+    }
+}
+
+impl PieceStore {
+    /// Opens the pieces in folder `dir`, creating it if there is none.
+    ///
+    /// Transfers that a crash broke off are kept with what was durable of them: [`PieceStore::unfinished`].
+    ///
+    /// # Errors
+    /// [`PieceError::Disk`].
+    pub fn open(dir: &Path, space: Space) -> Result<Self, PieceError> {
+        Self::open_on(disk::system(), dir, space)
+    }
+
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, dir: &Path, space: Space) -> Result<Self, PieceError> {
+        let names = disk::clean_dir(&*disk, dir)?;
+        // A kill may have left names that no sync has reached; what is listed below has to last.
+        disk.sync_dir(dir)
+            .map_err(DiskError::not_durable("sync the pieces in", dir))?;
+        let mut state = State::default();
+        for name in &names {
+            if let Some(key) = name.strip_suffix(PIECE_SUFFIX).and_then(PieceKey::parse) {
+                load_piece(&*disk, &dir.join(name), key, &mut state)?;
+            }
+        }
+        let mut left_over = BTreeSet::new();
+        for name in &names {
+            let unfinished = [PART_SUFFIX, PIECE_SUFFIX_PROGRESS]
+                .iter()
+                .find_map(|suffix| name.strip_suffix(suffix));
+            left_over.extend(unfinished.and_then(PieceKey::parse));
+        }
+        for key in left_over {
+            load_unfinished(&*disk, dir, key, &mut state)?;
+        }
+        Ok(Self(Arc::new(Shared {
+            sync: GroupSync::new(Arc::clone(&disk), dir),
+            disk,
+            dir: dir.to_path_buf(),
+            space,
+            state: Mutex::new(state),
+        })))
+    }
+
+    /// Begins to receive a piece of `len` bytes, or goes on where an earlier transfer broke off:
+    /// [`PieceWriter::resume_at`] says from which byte on.
+    ///
+    /// # Errors
+    /// [`PieceError::NoSpace`], [`PieceError::Exists`], [`PieceError::Busy`], [`PieceError::TooLong`],
+    /// [`PieceError::Disk`].
+    pub fn begin(&self, deal: DealId, slot: SlotIndexInDeal, len: u64) -> Result<PieceWriter, PieceError> {
+        let key = PieceKey { deal, slot };
+        if len > PIECE_BYTES_MAX {
+            return Err(PieceError::TooLong {
+                key,
+                len,
+                len_max: PIECE_BYTES_MAX,
+            });
+        }
+        let shared = &self.0;
+        let resumed = {
+            let mut state = shared.lock();
+            if state.pieces.contains_key(&key) {
+                return Err(PieceError::Exists { key });
+            }
+            if state.writing.contains_key(&key) {
+                return Err(PieceError::Busy { key });
+            }
+            let resumed = state.unfinished.get(&key).copied();
+            shared.check_space(&state, len, resumed)?;
+            state.unfinished.remove(&key);
+            state.writing.insert(key, Transfer { len, to_write: len });
+            resumed
+        };
+        let path = shared.path(key);
+        match VerifiedWriter::begin(Arc::clone(&shared.disk), &path, &key.label(), len) {
+            Ok(writer) => {
+                shared.set_to_write(key, len - writer.durable_len());
+                Ok(PieceWriter {
+                    shared: Arc::clone(shared),
+                    key,
+                    resume_at: writer.durable_len(),
+                    writer,
+                    is_over: false,
+                })
+            }
+            Err(error) => {
+                let mut state = shared.lock();
+                state.writing.remove(&key);
+                if let Some(resumed) = resumed {
+                    state.unfinished.insert(key, resumed);
+                }
+                Err(shared.space_error(&state, len, error))
+            }
+        }
+    }
+
+    /// Up to `len` bytes from `offset`, fewer only at the end; all checked against the root.
+    ///
+    /// # Errors
+    /// [`PieceError::Unknown`], [`PieceError::DamagedGroup`], [`PieceError::Damaged`], [`PieceError::Disk`].
+    pub fn read(
+        &self,
+        deal: DealId,
+        slot: SlotIndexInDeal,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>, PieceError> {
+        let key = PieceKey { deal, slot };
+        self.0
+            .open_piece(key)?
+            .read(offset, len)
+            .map_err(PieceError::of_file(key))
+    }
+
+    /// The digest of each 16 KiB group, which merge to the root.
+    ///
+    /// # Errors
+    /// [`PieceError::Unknown`], [`PieceError::Damaged`], [`PieceError::Disk`].
+    pub fn outboard(&self, deal: DealId, slot: SlotIndexInDeal) -> Result<Vec<Hash>, PieceError> {
+        Ok(self.0.open_piece(PieceKey { deal, slot })?.groups().to_vec())
+    }
+
+    /// The metadata blocks, as they were given to [`PieceWriter::finish`].
+    ///
+    /// # Errors
+    /// [`PieceError::Unknown`], [`PieceError::Damaged`], [`PieceError::Disk`].
+    pub fn metadata(&self, deal: DealId, slot: SlotIndexInDeal) -> Result<Vec<Vec<u8>>, PieceError> {
+        Ok(self.0.open_piece(PieceKey { deal, slot })?.blocks().to_vec())
+    }
+
+    /// Length and root; `None` if the piece is not stored whole.
+    #[must_use]
+    pub fn info(&self, deal: DealId, slot: SlotIndexInDeal) -> Option<PieceInfo> {
+        self.0.lock().pieces.get(&PieceKey { deal, slot }).copied()
+    }
+
+    /// All whole pieces, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<(PieceKey, PieceInfo)> {
+        self.0
+            .lock()
+            .pieces
+            .iter()
+            .map(|(key, info)| (*key, *info))
+            .collect()
+    }
+
+    /// Pieces that were stored and whose end is not readable any more: to be declared as faults.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<PieceKey> {
+        self.0.lock().damaged.keys().copied().collect()
+    }
+
+    /// Transfers that broke off, with the bytes that need not be sent again.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<(PieceKey, u64)> {
+        let state = self.0.lock();
+        state
+            .unfinished
+            .iter()
+            .map(|(key, (_, durable))| (*key, *durable))
+            .collect()
+    }
+
+    /// Removes a piece, whole, damaged or unfinished; one that is not there is fine.
+    ///
+    /// # Errors
+    /// [`PieceError::Busy`] while it is being received, [`PieceError::Disk`].
+    pub fn remove(&self, deal: DealId, slot: SlotIndexInDeal) -> Result<(), PieceError> {
+        let key = PieceKey { deal, slot };
+        let shared = &self.0;
+        let mut state = shared.lock();
+        if state.writing.contains_key(&key) {
+            return Err(PieceError::Busy { key });
+        }
+        let path = shared.path(key);
+        if state.pieces.contains_key(&key) || state.damaged.contains_key(&key) {
+            shared
+                .disk
+                .remove(&path)
+                .map_err(DiskError::failed("remove", &path))?;
+        }
+        if state.unfinished.contains_key(&key) {
+            discard_unfinished(&*shared.disk, &path)?;
+        }
+        state.pieces.remove(&key);
+        state.damaged.remove(&key);
+        state.unfinished.remove(&key);
+        state.forget_open(key);
+        Ok(())
+    }
+
+    /// Reads a whole piece and returns the 16 KiB groups that are not as they were stored.
+    ///
+    /// # Errors
+    /// [`PieceError::Unknown`], [`PieceError::Damaged`], [`PieceError::Disk`].
+    pub fn damaged_groups(&self, deal: DealId, slot: SlotIndexInDeal) -> Result<Vec<u64>, PieceError> {
+        let key = PieceKey { deal, slot };
+        self.0
+            .open_piece(key)?
+            .damaged_groups()
+            .map_err(PieceError::of_file(key))
+    }
+
+    /// Writes the right bytes over a damaged group, durably.
+    ///
+    /// # Errors
+    /// [`PieceError::WrongGroup`] if they are not the right ones, [`PieceError::Unknown`], [`PieceError::Damaged`],
+    /// [`PieceError::Disk`].
+    pub fn repair_group(
+        &self,
+        deal: DealId,
+        slot: SlotIndexInDeal,
+        group: u64,
+        bytes: &[u8],
+    ) -> Result<(), PieceError> {
+        let key = PieceKey { deal, slot };
+        self.0
+            .open_piece(key)?
+            .rewrite_group(&*self.0.disk, group, bytes)
+            .map_err(PieceError::of_file(key))?
+            .ok_or(PieceError::WrongGroup { key, group })
+    }
+
+    /// Bytes of the quota that are used and left.
+    #[must_use]
+    pub fn space_use(&self) -> SpaceUse {
+        let used_bytes = self.0.lock().used_bytes();
+        SpaceUse {
+            used_bytes,
+            left_bytes: self.0.space.quota_bytes.saturating_sub(used_bytes),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, key: PieceKey) -> PathBuf {
+        self.dir.join(format!("{key}{PIECE_SUFFIX}"))
+    }
+
+    fn set_to_write(&self, key: PieceKey, to_write: u64) {
+        if let Some(transfer) = self.lock().writing.get_mut(&key) {
+            transfer.to_write = to_write;
+        }
+    }
+
+    /// Whether `len` bytes fit, of which `resumed` (length, durable) are counted and partly written already.
+    fn check_space(&self, state: &State, len: u64, resumed: Option<(u64, u64)>) -> Result<(), PieceError> {
+        let (counted, written) = resumed.unwrap_or((0, 0));
+        let quota_left_bytes =
+            (self.space.quota_bytes.saturating_add(counted)).saturating_sub(state.used_bytes());
+        let promised: u64 = state.writing.values().map(|transfer| transfer.to_write).sum();
+        let available_bytes = self
+            .disk
+            .available_bytes(&self.dir)
+            .map_err(DiskError::failed("ask for the free space of", &self.dir))?
+            .saturating_sub(promised);
+        let to_write = len.saturating_sub(written);
+        if len <= quota_left_bytes && to_write.saturating_add(self.space.free_bytes_min) <= available_bytes {
+            return Ok(());
+        }
+        Err(PieceError::NoSpace {
+            path: self.dir.clone(),
+            needed_bytes: len,
+            quota_left_bytes,
+            available_bytes,
+            free_bytes_min: self.space.free_bytes_min,
+        })
+    }
+
+    /// A full disk in the middle of a transfer is not a broken disk: it is told with the same numbers.
+    fn space_error(&self, state: &State, len: u64, error: DiskError) -> PieceError {
+        if !error.is_disk_full() {
+            return error.into();
+        }
+        PieceError::NoSpace {
+            path: self.dir.clone(),
+            needed_bytes: len,
+            quota_left_bytes: self.space.quota_bytes.saturating_sub(state.used_bytes()),
+            available_bytes: self.disk.available_bytes(&self.dir).unwrap_or(0),
+            free_bytes_min: self.space.free_bytes_min,
+        }
+    }
+
+    fn open_piece(&self, key: PieceKey) -> Result<Arc<VerifiedFile>, PieceError> {
+        {
+            let mut state = self.lock();
+            if let Some(at) = state.open.iter().position(|(open, _)| *open == key)
+                && let Some(entry) = state.open.remove(at)
+            {
+                let file = Arc::clone(&entry.1);
+                state.open.push_front(entry);
+                return Ok(file);
+            }
+            if state.damaged.contains_key(&key) {
+                return Err(PieceError::Damaged { key });
+            }
+            if !state.pieces.contains_key(&key) {
+                return Err(PieceError::Unknown { key });
+            }
+        }
+        let file = VerifiedFile::open(&*self.disk, &self.path(key), &key.label())
+            .map_err(PieceError::of_file(key))?;
+        let file = Arc::new(file);
+        let mut state = self.lock();
+        if state.pieces.contains_key(&key) {
+            state.forget_open(key);
+            state.open.push_front((key, Arc::clone(&file)));
+            state.open.truncate(N_OPEN_MAX);
+        }
+        Ok(file)
+    }
+}
+
+/// A piece that is being received. Dropped unfinished, it keeps what is durable for a later [`PieceStore::begin`].
+#[derive(Debug)]
+pub struct PieceWriter {
+    shared: Arc<Shared>,
+    key: PieceKey,
+    resume_at: u64,
+    writer: VerifiedWriter,
+    /// Finished or discarded: nothing is left to resume.
+    is_over: bool,
+}
+
+impl PieceWriter {
+    /// The byte that the first [`PieceWriter::write`] begins at: what lies before is on the disk and checked.
+    #[must_use]
+    pub const fn resume_at(&self) -> u64 {
+        self.resume_at
+    }
+
+    /// Bytes taken so far, with those of earlier transfers.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.writer.len()
+    }
+
+    /// Whether nothing came yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds the next bytes. Nothing may be acknowledged before [`PieceWriter::finish`].
+    ///
+    /// # Errors
+    /// [`PieceError::WrongLength`] if more come than were announced; [`PieceError::NoSpace`], [`PieceError::Disk`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), PieceError> {
+        let key = self.key;
+        let writer = &mut self.writer;
+        let (expected, found) = (writer.data_len(), writer.len() + to_u64(bytes.len()));
+        if found > expected {
+            return Err(PieceError::WrongLength { key, expected, found });
+        }
+        let result = writer.write(bytes);
+        let to_write = expected - writer.len();
+        self.shared.set_to_write(key, to_write);
+        result.map_err(|error| self.shared.space_error(&self.shared.lock(), to_write, error))
+    }
+
+    /// Makes what came durable, so that a broken transfer goes on from here; returns how many bytes that is.
+    ///
+    /// # Errors
+    /// [`PieceError::NoSpace`], [`PieceError::Disk`].
+    pub fn save_progress(&mut self) -> Result<u64, PieceError> {
+        let writer = &mut self.writer;
+        let to_write = writer.data_len() - writer.len();
+        match writer.save_progress() {
+            Ok(()) => Ok(writer.durable_len()),
+            Err(error) => Err(self.shared.space_error(&self.shared.lock(), to_write, error)),
+        }
+    }
+
+    /// Ends the piece: checks its root, adds opaque `metadata` blocks; when this returns, all of it survives any crash and
+    /// may be acknowledged.
+    ///
+    /// # Errors
+    /// [`PieceError::WrongLength`] (what came is kept), [`PieceError::WrongRoot`] (it is removed),
+    /// [`PieceError::TooLong`], [`PieceError::NoSpace`], [`PieceError::Disk`].
+    pub fn finish(mut self, root: &Hash, metadata: &[&[u8]]) -> Result<(), PieceError> {
+        let key = self.key;
+        let metadata_len: usize = metadata.iter().map(|block| block.len()).sum();
+        if metadata_len > METADATA_BYTES_MAX {
+            return Err(PieceError::TooLong {
+                key,
+                len: to_u64(metadata_len),
+                len_max: to_u64(METADATA_BYTES_MAX),
+            });
+        }
+        let writer = &mut self.writer;
+        let len = writer.data_len();
+        if writer.len() != len {
+            return Err(PieceError::WrongLength {
+                key,
+                expected: len,
+                found: writer.len(),
+            });
+        }
+        let shared = Arc::clone(&self.shared);
+        let space_error = |error| shared.space_error(&shared.lock(), len, error);
+        let found = writer.close_data().map_err(space_error)?;
+        if found != *root {
+            self.writer.discard_all()?;
+            self.is_over = true;
+            return Err(PieceError::WrongRoot {
+                key,
+                expected: *root,
+                found,
+            });
+        }
+        writer.finish(metadata).map_err(space_error)?;
+        shared
+            .sync
+            .sync()
+            .map_err(DiskError::not_durable("sync the pieces in", &shared.dir))?;
+        self.is_over = true;
+        let mut state = shared.lock();
+        state.damaged.remove(&key);
+        state.pieces.insert(key, PieceInfo { len, root: *root });
+        Ok(())
+    }
+
+    /// Gives up and removes what came.
+    ///
+    /// # Errors
+    /// [`PieceError::Disk`].
+    pub fn discard(mut self) -> Result<(), PieceError> {
+        self.writer.discard_all()?;
+        self.is_over = true;
+        Ok(())
+    }
+}
+
+impl Drop for PieceWriter {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.writing.remove(&self.key);
+        if !self.is_over {
+            let transfer = (self.writer.data_len(), self.writer.durable_len());
+            state.unfinished.insert(self.key, transfer);
+        }
+    }
+}
+
+const PIECE_SUFFIX: &str = ".piece";
+const PART_SUFFIX: &str = ".piece.part";
+const PIECE_SUFFIX_PROGRESS: &str = ".piece.progress";
+
+fn load_piece(disk: &dyn Disk, path: &Path, key: PieceKey, state: &mut State) -> Result<(), PieceError> {
+    match Footer::read(disk, path, &key.label()) {
+        Ok(footer) => {
+            let info = PieceInfo {
+                len: footer.data_len,
+                root: footer.root,
+            };
+            state.pieces.insert(key, info);
+        }
+        Err(VerifiedFileError::Disk(error)) => return Err(error.into()),
+        Err(_) => {
+            // Never removed silently: the provider declares the fault, and decides.
+            tracing::warn!(%key, "a stored piece is damaged");
+            let len = disk
+                .open(path, disk::Mode::Read)
+                .and_then(|file| file.len())
+                .map_err(DiskError::failed("open", path))?;
+            state.damaged.insert(key, len);
+        }
+    }
+    Ok(())
+}
+
+fn load_unfinished(disk: &dyn Disk, dir: &Path, key: PieceKey, state: &mut State) -> Result<(), PieceError> {
+    let path = dir.join(format!("{key}{PIECE_SUFFIX}"));
+    let progress = Progress::read(disk, &path, &key.label());
+    let has_part = disk.open(&unfinished_path(&path), disk::Mode::Read).is_ok();
+    match progress {
+        Some(progress) if has_part && !state.pieces.contains_key(&key) => {
+            state
+                .unfinished
+                .insert(key, (progress.data_len, progress.durable_len));
+        }
+        // Nothing durable in it, or the piece was finished before the crash.
+        _ => discard_unfinished(disk, &path)?,
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

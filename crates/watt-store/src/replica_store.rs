@@ -1,0 +1,362 @@
+//! Sealed replicas of a provider's sectors: whole on the disk or not there (`docs/spec/store.md` §8).
+
+use crate::disk::{self, Disk, to_u64};
+use crate::error::DiskError;
+use crate::verified_file::{
+    DATA_BYTES_MAX, Footer, VerifiedFile, VerifiedFileError, VerifiedWriter, discard_unfinished,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use watt_primitives::{Hash, SectorNumber};
+
+/// Bytes of one replica.
+pub const REPLICA_BYTES_MAX: u64 = DATA_BYTES_MAX;
+
+/// Bytes of a replica's cached tree and of its info together.
+pub const REPLICA_EXTRA_BYTES_MAX: usize = 48 << 20;
+
+/// Why a replica can't be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaError {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// It is stored already: a sector number is used once.
+    #[error("the replica of sector {sector} is stored already")]
+    Exists {
+        /// Which sector.
+        sector: SectorNumber,
+    },
+    /// It is not stored.
+    #[error("no replica of sector {sector} is stored here")]
+    Unknown {
+        /// Which sector.
+        sector: SectorNumber,
+    },
+    /// Longer than the store takes.
+    #[error("the replica of sector {sector} has {len} bytes, where at most {len_max} are taken")]
+    TooLong {
+        /// Which sector.
+        sector: SectorNumber,
+        /// Bytes of the replica, or of tree and info.
+        len: u64,
+        /// Bytes allowed.
+        len_max: u64,
+    },
+    /// More or fewer bytes than were announced.
+    #[error("the replica of sector {sector} was announced with {expected} bytes, and {found} came")]
+    WrongLength {
+        /// Which sector.
+        sector: SectorNumber,
+        /// Bytes announced.
+        expected: u64,
+        /// Bytes written.
+        found: u64,
+    },
+    /// The bytes asked for are not as they were stored: a fault to be declared.
+    #[error("the replica of sector {sector} is damaged on this disk near byte {offset}")]
+    DamagedAt {
+        /// Which sector.
+        sector: SectorNumber,
+        /// Where the damaged 16 KiB begin.
+        offset: u64,
+    },
+    /// Tree or info are not as they were stored.
+    #[error("the replica of sector {sector} is damaged on this disk as a whole")]
+    Damaged {
+        /// Which sector.
+        sector: SectorNumber,
+    },
+}
+
+impl ReplicaError {
+    /// Whether a durable write failed. What was stored before is intact.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Disk(error) if error.is_disk_full())
+    }
+
+    fn of_file(sector: SectorNumber) -> impl Fn(VerifiedFileError) -> Self {
+        move |error| match error {
+            VerifiedFileError::Disk(error) => Self::Disk(error),
+            VerifiedFileError::DamagedTail { .. } => Self::Damaged { sector },
+            VerifiedFileError::DamagedGroup { group, .. } => Self::DamagedAt {
+                sector,
+                offset: group * to_u64(watt_primitives::slot_tree::GROUP_BYTES),
+            },
+        }
+    }
+}
+
+/// The sealed replicas of one provider. Shared by reference.
+#[derive(Debug)]
+pub struct ReplicaStore {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Replicas and their lengths; `None` for one whose end is damaged.
+    replicas: BTreeMap<SectorNumber, Option<u64>>,
+    /// Replicas opened so far: few and large, so their outboards (0.2 %) may all stay in memory.
+    open: BTreeMap<SectorNumber, Arc<VerifiedFile>>,
+}
+
+impl ReplicaStore {
+    /// Opens the replicas in folder `dir`, creating it if there is none. Half-written ones are removed.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Disk`].
+    pub fn open(dir: &Path) -> Result<Self, ReplicaError> {
+        Self::open_on(disk::system(), dir)
+    }
+
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, ReplicaError> {
+        let names = disk::clean_dir(&*disk, dir)?;
+        disk.sync_dir(dir)
+            .map_err(DiskError::not_durable("sync the replicas in", dir))?;
+        let mut state = State::default();
+        for name in &names {
+            if let Some(sector) = parse_name(name) {
+                let len = match Footer::read(&*disk, &dir.join(name), &label(sector)) {
+                    Ok(footer) => Some(footer.data_len),
+                    Err(VerifiedFileError::Disk(error)) => return Err(error.into()),
+                    Err(_) => None,
+                };
+                state.replicas.insert(sector, len);
+            } else if let Some(sector) = name.strip_suffix(PART_SUFFIX).and_then(parse_name) {
+                discard_unfinished(&*disk, &dir.join(file_name(sector)))?;
+            }
+        }
+        Ok(Self {
+            disk,
+            dir: dir.to_path_buf(),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Begins to write the replica of `sector`, which will have `len` bytes.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Exists`], [`ReplicaError::TooLong`], [`ReplicaError::Disk`].
+    pub fn begin(&self, sector: SectorNumber, len: u64) -> Result<ReplicaWriter<'_>, ReplicaError> {
+        if len > REPLICA_BYTES_MAX {
+            return Err(ReplicaError::TooLong {
+                sector,
+                len,
+                len_max: REPLICA_BYTES_MAX,
+            });
+        }
+        if matches!(self.lock().replicas.get(&sector), Some(Some(_))) {
+            return Err(ReplicaError::Exists { sector });
+        }
+        let path = self.path(sector);
+        // Sealing is repeated from its start after a crash, so nothing is resumed.
+        discard_unfinished(&*self.disk, &path)?;
+        let writer = VerifiedWriter::begin(Arc::clone(&self.disk), &path, &label(sector), len)?;
+        Ok(ReplicaWriter {
+            store: self,
+            sector,
+            writer,
+        })
+    }
+
+    /// `len` bytes of the replica from `offset`, as a proof needs them; checked, so a fault is seen here and not by others.
+    ///
+    /// # Errors
+    /// [`ReplicaError::WrongLength`] if the replica ends before, [`ReplicaError::DamagedAt`], [`ReplicaError::Damaged`],
+    /// [`ReplicaError::Unknown`], [`ReplicaError::Disk`].
+    pub fn read(&self, sector: SectorNumber, offset: u64, len: usize) -> Result<Vec<u8>, ReplicaError> {
+        let bytes = self
+            .open_replica(sector)?
+            .read(offset, len)
+            .map_err(ReplicaError::of_file(sector))?;
+        if bytes.len() != len {
+            return Err(ReplicaError::WrongLength {
+                sector,
+                expected: to_u64(len),
+                found: to_u64(bytes.len()),
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// The cached upper part of the replica's tree.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Damaged`], [`ReplicaError::Unknown`], [`ReplicaError::Disk`].
+    pub fn upper_tree(&self, sector: SectorNumber) -> Result<Vec<u8>, ReplicaError> {
+        self.block(sector, 0)
+    }
+
+    /// The opaque info that was stored with the replica.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Damaged`], [`ReplicaError::Unknown`], [`ReplicaError::Disk`].
+    pub fn info(&self, sector: SectorNumber) -> Result<Vec<u8>, ReplicaError> {
+        self.block(sector, 1)
+    }
+
+    fn block(&self, sector: SectorNumber, index: usize) -> Result<Vec<u8>, ReplicaError> {
+        let file = self.open_replica(sector)?;
+        file.blocks()
+            .get(index)
+            .cloned()
+            .ok_or(ReplicaError::Damaged { sector })
+    }
+
+    /// All replicas with their length in bytes; `None` for one that is damaged as a whole.
+    #[must_use]
+    pub fn list(&self) -> Vec<(SectorNumber, Option<u64>)> {
+        let state = self.lock();
+        state
+            .replicas
+            .iter()
+            .map(|(sector, len)| (*sector, *len))
+            .collect()
+    }
+
+    /// Reads a whole replica and returns where each 16 KiB that are not as they were stored begin.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Damaged`], [`ReplicaError::Unknown`], [`ReplicaError::Disk`].
+    pub fn damaged_offsets(&self, sector: SectorNumber) -> Result<Vec<u64>, ReplicaError> {
+        let groups = self
+            .open_replica(sector)?
+            .damaged_groups()
+            .map_err(ReplicaError::of_file(sector))?;
+        let group_bytes = to_u64(watt_primitives::slot_tree::GROUP_BYTES);
+        Ok(groups.into_iter().map(|group| group * group_bytes).collect())
+    }
+
+    /// Removes a replica; one that is not there is fine.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Disk`].
+    pub fn remove(&self, sector: SectorNumber) -> Result<(), ReplicaError> {
+        let mut state = self.lock();
+        if state.replicas.contains_key(&sector) {
+            let path = self.path(sector);
+            self.disk
+                .remove(&path)
+                .map_err(DiskError::failed("remove", &path))?;
+        }
+        state.replicas.remove(&sector);
+        state.open.remove(&sector);
+        Ok(())
+    }
+
+    fn open_replica(&self, sector: SectorNumber) -> Result<Arc<VerifiedFile>, ReplicaError> {
+        {
+            let state = self.lock();
+            if let Some(file) = state.open.get(&sector) {
+                return Ok(Arc::clone(file));
+            }
+            match state.replicas.get(&sector) {
+                None => return Err(ReplicaError::Unknown { sector }),
+                Some(None) => return Err(ReplicaError::Damaged { sector }),
+                Some(Some(_)) => {}
+            }
+        }
+        let file = VerifiedFile::open(&*self.disk, &self.path(sector), &label(sector))
+            .map_err(ReplicaError::of_file(sector))?;
+        let file = Arc::new(file);
+        let mut state = self.lock();
+        if state.replicas.contains_key(&sector) {
+            state.open.insert(sector, Arc::clone(&file));
+        }
+        Ok(file)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, sector: SectorNumber) -> PathBuf {
+        self.dir.join(file_name(sector))
+    }
+}
+
+/// A replica that is being written; dropped unfinished, it is removed at the next opening.
+#[derive(Debug)]
+pub struct ReplicaWriter<'a> {
+    store: &'a ReplicaStore,
+    sector: SectorNumber,
+    writer: VerifiedWriter,
+}
+
+impl ReplicaWriter<'_> {
+    /// Adds the next bytes.
+    ///
+    /// # Errors
+    /// [`ReplicaError::WrongLength`] if more come than were announced, [`ReplicaError::Disk`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), ReplicaError> {
+        self.check_len(self.writer.len() + to_u64(bytes.len()), |found, expected| {
+            found <= expected
+        })?;
+        Ok(self.writer.write(bytes)?)
+    }
+
+    /// Ends the replica with the cached upper part of its tree and opaque `info`; when this returns, it survives any crash.
+    /// Returns the plain BLAKE3 of the replica's bytes.
+    ///
+    /// # Errors
+    /// [`ReplicaError::WrongLength`], [`ReplicaError::TooLong`], [`ReplicaError::Disk`].
+    pub fn finish(mut self, upper_tree: &[u8], info: &[u8]) -> Result<Hash, ReplicaError> {
+        let sector = self.sector;
+        self.check_len(self.writer.len(), |found, expected| found == expected)?;
+        let extra_len = upper_tree.len().saturating_add(info.len());
+        if extra_len > REPLICA_EXTRA_BYTES_MAX {
+            return Err(ReplicaError::TooLong {
+                sector,
+                len: to_u64(extra_len),
+                len_max: to_u64(REPLICA_EXTRA_BYTES_MAX),
+            });
+        }
+        let root = self.writer.close_data()?;
+        let len = self.writer.data_len();
+        self.writer.finish(&[upper_tree, info])?;
+        let store = self.store;
+        store
+            .disk
+            .sync_dir(&store.dir)
+            .map_err(DiskError::not_durable("sync the replicas in", &store.dir))?;
+        let mut state = store.lock();
+        state.replicas.insert(sector, Some(len));
+        state.open.remove(&sector);
+        Ok(root)
+    }
+
+    fn check_len(&self, found: u64, is_right: impl Fn(u64, u64) -> bool) -> Result<(), ReplicaError> {
+        let expected = self.writer.data_len();
+        if is_right(found, expected) {
+            return Ok(());
+        }
+        Err(ReplicaError::WrongLength {
+            sector: self.sector,
+            expected,
+            found,
+        })
+    }
+}
+
+const PART_SUFFIX: &str = ".part";
+
+fn label(sector: SectorNumber) -> Vec<u8> {
+    [b"replica".as_slice(), &sector.0.to_be_bytes()].concat()
+}
+
+fn file_name(sector: SectorNumber) -> String {
+    format!("{:020}.replica", sector.0)
+}
+
+fn parse_name(name: &str) -> Option<SectorNumber> {
+    let sector = SectorNumber(name.strip_suffix(".replica")?.parse().ok()?);
+    (file_name(sector) == name).then_some(sector)
+}
+
+#[cfg(test)]
+mod tests;
