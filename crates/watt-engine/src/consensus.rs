@@ -205,7 +205,7 @@ impl Consensus {
     fn restore(&mut self, entry: Entry) {
         match entry {
             Entry::Record { record, .. } => {
-                self.step_scp(Input::Restore(*record));
+                self.step_scp(Input::Restore(&record));
             }
             Entry::Body {
                 proposal,

@@ -2,6 +2,7 @@
 
 use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
 use crate::message::DecidedBlock;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
 use watt_primitives::key::SignatureCheck;
@@ -159,20 +160,21 @@ pub enum Effect {
 }
 
 /// A sector to seal, and everything its bytes depend on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SealJob {
+    /// The provider's account.
+    pub provider: AccountId,
     /// The provider's number for it.
     pub sector: SectorNumber,
     /// Sealed size in units of 1 MiB.
     pub units: u16,
     /// What lies where in the payload.
     pub pieces: Vec<Piece>,
-    /// `H(pieces)`.
-    pub comm_d: Hash,
     /// Height whose beacon is the seal seed.
     pub seal_height: BlockHeight,
     /// Makes this replica distinct from all others.
-    pub replica_id: Hash,
+    pub seal_seed: Hash,
 }
 
 /// A window to answer.

@@ -185,6 +185,7 @@ impl Engine {
                 self.committed(header, &included, now, chain, effects);
                 self.provide(chain, effects);
             }
+            Event::Looked => self.provide(chain, effects),
             Event::Sealed { sector, result } => {
                 self.with_provider(chain, effects, |provider| provider.sealed(sector, result));
             }

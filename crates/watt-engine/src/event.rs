@@ -1,6 +1,7 @@
 //! Everything that can happen to a node.
 
 use crate::effect::Timer;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::BlockOutcome;
 use watt_light::{Header, SignedTransaction};
@@ -24,6 +25,8 @@ pub struct VerifyTicket(pub u64);
 pub enum Event {
     /// The node starts: timers may be set, peers may connect.
     Started,
+    /// The provider may look at the head again: at the start, and when work is done.
+    Looked,
     /// A connection is up.
     Connected(PeerId),
     /// A connection is gone.
@@ -105,7 +108,8 @@ pub enum Event {
 }
 
 /// What sealing gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SealedRoots {
     /// Root over the label columns.
     pub comm_c: Hash,

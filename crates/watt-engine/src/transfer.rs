@@ -104,6 +104,9 @@ pub enum Refusal {
     /// No room on the provider's disk.
     #[error("the provider's disk is full")]
     NoSpace,
+    /// The provider's copy of these bytes is damaged, and it knows.
+    #[error("the provider's copy is damaged")]
+    Damaged,
     /// The provider's disk does not do its work.
     #[error("the provider has trouble with its disk")]
     Trouble,

@@ -1,10 +1,20 @@
 //! A running node as the rest of the program sees it.
 
-use std::sync::Arc;
+use crate::api::{HeadState, NodeView, ProviderStatus};
+use crate::error::CommandError;
+use crate::runtime::storage::{HeadSnapshot, Storage, find_transaction, read_block};
+use crate::runtime::node_loop::Command;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot, watch};
 use watt_engine::message::DecidedBlock;
+use watt_engine::provider::ProviderWork;
 use watt_ledger::{Genesis, Receipt};
 use watt_light::{Header, SignedTransaction};
-use watt_primitives::{BlockHeight, TransactionId};
+use watt_primitives::{AccountId, BlockHeight, TransactionId};
+use watt_store::BlockStore;
 
 /// What a node is doing, for status commands and metrics.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -24,20 +34,150 @@ pub struct NodeStatus {
     /// Transactions waiting in the pool.
     pub pool_transactions: usize,
     /// Messages and transactions refused since the start, by reason.
-    pub refused: std::collections::BTreeMap<String, u64>,
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// What the loop shows to others: written by it alone.
+pub(crate) struct Shared {
+    genesis: Arc<Genesis>,
+    blocks: Arc<BlockStore>,
+    head: watch::Sender<Header>,
+    snapshot: Mutex<HeadSnapshot>,
+    status: Mutex<NodeStatus>,
+    provider: Option<AccountId>,
+    work: Mutex<ProviderWork>,
+    /// Set once, when the node has ended: why, if it could not go on.
+    ended: watch::Sender<Option<Option<CommandError>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(genesis: Arc<Genesis>, storage: &Storage, provider: Option<AccountId>) -> Self {
+        Self {
+            genesis,
+            blocks: storage.blocks(),
+            head: watch::Sender::new(storage.head().clone()),
+            snapshot: Mutex::new(storage.snapshot()),
+            status: Mutex::default(),
+            provider,
+            work: Mutex::default(),
+            ended: watch::Sender::new(None),
+        }
+    }
+
+    pub(crate) fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    pub(crate) fn show(&self, status: NodeStatus, work: Option<ProviderWork>) {
+        *locked(&self.status) = status;
+        if let Some(work) = work {
+            *locked(&self.work) = work;
+        }
+    }
+
+    pub(crate) fn show_head(&self, header: Header, snapshot: HeadSnapshot) {
+        *locked(&self.snapshot) = snapshot;
+        self.head.send_replace(header);
+    }
+
+    pub(crate) fn snapshot(&self) -> HeadSnapshot {
+        locked(&self.snapshot).clone()
+    }
+
+    pub(crate) fn end(&self, why: Option<CommandError>) {
+        self.ended.send_replace(Some(why));
+    }
 }
 
 /// A running node: cheap to clone, safe to ask from anywhere.
 #[derive(Clone)]
-pub struct NodeHandle(/* written with the runtime */);
+pub struct NodeHandle {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+}
 
-// Methods that the runtime will provide (do not implement; code against them):
-//   pub fn genesis(&self) -> &Genesis
-//   pub fn status(&self) -> NodeStatus
-//   pub fn snapshot(&self) -> watt_store::Snapshot                 // StateRead of the head
-//   pub fn head(&self) -> Header
-//   pub fn block(&self, height: BlockHeight) -> anyhow::Result<Option<(DecidedBlock, Header)>>
-//   pub fn transaction(&self, id: TransactionId) -> Option<(BlockHeight, u32, Receipt)>
-//   pub async fn submit(&self, transaction: SignedTransaction) -> Result<TransactionId, String>
-//   pub fn subscribe(&self) -> tokio::sync::watch::Receiver<Header> // new heads
-//   pub fn provider(&self) -> Option<ProviderStatus>                // sectors, windows, earnings in words; being written
+impl NodeHandle {
+    pub(crate) const fn new(shared: Arc<Shared>, commands: mpsc::Sender<Command>) -> Self {
+        Self { shared, commands }
+    }
+}
+
+impl NodeView for NodeHandle {
+    fn genesis(&self) -> &Genesis {
+        &self.shared.genesis
+    }
+
+    fn status(&self) -> NodeStatus {
+        locked(&self.shared.status).clone()
+    }
+
+    fn state(&self) -> HeadState {
+        HeadState::new(self.shared.snapshot())
+    }
+
+    fn head(&self) -> Header {
+        self.shared.head.borrow().clone()
+    }
+
+    fn block(&self, height: BlockHeight) -> anyhow::Result<Option<(DecidedBlock, Header)>> {
+        let stored = read_block(&self.shared.blocks, height).map_err(|error| anyhow::anyhow!(error.to_string()))?;
+        Ok(stored.map(|(block, applied)| (block, applied.header)))
+    }
+
+    fn transaction(&self, id: TransactionId) -> Option<(BlockHeight, u32, Receipt)> {
+        find_transaction(&self.shared.snapshot(), &self.shared.blocks, &id)
+    }
+
+    fn submit(&self, transaction: SignedTransaction) -> BoxFuture<'static, Result<TransactionId, String>> {
+        let commands = self.commands.clone();
+        async move {
+            let ending = || "the node is ending; try another one, or again later".to_owned();
+            let (answer, answered) = oneshot::channel();
+            let command = Command::Submit { transaction: Box::new(transaction), answer };
+            commands.send(command).await.map_err(|_| ending())?;
+            answered.await.map_err(|_| ending())?
+        }
+        .boxed()
+    }
+
+    fn subscribe(&self) -> watch::Receiver<Header> {
+        self.shared.head.subscribe()
+    }
+
+    fn provider(&self) -> Option<ProviderStatus> {
+        let account = self.shared.provider?;
+        let work = locked(&self.shared.work).clone();
+        let mut lines = vec![format!("{} sealed sectors on this disk", work.n_sealed)];
+        if work.n_sealing > 0 {
+            lines.push(format!("sealing {} sector", work.n_sealing));
+        }
+        lines.extend(work.trouble.iter().map(|trouble| format!("trouble: {trouble}")));
+        let summary = match (work.n_sealing, work.n_sealed) {
+            (0, 0) => "offering space; waiting for a client's data",
+            (0, _) => "storing and proving",
+            (_, _) => "sealing new data",
+        };
+        Some(ProviderStatus { account, summary: summary.to_owned(), work: lines })
+    }
+
+    fn stop(&self) {
+        let commands = self.commands.clone();
+        tokio::spawn(async move { commands.send(Command::Stop).await });
+    }
+
+    fn stopped(&self) -> BoxFuture<'static, Result<(), CommandError>> {
+        let mut ended = self.shared.ended.subscribe();
+        async move {
+            let outcome = ended.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+            match outcome {
+                Ok(Some(Some(error))) => Err(error),
+                Ok(_) | Err(_) => Ok(()),
+            }
+        }
+        .boxed()
+    }
+}

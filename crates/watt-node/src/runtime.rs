@@ -1,15 +1,134 @@
-//! Runs a node.
+//! Runs a node: the loop that brings events to the engine and performs its effects. No rule of the protocol is here.
+
+mod apply;
+mod jobs;
+pub(crate) mod node_loop;
+pub(crate) mod storage;
+mod transfer_server;
 
 use crate::api::NodeView;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, ProviderConfig, Role};
 use crate::error::{CommandError, ErrorKind};
+use crate::node::{NodeHandle, Shared};
+use jobs::Jobs;
+use node_loop::NodeLoop;
 use std::sync::Arc;
+use storage::Storage;
+use tokio::sync::mpsc;
+use watt_engine::provider::{self, LocalSector};
+use watt_engine::{Engine, EngineConfig};
+use watt_ledger::Genesis;
+use watt_net::{Multiaddr, Net, NetConfig};
+use watt_primitives::terms::{AskTerms, Endpoint};
+use watt_primitives::{BoundedString, BoundedVec, SecretKey};
+use watt_proofs::ProofParams;
 
-/// Starts a node.
+/// Events that wait for the loop.
+const EVENTS_WAITING_MAX: usize = 1024;
+
+/// Starts a node: opens its folder, rebuilds what a crash left behind, joins the network.
 ///
 /// # Errors
-/// It can't run.
-#[allow(clippy::unused_async, reason = "replaced by the runtime")]
-pub async fn start(_config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError> {
-    Err(CommandError::new(ErrorKind::Other, "this build has no runtime", "merge it"))
+/// The folder is in use, copied or damaged; an address is taken; the genesis is refused.
+pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError> {
+    let genesis = Arc::new(config.genesis.clone());
+    let (storage, config) = tokio::task::spawn_blocking({
+        let genesis = Arc::clone(&genesis);
+        move || Storage::open(&config, &genesis).map(|storage| (storage, config))
+    })
+    .await
+    .map_err(|error| CommandError::new(ErrorKind::Other, format!("opening the node failed: {error}"), "report this"))??;
+
+    let identity_seed = storage.network_identity()?;
+    let net_config = NetConfig {
+        identity_seed,
+        listen: addresses(&config.listen)?,
+        bootstrap: addresses(&config.bootstrap)?,
+        limits: watt_net::Limits::default(),
+    };
+    let (net, net_events) = watt_net::start(net_config).await.map_err(|error| {
+        CommandError::new(ErrorKind::Conflict, error.to_string(), "choose another address with --listen, or stop what uses it")
+    })?;
+
+    let params = proof_params(&genesis);
+    let jobs = config.provider.as_ref().map(|provider| Jobs::open(&storage, provider, &genesis, params)).transpose()?;
+    let local = jobs.as_ref().map(Jobs::local_sectors).unwrap_or_default();
+    let engine = engine(&config, &genesis, &storage, &net, params, local)?;
+
+    let (events, events_in) = mpsc::channel(EVENTS_WAITING_MAX);
+    let shared = Arc::new(Shared::new(genesis, &storage, jobs.as_ref().map(Jobs::account)));
+    let handle = NodeHandle::new(Arc::clone(&shared), events.clone());
+    let node_loop = NodeLoop::new(engine, storage, jobs, net, shared, events);
+    tokio::spawn(node_loop.run(net_events, events_in));
+    Ok(Arc::new(handle))
+}
+
+fn proof_params(genesis: &Genesis) -> ProofParams {
+    if genesis.parameters.insecure_proofs { ProofParams::DEVNET } else { ProofParams::MAIN }
+}
+
+fn engine(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    storage: &Storage,
+    net: &Net,
+    params: ProofParams,
+    local: Vec<LocalSector>,
+) -> Result<Engine, CommandError> {
+    let provider = match &config.provider {
+        None => None,
+        Some(offer) => Some((provider_config(offer, net, params)?, local)),
+    };
+    let voting_key: Option<SecretKey> = match &config.role {
+        Role::Follower => None,
+        Role::Validator { key } => Some(key.clone()),
+    };
+    let engine_config = EngineConfig {
+        network: genesis.network(),
+        parameters: genesis.parameters.clone(),
+        quorum_set: genesis.quorum_set(),
+        voting_key,
+        provider,
+    };
+    Ok(Engine::new(engine_config, storage.head().clone(), storage.journal_entries()))
+}
+
+fn provider_config(
+    offer: &ProviderConfig,
+    net: &Net,
+    params: ProofParams,
+) -> Result<provider::ProviderConfig, CommandError> {
+    let too_long = |_| CommandError::new(ErrorKind::Usage, "an address to listen on is too long", "use fewer or shorter addresses");
+    let mut listed = Vec::new();
+    for address in net.listen_addresses().iter().take(4) {
+        listed.push(BoundedString::new(address.to_string()).map_err(too_long)?);
+    }
+    let endpoint = Endpoint {
+        peer_id: BoundedString::new(net.local_peer().to_string()).map_err(too_long)?,
+        addresses: BoundedVec::new(listed).map_err(too_long)?,
+    };
+    let ask = AskTerms {
+        price: offer.price,
+        slot_bytes_min: offer.slot_bytes_min,
+        slot_bytes_max: offer.slot_bytes_max,
+        term_ms_max: offer.term_ms_max,
+        hot: offer.hot,
+    };
+    Ok(provider::ProviderConfig {
+        account_key: offer.account_key.clone(),
+        capacity_bytes: offer.capacity_bytes,
+        endpoint,
+        ask,
+        units: provider::ProviderConfig::units_of(&params),
+    })
+}
+
+fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, CommandError> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| {
+            let hint = "a multiaddress looks like /ip4/127.0.0.1/tcp/28470";
+            CommandError::new(ErrorKind::Usage, format!("`{text}` is not a network address"), hint)
+        })
+    };
+    texts.iter().map(parse).collect()
 }

@@ -15,7 +15,7 @@ use watt_primitives::terms::Piece;
 use watt_primitives::{
     AccountId, BlockHeight, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window,
 };
-use watt_proofs::{PieceTable, ProofParams, ReplicaId, SectorSize, challenge};
+use watt_proofs::{PieceTable, ProofParams, SectorSize, challenge};
 
 /// The most slots of one provider that are looked at.
 const SLOTS_MAX: usize = 65_536;
@@ -120,19 +120,11 @@ impl<'a, S: StateRead> View<'a, S> {
     /// Everything the bytes of a new sector depend on; sealed with the beacon of the head.
     pub(super) fn seal_job(&self, sector: SectorNumber, units: u16, pieces: Vec<Piece>) -> Option<SealJob> {
         let size = SectorSize::new(&self.params(), u32::from(units)).ok()?;
-        let table = PieceTable::check(size, pieces.clone()).ok()?;
+        PieceTable::check(size, pieces.clone()).ok()?;
         let beacon = Beacon::read(self.chain, &self.network, self.height)?;
-        let seed = challenge::seal_seed(&self.network, beacon.value(), &self.account, sector);
-        let comm_d = table.comm_d(&self.network);
-        let replica_id = ReplicaId::derive(&self.network, &self.account, sector, &comm_d, &seed).0;
-        Some(SealJob {
-            sector,
-            units,
-            pieces,
-            comm_d,
-            seal_height: self.height,
-            replica_id,
-        })
+        let seal_seed = challenge::seal_seed(&self.network, beacon.value(), &self.account, sector);
+        let (provider, seal_height) = (self.account, self.height);
+        Some(SealJob { provider, sector, units, pieces, seal_height, seal_seed })
     }
 
     /// The challenge of a pre-committed sector, once its beacon is known.

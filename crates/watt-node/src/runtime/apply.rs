@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use watt_engine::event::ApplyFailure;
 use watt_engine::message::DecidedBlock;
-use watt_ledger::{Block, BlockOutcome, StateRead, apply_block};
+use watt_ledger::{Block, BlockOutcome, InvalidBlock, StateRead, UncheckedBlock, apply_block};
 use watt_primitives::key::{SignatureCheck, all_hold};
 use watt_scp::QuorumSet;
 
@@ -29,13 +29,20 @@ fn quiet_panics() {
     });
 }
 
-/// Applies `block` to the state below it, catching panics.
-pub(crate) fn try_block(state: &impl StateRead, block: &Block) -> Result<Arc<BlockOutcome>, ApplyFailure> {
+/// Checks `block` and applies it to the state below it, catching panics. `is_own` leaves out the signatures of transactions: the
+/// block comes from this node's own log, where it was put after they were checked.
+pub(crate) fn try_block(
+    state: &impl StateRead,
+    block: UncheckedBlock,
+    is_own: bool,
+) -> Result<Arc<BlockOutcome>, ApplyFailure> {
     quiet_panics();
-    match guarded(|| apply_block(state, block)) {
-        Some(Ok(outcome)) => Ok(Arc::new(outcome)),
-        Some(Err(invalid)) => Err(ApplyFailure::Invalid(invalid.to_string())),
-        None => Err(ApplyFailure::Panicked { culprit: culprit(state, block) }),
+    let network = block.proposal.proposal.network;
+    let invalid = |invalid: InvalidBlock| ApplyFailure::Invalid(invalid.to_string());
+    let block = block.check_except(&network, |_| is_own).map_err(invalid)?;
+    match guarded(|| apply_block(state, &block)) {
+        Some(outcome) => outcome.map(Arc::new).map_err(invalid),
+        None => Err(ApplyFailure::Panicked { culprit: culprit(state, &block) }),
     }
 }
 
@@ -48,7 +55,7 @@ pub(crate) fn try_decided(
     if !decided.is_decided(quorum_set) {
         return Err(ApplyFailure::Undecided);
     }
-    try_block(state, &decided.to_block())
+    try_block(state, decided.to_block(), false)
 }
 
 fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
@@ -58,13 +65,10 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     outcome
 }
 
-/// The first transaction without which the block before it applies: found by halving, in log n trials.
+/// The transaction at which applying begins to panic: found by halving, in log n trials.
 fn culprit(state: &impl StateRead, block: &Block) -> Option<usize> {
-    let panics = |n: usize| {
-        let prefix = Block { transactions: block.transactions.iter().take(n).cloned().collect(), ..block.clone() };
-        guarded(|| watt_ledger::apply_transactions(state, &prefix)).is_none()
-    };
-    let (mut good, mut bad) = (0, block.transactions.len());
+    let panics = |n: usize| guarded(|| apply_block(state, &block.prefix(n))).is_none();
+    let (mut good, mut bad) = (0, block.transactions().len());
     if bad == 0 || panics(0) {
         return None;
     }

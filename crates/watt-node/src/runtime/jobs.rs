@@ -1,0 +1,304 @@
+//! A provider's work on its disk: seal, open, answer, prove, free. Runs on blocking threads; each job ends in one event.
+
+use super::storage::{Storage, trouble};
+use super::transfer_server::Server;
+use crate::config::ProviderConfig;
+use crate::error::CommandError;
+use crate::node::Shared;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+use watt_engine::effect::{SealJob, WindowJob};
+use watt_engine::event::{Responded, SealedRoots};
+use watt_engine::provider::LocalSector;
+use watt_engine::{Effect, Event};
+use watt_ledger::Genesis;
+use watt_primitives::terms::Piece;
+use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, SectorNumber, Window, codec};
+use watt_proofs::challenge::ProvingWindow;
+use watt_proofs::post::{self, LeafRead, Responses};
+use watt_proofs::seal::{LeafOpening, ReplicaTree, seal};
+use watt_proofs::verify::PorepStatement;
+use watt_proofs::{FaultBitmap, PieceTable, ProofParams, ReplicaId, SectorEntry, SectorSet, SectorSize, porep};
+use watt_store::{Journal, PieceStore, ReplicaStore, Space};
+
+/// Windows whose answers are kept in the log.
+const WINDOWS_KEPT: u64 = 4;
+
+/// The most bytes of a record in the log of answers.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes read from a piece at once.
+const READ_BYTES: usize = 1 << 20;
+
+/// Disk space that is never used, in bytes: the owner needs it.
+const FREE_BYTES_MIN: u64 = 1 << 30;
+
+/// What is stored beside a replica: enough to go on after any crash.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealInfo {
+    job: SealJob,
+    roots: SealedRoots,
+}
+
+/// One window's answers, durable before their root is told.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answers {
+    window: Window,
+    responses: Responses,
+}
+
+/// A provider's disk, and what is needed to work on it.
+#[derive(Clone)]
+pub(crate) struct Jobs {
+    network: NetworkId,
+    account: AccountId,
+    key: SecretKey,
+    params: ProofParams,
+    pieces: PieceStore,
+    replicas: Arc<ReplicaStore>,
+    log: Arc<Mutex<Log>>,
+    local: Arc<Vec<LocalSector>>,
+}
+
+struct Log {
+    journal: Journal,
+    answers: BTreeMap<Window, Responses>,
+}
+
+impl Jobs {
+    /// Opens the provider's part of the folder.
+    pub(crate) fn open(
+        storage: &Storage,
+        config: &ProviderConfig,
+        genesis: &Genesis,
+        params: ProofParams,
+    ) -> Result<Self, CommandError> {
+        let space = Space { quota_bytes: config.capacity_bytes, free_bytes_min: FREE_BYTES_MIN };
+        let pieces = PieceStore::open(&storage.folder.pieces_dir(), space).map_err(|error| trouble(&error))?;
+        let replicas = ReplicaStore::open(&storage.folder.replicas_dir()).map_err(|error| trouble(&error))?;
+        let (journal, records) = Journal::open(&storage.folder.heartbeats_dir()).map_err(|error| trouble(&error))?;
+        let answers = records
+            .iter()
+            .filter_map(|bytes| codec::decode::<Answers>(bytes, ANSWER_BYTES_MAX).ok())
+            .map(|answers| (answers.window, answers.responses))
+            .collect();
+        let mut local = Vec::new();
+        for (sector, len) in replicas.list() {
+            let info = len.and_then(|_| replicas.info(sector).ok());
+            match info.and_then(|bytes| codec::decode::<SealInfo>(&bytes, ANSWER_BYTES_MAX).ok()) {
+                Some(SealInfo { job, roots }) => local.push(LocalSector { job, roots }),
+                None => {
+                    tracing::warn!(sector = sector.0, "a sealed sector on disk is damaged; its data is sealed again");
+                    replicas.remove(sector).map_err(|error| trouble(&error))?;
+                }
+            }
+        }
+        Ok(Self {
+            network: genesis.network(),
+            account: AccountId::of_first_key(&config.account_key.public()),
+            key: config.account_key.clone(),
+            params,
+            pieces,
+            replicas: Arc::new(replicas),
+            log: Arc::new(Mutex::new(Log { journal, answers })),
+            local: Arc::new(local),
+        })
+    }
+
+    pub(crate) const fn account(&self) -> AccountId {
+        self.account
+    }
+
+    pub(crate) fn local_sectors(&self) -> Vec<LocalSector> {
+        self.local.to_vec()
+    }
+
+    pub(crate) fn server(&self, shared: Arc<Shared>) -> Server {
+        Server {
+            network: self.network,
+            account: self.account,
+            key: self.key.clone(),
+            pieces: self.pieces.clone(),
+            shared,
+        }
+    }
+
+    /// Does one job; blocks.
+    pub(crate) fn perform(&self, effect: Effect) -> Event {
+        match effect {
+            Effect::Seal(job) => Event::Sealed { sector: job.sector, result: self.seal(*job).map_err(sentence) },
+            Effect::OpenPorep { job, roots, seed } => {
+                let sector = job.sector;
+                Event::PorepOpened { sector, result: self.open_porep(&job, &roots, seed).map_err(sentence) }
+            }
+            Effect::Respond(job) => {
+                Event::Responded { window: job.window, result: self.respond(&job).map_err(sentence) }
+            }
+            Effect::OpenWindow { job, response_root, sample_beacon, .. } => {
+                let result = self.open_window(&job, response_root, &sample_beacon).map_err(sentence);
+                Event::WindowOpened { window: job.window, result }
+            }
+            Effect::RemoveSector { sector, pieces } => {
+                self.remove(sector, &pieces);
+                Event::Looked
+            }
+            Effect::Send { .. }
+            | Effect::Disconnect(_)
+            | Effect::SetTimer { .. }
+            | Effect::PersistScp { .. }
+            | Effect::Verify { .. }
+            | Effect::Apply { .. }
+            | Effect::ApplyDecided { .. }
+            | Effect::Commit { .. }
+            | Effect::SendBlocks { .. }
+            | Effect::Reply { .. }
+            | Effect::Halt(_) => Event::Looked,
+        }
+    }
+
+    fn table(&self, job: &SealJob) -> anyhow::Result<PieceTable> {
+        let size = SectorSize::new(&self.params, u32::from(job.units))?;
+        Ok(PieceTable::check(size, job.pieces.clone())?)
+    }
+
+    fn seal(&self, job: SealJob) -> anyhow::Result<SealedRoots> {
+        let table = self.table(&job)?;
+        let mut payload = vec![0; usize::try_from(table.size().payload_bytes())?];
+        for piece in table.pieces() {
+            if let Piece::Slot { deal, slot, offset, len, .. } = piece {
+                let mut at = 0u64;
+                while at < *len {
+                    let take = usize::try_from(len - at)?.min(READ_BYTES);
+                    let bytes = self.pieces.read(*deal, *slot, at, take)?;
+                    let start = usize::try_from(offset + at)?;
+                    let end = start + bytes.len();
+                    payload
+                        .get_mut(start..end)
+                        .ok_or_else(|| anyhow::anyhow!("a piece lies outside its sector"))?
+                        .copy_from_slice(&bytes);
+                    at += u64::try_from(bytes.len())?;
+                }
+            }
+        }
+        table.fill(&mut payload);
+        let comm_d = table.comm_d(&self.network);
+        let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
+        let sealed = seal(&self.params, table.size(), &replica_id, payload, &mut |_| ControlFlow::Continue(()))?;
+        let roots = SealedRoots { comm_c: sealed.comm_c, comm_r: sealed.comm_r };
+        let mut writer = self.replicas.begin(job.sector, u64::try_from(sealed.replica.len())?)?;
+        writer.write(&sealed.replica)?;
+        let info = codec::encode(&SealInfo { job, roots });
+        writer.finish(&codec::encode(&sealed.replica_tree), &info)?;
+        Ok(roots)
+    }
+
+    fn open_porep(&self, job: &SealJob, roots: &SealedRoots, seed: Hash) -> anyhow::Result<Vec<u8>> {
+        let table = self.table(job)?;
+        let len = usize::try_from(table.size().payload_bytes())?;
+        let replica = self.replicas.read(job.sector, 0, len)?;
+        let statement = PorepStatement {
+            network: &self.network,
+            provider: &self.account,
+            sector: job.sector,
+            pieces: &table,
+            comm_c: roots.comm_c,
+            comm_r: roots.comm_r,
+            seal_seed: job.seal_seed,
+            challenge_seed: seed,
+        };
+        Ok(porep::open(&self.params, &statement, &replica, &mut |_| ControlFlow::Continue(()))?)
+    }
+
+    fn sector_set(&self, job: &WindowJob) -> anyhow::Result<SectorSet> {
+        let entries = job.sectors.iter().map(|(number, units, comm_r)| {
+            let size = SectorSize::new(&self.params, u32::from(*units))?;
+            Ok(SectorEntry { number: *number, size, comm_r: *comm_r })
+        });
+        Ok(SectorSet::check(entries.collect::<anyhow::Result<Vec<_>>>()?)?)
+    }
+
+    fn respond(&self, job: &WindowJob) -> anyhow::Result<Responded> {
+        let set = self.sector_set(job)?;
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let responses = match log.answers.get(&job.window) {
+            // Answered in an earlier life: the same answers, so that nothing is said twice.
+            Some(responses) if responses.responses.len() == set.len() => responses.clone(),
+            Some(_) | None => {
+                let window = ProvingWindow::new(&self.network, &set, &job.state, &job.beacon);
+                let responses = post::respond(&window, &FaultBitmap::none(), &mut Leaves::new(self, &set));
+                let answers = Answers { window: job.window, responses: responses.clone() };
+                log.journal.append(&[&codec::encode(&answers)])?;
+                log.answers.insert(job.window, responses.clone());
+                responses
+            }
+        };
+        let oldest = Window(job.window.0.saturating_sub(WINDOWS_KEPT));
+        log.answers.retain(|window, _| *window >= oldest);
+        if job.window.0.is_multiple_of(64) {
+            let is_live = |bytes: &[u8]| {
+                codec::decode::<Answers>(bytes, ANSWER_BYTES_MAX).is_ok_and(|answers| answers.window >= oldest)
+            };
+            log.journal.retain(is_live)?;
+        }
+        let declared = set.iter().filter(|(position, _)| responses.faults.is_declared(*position));
+        let faults = declared.map(|(_, sector)| sector.number).collect();
+        Ok(Responded { response_root: responses.root(), faults })
+    }
+
+    fn open_window(&self, job: &WindowJob, response_root: Hash, sample_beacon: &Hash) -> anyhow::Result<Vec<u8>> {
+        let set = self.sector_set(job)?;
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let answered = log.answers.get(&job.window).filter(|responses| responses.root() == response_root).cloned();
+        drop(log);
+        let responses = answered.ok_or_else(|| anyhow::anyhow!("the answers to this window are not in the log"))?;
+        let window = ProvingWindow::new(&self.network, &set, &job.state, &job.beacon);
+        Ok(post::open(&self.params, &window, &responses, sample_beacon, &mut Leaves::new(self, &set))?)
+    }
+
+    fn remove(&self, sector: SectorNumber, pieces: &[Piece]) {
+        if let Err(error) = self.replicas.remove(sector) {
+            tracing::warn!(%error, sector = sector.0, "a sealed sector could not be deleted");
+        }
+        for piece in pieces {
+            if let Piece::Slot { deal, slot, .. } = piece
+                && let Err(error) = self.pieces.remove(*deal, *slot)
+            {
+                tracing::warn!(%error, "a slot whose deal is over could not be deleted");
+            }
+        }
+    }
+}
+
+fn sentence(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+/// Reads challenged leaves from the replicas on disk.
+struct Leaves<'a> {
+    jobs: &'a Jobs,
+    set: &'a SectorSet,
+    trees: BTreeMap<SectorNumber, Option<ReplicaTree>>,
+}
+
+impl<'a> Leaves<'a> {
+    const fn new(jobs: &'a Jobs, set: &'a SectorSet) -> Self {
+        Self { jobs, set, trees: BTreeMap::new() }
+    }
+}
+
+impl LeafRead for Leaves<'_> {
+    fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening> {
+        let (sector, replicas) = (self.set.get(position)?, &self.jobs.replicas);
+        let tree = self.trees.entry(sector.number).or_insert_with(|| {
+            codec::decode(&replicas.upper_tree(sector.number).ok()?, 4 << 20).ok()
+        });
+        let range = ReplicaTree::block_range(leaf_index);
+        let len = sector.size.payload_bytes().min(range.end).checked_sub(range.start)?;
+        let block = replicas.read(sector.number, range.start, usize::try_from(len).ok()?).ok()?;
+        tree.as_ref()?.open(leaf_index, &block)
+    }
+}

@@ -1,0 +1,395 @@
+//! The loop: one event at a time into the engine, its effects performed in order. Long work runs elsewhere and comes back as an
+//! event.
+
+use super::apply::{try_block, try_decided, verdicts};
+use super::jobs::Jobs;
+use super::storage::{Storage, read_block};
+use super::transfer_server;
+use crate::error::{CommandError, ErrorKind};
+use crate::node::{NodeStatus, Shared};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot};
+use watt_engine::event::{ApplyFailure, VerifyTicket};
+use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, MESSAGE_BYTES_MAX, Message};
+use watt_engine::{Effect, Engine, Event, PeerId, Priority, RequestId, Timer};
+use watt_light::{Header, SignedTransaction};
+use watt_net::{Bytes, Net};
+use watt_primitives::key::SignatureCheck;
+use watt_primitives::{BlockHeight, BoundedVec, Timestamp, TransactionId, codec};
+use watt_scp::QuorumSet;
+use watt_store::Snapshot;
+
+/// How long a block may take to apply before it is refused, whatever it is.
+const APPLY_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Bytes of blocks in one answer; leaves room for the message around them.
+const BLOCKS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64 * 1024;
+
+/// What comes to the loop from inside the program.
+pub(crate) enum Command {
+    /// Work that was asked for is done.
+    Event(Event),
+    /// A block is stored.
+    Stored { block: Box<DecidedBlock>, header: Header, snapshot: Snapshot },
+    /// A transaction from the API.
+    Submit { transaction: Box<SignedTransaction>, answer: oneshot::Sender<Result<TransactionId, String>> },
+    /// The disk failed, or something else after which going on would be unsafe.
+    Fail(CommandError),
+    /// End.
+    Stop,
+}
+
+/// The node's state while it runs.
+pub(crate) struct NodeLoop {
+    engine: Engine,
+    storage: Storage,
+    quorum_set: QuorumSet,
+    jobs: Option<Jobs>,
+    net: Net,
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    peers: BTreeMap<watt_net::PeerId, PeerId>,
+    names: BTreeMap<PeerId, watt_net::PeerId>,
+    next_peer: u64,
+    timers: BTreeMap<Timer, Timestamp>,
+    replies: BTreeMap<RequestId, oneshot::Sender<Result<TransactionId, String>>>,
+    next_request: u64,
+    now: Timestamp,
+    failure: Option<CommandError>,
+}
+
+impl NodeLoop {
+    pub(crate) fn new(
+        engine: Engine,
+        storage: Storage,
+        jobs: Option<Jobs>,
+        net: Net,
+        shared: Arc<Shared>,
+        commands: mpsc::Sender<Command>,
+    ) -> Self {
+        let quorum_set = shared.genesis().quorum_set();
+        Self {
+            engine,
+            storage,
+            quorum_set,
+            jobs,
+            net,
+            shared,
+            commands,
+            peers: BTreeMap::new(),
+            names: BTreeMap::new(),
+            next_peer: 0,
+            timers: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            next_request: 0,
+            now: Timestamp(0),
+            failure: None,
+        }
+    }
+
+    /// Runs until told to end, or until going on would be unsafe.
+    pub(crate) async fn run(mut self, mut net_events: watt_net::Events, mut commands: mpsc::Receiver<Command>) {
+        self.handle(Event::Started);
+        self.handle(Event::Looked);
+        while self.failure.is_none() {
+            self.show();
+            let next_timer = self.timers.values().min().copied();
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    None | Some(Command::Stop) => break,
+                    Some(command) => self.commanded(command),
+                },
+                event = net_events.next() => match event {
+                    None => break,
+                    Some(event) => self.heard(event),
+                },
+                () = sleep_until(next_timer, clock()) => self.fire_timers(),
+            }
+        }
+        let ended = self.failure.take();
+        if let Some(error) = &ended {
+            tracing::error!(error = %error, "the node can't go on");
+        }
+        let Self { storage, net, shared, jobs, .. } = self;
+        net.shutdown().await;
+        drop(jobs);
+        // The folder's lock is given back before anybody is told that the node has ended.
+        let _ = tokio::task::spawn_blocking(move || {
+            storage.flush();
+            drop(storage);
+        })
+        .await;
+        shared.end(ended);
+    }
+
+    fn show(&self) {
+        let header = self.storage.head();
+        let height = header.height.0;
+        let status = NodeStatus {
+            height,
+            header: header.hash().to_string(),
+            close_time: header.close_time.0,
+            peers: self.peers.len(),
+            is_validator: self.engine.is_validator(),
+            behind: Some(self.engine.height_of_peers().0).filter(|known| *known > height + 1).unwrap_or(0),
+            pool_transactions: self.engine.pool_len(),
+            refused: self.engine.refused().iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+        };
+        self.shared.show(status, self.engine.provider_work());
+    }
+
+    fn commanded(&mut self, command: Command) {
+        match command {
+            Command::Event(event) => self.handle(event),
+            Command::Stored { block, header, snapshot } => {
+                if let Err(error) = self.storage.advance(header.clone(), snapshot) {
+                    self.fail(&error);
+                    return;
+                }
+                self.shared.show_head(header.clone(), self.storage.snapshot());
+                let included = block.transactions.into_inner();
+                tracing::debug!(height = header.height.0, n_transactions = included.len(), "block committed");
+                self.handle(Event::Committed { header, included });
+            }
+            Command::Submit { transaction, answer } => {
+                let reply_to = RequestId(self.next_request);
+                self.next_request += 1;
+                self.replies.insert(reply_to, answer);
+                self.handle(Event::Submitted { transaction, reply_to });
+            }
+            Command::Fail(error) => self.failure = Some(error),
+            Command::Stop => {}
+        }
+    }
+
+    fn heard(&mut self, event: watt_net::Event) {
+        match event {
+            watt_net::Event::Connected(peer) => {
+                let id = PeerId(self.next_peer);
+                self.next_peer += 1;
+                self.peers.insert(peer, id);
+                self.names.insert(id, peer);
+                self.handle(Event::Connected(id));
+            }
+            watt_net::Event::Disconnected(peer) => {
+                if let Some(id) = self.peers.remove(&peer) {
+                    self.names.remove(&id);
+                    self.handle(Event::Disconnected(id));
+                }
+            }
+            watt_net::Event::Message { from, bytes } => {
+                if let Some(from) = self.peers.get(&from).copied() {
+                    self.handle(Event::Received { from, bytes: bytes.into() });
+                }
+            }
+            watt_net::Event::Transfer { stream, .. } => {
+                if let Some(jobs) = &self.jobs {
+                    tokio::spawn(transfer_server::serve(stream, jobs.server(Arc::clone(&self.shared))));
+                }
+            }
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now = clock();
+        let due: Vec<Timer> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        for timer in due {
+            self.timers.remove(&timer);
+            self.handle(Event::TimerFired(timer));
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        // A clock that steps back must not unsettle the engine; it waits until real time has caught up.
+        self.now = self.now.max(clock());
+        let mut effects = Vec::new();
+        let chain = self.storage.snapshot();
+        self.engine.handle(self.now, event, &chain, &mut effects);
+        self.perform_all(effects);
+    }
+
+    fn perform_all(&mut self, effects: Vec<Effect>) {
+        let mut effects: VecDeque<Effect> = effects.into();
+        let mut checks: Vec<(VerifyTicket, Vec<SignatureCheck>)> = Vec::new();
+        while let Some(effect) = effects.pop_front() {
+            if let Effect::PersistScp { entry, .. } = effect {
+                let mut entries = vec![entry];
+                while let Some(Effect::PersistScp { .. }) = effects.front() {
+                    if let Some(Effect::PersistScp { entry, .. }) = effects.pop_front() {
+                        entries.push(entry);
+                    }
+                }
+                // Nothing after it may happen before it is durable, so the loop waits.
+                if let Err(error) = tokio::task::block_in_place(|| self.storage.persist(&entries)) {
+                    self.fail(&error);
+                    return;
+                }
+            } else if let Effect::Verify { ticket, checks: claims } = effect {
+                checks.push((ticket, claims));
+            } else {
+                self.perform(effect);
+            }
+        }
+        if !checks.is_empty() {
+            self.verify(checks);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { to, message, priority } => self.send(to, message, priority),
+            Effect::Disconnect(peer) => {
+                if let Some(peer) = self.names.get(&peer) {
+                    self.net.disconnect(*peer);
+                }
+            }
+            Effect::SetTimer { timer, at } => {
+                self.timers.insert(timer, at);
+            }
+            Effect::Apply { value, block } => {
+                let state = self.storage.snapshot();
+                self.work(async move {
+                    let trial = tokio::task::spawn_blocking(move || try_block(&state, (*block).clone(), false));
+                    let result = match tokio::time::timeout(APPLY_PATIENCE, trial).await {
+                        Ok(Ok(result)) => result,
+                        Ok(Err(_)) => Err(ApplyFailure::Panicked { culprit: None }),
+                        Err(_) => Err(ApplyFailure::TooSlow),
+                    };
+                    Command::Event(Event::Applied { value, result })
+                });
+            }
+            Effect::ApplyDecided { from, block } => {
+                let (state, quorum_set) = (self.storage.snapshot(), self.quorum_set.clone());
+                let height = BlockHeight::from(block.proposal.proposal.slot);
+                self.work(async move {
+                    let trial = tokio::task::spawn_blocking(move || try_decided(&state, &quorum_set, &block));
+                    let result = trial.await.unwrap_or(Err(ApplyFailure::Panicked { culprit: None }));
+                    Command::Event(Event::DecidedApplied { height, from, result })
+                });
+            }
+            Effect::Commit { block, outcome } => {
+                let committer = self.storage.committer();
+                self.work(async move {
+                    let stored = tokio::task::spawn_blocking(move || {
+                        let snapshot = committer.commit(&block, &outcome)?;
+                        Ok(Command::Stored { header: outcome.header.clone(), block, snapshot })
+                    });
+                    match stored.await {
+                        Ok(Ok(stored)) => stored,
+                        Ok(Err(error)) => Command::Fail(error),
+                        Err(error) => Command::Fail(unsafe_to_go_on(&error)),
+                    }
+                });
+            }
+            Effect::SendBlocks { to, from, count } => self.send_blocks(to, from, count),
+            Effect::Reply { to, outcome } => {
+                if let Some(answer) = self.replies.remove(&to) {
+                    let _ = answer.send(outcome);
+                }
+            }
+            Effect::Seal(_)
+            | Effect::OpenPorep { .. }
+            | Effect::Respond(_)
+            | Effect::OpenWindow { .. }
+            | Effect::RemoveSector { .. } => self.provide(effect),
+            Effect::Halt(sentence) => {
+                let hint = "start it again once that is settled; nothing that was acknowledged is lost";
+                self.failure = Some(CommandError::new(ErrorKind::Conflict, sentence, hint));
+            }
+            // Taken out before: persisting and verifying are done for many at once.
+            Effect::PersistScp { .. } | Effect::Verify { .. } => {}
+        }
+    }
+
+    fn provide(&mut self, effect: Effect) {
+        let Some(jobs) = self.jobs.clone() else { return };
+        self.work(async move {
+            let event = tokio::task::spawn_blocking(move || jobs.perform(effect)).await;
+            match event {
+                Ok(event) => Command::Event(event),
+                Err(error) => Command::Fail(unsafe_to_go_on(&error)),
+            }
+        });
+    }
+
+    /// Runs `work` beside the loop; its outcome comes back as a command.
+    fn work(&self, work: impl Future<Output = Command> + Send + 'static) {
+        let commands = self.commands.clone();
+        tokio::spawn(async move {
+            let outcome = work.await;
+            let _ = commands.send(outcome).await;
+        });
+    }
+
+    fn verify(&self, batches: Vec<(VerifyTicket, Vec<SignatureCheck>)>) {
+        let commands = self.commands.clone();
+        tokio::spawn(async move {
+            let checked = tokio::task::spawn_blocking(move || {
+                let (tickets, claims): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+                tickets.into_iter().zip(verdicts(&claims)).collect::<Vec<_>>()
+            });
+            for (ticket, holds) in checked.await.unwrap_or_default() {
+                let _ = commands.send(Command::Event(Event::Verified { ticket, holds })).await;
+            }
+        });
+    }
+
+    fn send(&self, to: PeerId, message: Vec<u8>, priority: Priority) {
+        let Some(peer) = self.names.get(&to) else { return };
+        let priority = match priority {
+            Priority::Urgent => watt_net::Priority::Urgent,
+            Priority::Bulk => watt_net::Priority::Bulk,
+        };
+        if let Err(refused) = self.net.send(*peer, Bytes::from(message), priority) {
+            tracing::debug!(%refused, "a message was not sent");
+        }
+    }
+
+    fn send_blocks(&self, to: PeerId, from: BlockHeight, count: u32) {
+        let Some(peer) = self.names.get(&to).copied() else { return };
+        let (blocks, net) = (self.storage.blocks(), self.net.clone());
+        tokio::task::spawn_blocking(move || {
+            let count = usize::try_from(count).unwrap_or(usize::MAX).min(BLOCKS_PER_MESSAGE_MAX);
+            let (mut found, mut bytes, mut height) = (Vec::new(), 0usize, from);
+            while found.len() < count {
+                let Ok(Some((block, _))) = read_block(&blocks, height) else { break };
+                bytes += codec::encode(&block).len();
+                if bytes > BLOCKS_BYTES_MAX && !found.is_empty() {
+                    break;
+                }
+                found.push(block);
+                height = height.next();
+            }
+            if let Ok(blocks) = BoundedVec::new(found) {
+                let message = Message::Blocks { blocks }.encode();
+                let _ = net.send(peer, Bytes::from(message), watt_net::Priority::Bulk);
+            }
+        });
+    }
+
+    fn fail(&mut self, error: &dyn std::fmt::Display) {
+        self.failure = Some(unsafe_to_go_on(error));
+    }
+}
+
+fn unsafe_to_go_on(error: &dyn std::fmt::Display) -> CommandError {
+    let hint = "the node stopped so that nothing wrong is said; look at the disk, then start it again";
+    CommandError::new(ErrorKind::Other, error.to_string(), hint)
+}
+
+/// Milliseconds since the Unix epoch.
+fn clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+async fn sleep_until(at: Option<Timestamp>, now: Timestamp) {
+    match at {
+        Some(at) => tokio::time::sleep(Duration::from_millis(at.0.saturating_sub(now.0))).await,
+        None => std::future::pending().await,
+    }
+}

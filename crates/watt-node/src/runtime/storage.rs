@@ -1,0 +1,246 @@
+//! What the node has on disk: opened together, brought to one height, changed by one function.
+
+use super::apply::try_block;
+use crate::config::NodeConfig;
+use crate::error::{CommandError, ErrorKind};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, PoisonError};
+use watt_engine::journal::Entry;
+use watt_engine::message::DecidedBlock;
+use watt_ledger::{BlockOutcome, Genesis, Receipt, StateRead, Writes, genesis_block};
+use watt_light::Header;
+use watt_primitives::{BlockHeight, TransactionId, codec};
+use watt_store::{BlockStore, Folder, Journal, Keystore, Opened, Origin, Seed, Snapshot, StateConfig, StateDb};
+
+/// The most bytes of a stored block.
+const STORED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Blocks between two clean-ups of the journal.
+const JOURNAL_KEPT_BLOCKS: u64 = 64;
+
+/// What is stored beside a block: what applying it gave, so that nobody has to apply it again to answer a question.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Applied {
+    /// The header after it.
+    pub(crate) header: Header,
+    /// What came of its transactions.
+    pub(crate) receipts: Vec<Receipt>,
+}
+
+/// Where a transaction stands: a row beside the state, in no root.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    height: BlockHeight,
+    index: u32,
+}
+
+/// The state of the head, shared with whoever asks.
+#[derive(Clone)]
+pub(crate) struct HeadSnapshot(pub(crate) Arc<Snapshot>);
+
+impl StateRead for HeadSnapshot {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.0.scan(prefix, after, limit)
+    }
+}
+
+/// Everything on disk but the provider's data.
+pub(crate) struct Storage {
+    pub(crate) folder: Folder,
+    blocks: Arc<BlockStore>,
+    state: Arc<StateDb>,
+    journal: Mutex<Journal>,
+    entries: Vec<Entry>,
+    head: Header,
+    snapshot: HeadSnapshot,
+}
+
+/// Trouble with the disk, in one sentence.
+pub(crate) fn trouble(error: &dyn std::fmt::Display) -> CommandError {
+    CommandError::new(ErrorKind::Other, error.to_string(), "look at the disk and the folder it names; nothing else was changed")
+}
+
+impl Storage {
+    /// Opens the folder and brings the state to the height of the block log.
+    pub(crate) fn open(config: &NodeConfig, genesis: &Genesis) -> Result<Self, CommandError> {
+        let conflict = |error: watt_store::FolderError| {
+            CommandError::new(ErrorKind::Conflict, error.to_string(), "a folder belongs to one running node; start this one with another --data-dir")
+        };
+        let folder = Folder::open(&config.data_dir, Origin::Unsaid).map_err(conflict)?;
+        let (journal, records) = Journal::open(&folder.scp_dir()).map_err(|error| trouble(&error))?;
+        let blocks = BlockStore::open(&folder.blocks_dir()).map_err(|error| trouble(&error))?;
+        let (state, opened) = StateDb::open(&folder.state_dir(), StateConfig::default()).map_err(|error| trouble(&error))?;
+        match opened {
+            Opened::Intact => {}
+            Opened::Recovered { from, reason } => {
+                let from = from.map_or(0, |height| height.0);
+                tracing::warn!(from, %reason, "the state was damaged; rebuilding it from a checkpoint and the blocks");
+            }
+        }
+        let entries = records
+            .iter()
+            .map(|bytes| Entry::decode(bytes))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| trouble(&format!("the SCP journal holds something else than records ({error})")))?;
+        let head = rebuild(&state, &blocks, genesis)?;
+        let snapshot = HeadSnapshot(Arc::new(state.snapshot().map_err(|error| trouble(&error))?));
+        Ok(Self {
+            folder,
+            blocks: Arc::new(blocks),
+            state: Arc::new(state),
+            journal: Mutex::new(journal),
+            entries,
+            head,
+            snapshot,
+        })
+    }
+
+    pub(crate) const fn head(&self) -> &Header {
+        &self.head
+    }
+
+    pub(crate) fn snapshot(&self) -> HeadSnapshot {
+        self.snapshot.clone()
+    }
+
+    pub(crate) fn blocks(&self) -> Arc<BlockStore> {
+        Arc::clone(&self.blocks)
+    }
+
+    pub(crate) fn journal_entries(&self) -> Vec<Entry> {
+        self.entries.clone()
+    }
+
+    /// The network identity's seed, made on the first start.
+    pub(crate) fn network_identity(&self) -> Result<[u8; 32], CommandError> {
+        let keys = Keystore::open(&self.folder.keys_dir()).map_err(|error| trouble(&error))?;
+        if !keys.contains("network") {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map_err(|error| trouble(&format!("the system gives no randomness ({error})")))?;
+            keys.create("network", &Seed::new(seed)).map_err(|error| trouble(&error))?;
+        }
+        Ok(*keys.load("network").map_err(|error| trouble(&error))?.expose())
+    }
+
+    /// Makes SCP entries durable; they may be relied on when this returns.
+    pub(crate) fn persist(&self, entries: &[Vec<u8>]) -> Result<(), watt_store::JournalError> {
+        let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&entries)
+    }
+
+    /// What stores a block, to be called off the main loop.
+    pub(crate) fn committer(&self) -> Committer {
+        Committer { blocks: self.blocks(), state: Arc::clone(&self.state) }
+    }
+
+    /// Makes the newly committed state the one everybody sees.
+    pub(crate) fn advance(&mut self, header: Header, snapshot: Snapshot) -> Result<(), watt_store::JournalError> {
+        let height = header.height;
+        self.head = header;
+        self.snapshot = HeadSnapshot(Arc::new(snapshot));
+        if height.0.is_multiple_of(JOURNAL_KEPT_BLOCKS) {
+            let is_live = |bytes: &[u8]| Entry::decode(bytes).is_ok_and(|entry| entry.slot().0 > height.0);
+            self.journal.lock().unwrap_or_else(PoisonError::into_inner).retain(is_live)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn flush(&self) {
+        if let Err(error) = self.state.flush() {
+            tracing::warn!(%error, "the state could not be written at the end; it will be rebuilt");
+        }
+    }
+}
+
+/// Stores blocks: first the block, durably, then the state, which is only its consequence.
+#[derive(Clone)]
+pub(crate) struct Committer {
+    blocks: Arc<BlockStore>,
+    state: Arc<StateDb>,
+}
+
+impl Committer {
+    pub(crate) fn commit(&self, block: &DecidedBlock, outcome: &BlockOutcome) -> Result<Snapshot, CommandError> {
+        let applied = Applied { header: outcome.header.clone(), receipts: outcome.receipts.clone() };
+        let height = outcome.header.height;
+        self.blocks.append(height, &codec::encode(block), &codec::encode(&applied)).map_err(|error| trouble(&error))?;
+        write_state(&self.state, outcome).map_err(|error| trouble(&error))?;
+        self.state.snapshot().map_err(|error| trouble(&error))
+    }
+}
+
+fn write_state(state: &StateDb, outcome: &BlockOutcome) -> Result<(), watt_store::StateError> {
+    let mut writes: Writes = outcome.writes.clone();
+    for (index, receipt) in (0u32..).zip(&outcome.receipts) {
+        let place = Place { height: outcome.header.height, index };
+        writes.insert(place_key(&receipt.transaction), Some(codec::encode(&place)));
+    }
+    state.commit(outcome.header.height, &codec::encode(&outcome.header), &writes)
+}
+
+fn place_key(id: &TransactionId) -> Vec<u8> {
+    [b"X".as_slice(), id.as_ref()].concat()
+}
+
+/// Brings the state to the height of the block log; returns the head.
+fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<Header, CommandError> {
+    let first = genesis_block(genesis).map_err(|error| {
+        CommandError::new(ErrorKind::Usage, format!("this genesis is refused: {error}"), "get the right genesis file for the network")
+    })?;
+    if state.head().is_none() {
+        write_state(state, &first).map_err(|error| trouble(&error))?;
+    }
+    let stored = state.head().ok_or_else(|| trouble(&"the state has no head"))?;
+    let mut head: Header = codec::decode(&stored.meta, 4096).map_err(|error| trouble(&error))?;
+    if head.network != first.header.network {
+        let message = "the folder holds another network's ledger";
+        return Err(CommandError::new(ErrorKind::Conflict, message, "use another --data-dir for this network"));
+    }
+    let target = blocks.head().unwrap_or(BlockHeight(0));
+    if head.height < target {
+        tracing::info!(from = head.height.0, to = target.0, "replaying stored blocks");
+    }
+    while head.height < target {
+        let height = head.height.next();
+        let (block, applied) = read_block(blocks, height)?.ok_or_else(|| trouble(&format!("block {height} is missing")))?;
+        let snapshot = state.snapshot().map_err(|error| trouble(&error))?;
+        let outcome = try_block(&snapshot, block.to_block(), true).map_err(|failure| trouble(&failure))?;
+        if outcome.header != applied.header {
+            state.mark_damaged("replaying a block gave another header");
+            return Err(trouble(&format!("replaying block {height} gave another result than before; start again to rebuild")));
+        }
+        write_state(state, &outcome).map_err(|error| trouble(&error))?;
+        head = outcome.header.clone();
+    }
+    state.confirm_rebuilt();
+    Ok(head)
+}
+
+/// A stored block and what applying it gave.
+pub(crate) fn read_block(
+    blocks: &BlockStore,
+    height: BlockHeight,
+) -> Result<Option<(DecidedBlock, Applied)>, CommandError> {
+    let Some(stored) = blocks.get(height).map_err(|error| trouble(&error))? else { return Ok(None) };
+    let block = codec::decode(&stored.block, STORED_BYTES_MAX).map_err(|error| trouble(&error))?;
+    let applied = codec::decode(&stored.proof, STORED_BYTES_MAX).map_err(|error| trouble(&error))?;
+    Ok(Some((block, applied)))
+}
+
+/// Where a transaction stands and what came of it.
+pub(crate) fn find_transaction(
+    state: &impl StateRead,
+    blocks: &BlockStore,
+    id: &TransactionId,
+) -> Option<(BlockHeight, u32, Receipt)> {
+    let place: Place = codec::decode(&state.get(&place_key(id))?, 64).ok()?;
+    let (_, applied) = read_block(blocks, place.height).ok()??;
+    let receipt = applied.receipts.get(usize::try_from(place.index).ok()?)?;
+    Some((place.height, place.index, receipt.clone()))
+}

@@ -1,0 +1,285 @@
+//! The provider's end of a transfer stream: takes slots that the ledger assigns to it, gives bytes to whoever asks.
+
+use crate::node::Shared;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use watt_content::{Header, SlotRoots};
+use watt_engine::transfer::{FRAME_BYTES_MAX, Objects, Refusal, Reply, Request};
+use watt_ledger::query;
+use watt_ledger::rows::DealStage;
+use watt_light::operation::AcceptanceTerms;
+use watt_net::TransferStream;
+use watt_primitives::{
+    AccountId, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Hash, NetworkId, SecretKey, SlotIndexInDeal,
+};
+use watt_store::{PieceError, PieceStore, PieceWriter};
+
+/// Bytes moved at once between disk and stream.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Chunks that wait between stream and disk.
+const CHUNKS_AHEAD: usize = 4;
+
+/// What a transfer needs to know.
+pub(crate) struct Server {
+    pub(crate) network: NetworkId,
+    pub(crate) account: AccountId,
+    pub(crate) key: SecretKey,
+    pub(crate) pieces: PieceStore,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Why a conversation goes no further.
+enum Stop {
+    /// Said to the other side.
+    Refuse(Refusal, String),
+    /// The stream broke; there is nobody to tell.
+    Broken,
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(_: std::io::Error) -> Self {
+        Self::Broken
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(refusal, String::new())
+    }
+}
+
+impl From<PieceError> for Stop {
+    fn from(error: PieceError) -> Self {
+        let refusal = match &error {
+            PieceError::NoSpace { .. } => Refusal::NoSpace,
+            PieceError::DamagedGroup { .. } => Refusal::Damaged,
+            PieceError::WrongRoot { .. } => Refusal::WrongRoot,
+            PieceError::Busy { .. } => Refusal::Busy,
+            PieceError::NotHeld { .. } => Refusal::NotHeld,
+            PieceError::OutOfRange { .. } => Refusal::OutOfRange,
+            _ => Refusal::Trouble,
+        };
+        tracing::debug!(%error, "a transfer was refused");
+        Self::Refuse(refusal, String::new())
+    }
+}
+
+/// Serves one stream until the other side closes it or asks for something that is refused.
+pub(crate) async fn serve(mut stream: TransferStream, server: Server) {
+    loop {
+        let Ok(bytes) = stream.read_frame(FRAME_BYTES_MAX).await else { return };
+        let Ok(request) = Request::decode(&bytes) else { return };
+        match server.answer(request, &mut stream).await {
+            Ok(()) => {}
+            Err(Stop::Broken) => return,
+            Err(Stop::Refuse(reason, detail)) => {
+                let detail = BoundedString::new(detail).unwrap_or_default();
+                if say(&mut stream, &Reply::Refused { reason, detail }).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn say(stream: &mut TransferStream, reply: &Reply) -> std::io::Result<()> {
+    stream.write_frame(&reply.encode()).await?;
+    stream.flush().await
+}
+
+/// Runs disk work where it may block.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, PieceError> + Send + 'static) -> Result<T, Stop> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(Refusal::Trouble.into()),
+    }
+}
+
+impl Server {
+    async fn answer(&self, request: Request, stream: &mut TransferStream) -> Result<(), Stop> {
+        match request {
+            Request::Put { network, deal, slot, len, root, objects } => {
+                self.check_network(&network)?;
+                self.put(stream, (deal, slot), len, root, *objects).await
+            }
+            Request::Read { network, deal, slot, offset, len } => {
+                self.check_network(&network)?;
+                self.read(stream, (deal, slot), offset, len).await
+            }
+            Request::Outboard { network, deal, slot } => {
+                self.check_network(&network)?;
+                let pieces = self.pieces.clone();
+                let groups = on_disk(move || pieces.outboard(deal, slot)).await?;
+                let groups = BoundedVec::new(groups).map_err(|_| Refusal::Trouble)?;
+                Ok(say(stream, &Reply::Outboard { groups }).await?)
+            }
+            Request::Objects { network, deal } => {
+                self.check_network(&network)?;
+                let objects = self.objects(deal).await?;
+                Ok(say(stream, &Reply::Objects(Box::new(objects))).await?)
+            }
+        }
+    }
+
+    fn check_network(&self, network: &NetworkId) -> Result<(), Stop> {
+        if *network == self.network { Ok(()) } else { Err(Refusal::OtherNetwork.into()) }
+    }
+
+    /// Whether the ledger names this provider for the slot, and what was announced is the deal's.
+    fn check_put(
+        &self,
+        (deal, slot): (DealId, SlotIndexInDeal),
+        len: u64,
+        root: &Hash,
+        objects: &Objects,
+    ) -> Result<(), Refusal> {
+        let state = self.shared.snapshot();
+        let row = query::slot(&state, &deal, slot).ok_or(Refusal::NotMatched)?;
+        let terms = query::deal(&state, &deal).ok_or(Refusal::NotMatched)?.row;
+        if row.row.provider != self.account {
+            return Err(Refusal::NotMatched);
+        }
+        match terms.stage {
+            DealStage::Matched { .. } | DealStage::Active { .. } => {}
+            DealStage::Open { .. } | DealStage::Ending { .. } | DealStage::Ended { .. } => {
+                return Err(Refusal::NotMatched);
+            }
+        }
+        let terms = terms.terms;
+        let roots = Header::decode(&objects.header)
+            .ok()
+            .and_then(|header| SlotRoots::decode(&objects.slot_roots, &header).ok())
+            .ok_or(Refusal::NotTheDeal)?;
+        let is_the_deal = len == terms.slot_bytes
+            && terms.slot_roots.get(usize::from(slot.0)) == Some(root)
+            && Cid::of_block(&objects.header) == terms.header
+            && Cid::of_block(&objects.manifest) == terms.manifest
+            && terms.slot_roots.iter().eq(roots.as_slice().iter().take(terms.slot_roots.len()));
+        if is_the_deal { Ok(()) } else { Err(Refusal::NotTheDeal) }
+    }
+
+    async fn put(
+        &self,
+        stream: &mut TransferStream,
+        (deal, slot): (DealId, SlotIndexInDeal),
+        len: u64,
+        root: Hash,
+        objects: Objects,
+    ) -> Result<(), Stop> {
+        self.check_put((deal, slot), len, &root, &objects)?;
+        let is_held = self.pieces.info(deal, slot).is_some_and(|info| info.root == root && info.len == len);
+        if !is_held {
+            let pieces = self.pieces.clone();
+            let writer = on_disk(move || pieces.begin(deal, slot, len)).await?;
+            let from = writer.resume_at();
+            say(stream, &Reply::Ready { from }).await?;
+            receive(stream, writer, len.saturating_sub(from), root, objects).await?;
+        }
+        // Durable now, so it may be signed for.
+        let acceptance = AcceptanceTerms { deal, slot, root }.accept(&self.key, &self.network);
+        Ok(say(stream, &Reply::Accepted { acceptance }).await?)
+    }
+
+    async fn read(
+        &self,
+        stream: &mut TransferStream,
+        (deal, slot): (DealId, SlotIndexInDeal),
+        offset: u64,
+        len: u64,
+    ) -> Result<(), Stop> {
+        let info = self.pieces.info(deal, slot).ok_or(Refusal::NotHeld)?;
+        let end = offset.checked_add(len).filter(|end| *end <= info.len).ok_or(Refusal::OutOfRange)?;
+        let (chunks, mut ready) = mpsc::channel::<Result<Vec<u8>, PieceError>>(CHUNKS_AHEAD);
+        let pieces = self.pieces.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut at = offset;
+            while at < end {
+                let take = usize::try_from(end - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+                let chunk = pieces.read(deal, slot, at, take);
+                let is_over = chunk.is_err();
+                if chunks.blocking_send(chunk).is_err() || is_over {
+                    return;
+                }
+                at += u64::try_from(take).unwrap_or(0);
+            }
+        });
+        // What is damaged at the start is said; later the stream ends early, and a reader who asks again there is told.
+        let mut next = ready.recv().await.transpose()?;
+        say(stream, &Reply::Ready { from: offset }).await?;
+        while let Some(chunk) = next {
+            stream.write_all(&chunk).await?;
+            next = match ready.recv().await.transpose() {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::warn!(%error, "stored data is damaged");
+                    return Err(Stop::Broken);
+                }
+            };
+        }
+        Ok(stream.flush().await?)
+    }
+
+    async fn objects(&self, deal: DealId) -> Result<Objects, Stop> {
+        let pieces = self.pieces.clone();
+        let blocks = on_disk(move || {
+            let held = pieces.list().into_iter().find(|(key, _)| key.deal == deal);
+            held.map(|(key, _)| pieces.metadata(key.deal, key.slot)).transpose()
+        })
+        .await?
+        .ok_or(Refusal::NotHeld)?;
+        let mut blocks = blocks.into_iter().map(|block| BoundedBytes::new(block).map_err(|_| Refusal::Trouble));
+        let mut next = || blocks.next().unwrap_or(Err(Refusal::Trouble));
+        Ok(Objects { header: next()?, slot_roots: next()?, manifest: next()? })
+    }
+}
+
+/// Takes `left` raw bytes from the stream into the store and makes the slot durable.
+async fn receive(
+    stream: &mut TransferStream,
+    mut writer: PieceWriter,
+    mut left: u64,
+    root: Hash,
+    objects: Objects,
+) -> Result<(), Stop> {
+    let (chunks, mut waiting) = mpsc::channel::<Vec<u8>>(CHUNKS_AHEAD);
+    let (done, is_complete) = tokio::sync::oneshot::channel::<()>();
+    let storing = tokio::task::spawn_blocking(move || {
+        while let Some(chunk) = waiting.blocking_recv() {
+            writer.write(&chunk)?;
+        }
+        if is_complete.blocking_recv().is_err() {
+            // The client went away: what came is kept for its return.
+            writer.save_progress()?;
+            return Ok(false);
+        }
+        writer.finish(&root, &[&objects.header, &objects.slot_roots, &objects.manifest])?;
+        Ok::<bool, PieceError>(true)
+    });
+    let mut outcome = Ok(());
+    while left > 0 {
+        let take = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let mut chunk = vec![0; take];
+        if let Err(error) = stream.read_exact(&mut chunk).await {
+            outcome = Err(Stop::from(error));
+            break;
+        }
+        if chunks.send(chunk).await.is_err() {
+            break;
+        }
+        left -= u64::try_from(take).unwrap_or(left);
+    }
+    drop(chunks);
+    if left == 0 {
+        let _ = done.send(());
+    } else {
+        drop(done);
+    }
+    match storing.await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => outcome.and(Err(Stop::Broken)),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(Refusal::Trouble.into()),
+    }
+}
