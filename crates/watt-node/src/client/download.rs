@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use watt_content::BundleDecoder;
 use watt_content::decoder::RowError;
+use watt_engine::transfer::Refusal;
 use watt_net::Net;
 use watt_primitives::{Hash, NetworkId};
 
@@ -22,14 +23,35 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Pause before holders that did not answer are asked once more.
 const SECOND_CHANCE_AFTER: Duration = Duration::from_secs(1);
 
+/// How bad a holder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It sent bytes that are provably not what it signed for.
+    Lied,
+    /// It says itself that its copy is damaged.
+    Damaged,
+    /// It does not answer, or no more.
+    Silent,
+}
+
+impl Fault {
+    const fn of(error: &WireError) -> Self {
+        match error {
+            WireError::Refused { reason: Refusal::Damaged, .. } => Self::Damaged,
+            WireError::Refused { .. } | WireError::Unreachable(_) | WireError::Broken(_) | WireError::Protocol => {
+                Self::Silent
+            }
+        }
+    }
+}
+
 /// What is wrong with a holder.
 #[derive(Clone, Debug)]
 pub(super) struct Blame {
     pub(super) holder: Holder,
     /// What it did, in words.
     pub(super) reason: String,
-    /// Whether it sent bytes that are provably not what it signed for.
-    pub(super) is_proven: bool,
+    pub(super) fault: Fault,
 }
 
 /// Why a bundle can't be read.
@@ -58,6 +80,8 @@ pub(super) struct BundleReader {
     has_second_chance: bool,
     tasks: JoinSet<()>,
     served: BTreeSet<u8>,
+    /// By slot: the row at which a broken conversation was begun again.
+    reopened: BTreeMap<u8, u64>,
     pub(super) blames: Vec<Blame>,
     pub(super) served_by: Vec<Holder>,
 }
@@ -82,6 +106,7 @@ impl BundleReader {
             has_second_chance: true,
             tasks: JoinSet::new(),
             served: BTreeSet::new(),
+            reopened: BTreeMap::new(),
             blames: Vec::new(),
             served_by: Vec::new(),
         }
@@ -124,7 +149,7 @@ impl BundleReader {
             for (holder, opened) in batch.into_iter().zip(opened) {
                 match opened {
                     Ok((wire, outboard)) => self.admit(holder, wire, outboard, row),
-                    Err(error) => self.give_up(holder, error.to_string(), false),
+                    Err(error) => self.give_up(holder, error.to_string(), Fault::of(&error)),
                 }
             }
         }
@@ -134,14 +159,14 @@ impl BundleReader {
     /// Gives holders that did not answer another chance, once per bundle: a node that restarts is back within a second.
     async fn ask_again(&mut self) -> Result<(), DownloadError> {
         let silent: Vec<Holder> =
-            self.blames.iter().filter(|blame| !blame.is_proven).map(|blame| blame.holder.clone()).collect();
+            self.blames.iter().filter(|blame| blame.fault == Fault::Silent).map(|blame| blame.holder.clone()).collect();
         if silent.is_empty() || !self.has_second_chance {
             let (reachable, need) = (self.sources.len(), self.k());
             return Err(DownloadError::TooFew { reachable, need, missing: silent });
         }
         self.has_second_chance = false;
         tokio::time::sleep(SECOND_CHANCE_AFTER).await;
-        self.blames.retain(|blame| blame.is_proven);
+        self.blames.retain(|blame| blame.fault != Fault::Silent);
         self.spare.extend(silent);
         Ok(())
     }
@@ -160,7 +185,7 @@ impl BundleReader {
         if let Some(outboard) = outboard
             && let Err(refused) = self.decoder.add_outboard(holder.slot.0, outboard)
         {
-            self.give_up(holder, refused.to_string(), true);
+            self.give_up(holder, refused.to_string(), Fault::Lied);
             return;
         }
         let (sender, cells) = mpsc::channel(CELLS_AHEAD);
@@ -170,14 +195,27 @@ impl BundleReader {
         self.sources.insert(holder.slot.0, Source { holder, cells });
     }
 
-    fn give_up(&mut self, holder: Holder, reason: String, is_proven: bool) {
-        tracing::debug!(slot = holder.slot.0, %reason, "a holder is of no use");
-        self.blames.push(Blame { holder, reason, is_proven });
+    fn give_up(&mut self, holder: Holder, reason: String, fault: Fault) {
+        tracing::debug!(slot = holder.slot.0, %reason, ?fault, "a holder is of no use");
+        self.blames.push(Blame { holder, reason, fault });
     }
 
-    fn drop_source(&mut self, slot: u8, reason: String, is_proven: bool) {
+    fn drop_source(&mut self, slot: u8, reason: String, fault: Fault) {
         if let Some(source) = self.sources.remove(&slot) {
-            self.give_up(source.holder, reason, is_proven);
+            self.give_up(source.holder, reason, fault);
+        }
+    }
+
+    /// Asks a holder whose conversation broke at `row` to go on there: it does, or says why it can't.
+    async fn reopen(&mut self, slot: u8, row: u64, reason: String) {
+        if self.reopened.insert(slot, row) == Some(row) {
+            self.drop_source(slot, reason, Fault::Silent);
+            return;
+        }
+        let Some(source) = self.sources.remove(&slot) else { return };
+        match self.open(&source.holder, row).await {
+            Ok((wire, outboard)) => self.admit(source.holder, wire, outboard, row),
+            Err(error) => self.give_up(source.holder, error.to_string(), Fault::of(&error)),
         }
     }
 
@@ -196,7 +234,7 @@ impl BundleReader {
             }
             for (slot, reason) in wrong {
                 cells.remove(&slot);
-                self.drop_source(slot, reason, true);
+                self.drop_source(slot, reason, Fault::Lied);
             }
         }
         for slot in cells.into_keys() {
@@ -217,17 +255,12 @@ impl BundleReader {
             let next = self.sources.iter_mut().find(|(slot, _)| !cells.contains_key(slot));
             let Some((slot, source)) = next else { break };
             let slot = *slot;
-            let reason = match timeout(SILENCE_MAX, source.cells.recv()).await {
-                Ok(Some(Ok(cell))) => {
-                    cells.insert(slot, cell);
-                    continue;
-                }
-                Ok(Some(Err(error))) => error.to_string(),
-                Ok(None) => "the connection broke".to_owned(),
-                Err(_) => "it fell silent".to_owned(),
-            };
-            // Its cell of this row, if it came, stays good: it is checked like any other.
-            self.drop_source(slot, reason, false);
+            match timeout(SILENCE_MAX, source.cells.recv()).await {
+                Ok(Some(Ok(cell))) => drop(cells.insert(slot, cell)),
+                Ok(Some(Err(error))) => self.reopen(slot, row, error.to_string()).await,
+                Ok(None) => self.reopen(slot, row, "the connection broke".to_owned()).await,
+                Err(_) => self.drop_source(slot, "it fell silent".to_owned(), Fault::Silent),
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Fetching a file: written beside its place, and moved there only when every byte was checked.
 
-use super::download::{Blame, BundleReader, DownloadError};
+use super::download::{Blame, BundleReader, DownloadError, Fault};
 use super::find::{self, FoundFile, too_few};
 use super::net::ClientNet;
 use super::part::PartFile;
@@ -37,20 +37,26 @@ impl Sources {
         all.into_iter().collect()
     }
 
+    fn blamed(&self, context: &Context, is_of: fn(Fault) -> bool) -> Vec<String> {
+        let blamed = self.blames.iter().filter(|blame| is_of(blame.fault));
+        Self::addresses(context, blamed.map(|blame| &blame.holder))
+    }
+
     fn corrupt(&self, context: &Context) -> Vec<String> {
-        let proven = self.blames.iter().filter(|blame| blame.is_proven);
-        Self::addresses(context, proven.map(|blame| &blame.holder))
+        self.blamed(context, |fault| matches!(fault, Fault::Lied | Fault::Damaged))
     }
 
     fn unreachable(&self, context: &Context) -> Vec<String> {
-        let silent = self.blames.iter().filter(|blame| !blame.is_proven);
-        Self::addresses(context, silent.map(|blame| &blame.holder))
+        self.blamed(context, |fault| fault == Fault::Silent)
     }
 
     /// Tells about providers that lied, whether or not the file could be read without them.
     pub(super) fn warn(&self, context: &Context, ui: &Ui) {
-        for provider in self.corrupt(context) {
+        for provider in self.blamed(context, |fault| fault == Fault::Lied) {
             ui.warn(&culprit_sentence(&provider));
+        }
+        for provider in self.blamed(context, |fault| fault == Fault::Damaged) {
+            ui.warn(&damage_sentence(&provider));
         }
         for blame in &self.blames {
             tracing::info!(
@@ -65,6 +71,10 @@ impl Sources {
 
 fn culprit_sentence(provider: &str) -> String {
     format!("provider {provider} sent bytes that are not what it signed for; its share was taken from others")
+}
+
+fn damage_sentence(provider: &str) -> String {
+    format!("provider {provider} no longer has what it signed for: its copy is damaged; its share was taken from others")
 }
 
 /// Fetches a file.
