@@ -113,7 +113,6 @@ pub(super) struct FoundBundle {
 
 /// A file whose objects and key fit each other; nothing of its content was read yet.
 pub(super) struct FoundFile {
-    pub(super) manifest: Manifest,
     pub(super) reader: FileReader,
     pub(super) bundles: Vec<FoundBundle>,
 }
@@ -150,7 +149,7 @@ pub(super) async fn find_with(
         futures::stream::iter(finding.collect::<Vec<_>>()).buffered(BUNDLES_AT_ONCE).try_collect().await?;
     let headers = bundles.iter().map(|bundle| bundle.header.clone()).collect();
     let reader = FileReader::new(&manifest, headers, &link.key).map_err(|error| cannot_open(&error))?;
-    Ok(FoundFile { manifest, reader, bundles })
+    Ok(FoundFile { reader, bundles })
 }
 
 fn cannot_open(error: &OpenError) -> CommandError {
