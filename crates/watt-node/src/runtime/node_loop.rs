@@ -118,11 +118,11 @@ impl NodeLoop {
         net.shutdown().await;
         drop(jobs);
         // The folder's lock is given back before anybody is told that the node has ended.
-        let _ = tokio::task::spawn_blocking(move || {
+        let closing = tokio::task::spawn_blocking(move || {
             storage.flush();
             drop(storage);
-        })
-        .await;
+        });
+        drop(closing.await);
         shared.end(ended);
     }
 
@@ -288,7 +288,7 @@ impl NodeLoop {
             Effect::SendBlocks { to, from, count } => self.send_blocks(to, from, count),
             Effect::Reply { to, outcome } => {
                 if let Some(answer) = self.replies.remove(&to) {
-                    let _ = answer.send(outcome);
+                    drop(answer.send(outcome));
                 }
             }
             Effect::Seal(_)
@@ -321,7 +321,7 @@ impl NodeLoop {
         let commands = self.commands.clone();
         tokio::spawn(async move {
             let outcome = work.await;
-            let _ = commands.send(outcome).await;
+            drop(commands.send(outcome).await);
         });
     }
 
@@ -333,7 +333,7 @@ impl NodeLoop {
                 tickets.into_iter().zip(verdicts(&claims)).collect::<Vec<_>>()
             });
             for (ticket, holds) in checked.await.unwrap_or_default() {
-                let _ = commands.send(Command::Event(Event::Verified { ticket, holds })).await;
+                drop(commands.send(Command::Event(Event::Verified { ticket, holds })).await);
             }
         });
     }
@@ -366,7 +366,9 @@ impl NodeLoop {
             }
             if let Ok(blocks) = BoundedVec::new(found) {
                 let message = Message::Blocks { blocks }.encode();
-                let _ = net.send(peer, Bytes::from(message), watt_net::Priority::Bulk);
+                if let Err(refused) = net.send(peer, Bytes::from(message), watt_net::Priority::Bulk) {
+                    tracing::debug!(%refused, "blocks were not sent");
+                }
             }
         });
     }

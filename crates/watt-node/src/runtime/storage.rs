@@ -212,13 +212,13 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
         let snapshot = state.snapshot().map_err(|error| trouble(&error))?;
         let outcome = try_block(&snapshot, block.to_block(), true).map_err(|failure| trouble(&failure))?;
         if outcome.header != applied.header {
-            state.mark_damaged("replaying a block gave another header");
+            state.mark_damaged("replaying a block gave another header").map_err(|error| trouble(&error))?;
             return Err(trouble(&format!("replaying block {height} gave another result than before; start again to rebuild")));
         }
         write_state(state, &outcome).map_err(|error| trouble(&error))?;
         head = outcome.header.clone();
     }
-    state.confirm_rebuilt();
+    state.confirm_rebuilt().map_err(|error| trouble(&error))?;
     Ok(head)
 }
 

@@ -54,12 +54,12 @@ impl From<PieceError> for Stop {
     fn from(error: PieceError) -> Self {
         let refusal = match &error {
             PieceError::NoSpace { .. } => Refusal::NoSpace,
-            PieceError::DamagedGroup { .. } => Refusal::Damaged,
+            PieceError::DamagedGroup { .. } | PieceError::Damaged { .. } => Refusal::Damaged,
             PieceError::WrongRoot { .. } => Refusal::WrongRoot,
             PieceError::Busy { .. } => Refusal::Busy,
-            PieceError::NotHeld { .. } => Refusal::NotHeld,
-            PieceError::OutOfRange { .. } => Refusal::OutOfRange,
-            _ => Refusal::Trouble,
+            PieceError::Unknown { .. } => Refusal::NotHeld,
+            PieceError::TooLong { .. } | PieceError::WrongLength { .. } => Refusal::NotTheDeal,
+            PieceError::Disk(_) | PieceError::Exists { .. } | PieceError::WrongGroup { .. } => Refusal::Trouble,
         };
         tracing::debug!(%error, "a transfer was refused");
         Self::Refuse(refusal, String::new())
