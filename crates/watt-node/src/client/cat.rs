@@ -46,8 +46,12 @@ async fn write(
     let (mut plain, mut n_bytes) = (Vec::new(), 0u64);
     while let Some(row) = rows.recv().await {
         plain.clear();
-        range.push_row(&row, &mut plain).map_err(|error| read_error(&error))?;
-        out.write_all(&plain).await.map_err(|error| stdout_error(&error))?;
+        range
+            .push_row(&row, &mut plain)
+            .map_err(|error| read_error(&error))?;
+        out.write_all(&plain)
+            .await
+            .map_err(|error| stdout_error(&error))?;
         n_bytes = n_bytes.saturating_add(u64::try_from(plain.len()).unwrap_or(0));
     }
     range.finish().map_err(|error| read_error(&error))?;

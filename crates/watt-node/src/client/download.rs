@@ -37,10 +37,14 @@ pub(super) enum Fault {
 impl Fault {
     const fn of(error: &WireError) -> Self {
         match error {
-            WireError::Refused { reason: Refusal::Damaged, .. } => Self::Damaged,
-            WireError::Refused { .. } | WireError::Unreachable(_) | WireError::Broken(_) | WireError::Protocol => {
-                Self::Silent
-            }
+            WireError::Refused {
+                reason: Refusal::Damaged,
+                ..
+            } => Self::Damaged,
+            WireError::Refused { .. }
+            | WireError::Unreachable(_)
+            | WireError::Broken(_)
+            | WireError::Protocol => Self::Silent,
         }
     }
 }
@@ -58,7 +62,11 @@ pub(super) struct Blame {
 #[derive(Debug)]
 pub(super) enum DownloadError {
     /// Fewer than `need` holders are of use.
-    TooFew { reachable: usize, need: usize, missing: Vec<Holder> },
+    TooFew {
+        reachable: usize,
+        need: usize,
+        missing: Vec<Holder>,
+    },
     /// The bundle itself is wrong, though every holder is honest.
     Bundle(RowError),
 }
@@ -158,11 +166,19 @@ impl BundleReader {
 
     /// Gives holders that did not answer another chance, once per bundle: a node that restarts is back within a second.
     async fn ask_again(&mut self) -> Result<(), DownloadError> {
-        let silent: Vec<Holder> =
-            self.blames.iter().filter(|blame| blame.fault == Fault::Silent).map(|blame| blame.holder.clone()).collect();
+        let silent: Vec<Holder> = self
+            .blames
+            .iter()
+            .filter(|blame| blame.fault == Fault::Silent)
+            .map(|blame| blame.holder.clone())
+            .collect();
         if silent.is_empty() || !self.has_second_chance {
             let (reachable, need) = (self.sources.len(), self.k());
-            return Err(DownloadError::TooFew { reachable, need, missing: silent });
+            return Err(DownloadError::TooFew {
+                reachable,
+                need,
+                missing: silent,
+            });
         }
         self.has_second_chance = false;
         tokio::time::sleep(SECOND_CHANCE_AFTER).await;
@@ -175,9 +191,14 @@ impl BundleReader {
     async fn open(&self, holder: &Holder, row: u64) -> Result<(Wire, Option<Vec<Hash>>), WireError> {
         let mut wire = Wire::open(&self.net, self.network, holder).await?;
         let is_known = self.decoder.has_outboard(holder.slot.0);
-        let outboard = if is_known { None } else { Some(wire.outboard(holder.deal, holder.slot).await?) };
+        let outboard = if is_known {
+            None
+        } else {
+            Some(wire.outboard(holder.deal, holder.slot).await?)
+        };
         let cell = self.cell_bytes();
-        wire.read(holder.deal, holder.slot, row * cell, (self.rows.end - row) * cell).await?;
+        wire.read(holder.deal, holder.slot, row * cell, (self.rows.end - row) * cell)
+            .await?;
         Ok((wire, outboard))
     }
 
@@ -197,7 +218,11 @@ impl BundleReader {
 
     fn give_up(&mut self, holder: Holder, reason: String, fault: Fault) {
         tracing::debug!(slot = holder.slot.0, %reason, ?fault, "a holder is of no use");
-        self.blames.push(Blame { holder, reason, fault });
+        self.blames.push(Blame {
+            holder,
+            reason,
+            fault,
+        });
     }
 
     fn drop_source(&mut self, slot: u8, reason: String, fault: Fault) {
@@ -212,7 +237,9 @@ impl BundleReader {
             self.drop_source(slot, reason, Fault::Silent);
             return;
         }
-        let Some(source) = self.sources.remove(&slot) else { return };
+        let Some(source) = self.sources.remove(&slot) else {
+            return;
+        };
         match self.open(&source.holder, row).await {
             Ok((wire, outboard)) => self.admit(source.holder, wire, outboard, row),
             Err(error) => self.give_up(source.holder, error.to_string(), Fault::of(&error)),
@@ -252,7 +279,10 @@ impl BundleReader {
     async fn collect(&mut self, row: u64, cells: &mut BTreeMap<u8, Vec<u8>>) -> Result<(), DownloadError> {
         while cells.len() < self.k() {
             self.fill(row).await?;
-            let next = self.sources.iter_mut().find(|(slot, _)| !cells.contains_key(slot));
+            let next = self
+                .sources
+                .iter_mut()
+                .find(|(slot, _)| !cells.contains_key(slot));
             let Some((slot, source)) = next else { break };
             let slot = *slot;
             match timeout(SILENCE_MAX, source.cells.recv()).await {
@@ -280,7 +310,9 @@ impl BundleReader {
             }
         }
         if wrong.is_empty() {
-            self.decoder.decode_row(row, &verified, sealed).map_err(DownloadError::Bundle)?;
+            self.decoder
+                .decode_row(row, &verified, sealed)
+                .map_err(DownloadError::Bundle)?;
         }
         Ok(wrong)
     }

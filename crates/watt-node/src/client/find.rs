@@ -48,7 +48,12 @@ pub(super) fn class_of(deal: &DealInfo) -> Result<Class, CommandError> {
 /// Where the holder of a slot is reached.
 pub(super) fn holder_of(context: &Context, deal: &DealInfo, slot: &SlotInfo) -> Result<Holder, CommandError> {
     let text = |text: &String| BoundedString::new(text.clone()).ok();
-    let addresses = slot.addresses.iter().take(4).filter_map(|address| text_of(address)).collect();
+    let addresses = slot
+        .addresses
+        .iter()
+        .take(4)
+        .filter_map(|address| text_of(address))
+        .collect();
     Ok(Holder {
         provider: context.parse_address(&slot.provider)?,
         deal: deal.id,
@@ -83,7 +88,10 @@ pub(super) async fn live_deals(context: &Context, manifest: Cid) -> Result<Vec<D
 
 /// Few holders of use: said in the words that the owner can act on.
 pub(super) fn too_few(context: &Context, reachable: usize, need: usize, missing: &[Holder]) -> CommandError {
-    let mut names: Vec<String> = missing.iter().map(|holder| context.address(&holder.provider)).collect();
+    let mut names: Vec<String> = missing
+        .iter()
+        .map(|holder| context.address(&holder.provider))
+        .collect();
     names.sort_unstable();
     names.dedup();
     too_few_of(reachable, need, &names)
@@ -138,15 +146,19 @@ pub(super) async fn find_with(
     }
     let manifest = fetch(net, context.network, &some, |objects| {
         let is_named = Cid::of_block(&objects.manifest) == link.manifest;
-        is_named.then(|| Manifest::decode(&objects.manifest).ok()).flatten()
+        is_named
+            .then(|| Manifest::decode(&objects.manifest).ok())
+            .flatten()
     })
     .await;
     let need = usize::from(deals.first().map_or(Ok(Class::Devnet), class_of)?.k());
     let manifest = manifest.ok_or_else(|| too_few(context, 0, need, &some))?;
     let all = manifest.bundles().iter().enumerate();
     let finding = all.map(|(index, entry)| find_bundle(context, net, deals, index, entry.header));
-    let bundles: Vec<FoundBundle> =
-        futures::stream::iter(finding.collect::<Vec<_>>()).buffered(BUNDLES_AT_ONCE).try_collect().await?;
+    let bundles: Vec<FoundBundle> = futures::stream::iter(finding.collect::<Vec<_>>())
+        .buffered(BUNDLES_AT_ONCE)
+        .try_collect()
+        .await?;
     let headers = bundles.iter().map(|bundle| bundle.header.clone()).collect();
     let reader = FileReader::new(&manifest, headers, &link.key).map_err(|error| cannot_open(&error))?;
     Ok(FoundFile { reader, bundles })
@@ -160,7 +172,9 @@ fn cannot_open(error: &OpenError) -> CommandError {
         OpenError::OtherHeader { .. }
         | OpenError::HeaderCount { .. }
         | OpenError::BundleLength { .. }
-        | OpenError::MixedCiphers { .. } => "the file was made wrongly; ask whoever gave you the link to store it again",
+        | OpenError::MixedCiphers { .. } => {
+            "the file was made wrongly; ask whoever gave you the link to store it again"
+        }
     };
     CommandError::new(ErrorKind::VerificationFailed, error.to_string(), hint)
 }
@@ -188,7 +202,9 @@ async fn find_bundle(
     }
     let asked: Vec<Holder> = slots.iter().map(|(_, holder)| holder.clone()).collect();
     let found = fetch(net, context.network, &asked, |objects| {
-        let header = (Cid::of_block(&objects.header) == cid).then(|| Header::decode(&objects.header).ok()).flatten()?;
+        let header = (Cid::of_block(&objects.header) == cid)
+            .then(|| Header::decode(&objects.header).ok())
+            .flatten()?;
         let roots = SlotRoots::decode(&objects.slot_roots, &header).ok()?;
         Some((header, roots))
     })
@@ -196,8 +212,14 @@ async fn find_bundle(
     let need = usize::from(deals.first().map_or(Ok(Class::Devnet), class_of)?.k());
     let (header, roots) = found.ok_or_else(|| too_few(context, 0, need, &asked))?;
     // Anybody can pay for a deal that names this file: only slots with the header's own roots are of use.
-    let holders = slots.into_iter().filter(|(root, holder)| roots.get(holder.slot.0) == Some(root));
-    Ok(FoundBundle { holders: holders.map(|(_, holder)| holder).collect(), header, roots })
+    let holders = slots
+        .into_iter()
+        .filter(|(root, holder)| roots.get(holder.slot.0) == Some(root));
+    Ok(FoundBundle {
+        holders: holders.map(|(_, holder)| holder).collect(),
+        header,
+        roots,
+    })
 }
 
 /// Objects from the first holder whose answer passes `check`.

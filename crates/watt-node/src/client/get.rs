@@ -74,7 +74,9 @@ fn culprit_sentence(provider: &str) -> String {
 }
 
 fn damage_sentence(provider: &str) -> String {
-    format!("provider {provider} no longer has what it signed for: its copy is damaged; its share was taken from others")
+    format!(
+        "provider {provider} no longer has what it signed for: its copy is damaged; its share was taken from others"
+    )
 }
 
 /// Fetches a file.
@@ -138,13 +140,21 @@ fn refuse_existing(path: &Path, overwrite: bool) -> Result<(), CommandError> {
 
 pub(super) fn in_the_way(path: &Path) -> CommandError {
     let message = format!("there is a file {} already", path.display());
-    CommandError::new(ErrorKind::Conflict, message, "choose another name with -o PATH, or replace it with --force")
+    CommandError::new(
+        ErrorKind::Conflict,
+        message,
+        "choose another name with -o PATH, or replace it with --force",
+    )
 }
 
 /// Every row of a file: also those of padding, so that each bundle is compared with its header.
 fn whole(file: &FoundFile) -> Vec<RowsNeeded> {
     let all = file.bundles.iter().enumerate();
-    all.map(|(bundle, found)| RowsNeeded { bundle, rows: 0..found.header.rows() }).collect()
+    all.map(|(bundle, found)| RowsNeeded {
+        bundle,
+        rows: 0..found.header.rows(),
+    })
+    .collect()
 }
 
 /// Reads the rows `needed` and gives them to `rows`; ends early without an error if nobody takes them any more.
@@ -157,7 +167,9 @@ pub(super) async fn send_rows(
     sources: &mut Sources,
 ) -> Result<(), CommandError> {
     for part in needed {
-        let Some(found) = file.bundles.get(part.bundle) else { continue };
+        let Some(found) = file.bundles.get(part.bundle) else {
+            continue;
+        };
         let row_bytes = usize::try_from(found.header.class().row_bytes()).unwrap_or_default();
         let decoder = BundleDecoder::new(found.header.clone(), found.roots.clone())
             .map_err(|error| made_wrongly(&error.to_string()))?;
@@ -180,27 +192,40 @@ pub(super) async fn send_rows(
 
 fn download_error(context: &Context, error: &DownloadError) -> CommandError {
     match error {
-        DownloadError::TooFew { reachable, need, missing } => too_few(context, *reachable, *need, missing),
+        DownloadError::TooFew {
+            reachable,
+            need,
+            missing,
+        } => too_few(context, *reachable, *need, missing),
         DownloadError::Bundle(error) => made_wrongly(&error.to_string()),
     }
 }
 
 fn made_wrongly(reason: &str) -> CommandError {
-    CommandError::new(ErrorKind::VerificationFailed, reason, "ask whoever gave you the link to store the file again")
+    CommandError::new(
+        ErrorKind::VerificationFailed,
+        reason,
+        "ask whoever gave you the link to store the file again",
+    )
 }
 
 pub(super) fn read_error(error: &ReadError) -> CommandError {
     match error {
         // The network's side says why.
         ReadError::Unfinished => stopped(),
-        ReadError::Damaged(_) | ReadError::RowLength { .. } | ReadError::NoRowDue | ReadError::OtherPayload { .. } => {
-            made_wrongly(&error.to_string())
-        }
+        ReadError::Damaged(_)
+        | ReadError::RowLength { .. }
+        | ReadError::NoRowDue
+        | ReadError::OtherPayload { .. } => made_wrongly(&error.to_string()),
     }
 }
 
 fn stopped() -> CommandError {
-    CommandError::new(ErrorKind::Other, "the file did not arrive whole", "run the same command again")
+    CommandError::new(
+        ErrorKind::Other,
+        "the file did not arrive whole",
+        "run the same command again",
+    )
 }
 
 /// Decrypts rows as they come and writes them; off the event loop, since both are heavy.
@@ -213,7 +238,9 @@ fn write(
     let mut plain = Vec::new();
     while let Some(row) = rows.blocking_recv() {
         plain.clear();
-        range.push_row(&row, &mut plain).map_err(|error| read_error(&error))?;
+        range
+            .push_row(&row, &mut plain)
+            .map_err(|error| read_error(&error))?;
         part.write(&plain)?;
         progress.add(u64::try_from(plain.len()).unwrap_or(0));
     }
@@ -247,7 +274,10 @@ mod tests {
         let path = dir.path().join("x");
         assert!(refuse_existing(&path, false).is_ok());
         std::fs::write(&path, b"old").unwrap();
-        assert_eq!(refuse_existing(&path, false).unwrap_err().kind, ErrorKind::Conflict);
+        assert_eq!(
+            refuse_existing(&path, false).unwrap_err().kind,
+            ErrorKind::Conflict
+        );
         assert!(refuse_existing(&path, true).is_ok());
     }
 

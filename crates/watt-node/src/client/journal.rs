@@ -80,12 +80,16 @@ impl Progress {
     pub(super) fn deal_of(&self, bundle: usize) -> Option<DealId> {
         let bundle = u64::try_from(bundle).ok()?;
         let newest_first = self.bids.iter().rev().flat_map(|bid| &bid.deals);
-        newest_first.filter(|(index, _)| *index == bundle).map(|(_, deal)| *deal).next()
+        newest_first
+            .filter(|(index, _)| *index == bundle)
+            .map(|(_, deal)| *deal)
+            .next()
     }
 
     /// Forgets a transaction that never came to anything.
     pub(super) fn forget(&mut self, deal: DealId) {
-        self.bids.retain(|bid| bid.deals.iter().all(|(_, other)| *other != deal));
+        self.bids
+            .retain(|bid| bid.deals.iter().all(|(_, other)| *other != deal));
     }
 }
 
@@ -108,14 +112,23 @@ impl Journal {
         let dir = puts.join(source.put_id(&account, term_ms));
         create_private_dir(&dir)?;
         let lock = lock(&dir)?;
-        let plan = read::<Plan>(&dir.join("plan.cbor"))?.filter(|plan| plan.v == VERSION && plan.key.len() == FileKey::LEN);
+        let plan = read::<Plan>(&dir.join("plan.cbor"))?
+            .filter(|plan| plan.v == VERSION && plan.key.len() == FileKey::LEN);
         let is_resumed = plan.is_some();
         let plan = match plan {
             Some(plan) => plan,
             None => begin(&dir, source, account, term_ms)?,
         };
         let progress = read(&dir.join("progress.cbor"))?.unwrap_or_default();
-        Ok((Self { dir, plan, progress: Mutex::new(progress), _lock: lock }, is_resumed))
+        Ok((
+            Self {
+                dir,
+                plan,
+                progress: Mutex::new(progress),
+                _lock: lock,
+            },
+            is_resumed,
+        ))
     }
 
     pub(super) const fn plan(&self) -> &Plan {
@@ -139,8 +152,13 @@ impl Journal {
             for (slot, cells) in (0u8..).zip(record.data_cells) {
                 outboards.push(Outboard::check(slot_roots.get(slot)?, header.rows(), cells).ok()?);
             }
-            let is_whole = outboards.len() == usize::from(header.class().k()) && header.check_key(&self.key()).is_ok();
-            is_whole.then_some(KnownBundle { header, slot_roots, outboards })
+            let is_whole =
+                outboards.len() == usize::from(header.class().k()) && header.check_key(&self.key()).is_ok();
+            is_whole.then_some(KnownBundle {
+                header,
+                slot_roots,
+                outboards,
+            })
         }))
     }
 
@@ -148,7 +166,11 @@ impl Journal {
         let record = BundleRecord {
             header: BoundedBytes::new(known.header.encode()).unwrap_or_default(),
             slot_roots: BoundedBytes::new(known.slot_roots.encode()).unwrap_or_default(),
-            data_cells: known.outboards.iter().map(|outboard| outboard.cells().to_vec()).collect(),
+            data_cells: known
+                .outboards
+                .iter()
+                .map(|outboard| outboard.cells().to_vec())
+                .collect(),
         };
         replace_private(&self.bundle_path(bundle), &codec::encode(&record))
     }
@@ -163,7 +185,11 @@ impl Journal {
 
     /// The transaction by which `deal` is bid for.
     pub(super) fn bid_of(&self, deal: DealId) -> Option<BidRecord> {
-        self.progress().bids.iter().find(|bid| bid.deals.iter().any(|(_, other)| *other == deal)).cloned()
+        self.progress()
+            .bids
+            .iter()
+            .find(|bid| bid.deals.iter().any(|(_, other)| *other == deal))
+            .cloned()
     }
 
     pub(super) fn excluded(&self) -> Vec<AccountId> {
@@ -204,8 +230,13 @@ fn begin(dir: &Path, source: &Source, account: AccountId, term_ms: u64) -> Resul
     };
     // Leftovers of another version would be sealed with another key.
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.path().extension().is_some_and(|extension| extension == "cbor") {
-            std::fs::remove_file(entry.path()).map_err(|error| CommandError::file("remove", &entry.path(), &error))?;
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "cbor")
+        {
+            std::fs::remove_file(entry.path())
+                .map_err(|error| CommandError::file("remove", &entry.path(), &error))?;
         }
     }
     replace_private(&dir.join("plan.cbor"), &codec::encode(&plan))?;
@@ -254,10 +285,22 @@ pub(super) fn unfinished(puts: &Path) -> Result<Vec<Unfinished>, CommandError> {
     let mut all = Vec::new();
     for entry in entries.flatten() {
         let dir = entry.path();
-        let Some(plan) = read::<Plan>(&dir.join("plan.cbor"))? else { continue };
+        let Some(plan) = read::<Plan>(&dir.join("plan.cbor"))? else {
+            continue;
+        };
         let progress: Progress = read(&dir.join("progress.cbor"))?.unwrap_or_default();
-        let deals = progress.bids.iter().flat_map(|bid| bid.deals.iter().map(|(_, deal)| *deal)).collect();
-        all.push(Unfinished { dir, name: plan.name, len: plan.len, started_at: plan.started_at, deals });
+        let deals = progress
+            .bids
+            .iter()
+            .flat_map(|bid| bid.deals.iter().map(|(_, deal)| *deal))
+            .collect();
+        all.push(Unfinished {
+            dir,
+            name: plan.name,
+            len: plan.len,
+            started_at: plan.started_at,
+            deals,
+        });
     }
     Ok(all)
 }
@@ -290,7 +333,13 @@ mod tests {
             operations: BoundedVec::empty(),
         };
         let transaction = transaction.sign(&key, &NetworkId([7; 32]), Vec::new()).unwrap();
-        BidRecord { transaction, deals: deals.iter().map(|(bundle, deal)| (*bundle, DealId([*deal; 32]))).collect() }
+        BidRecord {
+            transaction,
+            deals: deals
+                .iter()
+                .map(|(bundle, deal)| (*bundle, DealId([*deal; 32])))
+                .collect(),
+        }
     }
 
     /// A put that was killed goes on with the same key and the very same signed bids. Covers: A5.
@@ -301,7 +350,9 @@ mod tests {
         let (journal, is_resumed) = Journal::open(&puts, &source, ACCOUNT, DAY).unwrap();
         assert!(!is_resumed);
         let key = journal.key();
-        journal.update(|progress| progress.bids.push(bid(4, &[(0, 1), (1, 2)]))).unwrap();
+        journal
+            .update(|progress| progress.bids.push(bid(4, &[(0, 1), (1, 2)])))
+            .unwrap();
         drop(journal);
 
         let (journal, is_resumed) = Journal::open(&puts, &source, ACCOUNT, DAY).unwrap();
@@ -335,7 +386,10 @@ mod tests {
         let after = source(dir.path(), b"hello, world");
         assert_ne!(before.put_id(&ACCOUNT, DAY), after.put_id(&ACCOUNT, DAY));
         assert_ne!(before.put_id(&ACCOUNT, DAY), before.put_id(&ACCOUNT, 2 * DAY));
-        assert_ne!(before.put_id(&ACCOUNT, DAY), before.put_id(&AccountId([2; 20]), DAY));
+        assert_ne!(
+            before.put_id(&ACCOUNT, DAY),
+            before.put_id(&AccountId([2; 20]), DAY)
+        );
         assert_eq!(before.put_id(&ACCOUNT, DAY), before.clone().put_id(&ACCOUNT, DAY));
     }
 

@@ -14,8 +14,18 @@ pub(super) struct ClientNet {
 impl ClientNet {
     /// Starts a node with an identity that no other command has, so that commands can't be told to belong together.
     pub(super) async fn start() -> Result<Self, CommandError> {
-        let limits = Limits { connections_inbound_max: 0, transfers_max: 1, transfers_per_peer_max: 1, ..Limits::default() };
-        let config = NetConfig { identity_seed: random_bytes()?, listen: Vec::new(), bootstrap: Vec::new(), limits };
+        let limits = Limits {
+            connections_inbound_max: 0,
+            transfers_max: 1,
+            transfers_per_peer_max: 1,
+            ..Limits::default()
+        };
+        let config = NetConfig {
+            identity_seed: random_bytes()?,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            limits,
+        };
         let (net, mut events) = watt_net::start(config).await.or_fail(
             ErrorKind::Temporary,
             "can't reach providers",

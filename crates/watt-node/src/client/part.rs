@@ -20,16 +20,25 @@ impl PartFile {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let path = target.with_file_name(format!(".{name}.watt-part"));
         let file = File::create(&path).map_err(|error| CommandError::file("write", target, &error))?;
-        Ok(Self { file, path, target: target.to_owned(), is_published: false })
+        Ok(Self {
+            file,
+            path,
+            target: target.to_owned(),
+            is_published: false,
+        })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), CommandError> {
-        self.file.write_all(bytes).map_err(|error| CommandError::file("write", &self.target, &error))
+        self.file
+            .write_all(bytes)
+            .map_err(|error| CommandError::file("write", &self.target, &error))
     }
 
     /// Makes what was written durable.
     pub(super) fn sync(&self) -> Result<(), CommandError> {
-        self.file.sync_all().map_err(|error| CommandError::file("write", &self.target, &error))
+        self.file
+            .sync_all()
+            .map_err(|error| CommandError::file("write", &self.target, &error))
     }
 
     /// Gives the file its name, durably.
@@ -45,7 +54,10 @@ impl PartFile {
                 Err(_) => self.rename()?,
             }
         }
-        let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = self
+            .target
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         if let Ok(folder) = File::open(folder.unwrap_or_else(|| Path::new("."))) {
             // Some systems can't make a folder durable; the file itself is.
             drop(folder.sync_all());
@@ -54,7 +66,8 @@ impl PartFile {
     }
 
     fn rename(&mut self) -> Result<(), CommandError> {
-        std::fs::rename(&self.path, &self.target).map_err(|error| CommandError::file("write", &self.target, &error))?;
+        std::fs::rename(&self.path, &self.target)
+            .map_err(|error| CommandError::file("write", &self.target, &error))?;
         self.is_published = true;
         Ok(())
     }
@@ -74,8 +87,10 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort_unstable();
         names
     }

@@ -28,7 +28,11 @@ use watt_primitives::{Amount, BoundedBytes, BoundedVec, Cid, DealId};
 const BUNDLES_AT_ONCE: usize = 2;
 
 /// Pauses before a failing holder is tried again.
-const PAUSES: [Duration; 3] = [Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(2)];
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 
 /// How often a bundle whose holders fail is offered to others.
 const REBIDS_MAX: usize = 2;
@@ -71,7 +75,9 @@ impl Placing<'_> {
             self.bid(first).await?;
         }
         for (index, batch) in batches.iter().enumerate() {
-            let work = batch.iter().map(|bundle| self.place(*bundle, Arc::clone(&progress)));
+            let work = batch
+                .iter()
+                .map(|bundle| self.place(*bundle, Arc::clone(&progress)));
             let work: Vec<_> = work.collect();
             let next = async {
                 match batches.get(index + 1) {
@@ -90,7 +96,11 @@ impl Placing<'_> {
     }
 
     pub(super) fn wanted(&self, slot_bytes: u64) -> Wanted {
-        Wanted { class: self.plan.class(), slot_bytes, term_ms: self.term_ms }
+        Wanted {
+            class: self.plan.class(),
+            slot_bytes,
+            term_ms: self.term_ms,
+        }
     }
 
     /// Makes sure that every bundle of `bundles` is bid for: hands in again what was signed before, bids for the rest.
@@ -106,7 +116,11 @@ impl Placing<'_> {
                 open.push(*bundle);
             }
         }
-        if open.is_empty() { Ok(()) } else { self.place_bids(&open, Vec::new()).await }
+        if open.is_empty() {
+            Ok(())
+        } else {
+            self.place_bids(&open, Vec::new()).await
+        }
     }
 
     /// Whether the transaction that bids for `deal` stands; hands it in again if nobody has seen it.
@@ -114,15 +128,23 @@ impl Placing<'_> {
         if found(self.context.api.deal(deal).await)?.is_some() {
             return Ok(true);
         }
-        let Some(bid) = self.journal.bid_of(deal) else { return Ok(false) };
+        let Some(bid) = self.journal.bid_of(deal) else {
+            return Ok(false);
+        };
         let id = bid.transaction.transaction.id(&self.context.network);
         let stands = match found(self.context.api.transaction(id).await)? {
             Some(info) => info.outcome == Receipt::Applied,
-            None => match self.context.submit_and_wait(&Ui::silent(), &bid.transaction).await {
+            None => match self
+                .context
+                .submit_and_wait(&Ui::silent(), &bid.transaction)
+                .await
+            {
                 Ok(_) => true,
                 Err(error) => {
                     let height = self.context.api.head().await?.height;
-                    if error.kind == ErrorKind::Temporary && height <= bid.transaction.transaction.valid_until.0 {
+                    if error.kind == ErrorKind::Temporary
+                        && height <= bid.transaction.transaction.valid_until.0
+                    {
                         return Err(error);
                     }
                     // It expired, or its number was used by another transaction: it can't land any more.
@@ -141,8 +163,14 @@ impl Placing<'_> {
     async fn place_bids(&self, bundles: &[usize], given_up: Vec<DealId>) -> Result<(), CommandError> {
         let providers = self.context.api.providers().await?;
         let excluded = self.journal.excluded();
-        let names: Vec<String> = excluded.iter().map(|provider| self.context.address(provider)).collect();
-        let mut operations: Vec<Operation> = given_up.into_iter().map(|deal| Operation::Terminate { deal }).collect();
+        let names: Vec<String> = excluded
+            .iter()
+            .map(|provider| self.context.address(provider))
+            .collect();
+        let mut operations: Vec<Operation> = given_up
+            .into_iter()
+            .map(|deal| Operation::Terminate { deal })
+            .collect();
         for bundle in bundles {
             let known = self.known(*bundle)?;
             let wanted = self.wanted(known.header.slot_bytes());
@@ -152,14 +180,28 @@ impl Placing<'_> {
                 price_max,
                 escrow: wanted.escrow(&self.context.genesis.parameters, price_max)?,
                 term_ms: self.term_ms,
-                exclude: BoundedVec::new(excluded.iter().copied().take(EXCLUDED_MAX).collect()).unwrap_or_default(),
+                exclude: BoundedVec::new(excluded.iter().copied().take(EXCLUDED_MAX).collect())
+                    .unwrap_or_default(),
             });
         }
         let transaction = self.context.prepare(operations).await?;
         let signed = &transaction.transaction;
-        let deal = |index| DealId::derive(&self.context.network, &signed.account, signed.key_index, signed.nonce, index);
-        let deals = (0u16..).zip(bundles).map(|(index, bundle)| (u64::try_from(*bundle).unwrap_or(u64::MAX), deal(index)));
-        let record = BidRecord { deals: deals.collect(), transaction: transaction.clone() };
+        let deal = |index| {
+            DealId::derive(
+                &self.context.network,
+                &signed.account,
+                signed.key_index,
+                signed.nonce,
+                index,
+            )
+        };
+        let deals = (0u16..)
+            .zip(bundles)
+            .map(|(index, bundle)| (u64::try_from(*bundle).unwrap_or(u64::MAX), deal(index)));
+        let record = BidRecord {
+            deals: deals.collect(),
+            transaction: transaction.clone(),
+        };
         let any = record.deals.first().map(|(_, deal)| *deal);
         self.journal.update(|progress| progress.bids.push(record))?;
         let outcome = self.context.submit_and_wait(&Ui::silent(), &transaction).await;
@@ -176,7 +218,11 @@ impl Placing<'_> {
     fn known(&self, bundle: usize) -> Result<KnownBundle, CommandError> {
         self.journal.bundle(bundle)?.ok_or_else(|| {
             let message = "the journal of this put is damaged";
-            CommandError::new(ErrorKind::Other, message, "run the same command again; the file is read anew")
+            CommandError::new(
+                ErrorKind::Other,
+                message,
+                "run the same command again; the file is read anew",
+            )
         })
     }
 
@@ -202,7 +248,8 @@ impl Placing<'_> {
                 DealStage::Open | DealStage::Matched { .. } => {
                     let outcome = self.upload(bundle, &deal, counting.take()).await?;
                     if outcome.accepted.len() >= usize::from(self.plan.class().certify_min()) {
-                        self.certify(&deal, outcome.accepted.into_values().collect()).await?;
+                        self.certify(&deal, outcome.accepted.into_values().collect())
+                            .await?;
                         continue;
                     }
                     self.give_up(n_rebids, outcome.failed)?;
@@ -211,7 +258,11 @@ impl Placing<'_> {
             };
             if n_rebids >= REBIDS_MAX {
                 let message = "the file was not certified in time";
-                return Err(CommandError::new(ErrorKind::Temporary, message, "run the same command again"));
+                return Err(CommandError::new(
+                    ErrorKind::Temporary,
+                    message,
+                    "run the same command again",
+                ));
             }
             n_rebids += 1;
             let _one_at_a_time = self.ledger.lock().await;
@@ -220,7 +271,11 @@ impl Placing<'_> {
     }
 
     /// Notes who failed, or ends the put if that was the last try.
-    fn give_up(&self, n_rebids: usize, failed: BTreeMap<u8, (Holder, WireError)>) -> Result<(), CommandError> {
+    fn give_up(
+        &self,
+        n_rebids: usize,
+        failed: BTreeMap<u8, (Holder, WireError)>,
+    ) -> Result<(), CommandError> {
         let said: Vec<String> = failed
             .values()
             .map(|(holder, why)| format!("{}: {why}", self.context.address(&holder.provider)))
@@ -228,12 +283,18 @@ impl Placing<'_> {
         if n_rebids >= REBIDS_MAX {
             return Err(CommandError::new(
                 ErrorKind::Temporary,
-                format!("{} of {} providers did not take their share: {}", failed.len(), self.plan.class().n(), said.join("; ")),
+                format!(
+                    "{} of {} providers did not take their share: {}",
+                    failed.len(),
+                    self.plan.class().n(),
+                    said.join("; ")
+                ),
                 "bring them back, or wait; then run the same command again: it goes on where it stopped",
             ));
         }
         for one in said {
-            self.ui.note(&format!("another provider is asked in place of {one}"));
+            self.ui
+                .note(&format!("another provider is asked in place of {one}"));
         }
         self.journal.update(|progress| {
             for (holder, _) in failed.values() {
@@ -259,7 +320,11 @@ impl Placing<'_> {
                 Some(_) => {}
                 None if looks >= LOOKS_MAX => {
                     let message = "the ledger does not know the deal that it recorded";
-                    return Err(CommandError::new(ErrorKind::Temporary, message, "run the same command again"));
+                    return Err(CommandError::new(
+                        ErrorKind::Temporary,
+                        message,
+                        "run the same command again",
+                    ));
                 }
                 None => looks += 1,
             }
@@ -297,7 +362,9 @@ impl Placing<'_> {
         let mut pauses = PAUSES.into_iter();
         let mut all = Outcome::default();
         loop {
-            let outcome = upload.run(self.net.net(), self.context.network, &holders, counting.take()).await;
+            let outcome = upload
+                .run(self.net.net(), self.context.network, &holders, counting.take())
+                .await;
             let outcome = outcome.map_err(|error| {
                 let has_changed = matches!(error, UploadError::Encode(_));
                 self.has_changed.fetch_or(has_changed, Ordering::Relaxed);
@@ -312,7 +379,9 @@ impl Placing<'_> {
                 }
             }
             all.failed.extend(outcome.failed);
-            let (Some(pause), false) = (pauses.next(), all.failed.is_empty()) else { return Ok(all) };
+            let (Some(pause), false) = (pauses.next(), all.failed.is_empty()) else {
+                return Ok(all);
+            };
             for (holder, why) in all.failed.values() {
                 tracing::debug!(slot = holder.slot.0, %why, "a holder is tried again");
             }
@@ -323,8 +392,14 @@ impl Placing<'_> {
 
     /// Whether an acceptance is worth putting into the certificate: one bad signature would spoil all.
     fn is_valid(&self, upload: &Upload, slot: u8, acceptance: &Acceptance) -> bool {
-        let Some(root) = upload.slot_roots.get(usize::from(slot)) else { return false };
-        let terms = AcceptanceTerms { deal: upload.deal, slot: acceptance.slot, root: *root };
+        let Some(root) = upload.slot_roots.get(usize::from(slot)) else {
+            return false;
+        };
+        let terms = AcceptanceTerms {
+            deal: upload.deal,
+            slot: acceptance.slot,
+            root: *root,
+        };
         acceptance.slot.0 == slot && terms.signature_check(acceptance, &self.context.network).holds()
     }
 
@@ -332,8 +407,13 @@ impl Placing<'_> {
     async fn certify(&self, deal: &DealInfo, acceptances: Vec<Acceptance>) -> Result<(), CommandError> {
         let _one_at_a_time = self.ledger.lock().await;
         let acceptances = BoundedVec::new(acceptances).unwrap_or_default();
-        let operation = Operation::Certify { deal: deal.id, acceptances };
-        let Err(error) = self.context.transact(&Ui::silent(), vec![operation]).await else { return Ok(()) };
+        let operation = Operation::Certify {
+            deal: deal.id,
+            acceptances,
+        };
+        let Err(error) = self.context.transact(&Ui::silent(), vec![operation]).await else {
+            return Ok(());
+        };
         match found(self.context.api.deal(deal.id).await)?.map(|deal| deal.stage) {
             Some(DealStage::Active { .. }) => Ok(()),
             Some(_) | None => Err(error),
@@ -376,19 +456,27 @@ fn unmatched(offers: Option<(u32, u32)>, n: u8) -> CommandError {
 
 fn upload_error(error: &UploadError) -> CommandError {
     match error {
-        UploadError::File(io) => CommandError::new(ErrorKind::Other, format!("reading the file failed: {io}"), "check the disk, then run the same command again"),
+        UploadError::File(io) => CommandError::new(
+            ErrorKind::Other,
+            format!("reading the file failed: {io}"),
+            "check the disk, then run the same command again",
+        ),
         UploadError::Encode(error) => encode_error(error),
-        UploadError::Stopped => CommandError::new(ErrorKind::Other, error.to_string(), "run the same command again"),
+        UploadError::Stopped => {
+            CommandError::new(ErrorKind::Other, error.to_string(), "run the same command again")
+        }
     }
 }
 
 pub(super) fn encode_error(error: &EncodeError) -> CommandError {
     match error {
-        EncodeError::Changed { .. } | EncodeError::TooLong { .. } | EncodeError::TooShort { .. } => CommandError::new(
-            ErrorKind::Conflict,
-            "the file changed while it was read; it is not stored",
-            "run the same command again when nothing writes to the file",
-        ),
+        EncodeError::Changed { .. } | EncodeError::TooLong { .. } | EncodeError::TooShort { .. } => {
+            CommandError::new(
+                ErrorKind::Conflict,
+                "the file changed while it was read; it is not stored",
+                "run the same command again when nothing writes to the file",
+            )
+        }
         EncodeError::NoBundle { .. }
         | EncodeError::NoSlot { .. }
         | EncodeError::Outboards { .. }
@@ -412,7 +500,13 @@ mod tests {
     /// A file that changes is not sealed a second time under its key, and its owner learns why. Covers: C3.
     #[test]
     fn a_changed_file_is_said() {
-        assert_eq!(encode_error(&EncodeError::Changed { row: 3 }).kind, ErrorKind::Conflict);
-        assert_eq!(encode_error(&EncodeError::TooShort { missing: 3 }).kind, ErrorKind::Conflict);
+        assert_eq!(
+            encode_error(&EncodeError::Changed { row: 3 }).kind,
+            ErrorKind::Conflict
+        );
+        assert_eq!(
+            encode_error(&EncodeError::TooShort { missing: 3 }).kind,
+            ErrorKind::Conflict
+        );
     }
 }

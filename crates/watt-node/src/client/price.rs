@@ -36,7 +36,10 @@ impl Wanted {
             .collect();
         prices.sort_unstable();
         let needed = usize::from(self.class.n());
-        let affordable = prices.iter().filter(|price| limit.is_none_or(|limit| **price <= limit)).count();
+        let affordable = prices
+            .iter()
+            .filter(|price| limit.is_none_or(|limit| **price <= limit))
+            .count();
         if affordable < needed {
             return Err(self.too_few(affordable, prices.get(needed - 1).copied(), limit));
         }
@@ -61,7 +64,9 @@ impl Wanted {
             self.class.n(),
             bytes_text(self.slot_bytes),
             duration_text(self.term_ms),
-            limit.map(|limit| format!(" at no more than {limit} WATT per 10^9 bytes and day")).unwrap_or_default(),
+            limit
+                .map(|limit| format!(" at no more than {limit} WATT per 10^9 bytes and day"))
+                .unwrap_or_default(),
         );
         let hint = match price {
             Some(price) if limit.is_some() => format!("bid more: --price-max {price} reaches enough offers"),
@@ -71,7 +76,11 @@ impl Wanted {
     }
 
     /// The most that the deal can cost, which the ledger wants locked.
-    pub(super) fn escrow(&self, parameters: &NetworkParameters, price_max: Amount) -> Result<Amount, CommandError> {
+    pub(super) fn escrow(
+        &self,
+        parameters: &NetworkParameters,
+        price_max: Amount,
+    ) -> Result<Amount, CommandError> {
         let terms = BundleTerms {
             class: self.class,
             header: Cid(Hash::ZERO),
@@ -80,22 +89,41 @@ impl Wanted {
             slot_roots: BoundedVec::empty(),
         };
         let reservation_ms = reservation_ms_max(parameters, &terms);
-        escrow_needed(self.class, self.slot_bytes, price_max, self.term_ms, reservation_ms).ok_or_else(|| {
+        escrow_needed(
+            self.class,
+            self.slot_bytes,
+            price_max,
+            self.term_ms,
+            reservation_ms,
+        )
+        .ok_or_else(|| {
             let message = "storing this would cost more than all the WATT there is";
-            CommandError::new(ErrorKind::InsufficientFunds, message, "lower --price-max or --term")
+            CommandError::new(
+                ErrorKind::InsufficientFunds,
+                message,
+                "lower --price-max or --term",
+            )
         })
     }
 }
 
 /// Says that an account can't lock what is needed, in numbers.
-pub(super) fn insufficient(account: &str, address: &str, balance: Amount, needed: Amount, bytes: u64, term_ms: u64) -> CommandError {
+pub(super) fn insufficient(
+    account: &str,
+    address: &str,
+    balance: Amount,
+    needed: Amount,
+    bytes: u64,
+    term_ms: u64,
+) -> CommandError {
     let message = format!(
         "storing {} for {} locks up to {needed} WATT, the account {account} has {balance}",
         bytes_text(bytes),
         duration_text(term_ms),
     );
     let missing = needed.saturating_sub(balance);
-    let hint = format!("send it {missing} WATT (watt account send {address} {missing}), or choose a shorter --term");
+    let hint =
+        format!("send it {missing} WATT (watt account send {address} {missing}), or choose a shorter --term");
     CommandError::new(ErrorKind::InsufficientFunds, message, hint)
 }
 
@@ -106,7 +134,11 @@ mod tests {
     use watt_market::order::check_bid;
 
     const DAY: u64 = 86_400_000;
-    const WANTED: Wanted = Wanted { class: Class::Devnet, slot_bytes: 32 << 14, term_ms: DAY };
+    const WANTED: Wanted = Wanted {
+        class: Class::Devnet,
+        slot_bytes: 32 << 14,
+        term_ms: DAY,
+    };
 
     fn provider(index: u8, price: u64) -> ProviderInfo {
         ProviderInfo {
@@ -148,23 +180,47 @@ mod tests {
     /// The bid covers the dearest offer that may be needed, and a fifth more is left for others that are quicker. Covers: D1.
     #[test]
     fn the_price_reaches_as_many_offers_as_are_needed() {
-        let providers: Vec<_> = (0..12).map(|index| provider(index, 100 + u64::from(index))).collect();
-        assert_eq!(WANTED.price_max(&providers, &[], None).unwrap(), Amount(109 * 5 / 4));
+        let providers: Vec<_> = (0..12)
+            .map(|index| provider(index, 100 + u64::from(index)))
+            .collect();
+        assert_eq!(
+            WANTED.price_max(&providers, &[], None).unwrap(),
+            Amount(109 * 5 / 4)
+        );
         let excluded = ["twatt10".to_owned(), "twatt11".to_owned()];
-        assert_eq!(WANTED.price_max(&providers, &excluded, None).unwrap(), Amount(111 * 5 / 4));
-        assert_eq!(WANTED.price_max(&providers, &[], Some(Amount(110))).unwrap(), Amount(110));
+        assert_eq!(
+            WANTED.price_max(&providers, &excluded, None).unwrap(),
+            Amount(111 * 5 / 4)
+        );
+        assert_eq!(
+            WANTED.price_max(&providers, &[], Some(Amount(110))).unwrap(),
+            Amount(110)
+        );
     }
 
     /// Too few offers are said in numbers before anything is locked, with the price that would do. Covers: D1.
     #[test]
     fn too_few_offers_are_refused_in_numbers() {
-        let providers: Vec<_> = (0..12).map(|index| provider(index, 100 + u64::from(index))).collect();
+        let providers: Vec<_> = (0..12)
+            .map(|index| provider(index, 100 + u64::from(index)))
+            .collect();
         let error = WANTED.price_max(&providers, &[], Some(Amount(105))).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Temporary);
-        assert!(error.message.starts_with("6 offers fit, 10 are needed"), "{}", error.message);
-        assert_eq!(error.hint, "bid more: --price-max 0.00000109 reaches enough offers");
+        assert!(
+            error.message.starts_with("6 offers fit, 10 are needed"),
+            "{}",
+            error.message
+        );
+        assert_eq!(
+            error.hint,
+            "bid more: --price-max 0.00000109 reaches enough offers"
+        );
         let error = WANTED.price_max(&providers[..9], &[], None).unwrap_err();
-        assert!(error.message.starts_with("9 offers fit, 10 are needed"), "{}", error.message);
+        assert!(
+            error.message.starts_with("9 offers fit, 10 are needed"),
+            "{}",
+            error.message
+        );
     }
 
     /// The escrow is the least that the ledger takes. Covers: D2, D3.
@@ -188,9 +244,19 @@ mod tests {
     /// Whoever can't pay learns how much is missing. Covers: D2.
     #[test]
     fn missing_money_is_said_in_numbers() {
-        let error = insufficient("me", "twatt1x", Amount(100_000_000), Amount(350_000_000), 64 << 20, DAY);
+        let error = insufficient(
+            "me",
+            "twatt1x",
+            Amount(100_000_000),
+            Amount(350_000_000),
+            64 << 20,
+            DAY,
+        );
         assert_eq!(error.kind, ErrorKind::InsufficientFunds);
-        assert_eq!(error.message, "storing 64.0 MiB for 1 d 0 h locks up to 3.5 WATT, the account me has 1");
+        assert_eq!(
+            error.message,
+            "storing 64.0 MiB for 1 d 0 h locks up to 3.5 WATT, the account me has 1"
+        );
         assert!(error.hint.contains("2.5 WATT"));
     }
 }

@@ -47,8 +47,9 @@ pub async fn put(context: &Context, ui: &Ui, request: PutRequest) -> Result<PutR
         let message = "this version stores files on test networks only";
         return Err(CommandError::new(ErrorKind::NotAllowed, message, "update watt"));
     }
-    let plan = FilePlan::new(class, source.len)
-        .map_err(|error| CommandError::new(ErrorKind::Usage, error.to_string(), "cut it into smaller files"))?;
+    let plan = FilePlan::new(class, source.len).map_err(|error| {
+        CommandError::new(ErrorKind::Usage, error.to_string(), "cut it into smaller files")
+    })?;
     let client_dir = context.home.client_dir(&context.network);
     let (journal, resumed) = Journal::open(&client_dir.join("puts"), &source, account.id, request.term_ms)?;
     let net = ClientNet::start().await?;
@@ -58,7 +59,11 @@ pub async fn put(context: &Context, ui: &Ui, request: PutRequest) -> Result<PutR
     check_funds(context, &journal, &plan, &request).await?;
     let headers = read_file(ui, &source, &plan, &journal).await?;
     let manifest = manifest(&source, &journal, &headers)?;
-    let link = ShareLink { manifest: manifest.cid(), network: None, key: journal.key() };
+    let link = ShareLink {
+        manifest: manifest.cid(),
+        network: None,
+        key: journal.key(),
+    };
     let placing = Placing {
         context,
         ui,
@@ -101,17 +106,30 @@ async fn check_funds(
 ) -> Result<(), CommandError> {
     let class = plan.class();
     let mut sizes: BTreeMap<u64, u64> = BTreeMap::new();
-    for bundle in plan.bundles().filter(|bundle| journal.deal_of(bundle.index).is_none()) {
-        *sizes.entry(bundle.rows.saturating_mul(class.cell_bytes())).or_default() += 1;
+    for bundle in plan
+        .bundles()
+        .filter(|bundle| journal.deal_of(bundle.index).is_none())
+    {
+        *sizes
+            .entry(bundle.rows.saturating_mul(class.cell_bytes()))
+            .or_default() += 1;
     }
     if sizes.is_empty() {
         return Ok(());
     }
     let providers = context.api.providers().await?;
-    let excluded: Vec<String> = journal.excluded().iter().map(|provider| context.address(provider)).collect();
+    let excluded: Vec<String> = journal
+        .excluded()
+        .iter()
+        .map(|provider| context.address(provider))
+        .collect();
     let mut needed = Amount::ZERO;
     for (slot_bytes, n) in sizes {
-        let wanted = Wanted { class, slot_bytes, term_ms: request.term_ms };
+        let wanted = Wanted {
+            class,
+            slot_bytes,
+            term_ms: request.term_ms,
+        };
         let price_max = wanted.price_max(&providers, &excluded, request.price_max)?;
         let escrow = wanted.escrow(&context.genesis.parameters, price_max)?;
         needed = Amount(needed.0.saturating_add(escrow.0.saturating_mul(n)));
@@ -126,7 +144,14 @@ async fn check_funds(
         return Ok(());
     }
     let address = context.address(&account.id);
-    Err(insufficient(&account.name, &address, balance, needed, plan.len(), request.term_ms))
+    Err(insufficient(
+        &account.name,
+        &address,
+        balance,
+        needed,
+        plan.len(),
+        request.term_ms,
+    ))
 }
 
 /// First pass over every bundle that the journal does not know yet; returns all headers in file order.
@@ -137,7 +162,9 @@ async fn read_file(
     journal: &Journal,
 ) -> Result<Vec<watt_content::Header>, CommandError> {
     let progress = Arc::new(ui.bar("reading", source.len));
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(PASSES_MAX);
+    let threads = std::thread::available_parallelism()
+        .map_or(1, std::num::NonZero::get)
+        .min(PASSES_MAX);
     let work = (0..plan.bundle_count()).map(|bundle| {
         let (plan, progress, path) = (*plan, Arc::clone(&progress), source.path.clone());
         async move {
@@ -145,9 +172,14 @@ async fn read_file(
                 return Ok(known.header);
             }
             let key = journal.key();
-            let reading = tokio::task::spawn_blocking(move || read_bundle(&path, &plan, bundle, &key, &progress));
+            let reading =
+                tokio::task::spawn_blocking(move || read_bundle(&path, &plan, bundle, &key, &progress));
             let known = reading.await.map_err(|_| {
-                CommandError::new(ErrorKind::Other, "the encoder stopped unexpectedly", "report this")
+                CommandError::new(
+                    ErrorKind::Other,
+                    "the encoder stopped unexpectedly",
+                    "report this",
+                )
             })??;
             journal.save_bundle(bundle, &known)?;
             Ok::<_, CommandError>(known.header)
@@ -164,7 +196,9 @@ fn read_bundle(
     progress: &Progress,
 ) -> Result<KnownBundle, CommandError> {
     let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => encode_error(&watt_content::encoder::EncodeError::TooShort { missing: 1 }),
+        std::io::ErrorKind::UnexpectedEof => {
+            encode_error(&watt_content::encoder::EncodeError::TooShort { missing: 1 })
+        }
         _ => CommandError::file("read", path, &error),
     };
     let plain = plan.bundle(bundle).map(|bundle| bundle.plain).unwrap_or_default();
@@ -192,16 +226,30 @@ fn read_bundle(
 }
 
 /// The manifest: the same bytes whenever the same put makes it, so that a resumed put bids for the same file.
-fn manifest(source: &Source, journal: &Journal, headers: &[watt_content::Header]) -> Result<Manifest, CommandError> {
-    let modified_ms = i64::try_from(journal.plan().modified_ms).ok().filter(|ms| *ms > 0);
+fn manifest(
+    source: &Source,
+    journal: &Journal,
+    headers: &[watt_content::Header],
+) -> Result<Manifest, CommandError> {
+    let modified_ms = i64::try_from(journal.plan().modified_ms)
+        .ok()
+        .filter(|ms| *ms > 0);
     let name = FileName::new(&journal.plan().name).unwrap_or_else(|_| source.name.clone());
-    let info = FileInfo { name, len: source.len, mtime: modified_ms };
+    let info = FileInfo {
+        name,
+        len: source.len,
+        mtime: modified_ms,
+    };
     Manifest::new(headers, &info, &journal.key())
         .map_err(|error| CommandError::new(ErrorKind::Other, error.to_string(), "report this"))
 }
 
 /// Waits until every share is in a proven sector.
-async fn wait_proven(context: &Context, ui: &Ui, deals: Vec<DealInfo>) -> Result<Vec<DealInfo>, CommandError> {
+async fn wait_proven(
+    context: &Context,
+    ui: &Ui,
+    deals: Vec<DealInfo>,
+) -> Result<Vec<DealInfo>, CommandError> {
     let total: usize = deals.iter().map(|deal| deal.slots.len()).sum();
     let progress = ui.counter("sealing", u64::try_from(total).unwrap_or(0));
     progress.message("shares proven");
@@ -213,14 +261,23 @@ async fn wait_proven(context: &Context, ui: &Ui, deals: Vec<DealInfo>) -> Result
         for deal in &now {
             match &deal.stage {
                 DealStage::Active { .. } => {}
-                DealStage::Open | DealStage::Matched { .. } | DealStage::Ending { .. } | DealStage::Ended { .. } => {
+                DealStage::Open
+                | DealStage::Matched { .. }
+                | DealStage::Ending { .. }
+                | DealStage::Ended { .. } => {
                     let message = "the term was over before every share was proven";
-                    return Err(CommandError::new(ErrorKind::Partial, message, "choose a longer --term"));
+                    return Err(CommandError::new(
+                        ErrorKind::Partial,
+                        message,
+                        "choose a longer --term",
+                    ));
                 }
             }
         }
         let slots = now.iter().flat_map(|deal| &deal.slots);
-        let n_proven = slots.filter(|slot| slot.state == SlotState::Proving && slot.last_proven_window.is_some()).count();
+        let n_proven = slots
+            .filter(|slot| slot.state == SlotState::Proving && slot.last_proven_window.is_some())
+            .count();
         progress.set(u64::try_from(n_proven).unwrap_or(0));
         if n_proven >= total {
             return Ok(now);
@@ -270,7 +327,9 @@ pub(super) fn ends_at(deal: &DealInfo) -> Option<u64> {
 
 /// `stored / bytes`, to a thousandth; of an empty file its own size would be infinite, so zero.
 fn ratio(stored: u64, bytes: u64) -> f64 {
-    let thousandths = (u128::from(stored) * 1000).checked_div(u128::from(bytes)).unwrap_or(0);
+    let thousandths = (u128::from(stored) * 1000)
+        .checked_div(u128::from(bytes))
+        .unwrap_or(0);
     f64::from(u32::try_from(thousandths).unwrap_or(u32::MAX)) / 1000.0
 }
 
@@ -317,7 +376,9 @@ mod tests {
         std::fs::write(&path, vec![7; 300_000]).unwrap();
         let plan = FilePlan::new(Class::Devnet, 400_000).unwrap();
         let bar = Ui::silent().bar("", 0);
-        let error = read_bundle(&path, &plan, 0, &FileKey::from_bytes([1; 32]), &bar).err().unwrap();
+        let error = read_bundle(&path, &plan, 0, &FileKey::from_bytes([1; 32]), &bar)
+            .err()
+            .unwrap();
         assert_eq!(error.kind, ErrorKind::Conflict);
     }
 

@@ -32,18 +32,27 @@ pub async fn rm(context: &Context, ui: &Ui, request: RmRequest) -> Result<RmRepo
         false => by_name(&request.link, &stored, unfinished(&client_dir.join("puts"))?)?,
     };
     let (deals, cid) = match &target {
-        Target::File(cid) => (context.api.deals(DealsFilter::Manifest(*cid)).await?, cid.to_string()),
+        Target::File(cid) => (
+            context.api.deals(DealsFilter::Manifest(*cid)).await?,
+            cid.to_string(),
+        ),
         Target::Put(put) => (deals_of(context, put).await?, String::new()),
     };
     let me = context.address(&context.account()?.id);
     let n_deals = deals.len();
-    let mine: Vec<DealInfo> = deals.into_iter().filter(|deal| deal.client == me && can_end(&deal.stage)).collect();
+    let mine: Vec<DealInfo> = deals
+        .into_iter()
+        .filter(|deal| deal.client == me && can_end(&deal.stage))
+        .collect();
     let is_known = stored.iter().any(|file| file.cid == cid) || matches!(target, Target::Put(_));
     if mine.is_empty() && !is_known {
         return Err(nothing_to_end(n_deals));
     }
     for group in mine.chunks(OPERATIONS_MAX) {
-        let operations = group.iter().map(|deal| Operation::Terminate { deal: deal.id }).collect();
+        let operations = group
+            .iter()
+            .map(|deal| Operation::Terminate { deal: deal.id })
+            .collect();
         context.transact(ui, operations).await?;
     }
     let (mut refunded, mut paid) = (Amount::ZERO, Amount::ZERO);
@@ -55,14 +64,22 @@ pub async fn rm(context: &Context, ui: &Ui, request: RmRequest) -> Result<RmRepo
     match target {
         Target::File(_) => list.remove(&cid)?,
         Target::Put(put) => {
-            std::fs::remove_dir_all(&put.dir).map_err(|error| CommandError::file("remove", &put.dir, &error))?;
+            std::fs::remove_dir_all(&put.dir)
+                .map_err(|error| CommandError::file("remove", &put.dir, &error))?;
         }
     }
-    Ok(RmReport { cid, deals: mine.iter().map(|deal| deal.id.to_string()).collect(), refunded, paid })
+    Ok(RmReport {
+        cid,
+        deals: mine.iter().map(|deal| deal.id.to_string()).collect(),
+        refunded,
+        paid,
+    })
 }
 
 fn is_link(text: &str) -> bool {
-    text.trim().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("watt:"))
+    text.trim()
+        .get(..5)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("watt:"))
 }
 
 const fn can_end(stage: &DealStage) -> bool {
@@ -78,7 +95,11 @@ fn by_name(name: &str, stored: &[StoredFile], puts: Vec<Unfinished>) -> Result<T
     match (files.as_slice(), puts.len()) {
         ([file], 0) => file.cid.parse().map(Target::File).map_err(|error| {
             let message = format!("the list of stored files is damaged: {error}");
-            CommandError::new(ErrorKind::VerificationFailed, message, "name the file by its link")
+            CommandError::new(
+                ErrorKind::VerificationFailed,
+                message,
+                "name the file by its link",
+            )
         }),
         ([], 1) => Ok(Target::Put(puts.remove(0))),
         ([], 0) => Err(CommandError::new(
@@ -114,7 +135,11 @@ fn nothing_to_end(n_deals: usize) -> CommandError {
             "use the account that stored it: --account NAME",
         );
     }
-    CommandError::new(ErrorKind::NotFound, "no deal keeps this file any more", "nothing to do")
+    CommandError::new(
+        ErrorKind::NotFound,
+        "no deal keeps this file any more",
+        "nothing to do",
+    )
 }
 
 #[cfg(test)]
@@ -139,8 +164,14 @@ mod tests {
         let (a, b) = (Cid::of_block(b"a"), Cid::of_block(b"b"));
         let stored = [file("x", a), file("y", a), file("y", b)];
         assert!(matches!(by_name("x", &stored, Vec::new()), Ok(Target::File(cid)) if cid == a));
-        assert_eq!(by_name("y", &stored, Vec::new()).err().unwrap().kind, ErrorKind::Usage);
-        assert_eq!(by_name("z", &stored, Vec::new()).err().unwrap().kind, ErrorKind::NotFound);
+        assert_eq!(
+            by_name("y", &stored, Vec::new()).err().unwrap().kind,
+            ErrorKind::Usage
+        );
+        assert_eq!(
+            by_name("z", &stored, Vec::new()).err().unwrap().kind,
+            ErrorKind::NotFound
+        );
         assert!(is_link("WATT:bafy") && !is_link("wat") && !is_link("photo.jpg"));
     }
 }

@@ -28,7 +28,11 @@ const ASKED_AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// A bad link, no deal, or nobody answers.
-pub async fn status(context: &Context, ui: &Ui, request: StatusRequest) -> Result<StatusReport, CommandError> {
+pub async fn status(
+    context: &Context,
+    ui: &Ui,
+    request: StatusRequest,
+) -> Result<StatusReport, CommandError> {
     let link = find::parse_link(&request.link, &context.network)?;
     let deals = find::live_deals(context, link.manifest).await?;
     let class = deals.first().map_or(Ok(Class::Devnet), find::class_of)?;
@@ -36,9 +40,16 @@ pub async fn status(context: &Context, ui: &Ui, request: StatusRequest) -> Resul
     let net = ClientNet::start().await?;
     let spinner = ui.spinner("status");
     spinner.message("asking the holders");
-    let asking = deals.iter().flat_map(|deal| deal.slots.iter().map(move |slot| (deal, slot)));
-    let work: Vec<_> = asking.map(|(deal, slot)| share_status(context, net.net(), deal, slot)).collect();
-    let shares: Vec<ShareStatus> = futures::stream::iter(work).buffered(ASKED_AT_ONCE).try_collect().await?;
+    let asking = deals
+        .iter()
+        .flat_map(|deal| deal.slots.iter().map(move |slot| (deal, slot)));
+    let work: Vec<_> = asking
+        .map(|(deal, slot)| share_status(context, net.net(), deal, slot))
+        .collect();
+    let shares: Vec<ShareStatus> = futures::stream::iter(work)
+        .buffered(ASKED_AT_ONCE)
+        .try_collect()
+        .await?;
     // Without enough holders the length is not known, and the report says why.
     let bytes = match find::find_with(context, net.net(), &link, &deals).await {
         Ok(file) => file.reader.info().len,
@@ -73,7 +84,16 @@ async fn share_status(
 ) -> Result<ShareStatus, CommandError> {
     let holder = holder_of(context, deal, slot)?;
     let random: [u8; 8] = random_bytes()?;
-    let is_alive = match probe(net, context.network, &holder, deal, slot, u64::from_be_bytes(random)).await {
+    let is_alive = match probe(
+        net,
+        context.network,
+        &holder,
+        deal,
+        slot,
+        u64::from_be_bytes(random),
+    )
+    .await
+    {
         Ok(is_held) => is_held,
         Err(error) => {
             tracing::debug!(provider = %slot.provider, slot = slot.slot, %error, "a holder does not answer");
@@ -106,8 +126,11 @@ async fn probe(
     let row = random.checked_rem(rows).unwrap_or(0);
     let mut wire = Wire::open(net, network, holder).await?;
     let digests = wire.outboard(holder.deal, holder.slot).await?;
-    let Ok(outboard) = Outboard::check(&slot.root, rows, digests) else { return Ok(false) };
-    wire.read(holder.deal, holder.slot, row * cell_bytes, cell_bytes).await?;
+    let Ok(outboard) = Outboard::check(&slot.root, rows, digests) else {
+        return Ok(false);
+    };
+    wire.read(holder.deal, holder.slot, row * cell_bytes, cell_bytes)
+        .await?;
     let mut cell = vec![0; usize::try_from(cell_bytes).unwrap_or_default()];
     wire.receive(&mut cell).await?;
     Ok(outboard.verify_cell(row, &cell).is_ok())
@@ -156,15 +179,23 @@ fn refundable(deal: &DealInfo, class: Class, parameters: &NetworkParameters, now
         slot_roots: BoundedVec::empty(),
     };
     let reservation_ms = reservation_ms_max(parameters, &terms);
-    let remaining_ms = ends_at(deal).unwrap_or(0).saturating_sub(now).min(TERMINATION_MS_MAX);
+    let remaining_ms = ends_at(deal)
+        .unwrap_or(0)
+        .saturating_sub(now)
+        .min(TERMINATION_MS_MAX);
     let of_slots = deal.slots.iter().map(|slot| {
         let share = share(slot.price, deal.slot_bytes, deal.term_ms, reservation_ms).unwrap_or(Amount::ZERO);
         let ending = match slot.state {
             // Sealed data can't be replaced: its holder is paid for part of the rest.
-            SlotState::Proving | SlotState::Faulty => pay(slot.price, deal.slot_bytes, remaining_ms).unwrap_or(share),
+            SlotState::Proving | SlotState::Faulty => {
+                pay(slot.price, deal.slot_bytes, remaining_ms).unwrap_or(share)
+            }
             SlotState::Reserved | SlotState::Accepted | SlotState::Sealing => Amount::ZERO,
         };
-        share.saturating_sub(slot.paid).saturating_sub(slot.due).saturating_sub(ending)
+        share
+            .saturating_sub(slot.paid)
+            .saturating_sub(slot.due)
+            .saturating_sub(ending)
     });
     Amount::checked_sum(of_slots).unwrap_or(Amount::ZERO)
 }
@@ -183,7 +214,10 @@ mod tests {
         );
         assert!(words(5).starts_with("safe: 5 of 10 shares answer"));
         assert!(words(4).starts_with("at risk: exactly the 4 shares"));
-        assert_eq!(words(3), "not readable now: 3 of the 4 shares needed are reachable");
+        assert_eq!(
+            words(3),
+            "not readable now: 3 of the 4 shares needed are reachable"
+        );
         assert!(summary(10, Class::Devnet, 3, 10).ends_with("3 of 10 shares are proven so far"));
     }
 }

@@ -30,7 +30,9 @@ pub(super) struct StoredList {
 
 impl StoredList {
     pub(super) fn of(client_dir: &Path) -> Self {
-        Self { dir: client_dir.to_owned() }
+        Self {
+            dir: client_dir.to_owned(),
+        }
     }
 
     /// Oldest first.
@@ -39,7 +41,11 @@ impl StoredList {
         match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let message = format!("the list of stored files {} is damaged: {error}", path.display());
-                CommandError::new(ErrorKind::VerificationFailed, message, "repair it, or move it away to begin a new one")
+                CommandError::new(
+                    ErrorKind::VerificationFailed,
+                    message,
+                    "repair it, or move it away to begin a new one",
+                )
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(CommandError::file("read", &path, &error)),
@@ -63,11 +69,17 @@ impl StoredList {
         // Two commands at once must not lose each other's line.
         let path = self.dir.join("stored.lock");
         let lock = File::create(&path).map_err(|error| CommandError::file("write", &path, &error))?;
-        lock.lock().map_err(|error| CommandError::file("lock", &path, &error))?;
+        lock.lock()
+            .map_err(|error| CommandError::file("lock", &path, &error))?;
         let mut files = self.read()?;
         change(&mut files);
-        let bytes = serde_json::to_vec_pretty(&files)
-            .map_err(|error| CommandError::new(ErrorKind::Other, format!("can't write the list: {error}"), "report this"))?;
+        let bytes = serde_json::to_vec_pretty(&files).map_err(|error| {
+            CommandError::new(
+                ErrorKind::Other,
+                format!("can't write the list: {error}"),
+                "report this",
+            )
+        })?;
         replace_private(&self.path(), &bytes)
     }
 
@@ -123,7 +135,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("stored.json"), b"[{").unwrap();
         let list = StoredList::of(dir.path());
-        assert_eq!(list.add(file("a", 1)).unwrap_err().kind, ErrorKind::VerificationFailed);
+        assert_eq!(
+            list.add(file("a", 1)).unwrap_err().kind,
+            ErrorKind::VerificationFailed
+        );
         assert_eq!(std::fs::read(dir.path().join("stored.json")).unwrap(), b"[{");
     }
 }

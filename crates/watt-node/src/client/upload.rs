@@ -4,9 +4,9 @@
 use super::wire::{Holder, Wire, WireError};
 use crate::ui::Progress;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -73,7 +73,10 @@ impl Upload {
         let mut outcome = Outcome::default();
         let mut senders: BTreeMap<u8, Sender> = BTreeMap::new();
         let mut tasks: JoinSet<(Holder, Result<Acceptance, WireError>)> = JoinSet::new();
-        let openings: Vec<_> = holders.iter().map(|holder| self.begin(net, network, holder)).collect();
+        let openings: Vec<_> = holders
+            .iter()
+            .map(|holder| self.begin(net, network, holder))
+            .collect();
         for (holder, begun) in holders.iter().zip(futures::future::join_all(openings).await) {
             match begun {
                 Ok((_, Err(acceptance))) => {
@@ -98,7 +101,9 @@ impl Upload {
             self.feed(senders, progress).await?;
         }
         while let Some(done) = tasks.join_next().await {
-            let Ok((holder, result)) = done else { return Err(UploadError::Stopped) };
+            let Ok((holder, result)) = done else {
+                return Err(UploadError::Stopped);
+            };
             match result {
                 Ok(acceptance) => drop(outcome.accepted.insert(holder.slot.0, acceptance)),
                 Err(error) => drop(outcome.failed.insert(holder.slot.0, (holder, error))),
@@ -109,7 +114,10 @@ impl Upload {
 
     /// The part of the file that makes this bundle.
     fn plain(&self) -> Range<u64> {
-        self.plan.bundle(self.bundle).map(|bundle| bundle.plain).unwrap_or_default()
+        self.plan
+            .bundle(self.bundle)
+            .map(|bundle| bundle.plain)
+            .unwrap_or_default()
     }
 
     async fn begin(
@@ -119,13 +127,29 @@ impl Upload {
         holder: &Holder,
     ) -> Result<(Wire, Result<u64, Acceptance>), WireError> {
         let mut wire = Wire::open(net, network, holder).await?;
-        let root = self.slot_roots.get(usize::from(holder.slot.0)).copied().unwrap_or(Hash::ZERO);
-        let answer = wire.put(self.deal, holder.slot, self.slot_bytes, root, self.objects.clone()).await?;
+        let root = self
+            .slot_roots
+            .get(usize::from(holder.slot.0))
+            .copied()
+            .unwrap_or(Hash::ZERO);
+        let answer = wire
+            .put(
+                self.deal,
+                holder.slot,
+                self.slot_bytes,
+                root,
+                self.objects.clone(),
+            )
+            .await?;
         Ok((wire, answer))
     }
 
     /// Encodes the bundle on a thread of its own and gives each cell to its slot's sender.
-    async fn feed(&self, senders: BTreeMap<u8, Sender>, progress: Option<Arc<Progress>>) -> Result<(), UploadError> {
+    async fn feed(
+        &self,
+        senders: BTreeMap<u8, Sender>,
+        progress: Option<Arc<Progress>>,
+    ) -> Result<(), UploadError> {
         let slots: Vec<u8> = senders.keys().copied().collect();
         let pass = CellsPass::new(&self.plan, self.bundle, &self.key, &slots, &self.data_outboards)?;
         let (path, plain) = (self.path.clone(), self.plain());
@@ -181,10 +205,14 @@ fn give_rows(pass: &mut CellsPass, senders: &BTreeMap<u8, Sender>) -> Result<(),
     while let Some(row) = pass.next_row()? {
         let index = row.index();
         for (slot, cell) in row.cells() {
-            let Some(sender) = senders.get(&slot) else { continue };
+            let Some(sender) = senders.get(&slot) else {
+                continue;
+            };
             let start = index * u64::try_from(cell.len()).unwrap_or(0);
             // Resumed in the middle of a slot: what is durable there already is not sent again.
-            let skip = usize::try_from(sender.from.saturating_sub(start)).unwrap_or(usize::MAX).min(cell.len());
+            let skip = usize::try_from(sender.from.saturating_sub(start))
+                .unwrap_or(usize::MAX)
+                .min(cell.len());
             if skip < cell.len() {
                 drop(sender.cells.blocking_send(cell[skip..].to_vec()));
             }
@@ -201,7 +229,11 @@ async fn send_slot(
     while let Some(cell) = cells.recv().await {
         if let Err(error) = wire.send(&cell).await {
             // The holder may have said why before it stopped listening.
-            let why = wire.accepted().await.err().filter(|why| matches!(why, WireError::Refused { .. }));
+            let why = wire
+                .accepted()
+                .await
+                .err()
+                .filter(|why| matches!(why, WireError::Refused { .. }));
             return (holder, Err(why.unwrap_or(error)));
         }
     }
