@@ -25,13 +25,21 @@ pub fn generate() -> Result<SecretKey, CommandError> {
 /// # Errors
 /// The file is there already, or can't be written.
 pub fn create(path: &Path) -> Result<SecretKey, CommandError> {
+    create_seed(path).map(SecretKey::from_seed)
+}
+
+/// As [`create`], for a network identity, which is no signing key of ours.
+///
+/// # Errors
+/// The file is there already, or can't be written.
+pub(crate) fn create_seed(path: &Path) -> Result<[u8; 32], CommandError> {
     let seed: [u8; 32] = random_bytes()?;
     if let Some(folder) = path.parent() {
         create_private_dir(folder)?;
     }
     let line = format!("{PREFIX}{}\n", Hash(seed));
     write_new_private(path, line.as_bytes())?;
-    Ok(SecretKey::from_seed(seed))
+    Ok(seed)
 }
 
 /// Reads the key in `path`; refuses a file that others may read.
@@ -39,6 +47,14 @@ pub fn create(path: &Path) -> Result<SecretKey, CommandError> {
 /// # Errors
 /// Missing, readable by others, or no key.
 pub fn read(path: &Path) -> Result<SecretKey, CommandError> {
+    read_seed(path).map(SecretKey::from_seed)
+}
+
+/// As [`read`], for a network identity.
+///
+/// # Errors
+/// Missing, readable by others, or no key.
+pub(crate) fn read_seed(path: &Path) -> Result<[u8; 32], CommandError> {
     let fail = |error| CommandError::file("read the key", path, &error);
     let metadata = std::fs::metadata(path).map_err(fail)?;
     refuse_public(path, &metadata)?;
@@ -58,7 +74,7 @@ pub fn read(path: &Path) -> Result<SecretKey, CommandError> {
         .strip_prefix(PREFIX)
         .and_then(Hash::from_hex)
         .ok_or_else(no_key)?;
-    Ok(SecretKey::from_seed(seed.0))
+    Ok(seed.0)
 }
 
 /// Random bytes from the system.

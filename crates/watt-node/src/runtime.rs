@@ -39,7 +39,7 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
     .await
     .map_err(|error| CommandError::new(ErrorKind::Other, format!("opening the node failed: {error}"), "report this"))??;
 
-    let identity_seed = storage.network_identity()?;
+    let identity_seed = config.network_seed.map_or_else(|| storage.network_identity(), Ok)?;
     let net_config = NetConfig {
         identity_seed,
         listen: addresses(&config.listen)?,

@@ -52,7 +52,7 @@ pub struct ProviderConfig {
 }
 
 /// What a node runs with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NodeConfig {
     /// Folder of state, blocks, replicas and network identity.
     pub data_dir: PathBuf,
@@ -62,6 +62,8 @@ pub struct NodeConfig {
     pub genesis: Genesis,
     /// Whether it votes.
     pub role: Role,
+    /// Seed of the network identity, if it is not the one in the data folder.
+    pub network_seed: Option<[u8; 32]>,
     /// Multiaddresses to listen on.
     pub listen: Vec<String>,
     /// Multiaddresses of nodes to connect to first.
@@ -112,6 +114,7 @@ impl NodeConfig {
             was_moved: false,
             genesis,
             role,
+            network_seed: settings.network_key.value.as_deref().map(keyfile::read_seed).transpose()?,
             listen: settings.listen.value.clone(),
             bootstrap: settings.bootstrap.value.clone(),
             api: ApiAddresses {

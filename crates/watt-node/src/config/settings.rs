@@ -83,6 +83,8 @@ pub struct Settings {
     pub genesis: Sourced<Option<PathBuf>>,
     /// Voting key file, absolute; `None` follows.
     pub validator_key: Sourced<Option<PathBuf>>,
+    /// Network identity file, absolute; `None` keeps one in the data folder.
+    pub network_key: Sourced<Option<PathBuf>>,
     /// Multiaddresses to listen on.
     pub listen: Sourced<Vec<String>>,
     /// Multiaddresses to connect to first.
@@ -160,6 +162,7 @@ impl Settings {
             row("node.data_dir", &self.data_dir, |path| text(&path.display())),
             row("node.genesis", &self.genesis, path),
             row("node.validator_key", &self.validator_key, path),
+            row("node.network_key", &self.network_key, path),
             row("node.listen", &self.listen, |list| Value::from(list.clone())),
             row("node.bootstrap", &self.bootstrap, |list| {
                 Value::from(list.clone())
@@ -246,6 +249,7 @@ impl Layers<'_> {
                 node.genesis.as_ref(),
             )),
             validator_key: optional_path(self.path_or(None, "", node.validator_key.as_ref())),
+            network_key: optional_path(self.path_or(None, "", node.network_key.as_ref())),
             listen: self.list(node.listen.as_ref(), &LISTEN),
             bootstrap: self.list(node.bootstrap.as_ref(), &[]),
             api_public: self.parsed("api.public", api.public.as_ref(), API_PUBLIC, socket_address)?,
