@@ -11,9 +11,11 @@ use std::ops::Bound;
 pub(crate) struct Overlay<'a> {
     below: &'a dyn StateRead,
     writes: Writes,
-    /// What stood under each key before it was written: what rolling back puts back.
-    journal: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    journal: Vec<Undo>,
 }
+
+/// A key, and what the overlay had under it before it was written: nothing, or a row to write or to remove.
+type Undo = (Vec<u8>, Option<Option<Vec<u8>>>);
 
 /// A point to roll back to.
 #[derive(Clone, Copy, Debug)]

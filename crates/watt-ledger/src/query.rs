@@ -404,7 +404,7 @@ pub fn recount(state: &impl StateRead) -> SupplyRow {
         let row: AccountRow = rows::decode(&row);
         match row.kind {
             rows::AccountKind::Keyed | rows::AccountKind::Contract => {
-                add(&mut found.in_accounts, row.balance)
+                add(&mut found.in_accounts, row.balance);
             }
             rows::AccountKind::ProtocolWallet => add(&mut found.in_protocol_wallet, row.balance),
         }

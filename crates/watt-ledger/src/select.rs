@@ -163,7 +163,7 @@ impl<S: StateRead> Filling<'_, S> {
             check::register_first_key(&mut row, &transaction.key);
         }
         row.change_key(transaction.key_index, |key| {
-            key.nonce = key.nonce.saturating_add(1)
+            key.nonce = key.nonce.saturating_add(1);
         });
         // The most it can cost: what everyone pays is known only when the block is full.
         row.balance = row.balance.checked_sub(transaction.fee).unwrap_or(Amount::ZERO);

@@ -8,7 +8,7 @@
 //! - an empty bucket has no row.
 
 use crate::state::{StateRead, Writes};
-use row::{NODE_BYTES, Node, Place, Row, load, top_row};
+use row::{NODE_BYTES, Node, Place, Row, encode_bucket, load, top_row};
 use watt_light::state_proof::{
     BUCKET_LEAVES_MAX, BucketProof, Leaf, StateProof, bit, bucket_hash_of, root_hash, tree_key, value_hash,
 };
@@ -252,12 +252,7 @@ impl<S: StateRead> Updater<'_, S> {
             Changed::Large(summary) => return Ok(summary),
             Changed::Small(leaves) => leaves,
         };
-        let row = (!leaves.is_empty()).then(|| {
-            leaves
-                .iter()
-                .flat_map(|leaf| leaf.key.0.into_iter().chain(leaf.value.0))
-                .collect()
-        });
+        let row = (!leaves.is_empty()).then(|| encode_bucket(&leaves));
         self.rows.insert(place.row_key(), row);
         let digest = bucket_hash_of(&leaves).ok_or_else(|| place.damaged())?;
         Ok(Summary {

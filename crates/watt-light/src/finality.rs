@@ -81,6 +81,16 @@ impl Word {
         }
     }
 
+    /// The lowest and the highest counter at which it accepts the commit.
+    const fn accepted_commits(self) -> (u32, u32) {
+        match self {
+            Self::Confirm {
+                c_counter, h_counter, ..
+            } => (c_counter, h_counter),
+            Self::Externalize { commit_counter, .. } => (commit_counter, u32::MAX),
+        }
+    }
+
     const fn pledges(self, value: Value) -> Pledges {
         match self {
             Self::Confirm {
@@ -154,7 +164,7 @@ pub enum InvalidDecision {
 }
 
 impl DecisionProof {
-    /// The smallest proof found among `envelopes` (already checked) that `slot` decided `value`; `None` if they don't show it.
+    /// A smallest proof among `envelopes` (already checked) that `slot` decided `value`; `None` if they don't show it.
     /// Envelopes of other slots, values, kinds and quorum sets are passed over.
     #[must_use]
     pub fn from_envelopes(
@@ -168,7 +178,10 @@ impl DecisionProof {
         let members = members(quorum_set);
         let mut votes: Vec<Vote> = envelopes
             .iter()
-            .filter(|envelope| envelope.statement.slot == slot && envelope.statement.quorum_set == set_hash)
+            .filter(|envelope| {
+                let statement = &envelope.statement;
+                statement.slot == slot && statement.quorum_set == set_hash && statement.pledges.is_sane()
+            })
             .filter_map(|envelope| {
                 let member = members.binary_search(&envelope.statement.node).ok()?;
                 Some(Vote {
@@ -188,9 +201,19 @@ impl DecisionProof {
                 .collect();
             statements.is_some_and(|statements| proves(slot, &value, &statements, quorum_set))
         };
-        if !decides(&votes) {
-            return None;
-        }
+        // One counter must lie in every range; if any does, the lower end of some range does.
+        let mut votes = votes.iter().find_map(|vote| {
+            let counter = vote.word.accepted_commits().0;
+            let agreeing: Vec<Vote> = votes
+                .iter()
+                .filter(|other| {
+                    let (low, high) = other.word.accepted_commits();
+                    (low..=high).contains(&counter)
+                })
+                .copied()
+                .collect();
+            decides(&agreeing).then_some(agreeing)
+        })?;
         for index in (0..votes.len()).rev() {
             let mut fewer = votes.clone();
             fewer.remove(index);
@@ -296,11 +319,7 @@ impl Vote {
 /// All nodes of a quorum set, ascending, each once.
 fn members(quorum_set: &QuorumSet) -> Vec<NodeId> {
     let mut nodes = Vec::new();
-    let mut open = alloc::vec![quorum_set];
-    while let Some(set) = open.pop() {
-        nodes.extend_from_slice(&set.nodes);
-        open.extend(set.inner.iter());
-    }
+    quorum_set.for_each_node(&mut |node| nodes.push(*node));
     nodes.sort_unstable();
     nodes.dedup();
     nodes

@@ -7,8 +7,7 @@
 use crate::proposal::Header;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use watt_primitives::hash::DomainHasher;
-use watt_primitives::{BlockHeight, BoundedVec, Domain, Hash, merkle};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, merkle};
 
 /// The most peaks, and the most hashes in a proof.
 pub const HISTORY_DEPTH_MAX: usize = 64;
@@ -68,25 +67,17 @@ impl History {
         completed
     }
 
-    /// What the next header commits to as `history_root`.
+    /// What the next header commits to as `history_root`; zero if there is no header yet. The header's height says how many
+    /// headers that are.
     #[must_use]
     pub fn root(&self) -> Hash {
-        let top = self
-            .peaks
+        self.peaks
             .iter()
             .rev()
             .copied()
             .reduce(|right, left| merkle::node(&left, &right))
-            .unwrap_or(Hash::ZERO);
-        history_root(self.count, &top)
+            .unwrap_or(Hash::ZERO)
     }
-}
-
-fn history_root(count: u64, top: &Hash) -> Hash {
-    DomainHasher::without_network(Domain::History)
-        .part(&count.to_be_bytes())
-        .part(top.as_ref())
-        .finish()
 }
 
 /// Shows that a header is among those before a later, final one.
@@ -150,8 +141,7 @@ impl HistoryProof {
             return Err(InvalidHistory::OtherNetwork);
         }
         // The history of block `s` holds the headers 0 to s - 1.
-        let count = later.height.0;
-        let places = usize::try_from(count)
+        let places = usize::try_from(later.height.0)
             .ok()
             .zip(usize::try_from(earlier.height.0).ok());
         let top = places
@@ -160,7 +150,7 @@ impl HistoryProof {
                 earlier: earlier.height,
                 later: later.height,
             })?;
-        if history_root(count, &top) == later.history_root {
+        if top == later.history_root {
             Ok(())
         } else {
             Err(InvalidHistory::OtherHeader {

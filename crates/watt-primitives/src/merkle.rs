@@ -6,17 +6,16 @@
 //! [`Hash::ZERO`]; the number of leaves is not in the root, so whoever commits to a root commits to the count beside it.
 
 use crate::Hash;
-use crate::hash::Domain;
+use crate::hash::{Domain, DomainHasher};
 use alloc::vec::Vec;
 
 /// The inner node over two nodes.
 #[must_use]
 pub fn node(left: &Hash, right: &Hash) -> Hash {
-    let name = Domain::MerkleNode.as_str().as_bytes();
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&u64::try_from(name.len()).unwrap_or(u64::MAX).to_be_bytes());
-    hasher.update(name).update(left.as_ref()).update(right.as_ref());
-    Hash(hasher.finalize().into())
+    DomainHasher::without_network(Domain::MerkleNode)
+        .bytes(left.as_ref())
+        .bytes(right.as_ref())
+        .finish()
 }
 
 fn level_above(level: &[Hash]) -> Vec<Hash> {

@@ -1,13 +1,16 @@
 //! The ballot protocol of one slot: one function per rule, named as in the paper (`docs/spec/scp.md` §5).
 
-use crate::node_set::{NodeIndex, NodeSet};
+use crate::heard::Heard;
+use crate::node_set::NodeIndex;
 use crate::pledge::Pledge;
 use crate::protocol::{Env, OWN, Validity};
 use crate::roster::{Declarations, Declared, Roster};
-use crate::statement::{Pledges, Statement};
+use crate::statement::Statement;
 use crate::values::{IndexedBallot, ValueIndex, Values};
 use alloc::vec::Vec;
 use core::cmp::Ordering;
+
+mod own;
 
 /// Upper end for the passes of one step over the rules; each pass raises a counter or a phase that statements bound, so the
 /// end is never reached. It stands here so that a mistake in that argument costs progress, never a hanging node.
@@ -40,11 +43,10 @@ pub(crate) struct BallotProtocol {
     /// `z`: what nomination made of its candidates.
     composite: Option<ValueIndex>,
     heard_from_quorum: bool,
-    /// What each node last said, by position; at [`OWN`] own state, which is said only when the step ends.
-    heard: Vec<Option<Pledge>>,
-    /// The same in full, for others to be told; nothing at [`OWN`].
+    /// What each node last said; of this node its state, which is said only when the step ends.
+    heard: Heard,
+    /// The others' statements in full, by node position, for whoever asks.
     statements: Vec<Option<Statement>>,
-    declarations: Declarations,
     /// Own statement as last said.
     said: Option<Statement>,
     /// Whether own state may have changed since `said`.
@@ -69,9 +71,8 @@ impl BallotProtocol {
             value_lock: None,
             composite: None,
             heard_from_quorum: false,
-            heard: Vec::new(),
+            heard: Heard::new(),
             statements: Vec::new(),
-            declarations: Declarations::new(),
             said: None,
             is_dirty: false,
             has_news: false,
@@ -129,11 +130,11 @@ impl BallotProtocol {
     }
 
     pub(crate) fn declarations(&self) -> &Declarations {
-        &self.declarations
+        self.heard.declarations()
     }
 
     pub(crate) fn declare(&mut self, node: NodeIndex, declared: Declared) {
-        self.declarations.declare(node, declared);
+        self.heard.declare(node, declared);
         self.has_news = true;
     }
 
@@ -144,9 +145,7 @@ impl BallotProtocol {
 
     /// Own state no longer counts: what was said before is not known any more.
     pub(crate) fn withdraw(&mut self) {
-        if let Some(own) = self.heard.first_mut() {
-            *own = None;
-        }
+        self.heard.forget(OWN);
         self.has_news = true;
     }
 
@@ -167,8 +166,7 @@ impl BallotProtocol {
             Pledge::Externalize { .. } => true,
         };
         let declared = if is_final { Declared::Itself } else { declared };
-        self.declarations.declare(node, declared);
-        place(&mut self.heard, node, pledge);
+        self.heard.record(node, pledge, declared);
         place(&mut self.statements, node, statement.clone());
         self.has_news = true;
     }
@@ -198,11 +196,14 @@ impl BallotProtocol {
             if self.phase == Phase::Externalize {
                 break;
             }
-            let has_moved = self.attempt_accept_prepared(env, values)
-                | self.attempt_confirm_prepared(env, values)
+            let mut candidates = core::mem::take(&mut self.candidates);
+            self.heard.list_prepare_candidates(values, &mut candidates);
+            let has_moved = self.attempt_accept_prepared(&candidates, env, values)
+                | self.attempt_confirm_prepared(&candidates, env, values)
                 | self.attempt_vote_commit(env, values)
                 | self.attempt_accept_commit(env, values)
                 | self.attempt_confirm_commit(env, values);
+            self.candidates = candidates;
             // Bumping comes only when everything else is done.
             if !has_moved && !self.attempt_bump(env, values) && !self.attempt_abandon_value(env, values) {
                 break;
@@ -212,94 +213,25 @@ impl BallotProtocol {
         self.has_news = false;
     }
 
-    /// Own statement, if it is newer than what was said.
-    pub(crate) fn take_statement(&mut self, env: Env<'_>, values: &Values) -> Option<Statement> {
-        if !core::mem::take(&mut self.is_dirty) {
-            return None;
-        }
-        let statement = Statement {
-            node: env.config.node,
-            slot: values.slot(),
-            quorum_set: env.quorum_set_hash,
-            pledges: self.pledges(values)?,
-        };
-        let is_newer = |said: &Statement| statement.pledges.is_newer_than(&said.pledges);
-        if !self.said.as_ref().is_none_or(is_newer) {
-            return None;
-        }
-        self.said = Some(statement.clone());
-        Some(statement)
-    }
-
-    /// Goes on from an own statement said before (`docs/spec/scp.md` §6.3).
-    pub(crate) fn restore(&mut self, statement: &Statement, pledge: Pledge, env: Env<'_>) {
-        let ballot = |counter: u32, value| Some(IndexedBallot { counter, value });
-        let some = |counter: u32, value| (counter != 0).then_some(IndexedBallot { counter, value });
-        let value = pledge.value();
-        match pledge {
-            Pledge::Prepare {
-                ballot: current,
-                prepared,
-                prepared_prime,
-                c_counter,
-                h_counter,
-            } => {
-                self.phase = Phase::Prepare;
-                self.current = Some(current);
-                self.prepared = prepared;
-                self.prepared_prime = prepared_prime;
-                self.high = some(h_counter, value);
-                self.commit = some(c_counter, value);
-                self.value_lock = self.high.map(|high| high.value).or(self.value_lock);
-            }
-            Pledge::Confirm {
-                ballot: current,
-                prepared_counter,
-                c_counter,
-                h_counter,
-            } => {
-                self.phase = Phase::Confirm;
-                self.current = Some(current);
-                self.prepared = ballot(prepared_counter.max(h_counter), value);
-                self.prepared_prime = None;
-                self.high = ballot(h_counter, value);
-                self.commit = ballot(c_counter, value);
-                self.value_lock = Some(value);
-            }
-            Pledge::Externalize { commit, h_counter } => {
-                self.phase = Phase::Externalize;
-                self.current = ballot(u32::MAX, value);
-                self.prepared = ballot(u32::MAX, value);
-                self.prepared_prime = None;
-                self.high = ballot(h_counter, value);
-                self.commit = Some(commit);
-                self.value_lock = Some(value);
-            }
-        }
-        self.heard_from_quorum = false;
-        self.said = Some(statement.clone());
-        self.speak_to_self(env);
-        self.is_dirty = false;
-    }
-
     // --- the rules ---
 
     /// Paper §5 step 1: accept `prepare(ballot)` for the highest ballot that can be.
-    fn attempt_accept_prepared(&mut self, env: Env<'_>, values: &Values) -> bool {
-        if self.phase == Phase::Externalize {
-            return false;
-        }
-        let candidates = self.prepare_candidates(values);
-        let acceptable = candidates.iter().copied().find(|ballot| {
+    fn attempt_accept_prepared(
+        &mut self,
+        candidates: &[IndexedBallot],
+        env: Env<'_>,
+        values: &Values,
+    ) -> bool {
+        let mut raising = candidates.iter().copied();
+        let acceptable = raising.find(|ballot| {
             self.would_raise_prepared(*ballot, values)
-                && self.federated_accept(
+                && self.heard.federated_accept(
                     env.roster,
                     true,
                     |pledge| pledge.votes_prepare(*ballot),
                     |pledge| pledge.accepts_prepared(*ballot),
                 )
         });
-        self.candidates = candidates;
         acceptable.is_some_and(|ballot| self.set_accept_prepared(ballot, env, values))
     }
 
@@ -362,29 +294,29 @@ impl BallotProtocol {
     }
 
     /// Paper §5 steps 2 and 3: confirm `prepare(h)` for the highest ballot that can be, and vote to commit from `b` to it.
-    fn attempt_confirm_prepared(&mut self, env: Env<'_>, values: &Values) -> bool {
+    fn attempt_confirm_prepared(
+        &mut self,
+        candidates: &[IndexedBallot],
+        env: Env<'_>,
+        values: &Values,
+    ) -> bool {
         if self.phase != Phase::Prepare || self.prepared.is_none() {
             return false;
         }
-        let candidates = self.prepare_candidates(values);
         let may_raise_high = |ballot: &IndexedBallot| {
             self.high
                 .is_none_or(|high| values.compare(high, *ballot) == Ordering::Less)
         };
-        let new_high = candidates
-            .iter()
-            .copied()
-            .take_while(may_raise_high)
-            .find(|ballot| self.federated_ratify(env.roster, |pledge| pledge.accepts_prepared(*ballot)));
-        let lowest = new_high.and_then(|high| {
-            let mut compatible = candidates.iter().rev().filter(|ballot| ballot.is_within(high));
-            compatible.next().copied()
-        });
-        self.candidates = candidates;
-        let (Some(new_high), Some(lowest)) = (new_high, lowest) else {
+        let accepted_by_quorum = |ballot: &IndexedBallot| {
+            self.heard
+                .federated_ratify(env.roster, |pledge| pledge.accepts_prepared(*ballot))
+        };
+        let mut raising = candidates.iter().copied().take_while(may_raise_high);
+        let Some(new_high) = raising.find(accepted_by_quorum) else {
             return false;
         };
-        let new_commit = self.commit_vote(new_high, lowest, values);
+        let lowest = candidates.iter().rev().find(|ballot| ballot.is_within(new_high));
+        let new_commit = self.commit_vote(new_high, lowest.copied().unwrap_or(new_high), values);
         self.set_confirm_prepared(new_commit, new_high, env, values)
     }
 
@@ -446,7 +378,8 @@ impl BallotProtocol {
         if self.phase == Phase::Externalize {
             return false;
         }
-        let committing = self.committing_values();
+        let mut committing = core::mem::take(&mut self.committing);
+        self.heard.list_committing(values, &mut committing);
         let acceptable = committing
             .iter()
             .find_map(|value| Some((*value, self.acceptable_commit(*value, env, values)?)));
@@ -466,8 +399,9 @@ impl BallotProtocol {
         };
         // Without the body this node follows nodes that have accepted, but is not one of those whose votes make a quorum.
         let may_join_quorum = is_confirming || values.validity(value) == Validity::Full;
-        let interval = self.widest_interval(value, |this, low, high| {
-            this.federated_accept(
+        let heard = &self.heard;
+        let interval = heard.widest_interval(value, &mut self.boundaries, |low, high| {
+            heard.federated_accept(
                 env.roster,
                 may_join_quorum,
                 |pledge| pledge.votes_commit(value, low, high),
@@ -513,8 +447,9 @@ impl BallotProtocol {
             return false;
         };
         let value = commit.value;
-        let interval = self.widest_interval(value, |this, low, high| {
-            this.federated_ratify(env.roster, |pledge| pledge.accepts_commit(value, low, high))
+        let heard = &self.heard;
+        let interval = heard.widest_interval(value, &mut self.boundaries, |low, high| {
+            heard.federated_ratify(env.roster, |pledge| pledge.accepts_commit(value, low, high))
         });
         let Some((low, high)) = interval else { return false };
         let high = IndexedBallot { counter: high, value };
@@ -529,26 +464,17 @@ impl BallotProtocol {
     /// Paper §5 step 9: when a v-blocking set is ahead, go to the lowest counter at which none is.
     fn attempt_bump(&mut self, env: Env<'_>, values: &mut Values) -> bool {
         let counter = self.current.map_or(0, |current| current.counter);
-        if self.phase == Phase::Externalize || !self.is_blocking_set_above(counter, env.roster) {
+        if self.phase == Phase::Externalize || !self.heard.is_blocking_set_above(counter, env.roster) {
             return false;
         }
-        let mut counters = core::mem::take(&mut self.boundaries);
-        counters.clear();
-        let heard = self.heard.iter().flatten().map(Pledge::counter);
-        counters.extend(heard.filter(|ahead| *ahead > counter));
-        counters.sort_unstable();
-        counters.dedup();
-        let lowest = counters
-            .iter()
-            .copied()
-            .find(|ahead| !self.is_blocking_set_above(*ahead, env.roster));
-        self.boundaries = counters;
+        let mut ahead = core::mem::take(&mut self.boundaries);
+        ahead.clear();
+        ahead.extend(self.heard.pledges().map(Pledge::counter).filter(|c| *c > counter));
+        ahead.sort_unstable();
+        let mut ascending = ahead.iter().copied();
+        let lowest = ascending.find(|c| !self.heard.is_blocking_set_above(*c, env.roster));
+        self.boundaries = ahead;
         lowest.is_some_and(|lowest| self.bump_state(lowest, env, values))
-    }
-
-    fn is_blocking_set_above(&self, counter: u32, roster: &Roster) -> bool {
-        let ahead = self.nodes_where(|pledge| pledge.counter() > counter);
-        roster.own_set().is_blocked_by(&ahead)
     }
 
     /// A value whose body is overdue or bad is left at once, unless this node has voted to commit it (§5.5).
@@ -598,7 +524,7 @@ impl BallotProtocol {
 
     /// Whether a v-blocking set stands for `value`.
     fn is_blocked_at(&self, value: ValueIndex, roster: &Roster) -> bool {
-        let there = self.nodes_where(|pledge| pledge.value() == value);
+        let there = self.heard.nodes_where(|pledge| pledge.value() == value);
         roster.own_set().is_blocked_by(&there)
     }
 
@@ -630,241 +556,11 @@ impl BallotProtocol {
     /// The timer rule: a ballot may time out only once a quorum has reached its counter (§5.4).
     fn check_heard_from_quorum(&mut self, env: Env<'_>) {
         let Some(current) = self.current else { return };
-        let there = self.nodes_where(|pledge| match pledge {
+        let there = self.heard.nodes_where(|pledge| match pledge {
             Pledge::Prepare { ballot, .. } => ballot.counter >= current.counter,
             Pledge::Confirm { .. } | Pledge::Externalize { .. } => true,
         });
-        self.heard_from_quorum = self.declarations.has_quorum_in(&there, env.roster);
-    }
-
-    // --- federated voting ---
-
-    /// Accept: a v-blocking set accepts, or a quorum votes or accepts.
-    fn federated_accept(
-        &self,
-        roster: &Roster,
-        may_join_quorum: bool,
-        votes: impl Fn(&Pledge) -> bool,
-        accepts: impl Fn(&Pledge) -> bool,
-    ) -> bool {
-        let accepting = self.nodes_where(&accepts);
-        if roster.own_set().is_blocked_by(&accepting) {
-            return true;
-        }
-        if !may_join_quorum {
-            return false;
-        }
-        let mut voting = self.nodes_where(votes);
-        voting.unite(&accepting);
-        self.declarations.has_quorum_in(&voting, roster)
-    }
-
-    /// Confirm: a quorum accepts.
-    fn federated_ratify(&self, roster: &Roster, accepts: impl Fn(&Pledge) -> bool) -> bool {
-        self.declarations
-            .has_quorum_in(&self.nodes_where(accepts), roster)
-    }
-
-    fn nodes_where(&self, holds: impl Fn(&Pledge) -> bool) -> NodeSet {
-        let mut nodes = NodeSet::EMPTY;
-        for (position, heard) in self.heard.iter().enumerate() {
-            if let Some(pledge) = heard
-                && holds(pledge)
-                && let Some(node) = NodeIndex::new(position)
-            {
-                nodes.insert(node);
-            }
-        }
-        nodes
-    }
-
-    /// Every ballot that somebody votes for or accepts as prepared, highest first.
-    fn prepare_candidates(&mut self, values: &Values) -> Vec<IndexedBallot> {
-        let mut candidates = core::mem::take(&mut self.candidates);
-        candidates.clear();
-        for pledge in self.heard.iter().flatten() {
-            pledge.visit_prepare_ballots(|ballot| {
-                if ballot.counter != 0 && !candidates.contains(&ballot) {
-                    candidates.push(ballot);
-                }
-            });
-        }
-        candidates.sort_unstable_by(|a, b| values.compare(*b, *a));
-        candidates
-    }
-
-    /// The values that somebody votes for or accepts as committed.
-    fn committing_values(&mut self) -> Vec<ValueIndex> {
-        let mut committing = core::mem::take(&mut self.committing);
-        committing.clear();
-        for pledge in self.heard.iter().flatten() {
-            if pledge.speaks_of_commit() && !committing.contains(&pledge.value()) {
-                committing.push(pledge.value());
-            }
-        }
-        committing
-    }
-
-    /// The interval `low..=high` with the highest `high`, then the lowest `low`, over the counters at which anything can
-    /// change, for which `holds`.
-    fn widest_interval(
-        &mut self,
-        value: ValueIndex,
-        holds: impl Fn(&Self, u32, u32) -> bool,
-    ) -> Option<(u32, u32)> {
-        let mut boundaries = core::mem::take(&mut self.boundaries);
-        boundaries.clear();
-        for pledge in self.heard.iter().flatten() {
-            pledge.visit_commit_boundaries(value, |counter| {
-                if !boundaries.contains(&counter) {
-                    boundaries.push(counter);
-                }
-            });
-        }
-        boundaries.sort_unstable_by(|a, b| b.cmp(a));
-        let mut interval: Option<(u32, u32)> = None;
-        for counter in &boundaries {
-            let wider = interval.map_or((*counter, *counter), |(_, high)| (*counter, high));
-            if holds(self, wider.0, wider.1) {
-                interval = Some(wider);
-            } else if interval.is_some() {
-                break;
-            }
-        }
-        self.boundaries = boundaries;
-        interval
-    }
-
-    // --- own statement ---
-
-    /// Makes own state count in own federated checks, as every other node's statement does.
-    fn speak_to_self(&mut self, env: Env<'_>) {
-        self.is_dirty = true;
-        self.has_news = true;
-        if !env.votes {
-            return;
-        }
-        if let Some(pledge) = self.own_pledge() {
-            let declared = match self.phase {
-                // The own set is always the first compiled.
-                Phase::Prepare | Phase::Confirm => env.roster.own_declared(),
-                Phase::Externalize => Declared::Itself,
-            };
-            self.declarations.declare(OWN, declared);
-            place(&mut self.heard, OWN, pledge);
-        }
-    }
-
-    fn own_pledge(&self) -> Option<Pledge> {
-        let counter_of = |ballot: Option<IndexedBallot>| ballot.map_or(0, |ballot| ballot.counter);
-        match self.phase {
-            Phase::Prepare => {
-                // Accepted prepared before any own ballot: known to this node's own checks, not yet sayable.
-                let unborn = self.prepared.map(|p| IndexedBallot {
-                    counter: 0,
-                    value: p.value,
-                });
-                Some(Pledge::Prepare {
-                    ballot: self.current.or(unborn)?,
-                    prepared: self.prepared,
-                    prepared_prime: self.prepared_prime,
-                    c_counter: counter_of(self.commit),
-                    h_counter: counter_of(self.high),
-                })
-            }
-            Phase::Confirm => Some(Pledge::Confirm {
-                ballot: self.current?,
-                prepared_counter: counter_of(self.prepared),
-                c_counter: counter_of(self.commit),
-                h_counter: counter_of(self.high),
-            }),
-            Phase::Externalize => Some(Pledge::Externalize {
-                commit: self.commit?,
-                h_counter: counter_of(self.high),
-            }),
-        }
-    }
-
-    fn pledges(&self, values: &Values) -> Option<Pledges> {
-        self.current?;
-        Some(match self.own_pledge()? {
-            Pledge::Prepare {
-                ballot,
-                prepared,
-                prepared_prime,
-                c_counter,
-                h_counter,
-            } => Pledges::Prepare {
-                ballot: values.ballot(ballot),
-                prepared: prepared.map(|prepared| values.ballot(prepared)),
-                prepared_prime: prepared_prime.map(|prime| values.ballot(prime)),
-                c_counter,
-                h_counter,
-            },
-            Pledge::Confirm {
-                ballot,
-                prepared_counter,
-                c_counter,
-                h_counter,
-            } => Pledges::Confirm {
-                ballot: values.ballot(ballot),
-                prepared_counter,
-                c_counter,
-                h_counter,
-            },
-            Pledge::Externalize { commit, h_counter } => Pledges::Externalize {
-                commit: values.ballot(commit),
-                h_counter,
-            },
-        })
-    }
-
-    /// Statements of one own slice that together prove the decision, own statement included; none while a node that came
-    /// back from its journal has not heard enough of the others.
-    pub(crate) fn finality_statements(&mut self, roster: &Roster) -> Option<Vec<Statement>> {
-        let value = self.externalized()?;
-        let accepting = |this: &Self, low: u32, high: u32| {
-            this.nodes_where(|pledge| pledge.accepts_commit(value, low, high))
-        };
-        let (_, counter) = self.widest_interval(value, |this, low, high| {
-            roster.own_set().has_slice_in(&accepting(this, low, high))
-        })?;
-        let accepting = accepting(self, counter, counter);
-        let mut slice = NodeSet::EMPTY;
-        roster.own_set().add_slice_in(&accepting, roster, &mut slice);
-        if accepting.contains(OWN) {
-            slice.insert(OWN);
-        }
-        let members = roster.indexes().filter(|node| slice.contains(*node));
-        Some(
-            members
-                .filter_map(|node| self.statement_of(node))
-                .cloned()
-                .collect(),
-        )
-    }
-
-    /// The invariants of §5.8.
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn check_invariants(&self, values: &Values) -> Result<(), &'static str> {
-        let check = |holds: bool, sentence| if holds { Ok(()) } else { Err(sentence) };
-        let (b, p, h, c) = (self.current, self.prepared, self.high, self.commit);
-        check(b.is_none_or(|b| b.counter >= 1), "b counts from 1")?;
-        if let Some(prime) = self.prepared_prime {
-            let is_below = p.is_some_and(|p| values.is_below_incompatible(prime, p));
-            check(is_below, "p' is below p and incompatible")?;
-        }
-        if let Some(h) = h {
-            check(b.is_some_and(|b| h.is_within(b)), "h is within b")?;
-            check(p.is_some(), "h implies p")?;
-        }
-        if let Some(c) = c {
-            check(h.is_some_and(|h| c.is_within(h)), "c is within h")?;
-        }
-        match self.phase {
-            Phase::Prepare => Ok(()),
-            Phase::Confirm | Phase::Externalize => check(c.is_some(), "commit accepted implies c"),
-        }
+        self.heard_from_quorum = self.heard.declarations().has_quorum_in(&there, env.roster);
     }
 }
 

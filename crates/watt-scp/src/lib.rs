@@ -29,6 +29,7 @@ pub mod statement;
 pub mod testing;
 
 mod ballot;
+mod heard;
 mod leader;
 mod node_set;
 mod nomination;

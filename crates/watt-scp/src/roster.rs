@@ -226,15 +226,15 @@ impl Declarations {
 
     /// Notes that `node` now declares `declared`.
     pub(crate) fn declare(&mut self, node: NodeIndex, declared: Declared) {
+        if self.by_node.get(node.position()) == Some(&Some(declared)) {
+            return;
+        }
         if self.by_node.len() <= node.position() {
             self.by_node.resize(node.position().saturating_add(1), None);
         }
         let Some(place) = self.by_node.get_mut(node.position()) else {
             return;
         };
-        if *place == Some(declared) {
-            return;
-        }
         *place = Some(declared);
         self.unknown.remove(node);
         for (_, nodes) in &mut self.groups {
@@ -274,19 +274,18 @@ impl Declarations {
         if !roster.own_set().has_slice_in(within) {
             return false;
         }
+        // Mostly nobody has to go.
+        let falls_out = |(set, nodes): &(SetIndex, NodeSet), left: &NodeSet| {
+            nodes.meets(left) && !roster.set(*set).is_some_and(|set| set.has_slice_in(left))
+        };
+        if !self.unknown.meets(within) && !self.groups.iter().any(|group| falls_out(group, within)) {
+            return true;
+        }
         let mut left = *within;
         left.subtract(&self.unknown);
-        loop {
-            let mut shrunk = false;
-            for (set, nodes) in &self.groups {
-                if nodes.meets(&left) && !roster.set(*set).is_some_and(|set| set.has_slice_in(&left)) {
-                    left.subtract(nodes);
-                    shrunk = true;
-                }
-            }
-            if !shrunk {
-                return roster.own_set().has_slice_in(&left);
-            }
+        while let Some((_, nodes)) = self.groups.iter().find(|group| falls_out(group, &left)) {
+            left.subtract(nodes);
         }
+        roster.own_set().has_slice_in(&left)
     }
 }

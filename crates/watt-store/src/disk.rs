@@ -218,7 +218,8 @@ pub(crate) fn read_whole(file: &dyn DiskFile, len: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Removes what an interrupted write left in `dir` and returns the other names.
+/// Removes what an interrupted write left in `dir` and returns the other names, durable now: after a kill they may have been
+/// in the system's memory only, and what a store puts into a file is no safer than the file's name.
 pub(crate) fn clean_dir(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, DiskError> {
     disk.create_dir(dir).map_err(DiskError::failed("create", dir))?;
     let names = disk.list(dir).map_err(DiskError::failed("list", dir))?;
@@ -230,6 +231,7 @@ pub(crate) fn clean_dir(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, Disk
         disk.remove(&path)
             .map_err(DiskError::failed("remove the unfinished", &path))?;
     }
+    disk.sync_dir(dir).map_err(DiskError::not_durable("sync", dir))?;
     Ok(whole)
 }
 

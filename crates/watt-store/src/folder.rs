@@ -102,8 +102,7 @@ struct Place {
 pub struct Folder {
     path: PathBuf,
     incarnation: Incarnation,
-    // Held for its lock.
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -126,7 +125,7 @@ impl Folder {
         Ok(Self {
             path,
             incarnation,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -188,6 +187,16 @@ impl Folder {
     #[must_use]
     pub fn values_dir(&self) -> PathBuf {
         self.path.join("values")
+    }
+}
+
+impl Drop for Folder {
+    /// Gives the lock back at once: a child process that is just being started may hold a copy of the file for a moment.
+    fn drop(&mut self) {
+        if let Err(error) = fs4::fs_std::FileExt::unlock(&self.lock) {
+            // It ends with the file at the latest.
+            tracing::debug!(%error, "could not unlock the data folder");
+        }
     }
 }
 

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Bytes by which the file grows; a few hundred slots of statements, so growing is rare.
-const GROWTH_BYTES: usize = 1 << 20;
+///
+/// Small in tests, so that they cross it.
+const GROWTH_BYTES: usize = if cfg!(test) { 4096 } else { 1 << 20 };
 
 /// Bytes of records that one append may carry.
 pub const APPEND_BYTES_MAX: usize = 16 << 20;

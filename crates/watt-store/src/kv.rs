@@ -62,8 +62,6 @@ impl Kv {
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, KvError> {
         clean_dir(&*disk, dir)?;
-        disk.sync_dir(dir)
-            .map_err(DiskError::not_durable("sync the values in", dir))?;
         Ok(Self {
             disk,
             dir: dir.to_path_buf(),

@@ -252,9 +252,6 @@ impl PieceStore {
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, dir: &Path, space: Space) -> Result<Self, PieceError> {
         let names = disk::clean_dir(&*disk, dir)?;
-        // A kill may have left names that no sync has reached; what is listed below has to last.
-        disk.sync_dir(dir)
-            .map_err(DiskError::not_durable("sync the pieces in", dir))?;
         let mut state = State::default();
         for name in &names {
             if let Some(key) = name.strip_suffix(PIECE_SUFFIX).and_then(PieceKey::parse) {

@@ -116,8 +116,6 @@ impl ReplicaStore {
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, ReplicaError> {
         let names = disk::clean_dir(&*disk, dir)?;
-        disk.sync_dir(dir)
-            .map_err(DiskError::not_durable("sync the replicas in", dir))?;
         let mut state = State::default();
         for name in &names {
             if let Some(sector) = parse_name(name) {

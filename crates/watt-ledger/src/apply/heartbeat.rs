@@ -53,7 +53,7 @@ impl Ledger<'_> {
         self.rows.write(key, &row);
         self.write_provider(provider_id, &provider);
         self.change_window(window, |row| {
-            row.n_heartbeats = row.n_heartbeats.saturating_add(1)
+            row.n_heartbeats = row.n_heartbeats.saturating_add(1);
         });
         Ok(Done::HeartbeatRecorded { window })
     }

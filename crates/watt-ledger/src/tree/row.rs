@@ -113,6 +113,15 @@ impl Row {
     }
 }
 
+pub(super) fn encode_bucket(leaves: &[Leaf]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(leaves.len().saturating_mul(LEAF_BYTES));
+    for leaf in leaves {
+        row.extend_from_slice(leaf.key.as_ref());
+        row.extend_from_slice(leaf.value.as_ref());
+    }
+    row
+}
+
 fn decode_leaf(bytes: &[u8]) -> Option<Leaf> {
     let (key, value) = bytes.split_first_chunk()?;
     Some(Leaf {

@@ -140,7 +140,7 @@ fn writes() -> impl Strategy<Value = Writes> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever blocks led to some entries, root and rows are those of the entries alone. Covers: A4.
+    /// Whatever blocks led to some entries, root and rows are those of the entries alone. Covers: A6.
     #[test]
     fn root_and_rows_depend_on_content_only(blocks in vec(writes(), 1..8)) {
         let mut world = World::default();

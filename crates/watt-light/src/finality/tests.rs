@@ -313,6 +313,46 @@ fn proof_keeps_what_it_needs() {
     assert_eq!(proof.verify(&NETWORK, &scene.quorum_set), Ok(()));
 }
 
+/// A straggler that still confirms lower counters than the others is left out: votes decide at one common counter.
+#[test]
+fn votes_decide_at_one_common_counter() {
+    let scene = scene();
+    let (slot, value) = (SlotIndex(42), scene.value());
+    let straggler = Pledges::Confirm {
+        ballot: Ballot { counter: 1, value },
+        prepared_counter: 1,
+        c_counter: 1,
+        h_counter: 1,
+    };
+    let mut envelopes = scene.envelopes(slot, value);
+    envelopes[0] = scene.envelope(0, slot, straggler.clone());
+    let externalize = Pledges::Externalize {
+        commit: Ballot { counter: 2, value },
+        h_counter: 2,
+    };
+    envelopes[3] = scene.envelope(3, slot, externalize);
+    let build = |envelopes: &[Envelope]| {
+        DecisionProof::from_envelopes(&NETWORK, &scene.quorum_set, slot, value, envelopes)
+    };
+    let mut proof = build(&envelopes).unwrap();
+    assert_eq!(proof.verify(&NETWORK, &scene.quorum_set), Ok(()));
+    // Three votes of which no counter lies in all.
+    envelopes[1] = scene.envelope(1, slot, straggler);
+    assert_eq!(build(&envelopes), None);
+    let mut votes = proof.votes.to_vec();
+    votes[0].word = Word::Confirm {
+        ballot_counter: 1,
+        prepared_counter: 1,
+        c_counter: 1,
+        h_counter: 1,
+    };
+    proof.votes = BoundedVec::new(votes).unwrap();
+    assert_eq!(
+        proof.verify(&NETWORK, &scene.quorum_set),
+        Err(InvalidDecision::NotDecided { slot, votes: 3 })
+    );
+}
+
 /// An old program says "update me" of a header from the future, and "no proof" of rubbish (TC6).
 #[test]
 fn newer_rules_are_not_taken_for_a_forgery() {

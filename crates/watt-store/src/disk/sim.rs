@@ -15,7 +15,7 @@ type FileId = usize;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SimDisk(Arc<Mutex<Inner>>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inner {
     files: Vec<File>,
     /// Names as programs see them.
@@ -30,7 +30,7 @@ struct Inner {
     n_restarts: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct File {
     bytes: Vec<u8>,
     durable: Vec<u8>,
@@ -75,6 +75,20 @@ impl Luck {
 impl SimDisk {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Another disk with the same content.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.lock().clone())))
+    }
+
+    /// After a failure: the first of a few seeds is a kill of the program, the others are power cuts.
+    pub(crate) fn come_back(&self, seed: u64) {
+        if seed == 0 {
+            self.kill()
+        } else {
+            self.restart(seed)
+        }
     }
 
     pub(crate) fn shared(&self) -> Arc<dyn Disk> {
@@ -316,8 +330,9 @@ impl Disk for SimDisk {
         if !inner.change()? {
             return inner.check_power();
         }
-        let is_of_dir =
-            |change: &Vec<(PathBuf, Option<FileId>)>| change.iter().all(|(path, _)| path.parent() == Some(dir));
+        let is_of_dir = |change: &Vec<(PathBuf, Option<FileId>)>| {
+            change.iter().all(|(path, _)| path.parent() == Some(dir))
+        };
         let (reached, others) = std::mem::take(&mut inner.name_changes)
             .into_iter()
             .partition(is_of_dir);

@@ -1,1 +1,133 @@
+use super::*;
+use crate::disk::sim::{Luck, SimDisk};
 
+const DIR: &str = "/p/replicas";
+const SECTOR: SectorNumber = SectorNumber(7);
+const LEN: usize = 70_000;
+
+fn open(disk: &SimDisk) -> Result<ReplicaStore, ReplicaError> {
+    ReplicaStore::open_on(disk.shared(), Path::new(DIR))
+}
+
+fn replica() -> Vec<u8> {
+    (0..LEN).map(|at| u8::try_from(at * 13 % 251).unwrap()).collect()
+}
+
+fn seal(store: &ReplicaStore) -> Result<Hash, ReplicaError> {
+    let mut writer = store.begin(SECTOR, LEN as u64)?;
+    for part in replica().chunks(32_000) {
+        writer.write(part)?;
+    }
+    writer.finish(b"upper tree", b"info")
+}
+
+fn assert_replica(store: &ReplicaStore, case: &str) {
+    let found = store
+        .read(SECTOR, 0, LEN)
+        .unwrap_or_else(|error| panic!("{case}: {error}"));
+    assert!(found == replica(), "{case}");
+    assert_eq!(store.upper_tree(SECTOR).unwrap(), b"upper tree");
+    assert_eq!(store.info(SECTOR).unwrap(), b"info");
+    assert_eq!(store.list(), [(SECTOR, Some(LEN as u64))]);
+}
+
+/// A replica is there whole or not at all, whenever the power fails, and sealing begins again. Covers: D1.
+#[test]
+fn a_replica_is_never_half_there() {
+    for at in 0.. {
+        let mut is_through = false;
+        for seed in 0..12 {
+            let case = format!("cut {at}, seed {seed}");
+            let disk = SimDisk::new();
+            disk.fail_after(at);
+            let acknowledged = open(&disk).and_then(|store| seal(&store)).is_ok();
+            is_through = !disk.has_failed();
+            disk.come_back(seed * (1 + at * 100));
+            let store = open(&disk).unwrap_or_else(|error| panic!("{case}: {error}"));
+            if store.list().is_empty() {
+                assert!(!acknowledged, "{case}");
+                assert_eq!(seal(&store).unwrap(), Hash::of_content(&replica()));
+            }
+            assert_replica(&store, &case);
+            assert_eq!(disk.paths().len(), 1, "{case}");
+        }
+        if is_through {
+            return;
+        }
+    }
+}
+
+/// A rotten leaf is seen by the provider before any verifier sees it. Covers: D3, C5.
+#[test]
+fn a_rotten_leaf_is_a_known_fault() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    seal(&store).unwrap();
+    let path = store.path(SECTOR);
+    let mut luck = Luck::new(4);
+    for _ in 0..100 {
+        let byte = luck.below(LEN);
+        disk.flip_bit(&path, byte * 8);
+        let start = (byte / 16_384 * 16_384) as u64;
+        let leaf_at = byte / 64 * 64;
+        let leaf_len = 64.min(LEN - leaf_at);
+        let error = store.read(SECTOR, leaf_at as u64, leaf_len).unwrap_err();
+        assert!(
+            matches!(error, ReplicaError::DamagedAt { offset, .. } if offset == start),
+            "{error}"
+        );
+        assert_eq!(store.damaged_offsets(SECTOR).unwrap(), [start]);
+        disk.flip_bit(&path, byte * 8);
+        assert!(
+            store.read(SECTOR, leaf_at as u64, leaf_len).unwrap() == replica()[leaf_at..leaf_at + leaf_len]
+        );
+    }
+    drop(store);
+    let len = disk.bytes(&path).len();
+    disk.flip_bit(&path, (len - 40) * 8);
+    let store = open(&disk).unwrap();
+    assert_eq!(store.list(), [(SECTOR, None)]);
+    assert!(matches!(store.info(SECTOR), Err(ReplicaError::Damaged { .. })));
+    seal(&store).unwrap();
+    assert_replica(&store, "sealed again");
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    assert!(matches!(
+        store.begin(SECTOR, REPLICA_BYTES_MAX + 1),
+        Err(ReplicaError::TooLong { .. })
+    ));
+    let mut writer = store.begin(SECTOR, 10).unwrap();
+    assert!(matches!(
+        writer.write(&[0; 11]),
+        Err(ReplicaError::WrongLength {
+            expected: 10,
+            found: 11,
+            ..
+        })
+    ));
+    writer.write(&[0; 9]).unwrap();
+    assert!(matches!(
+        writer.finish(b"", b""),
+        Err(ReplicaError::WrongLength { .. })
+    ));
+    assert!(matches!(
+        store.read(SECTOR, 0, 1),
+        Err(ReplicaError::Unknown { .. })
+    ));
+    seal(&store).unwrap();
+    assert!(matches!(
+        store.begin(SECTOR, 10),
+        Err(ReplicaError::Exists { .. })
+    ));
+    assert!(matches!(
+        store.read(SECTOR, LEN as u64 - 1, 2),
+        Err(ReplicaError::WrongLength { .. })
+    ));
+    store.remove(SECTOR).unwrap();
+    store.remove(SECTOR).unwrap();
+    assert!(store.list().is_empty());
+}

@@ -1,0 +1,91 @@
+//! What a network can start with.
+
+use crate::world::{World, genesis, id, key};
+use watt_ledger::genesis::{GenesisAccount, InvalidGenesis, RefusedGenesis};
+use watt_ledger::{Genesis, genesis_block, query};
+use watt_primitives::amount::SUPPLY_MAX;
+use watt_primitives::{Amount, BlockHeight, BoundedVec, Hash, NodeId};
+
+/// Block 0 holds the accounts, the rules and the backbone, and is the same on every machine. Covers: I1.
+#[test]
+fn genesis_is_block_zero() {
+    let document = genesis("test");
+    let world = World::of(&document);
+    let head = query::head(&world.state).unwrap();
+    assert_eq!(head.header.height, BlockHeight(0));
+    assert_eq!((head.header.parent, head.header.value), (Hash::ZERO, Hash::ZERO));
+    assert_eq!(head.supply.supply, Amount(50 * crate::world::START.0));
+    assert_eq!(head.rules.network, document.network());
+    assert_eq!(
+        head.header.next_backbone,
+        document.quorum_set().hash(&document.network())
+    );
+    assert_eq!(
+        query::account(&world.state, &id(49)).unwrap().keys[0].key,
+        key(49).public()
+    );
+    assert_eq!(genesis_block(&document), genesis_block(&document));
+    assert_ne!(
+        genesis_block(&genesis("other")).unwrap().header,
+        world.last.header
+    );
+}
+
+/// Each rule that a document can break. Covers: I1, D1.
+#[test]
+fn senseless_networks_are_refused() {
+    let refused = |change: &dyn Fn(&mut Genesis)| {
+        let mut document = genesis("test");
+        change(&mut document);
+        match genesis_block(&document) {
+            Err(RefusedGenesis::Document(why)) => why,
+            other => unreachable!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(&|g| g.is_main = true), InvalidGenesis::InsecureProofs);
+    let secure_main = |g: &mut Genesis| (g.is_main, g.parameters.insecure_proofs) = (true, false);
+    assert_eq!(refused(&|g| secure_main(g)), InvalidGenesis::GrindableBeacon);
+    assert_eq!(refused(&|g| g.parameters.slot_ms = 0), InvalidGenesis::SlotTime);
+    for slots in [0, 1, 1025] {
+        let why = InvalidGenesis::WindowSlots { max: 1024 };
+        assert_eq!(refused(&|g| g.parameters.window_slots = slots), why);
+    }
+    for slots in [3, 2049] {
+        let why = InvalidGenesis::CommitSlots { min: 4, max: 2048 };
+        assert_eq!(refused(&|g| g.parameters.commit_slots = slots), why);
+    }
+    assert_eq!(
+        refused(&|g| g.parameters.certify_slots = 0),
+        InvalidGenesis::CertifySlots
+    );
+    assert_eq!(
+        refused(&|g| g.parameters.block_transactions_max = 0),
+        InvalidGenesis::BlockLimits
+    );
+    assert_eq!(
+        refused(&|g| g.parameters.block_bytes_max = 600_000),
+        InvalidGenesis::BlockLimits
+    );
+    let twice = |n: usize| {
+        let account = |balance| GenesisAccount {
+            key: key(1).public(),
+            balance,
+        };
+        BoundedVec::new(vec![account(SUPPLY_MAX); n]).unwrap()
+    };
+    assert_eq!(
+        refused(&|g| g.accounts = twice(2)),
+        InvalidGenesis::Account { index: 1 }
+    );
+    let mut two = twice(2).into_inner();
+    two[1].key = key(2).public();
+    let two = BoundedVec::new(two).unwrap();
+    assert_eq!(refused(&|g| g.accounts = two.clone()), InvalidGenesis::Supply);
+    for backbone in [vec![], vec![key(1).node_id(); 2], vec![NodeId([0; 32])]] {
+        let backbone = BoundedVec::new(backbone).unwrap();
+        assert_eq!(
+            refused(&|g| g.backbone = backbone.clone()),
+            InvalidGenesis::Backbone
+        );
+    }
+}

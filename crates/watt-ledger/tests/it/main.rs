@@ -1,0 +1,19 @@
+//! Scenarios of whole blocks on a small network, with real sectors and real proofs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::large_enum_variant,
+    unreachable_pub,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod accounts;
+mod blocks;
+mod fees;
+mod genesis;
+mod market;
+mod miner;
+mod random;
+mod sectors;
+mod windows;
+mod world;

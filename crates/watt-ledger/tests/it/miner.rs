@@ -1,0 +1,220 @@
+//! A provider that seals and proves for real, reading from the ledger only what anyone can read.
+
+use crate::world::{World, id, result, slot_data};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use watt_ledger::query;
+use watt_ledger::{Done, Refused};
+use watt_light::transaction::witness_hash;
+use watt_light::{Operation, SignedTransaction};
+use watt_primitives::terms::Piece;
+use watt_primitives::{BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
+use watt_proofs::challenge::ProvingWindow;
+use watt_proofs::post::{LeafOpening, LeafRead, Responses, open, respond};
+use watt_proofs::seal::{ReplicaTree, Sealed, seal};
+use watt_proofs::verify::PorepStatement;
+use watt_proofs::{FaultBitmap, PieceTable, ProofParams, ReplicaId, SectorSize, porep};
+
+pub const PARAMS: ProofParams = ProofParams::DEVNET;
+
+/// A slot to be sealed: which, and the seed of its bundle's data.
+pub type Load = (DealId, u8, u8, u64);
+
+pub struct Miner {
+    pub person: u8,
+    pub sectors: BTreeMap<u64, (Sealed, PieceTable)>,
+    answered: BTreeMap<u64, Responses>,
+}
+
+impl Miner {
+    pub fn new(person: u8) -> Self {
+        Self {
+            person,
+            sectors: BTreeMap::new(),
+            answered: BTreeMap::new(),
+        }
+    }
+
+    /// Seals these slots into a sector of one unit and makes its pre-commitment.
+    pub fn seal(&mut self, world: &World, number: u64, slots: &[Load]) -> Operation {
+        let size = SectorSize::new(&PARAMS, 1).unwrap();
+        let (pieces, mut payload) = pack(size, slots);
+        let table = PieceTable::check(size, pieces.clone()).unwrap();
+        table.fill(&mut payload);
+        let head = query::head(&world.state).unwrap();
+        let (sector, seal_height) = (SectorNumber(number), head.header.height);
+        let seed = query::seal_seed(&world.state, &id(self.person), sector, seal_height).unwrap();
+        let comm_d = table.comm_d(&world.network);
+        let replica = ReplicaId::derive(&world.network, &id(self.person), sector, &comm_d, &seed);
+        let sealed = seal(&PARAMS, size, &replica, &payload, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        let operation = Operation::PreCommit {
+            sector,
+            units: 1,
+            seal_height,
+            pieces: BoundedVec::new(pieces).unwrap(),
+            comm_c: sealed.comm_c,
+            comm_r: sealed.comm_r,
+        };
+        self.sectors.insert(number, (sealed, table));
+        operation
+    }
+
+    /// Answers the challenge of a pre-committed sector.
+    pub fn commit(&self, world: &World, number: u64) -> (Operation, Vec<u8>) {
+        let sector = SectorNumber(number);
+        let row = query::sector(&world.state, &id(self.person), sector).unwrap();
+        let (sealed, table) = &self.sectors[&number];
+        let statement = PorepStatement {
+            network: &world.network,
+            provider: &id(self.person),
+            sector,
+            pieces: table,
+            comm_c: row.comm_c,
+            comm_r: row.comm_r,
+            seal_seed: row.seal_seed,
+            challenge_seed: query::porep_seed(&world.state, &id(self.person), sector).unwrap(),
+        };
+        let go = &mut |_| ControlFlow::Continue(());
+        let openings = porep::open(&PARAMS, &statement, &sealed.replica, go).unwrap();
+        let openings_hash = witness_hash(&world.network, &openings);
+        let operation = Operation::CommitSector {
+            sector,
+            openings: openings_hash,
+        };
+        (operation, openings)
+    }
+
+    /// Seals, waits for the challenge and answers it.
+    pub fn add_sector(&mut self, world: &mut World, number: u64, slots: &[Load]) -> Result<Done, Refused> {
+        let operation = self.seal(world, number, slots);
+        world.act(self.person, operation)?;
+        world.skip(2);
+        let (operation, openings) = self.commit(world, number);
+        world.act_with(self.person, operation, vec![openings])
+    }
+
+    /// The heartbeat for the current window, or for that of the next block.
+    pub fn heartbeat(&mut self, world: &World, window: u64, declared: &[u64]) -> Operation {
+        let view = query::provider_window(&world.state, &id(self.person), Window(window)).unwrap();
+        let asked = ProvingWindow::new(&world.network, &view.sectors, &view.post_state, &view.beacon);
+        let positions = view
+            .sectors
+            .iter()
+            .filter(|(_, sector)| declared.contains(&sector.number.0))
+            .map(|(position, _)| position);
+        let declared_bits = FaultBitmap::from_positions(positions);
+        let numbers: Vec<u64> = view.sectors.iter().map(|(_, sector)| sector.number.0).collect();
+        let mut disk = Disk {
+            sectors: &self.sectors,
+            numbers,
+        };
+        let responses = respond(&asked, &declared_bits, &mut disk);
+        let faults = view
+            .sectors
+            .iter()
+            .filter(|(position, _)| responses.faults.is_declared(*position))
+            .map(|(_, sector)| sector.number);
+        let operation = Operation::Heartbeat {
+            window: Window(window),
+            response_root: responses.root(),
+            faults: BoundedVec::new(faults.collect()).unwrap(),
+        };
+        self.answered.insert(window, responses);
+        operation
+    }
+
+    pub fn proof(&self, world: &World, window: u64) -> (Operation, Vec<u8>) {
+        let view = query::provider_window(&world.state, &id(self.person), Window(window)).unwrap();
+        let asked = ProvingWindow::new(&world.network, &view.sectors, &view.post_state, &view.beacon);
+        let numbers: Vec<u64> = view.sectors.iter().map(|(_, sector)| sector.number.0).collect();
+        let mut disk = Disk {
+            sectors: &self.sectors,
+            numbers,
+        };
+        let responses = &self.answered[&window];
+        let sample = view.sample_beacon.unwrap();
+        let openings = open(&PARAMS, &asked, responses, &sample, &mut disk).unwrap();
+        let hash = witness_hash(&world.network, &openings);
+        let operation = Operation::ProveWindow {
+            window: Window(window),
+            openings: hash,
+        };
+        (operation, openings)
+    }
+
+    pub fn signed_proof(&self, world: &World, window: u64) -> SignedTransaction {
+        let (operation, openings) = self.proof(world, window);
+        world.sign_with(self.person, vec![operation], vec![openings])
+    }
+}
+
+/// Every miner sends its heartbeat in the current window, and all prove it when it is over. The world ends up two blocks into
+/// the next window.
+pub fn live_one_window(world: &mut World, miners: &mut [&mut Miner]) -> Vec<Result<Done, Refused>> {
+    let window = world.height() / 10;
+    let beats = miners.iter_mut().map(|miner| {
+        let operation = miner.heartbeat(world, window, &[]);
+        world.sign(miner.person, vec![operation])
+    });
+    let beats = beats.collect();
+    world.block(beats);
+    assert!(
+        world.last.receipts.iter().all(|receipt| result(receipt).is_ok()),
+        "{:?}",
+        world.last.receipts
+    );
+    world.to_height((window + 1) * 10);
+    let proofs = miners
+        .iter()
+        .map(|miner| miner.signed_proof(world, window))
+        .collect();
+    world.block(proofs);
+    world.last.receipts.iter().map(result).collect()
+}
+
+struct Disk<'a> {
+    sectors: &'a BTreeMap<u64, (Sealed, PieceTable)>,
+    numbers: Vec<u64>,
+}
+
+impl LeafRead for Disk<'_> {
+    fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening> {
+        let number = self.numbers.get(usize::try_from(position).ok()?)?;
+        let (sealed, _) = self.sectors.get(number)?;
+        let range = ReplicaTree::block_range(leaf_index);
+        let from = usize::try_from(range.start).ok()?;
+        let to = usize::try_from(range.end).ok()?.min(sealed.replica.len());
+        sealed
+            .replica_tree
+            .open(leaf_index, sealed.replica.get(from..to)?)
+    }
+}
+
+/// Lays the slots side by side, filler behind them.
+pub fn pack(size: SectorSize, slots: &[Load]) -> (Vec<Piece>, Vec<u8>) {
+    let (mut pieces, mut offset) = (Vec::new(), 0u64);
+    let mut payload = vec![0; usize::try_from(size.payload_bytes()).unwrap()];
+    for (deal, slot, seed, len) in slots {
+        let data = slot_data(*seed, *slot, *len);
+        let at = usize::try_from(offset).unwrap();
+        payload[at..at + data.len()].copy_from_slice(&data);
+        pieces.push(Piece::Slot {
+            deal: *deal,
+            slot: SlotIndexInDeal(*slot),
+            root: Hash::of_content(&data),
+            offset,
+            len: *len,
+        });
+        offset += len;
+    }
+    if offset < size.payload_bytes() {
+        pieces.push(Piece::Filler {
+            offset,
+            len: size.payload_bytes() - offset,
+        });
+    }
+    (pieces, payload)
+}

@@ -1,0 +1,499 @@
+//! Windows: heartbeats, proofs, proven time, and what it pays.
+
+use crate::miner::{Miner, live_one_window};
+use crate::sectors::{SLOT, certified, load_of, ten_providers};
+use crate::world::{START, WATT, World, bid, bundle, certificate, id, place, result};
+use watt_ledger::query::SlotCondition;
+use watt_ledger::rows::{DealEnd, DealStage};
+use watt_ledger::{Done, Event, Refused, query};
+use watt_light::transaction::witness_hash;
+use watt_light::{Operation, SlotRef};
+use watt_market::deal::{RESERVATION_MS_MIN, TERMINATION_MS_MAX, pay};
+use watt_primitives::{Amount, BoundedVec, DealId, SectorNumber, SlotIndexInDeal, Window};
+
+const DAY: u64 = 86_400_000;
+
+/// A world with one certified deal, of which persons 10 to 19 have sealed their slots, at the beginning of the first window in
+/// which all of these sectors are in the sets.
+struct Stored {
+    world: World,
+    deal: DealId,
+    miners: Vec<Miner>,
+}
+
+impl Stored {
+    fn new() -> Self {
+        Self::with_term(DAY)
+    }
+
+    fn with_term(term_ms: u64) -> Self {
+        let mut world = ten_providers();
+        let operation = bid(&world, bundle(1, SLOT), WATT, term_ms);
+        let deal = place(&mut world, 1, operation);
+        let operation = certificate(&world, &deal);
+        world.act(2, operation).unwrap();
+        let mut miners: Vec<Miner> = (10..20).map(Miner::new).collect();
+        let sealed = miners.iter_mut().map(|miner| {
+            let load = load_of(&world, deal, 1, miner.person);
+            let operation = miner.seal(&world, 1, &[load]);
+            world.sign(miner.person, vec![operation])
+        });
+        let sealed = sealed.collect();
+        world.block(sealed);
+        world.skip(2);
+        let answers = miners.iter().map(|miner| {
+            let (operation, openings) = miner.commit(&world, 1);
+            world.sign_with(miner.person, vec![operation], vec![openings])
+        });
+        let answers = answers.collect();
+        world.block(answers);
+        assert!(world.last.receipts.iter().all(|receipt| result(receipt).is_ok()));
+        world.to_window_end();
+        world.skip(1);
+        Self { world, deal, miners }
+    }
+
+    fn window(&self) -> u64 {
+        self.world.height() / 10
+    }
+
+    fn live(&mut self, n: usize) -> Vec<Result<Done, Refused>> {
+        let mut first: Vec<&mut Miner> = self.miners.iter_mut().take(n).collect();
+        live_one_window(&mut self.world, &mut first)
+    }
+
+    fn slot(&self, holder: u8) -> query::Slot {
+        let deal = query::deal(&self.world.state, &self.deal).unwrap();
+        deal.slots
+            .into_iter()
+            .find(|slot| slot.row.provider == id(holder))
+            .unwrap()
+    }
+
+    fn claim(&mut self, holder: u8) -> Result<Done, Refused> {
+        let slot = SlotRef {
+            deal: self.deal,
+            slot: self.slot(holder).index,
+        };
+        let slots = BoundedVec::new(vec![slot]).unwrap();
+        self.world.act(holder, Operation::Claim { slots })
+    }
+}
+
+fn reservation() -> u64 {
+    pay(Amount(WATT), SLOT, RESERVATION_MS_MIN).unwrap().0
+}
+
+/// Window after window is proven, and every proof pays exactly its time at the deal's own price, however often it is claimed.
+/// Covers: D3, E4.
+#[test]
+fn proven_time_is_paid() {
+    let mut stored = Stored::new();
+    let mut paid = 0;
+    for n in 1..4u64 {
+        let window = Window(stored.window());
+        let done = stored.live(10);
+        let proven = Done::WindowProven {
+            window,
+            proven_ms: 10_000,
+        };
+        assert!(done.iter().all(|done| *done == Ok(proven)), "{done:?}");
+        let slot = stored.slot(10);
+        assert_eq!(slot.proven_ms, n * 10_000);
+        assert_eq!(
+            slot.condition,
+            SlotCondition::Proving {
+                last_proven: Some(window)
+            }
+        );
+        if n == 2 {
+            continue;
+        }
+        let Ok(Done::Claimed { amount }) = stored.claim(10) else {
+            unreachable!()
+        };
+        paid += amount.0;
+        assert_eq!(paid, pay(Amount(WATT), SLOT, n * 10_000).unwrap().0);
+        assert_eq!(stored.claim(10), Ok(Done::Claimed { amount: Amount::ZERO }));
+        assert_eq!(stored.world.balance(10), Amount(START.0 + reservation() + paid));
+    }
+    let provider = query::provider(&stored.world.state, &id(10)).unwrap();
+    assert_eq!((provider.row.windows_proven, provider.proofs_missed), (3, 0));
+}
+
+/// The first heartbeat of a window counts, in its window only; its proof counts once, in the next only. Covers: D3.
+#[test]
+fn one_heartbeat_one_proof_at_their_time() {
+    let mut stored = Stored::new();
+    let window = stored.window();
+    let heartbeat = stored.miners[0].heartbeat(&stored.world, window, &[]);
+    let wrong = |given| Refused::WrongWindow {
+        window: Window(given),
+        current: Window(window),
+    };
+    for given in [window - 1, window + 1] {
+        let mut late = heartbeat.clone();
+        if let Operation::Heartbeat { window, .. } = &mut late {
+            *window = Window(given);
+        }
+        assert_eq!(stored.world.act(10, late), Err(wrong(given)));
+    }
+    let at = Window(window);
+    assert_eq!(stored.world.act(3, heartbeat.clone()), Err(Refused::NotAProvider));
+    assert_eq!(
+        stored.world.act(10, heartbeat.clone()),
+        Ok(Done::HeartbeatRecorded { window: at })
+    );
+    // A variant whose sample might be friendlier.
+    assert_eq!(
+        stored.world.act(10, heartbeat),
+        Err(Refused::HeartbeatTwice { window: at })
+    );
+    let junk = b"openings".to_vec();
+    let prove = |world: &World, window: u64| Operation::ProveWindow {
+        window: Window(window),
+        openings: witness_hash(&world.network, &junk),
+    };
+    let early = prove(&stored.world, window);
+    assert_eq!(
+        stored.world.act_with(10, early, vec![junk.clone()]),
+        Err(wrong(window))
+    );
+    stored.world.to_height((window + 1) * 10);
+    let none = prove(&stored.world, window);
+    let refused = stored.world.act_with(11, none, vec![junk.clone()]);
+    assert_eq!(refused, Err(Refused::NoHeartbeat { window: at }));
+    let bad = prove(&stored.world, window);
+    let refused = stored.world.act_with(10, bad, vec![junk]);
+    assert_eq!(refused, Err(Refused::WindowProof { window: at }));
+    let (operation, openings) = stored.miners[0].proof(&stored.world, window);
+    let prove_again = |stored: &mut Stored| {
+        stored
+            .world
+            .act_with(10, operation.clone(), vec![openings.clone()])
+    };
+    assert!(prove_again(&mut stored).is_ok());
+    assert_eq!(prove_again(&mut stored), Err(Refused::ProvenTwice { window: at }));
+    stored.world.to_height((window + 2) * 10);
+    let late = Refused::WrongWindow {
+        window: at,
+        current: Window(window + 2),
+    };
+    assert_eq!(prove_again(&mut stored), Err(late));
+    let provider = query::provider(&stored.world.state, &id(10)).unwrap();
+    assert_eq!(
+        (
+            provider.row.proofs_failed,
+            provider.row.windows_proven + provider.row.void_windows_proven
+        ),
+        (1, 1)
+    );
+}
+
+/// A provider without sectors has nothing to prove. Covers: D3.
+#[test]
+fn no_sectors_no_heartbeat() {
+    let mut world = ten_providers();
+    let heartbeat = Operation::Heartbeat {
+        window: Window(0),
+        response_root: watt_primitives::Hash::ZERO,
+        faults: BoundedVec::empty(),
+    };
+    assert_eq!(
+        world.act(10, heartbeat),
+        Err(Refused::NoSectors { window: Window(0) })
+    );
+}
+
+/// A missed window is not paid and is counted; the next one is paid again. Covers: D3, E4.
+#[test]
+fn a_missed_window_is_not_paid() {
+    let mut stored = Stored::new();
+    stored.live(10);
+    let first = stored.miners.remove(0);
+    stored.live(9);
+    stored.miners.insert(0, first);
+    stored.live(10);
+    assert_eq!(stored.slot(10).proven_ms, 20_000);
+    assert_eq!(stored.slot(11).proven_ms, 30_000);
+    stored.world.to_window_end();
+    stored.world.skip(1);
+    let missed = |n| {
+        query::provider(&stored.world.state, &id(n))
+            .unwrap()
+            .proofs_missed
+    };
+    assert_eq!((missed(10), missed(11)), (1, 0));
+}
+
+/// A window in which fewer than two thirds showed up is void: nobody has missed it, and who proves it is paid. Covers: D3.
+#[test]
+fn a_void_window_is_nobodys_fault() {
+    for (present, is_void) in [(6, true), (7, false)] {
+        let mut stored = Stored::new();
+        let window = stored.window();
+        stored.live(present);
+        let row = query::window(&stored.world.state, Window(window)).unwrap();
+        assert_eq!(
+            (row.n_expected, row.n_heartbeats, row.is_void),
+            (10, u64::try_from(present).unwrap(), is_void)
+        );
+        assert_eq!(stored.slot(10).proven_ms, 10_000);
+        stored.live(10);
+        stored.world.to_window_end();
+        stored.world.skip(1);
+        let missed = query::provider(&stored.world.state, &id(19))
+            .unwrap()
+            .proofs_missed;
+        assert_eq!(missed, u64::from(!is_void));
+    }
+}
+
+/// A sector declared faulty is unpaid for that window, the provider's other sectors are paid, and the slot says so.
+/// Covers: C5, E4.
+#[test]
+fn declared_fault_is_unpaid() {
+    let mut stored = Stored::new();
+    let deal = certified(&mut stored.world, 2);
+    let load = load_of(&stored.world, deal, 2, 10);
+    stored.miners[0]
+        .add_sector(&mut stored.world, 2, &[load])
+        .unwrap();
+    stored.world.to_window_end();
+    stored.world.skip(1);
+    let window = stored.window();
+    let beat = stored.miners[0].heartbeat(&stored.world, window, &[1]);
+    let Operation::Heartbeat { faults, .. } = &beat else {
+        unreachable!()
+    };
+    assert_eq!(faults[..], [SectorNumber(1)]);
+    for wrong in [vec![3], vec![2, 1], vec![1, 1]] {
+        let mut wrong_beat = beat.clone();
+        if let Operation::Heartbeat { faults, .. } = &mut wrong_beat {
+            *faults = BoundedVec::new(wrong.into_iter().map(SectorNumber).collect()).unwrap();
+        }
+        assert_eq!(stored.world.act(10, wrong_beat), Err(Refused::Faults));
+    }
+    stored.world.act(10, beat).unwrap();
+    let faulty = SlotCondition::Faulty {
+        window: Window(window),
+    };
+    assert_eq!(stored.slot(10).condition, faulty);
+    stored.world.to_height((window + 1) * 10);
+    let proof = stored.miners[0].signed_proof(&stored.world, window);
+    stored.world.block(vec![proof]);
+    assert!(result(&stored.world.last.receipts[0]).is_ok());
+    assert_eq!(stored.slot(10).proven_ms, 0);
+    let other = query::slot(&stored.world.state, &deal, SlotIndexInDeal(load.1)).unwrap();
+    assert_eq!(other.proven_ms, 10_000);
+    // Recovered: the next window counts for both.
+    stored.live(1);
+    assert_eq!(stored.slot(10).proven_ms, 10_000);
+}
+
+/// A dear deal that begins just before a proof is not paid for time before its own sector was proven: there is no rate to jump.
+/// Covers: E4, F1.
+#[test]
+fn rate_jump_before_settlement() {
+    let mut stored = Stored::new();
+    stored.live(10);
+    stored.live(10);
+    let deal = certified(&mut stored.world, 2);
+    let load = load_of(&stored.world, deal, 2, 10);
+    let window = stored.window();
+    let beat = stored.miners[0].heartbeat(&stored.world, window, &[]);
+    let signed = stored.world.sign(10, vec![beat]);
+    stored.world.block(vec![signed]);
+    let operation = stored.miners[0].seal(&stored.world, 2, &[load]);
+    stored.world.act(10, operation).unwrap();
+    stored.world.skip(2);
+    let (operation, openings) = stored.miners[0].commit(&stored.world, 2);
+    let committed = stored.world.act_with(10, operation, vec![openings]);
+    assert!(committed.is_ok(), "{committed:?}");
+    let in_set_from = stored.window() + 1;
+    if stored.window() == window {
+        stored.world.to_height((window + 1) * 10);
+    }
+    let proof = stored.miners[0].signed_proof(&stored.world, window);
+    stored.world.block(vec![proof]);
+    assert!(result(&stored.world.last.receipts[0]).is_ok());
+    let slot = |stored: &Stored| query::slot(&stored.world.state, &deal, SlotIndexInDeal(load.1)).unwrap();
+    assert_eq!((slot(&stored).proven_ms, slot(&stored).due), (0, Amount::ZERO));
+    stored.world.to_height(in_set_from * 10);
+    stored.live(1);
+    assert_eq!(slot(&stored).proven_ms, 10_000);
+}
+
+/// The term ends, the proofs of the last window still come, then everything is settled by itself: what was proven is paid, the
+/// rest returns, the sectors end, the deal's row stays. Covers: E4, E5.
+#[test]
+fn term_ends_and_settles_itself() {
+    let mut stored = Stored::with_term(60_000);
+    let escrow = query::deal(&stored.world.state, &stored.deal).unwrap().row.escrow;
+    let mut proven = 0;
+    let settle = Operation::Settle { deal: stored.deal };
+    assert_eq!(
+        stored.world.act(2, settle.clone()),
+        Err(Refused::WrongStage { deal: stored.deal })
+    );
+    let DealStage::Ended {
+        how,
+        paid,
+        refunded,
+        height,
+    } = (loop {
+        let done = stored.live(10);
+        proven += done.iter().filter(|done| done.is_ok()).count();
+        match query::deal(&stored.world.state, &stored.deal).unwrap().row.stage {
+            DealStage::Ending { settle_height, .. } => {
+                let early = Refused::TooEarly {
+                    height: settle_height,
+                };
+                assert_eq!(stored.world.act(2, settle.clone()), Err(early));
+            }
+            stage @ DealStage::Ended { .. } => break stage,
+            DealStage::Active { .. } | DealStage::Open { .. } | DealStage::Matched { .. } => {}
+        }
+    })
+    else {
+        unreachable!()
+    };
+    assert_eq!(how, DealEnd::TermOver);
+    assert!(proven >= 30);
+    assert_eq!(Amount(paid.0 + refunded.0), escrow);
+    assert_eq!(stored.world.balance(1), Amount(START.0 - paid.0));
+    let each = (stored.world.balance(10).0 - START.0) as u128;
+    assert_eq!(each * 10, u128::from(paid.0));
+    assert!(each > u128::from(reservation()) && each <= u128::from(reservation() * 2));
+    assert!(height.0 % 10 == 0);
+    let provider = query::provider(&stored.world.state, &id(10)).unwrap();
+    assert_eq!((provider.row.used_bytes, provider.row.n_active), (0, 0));
+    assert_eq!(
+        query::head(&stored.world.state).unwrap().supply.in_escrow,
+        Amount::ZERO
+    );
+    assert_eq!(query::head(&stored.world.state).unwrap().supply.n_providing, 0);
+    assert!(
+        query::deal(&stored.world.state, &stored.deal)
+            .unwrap()
+            .slots
+            .is_empty()
+    );
+    let none = BoundedVec::new(vec![SlotRef {
+        deal: stored.deal,
+        slot: SlotIndexInDeal(0),
+    }])
+    .unwrap();
+    let over = Refused::WrongStage { deal: stored.deal };
+    assert_eq!(stored.world.act(10, Operation::Claim { slots: none }), Err(over));
+    // The next sector finds the row again, and old ones are forgotten.
+    let deal = certified(&mut stored.world, 3);
+    let load = load_of(&stored.world, deal, 3, 10);
+    stored.miners[0]
+        .add_sector(&mut stored.world, 2, &[load])
+        .unwrap();
+    stored.world.to_window_end();
+    stored.world.skip(1);
+    stored.live(1);
+    stored.live(1);
+    assert_eq!(query::sectors(&stored.world.state, &id(10)).len(), 1);
+    assert_eq!(query::head(&stored.world.state).unwrap().supply.n_providing, 1);
+}
+
+/// A client that ends a sealed deal pays what was proven and at most 30 days of the rest. Covers: E4.
+#[test]
+fn ending_early_pays_for_the_dead_weight() {
+    let mut stored = Stored::with_term(100 * DAY);
+    stored.live(10);
+    let deal = stored.deal;
+    let Ok(Done::DealEnded { paid, refunded, .. }) = stored.world.act(1, Operation::Terminate { deal })
+    else {
+        unreachable!()
+    };
+    let cost = |ms| pay(Amount(WATT), SLOT, ms).unwrap().0;
+    let each = reservation() + cost(10_000) + cost(TERMINATION_MS_MAX);
+    assert_eq!(paid, Amount(10 * each));
+    assert_eq!(stored.world.balance(10), Amount(START.0 + each));
+    assert_eq!(stored.world.balance(1), Amount(START.0 - paid.0));
+    assert!(refunded > Amount::ZERO);
+}
+
+/// Nobody claims for another's slot or for one that is not there, and a wrong one undoes the whole claim. Covers: E4.
+#[test]
+fn wrong_claims_are_refused() {
+    let mut stored = Stored::new();
+    stored.live(10);
+    let mine = stored.slot(10).index;
+    let theirs = stored.slot(11).index;
+    let claim = |slots: Vec<(DealId, SlotIndexInDeal)>| Operation::Claim {
+        slots: BoundedVec::new(
+            slots
+                .into_iter()
+                .map(|(deal, slot)| SlotRef { deal, slot })
+                .collect(),
+        )
+        .unwrap(),
+    };
+    let deal = stored.deal;
+    let not_mine = Refused::NotTheHolder {
+        slot: theirs,
+        provider: id(11),
+    };
+    assert_eq!(
+        stored.world.act(10, claim(vec![(deal, mine), (deal, theirs)])),
+        Err(not_mine)
+    );
+    let none = SlotIndexInDeal(10);
+    assert_eq!(
+        stored.world.act(10, claim(vec![(deal, none)])),
+        Err(Refused::UnknownSlot { slot: none })
+    );
+    let unknown = DealId([1; 32]);
+    assert_eq!(
+        stored.world.act(10, claim(vec![(unknown, mine)])),
+        Err(Refused::UnknownDeal { deal: unknown })
+    );
+    let Ok(Done::Claimed { amount }) = stored.world.act(10, claim(vec![(deal, mine), (deal, mine)])) else {
+        unreachable!()
+    };
+    assert_eq!(amount, pay(Amount(WATT), SLOT, 10_000).unwrap());
+}
+
+/// A halt of the network costs nobody a window or a deal's time. Covers: A7, E4.
+#[test]
+fn a_halt_punishes_nobody() {
+    let mut stored = Stored::new();
+    stored.live(10);
+    stored.world.step_ms = 10 * DAY;
+    stored.world.skip(1);
+    stored.world.step_ms = 1000;
+    stored.world.to_window_end();
+    stored.world.skip(1);
+    let halted = stored.window() - 1;
+    assert!(
+        query::window(&stored.world.state, Window(halted))
+            .unwrap()
+            .is_void
+    );
+    stored.live(10);
+    for person in 10..20 {
+        assert_eq!(
+            query::provider(&stored.world.state, &id(person))
+                .unwrap()
+                .proofs_missed,
+            0
+        );
+    }
+    assert!(matches!(
+        query::deal(&stored.world.state, &stored.deal).unwrap().row.stage,
+        DealStage::Active { .. }
+    ));
+    assert!(
+        stored
+            .world
+            .last
+            .events
+            .iter()
+            .all(|event| !matches!(event, Event::DealEnded { .. }))
+    );
+}

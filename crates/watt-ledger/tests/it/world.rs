@@ -1,0 +1,338 @@
+//! A chain in memory: blocks go through the same door as on a real node, and all money is counted again after each.
+
+use std::collections::BTreeMap;
+use watt_ledger::block::describe_body;
+use watt_ledger::query::{self, recount};
+use watt_ledger::rows::AccountRow;
+use watt_ledger::{
+    Block, BlockOutcome, Done, Genesis, InvalidBlock, MemoryState, NetworkParameters, Outcome, Receipt,
+    Refused, UncheckedBlock, apply_block, genesis_block, tree,
+};
+use watt_light::proposal::PROTOCOL_VERSION;
+use watt_light::{Operation, Proposal, SignedTransaction, Transaction};
+use watt_primitives::class::Class;
+use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Hash, NetworkId,
+    SecretKey, SlotIndex, Timestamp,
+};
+
+pub const WATT: u64 = 100_000_000;
+/// What every account of the genesis has.
+pub const START: Amount = Amount(10_000 * WATT);
+pub const GROUP: u64 = 16 * 1024;
+
+/// The person with this number; 0 to 49 have an account from the start.
+pub fn key(n: u8) -> SecretKey {
+    SecretKey::from_seed([n; 32])
+}
+
+pub fn id(n: u8) -> AccountId {
+    AccountId::of_first_key(&key(n).public())
+}
+
+pub fn parameters() -> NetworkParameters {
+    NetworkParameters {
+        slot_ms: 1000,
+        window_slots: 10,
+        block_transactions_max: 200,
+        block_bytes_max: 2 << 20,
+        certify_slots: 20,
+        certify_slots_per_gb: 10,
+        commit_slots: 30,
+        insecure_proofs: true,
+    }
+}
+
+pub fn genesis(name: &str) -> Genesis {
+    let accounts = (0..50).map(|n| watt_ledger::genesis::GenesisAccount {
+        key: key(n).public(),
+        balance: START,
+    });
+    Genesis {
+        name: BoundedString::new(name.into()).unwrap(),
+        is_main: false,
+        time: Timestamp(1_700_000_000_000),
+        parameters: parameters(),
+        accounts: BoundedVec::new(accounts.collect()).unwrap(),
+        backbone: BoundedVec::new((200..204).map(|n| key(n).node_id()).collect()).unwrap(),
+    }
+}
+
+pub struct World {
+    pub network: NetworkId,
+    pub state: MemoryState,
+    pub step_ms: u64,
+    pub last: BlockOutcome,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::of(&genesis("test"))
+    }
+
+    pub fn of(genesis: &Genesis) -> Self {
+        let last = genesis_block(genesis).unwrap();
+        let mut state = MemoryState::default();
+        state.write(&last.writes);
+        let world = Self {
+            network: genesis.network(),
+            state,
+            step_ms: 1000,
+            last,
+        };
+        world.check_invariants();
+        world
+    }
+
+    pub fn height(&self) -> u64 {
+        self.last.header.height.0
+    }
+
+    /// A proposal for this body on top of the chain.
+    pub fn proposal(&self, transactions: &[SignedTransaction]) -> Proposal {
+        let (body_root, n_transactions, body_bytes) = describe_body(&self.network, transactions);
+        Proposal {
+            network: self.network,
+            slot: SlotIndex(self.height() + 1),
+            version: PROTOCOL_VERSION,
+            parent: self.last.header.hash(),
+            close_time: Timestamp(self.last.header.close_time.0 + self.step_ms),
+            body_root,
+            n_transactions,
+            body_bytes,
+            upgrades: BoundedVec::empty(),
+            proposer: key(200).node_id(),
+        }
+    }
+
+    pub fn check(
+        &self,
+        proposal: Proposal,
+        transactions: Vec<SignedTransaction>,
+    ) -> Result<Block, InvalidBlock> {
+        let block = UncheckedBlock {
+            proposal: proposal.sign(&key(200)),
+            is_empty: false,
+            transactions,
+        };
+        block.check(&self.network)
+    }
+
+    /// Applies without keeping.
+    pub fn attempt(&self, transactions: Vec<SignedTransaction>) -> Result<BlockOutcome, InvalidBlock> {
+        let block = self.check(self.proposal(&transactions), transactions)?;
+        apply_block(&self.state, &block)
+    }
+
+    /// Closes a block with these transactions.
+    pub fn block(&mut self, transactions: Vec<SignedTransaction>) -> &BlockOutcome {
+        let outcome = self.attempt(transactions).unwrap();
+        self.keep(outcome)
+    }
+
+    pub fn keep(&mut self, outcome: BlockOutcome) -> &BlockOutcome {
+        self.state.write(&outcome.writes);
+        self.last = outcome;
+        self.check_invariants();
+        &self.last
+    }
+
+    pub fn check_invariants(&self) {
+        let said = query::head(&self.state).unwrap().supply;
+        assert!(said.is_conserved());
+        assert_eq!(
+            recount(&self.state),
+            said,
+            "money counted row by row at height {}",
+            self.height()
+        );
+        assert_eq!(tree::root(&self.state), Ok(self.last.header.state_root));
+    }
+
+    /// Closes empty blocks up to and with `height`.
+    pub fn to_height(&mut self, height: u64) {
+        while self.height() < height {
+            self.block(Vec::new());
+        }
+    }
+
+    pub fn skip(&mut self, n: u64) {
+        self.to_height(self.height() + n);
+    }
+
+    /// Closes empty blocks without counting all money after each.
+    pub fn blind_skip(&mut self, n: u64) {
+        for _ in 0..n {
+            let outcome = self.attempt(Vec::new()).unwrap();
+            self.state.write(&outcome.writes);
+            self.last = outcome;
+        }
+    }
+
+    /// Closes blocks until the next is the first of a window.
+    pub fn to_window_end(&mut self) {
+        let slots = parameters().window_slots;
+        self.to_height((self.height() / slots + 1) * slots - 1);
+    }
+
+    pub fn account(&self, n: u8) -> AccountRow {
+        query::account(&self.state, &id(n)).unwrap()
+    }
+
+    pub fn balance(&self, n: u8) -> Amount {
+        query::account(&self.state, &id(n)).map_or(Amount::ZERO, |row| row.balance)
+    }
+
+    /// The next transaction of person `n`'s first key.
+    pub fn draft(&self, n: u8, operations: Vec<Operation>) -> Transaction {
+        let row = query::account(&self.state, &id(n));
+        let nonce = row
+            .and_then(|row| row.keys.first().map(|key| key.nonce))
+            .unwrap_or(0);
+        Transaction {
+            account: id(n),
+            key_index: 0,
+            key: key(n).public(),
+            nonce,
+            valid_until: BlockHeight(self.height() + 100),
+            fee: Amount::ZERO,
+            operations: BoundedVec::new(operations).unwrap(),
+        }
+    }
+
+    pub fn sign(&self, n: u8, operations: Vec<Operation>) -> SignedTransaction {
+        self.sign_with(n, operations, Vec::new())
+    }
+
+    pub fn sign_with(&self, n: u8, operations: Vec<Operation>, witness: Vec<Vec<u8>>) -> SignedTransaction {
+        self.draft(n, operations)
+            .sign(&key(n), &self.network, witness)
+            .unwrap()
+    }
+
+    /// Closes a block with one operation of person `n`, and says what came of it.
+    pub fn act(&mut self, n: u8, operation: Operation) -> Result<Done, Refused> {
+        self.act_with(n, operation, Vec::new())
+    }
+
+    pub fn act_with(&mut self, n: u8, operation: Operation, witness: Vec<Vec<u8>>) -> Result<Done, Refused> {
+        let signed = self.sign_with(n, vec![operation], witness);
+        self.block(vec![signed]);
+        result(&self.last.receipts[0])
+    }
+}
+
+/// What the first operation did, or why the transaction failed.
+pub fn result(receipt: &Receipt) -> Result<Done, Refused> {
+    match &receipt.outcome {
+        Outcome::Done(done) => Ok(done[0]),
+        Outcome::Failed { why, .. } => Err(*why),
+    }
+}
+
+pub fn transfer(to: u8, amount: u64) -> Operation {
+    Operation::Transfer {
+        to: id(to),
+        amount: Amount(amount),
+        memo: BoundedBytes::new(Vec::new()).unwrap(),
+    }
+}
+
+pub fn ask_terms(price: u64) -> AskTerms {
+    AskTerms {
+        price: Amount(price),
+        slot_bytes_min: 1,
+        slot_bytes_max: 1 << 30,
+        term_ms_max: 365 * 86_400_000,
+        hot: false,
+    }
+}
+
+pub fn pledge(capacity_bytes: u64) -> Operation {
+    Operation::Pledge {
+        capacity_bytes,
+        endpoint: Endpoint::default(),
+    }
+}
+
+/// Persons `from..to` become providers with this much space, asking `price`.
+pub fn provide(world: &mut World, range: std::ops::Range<u8>, capacity_bytes: u64, price: u64) {
+    let ask = || Operation::PlaceAsk {
+        terms: ask_terms(price),
+    };
+    let signed = range
+        .map(|n| world.sign(n, vec![pledge(capacity_bytes), ask()]))
+        .collect();
+    world.block(signed);
+    assert!(world.last.receipts.iter().all(|receipt| result(receipt).is_ok()));
+}
+
+/// The bytes of slot `slot` of the bundle with this seed.
+pub fn slot_data(seed: u8, slot: u8, bytes: u64) -> Vec<u8> {
+    let mut stream = vec![0; usize::try_from(bytes).unwrap()];
+    for (at, byte) in stream.iter_mut().enumerate() {
+        *byte = u8::try_from((at / 7 + usize::from(seed) * 31 + usize::from(slot) * 17) % 251).unwrap();
+    }
+    stream
+}
+
+pub fn bundle(seed: u8, slot_bytes: u64) -> BundleTerms {
+    let roots = (0..10).map(|slot| Hash::of_content(&slot_data(seed, slot, slot_bytes)));
+    BundleTerms {
+        class: Class::Devnet,
+        header: Cid::of_block(&[seed, 1]),
+        manifest: Cid::of_block(&[seed, 2]),
+        slot_bytes,
+        slot_roots: BoundedVec::new(roots.collect()).unwrap(),
+    }
+}
+
+/// A bid for `bundle` that locks exactly what is needed.
+pub fn bid(world: &World, terms: BundleTerms, price_max: u64, term_ms: u64) -> Operation {
+    let rules = query::rules(&world.state).unwrap();
+    let escrow = query::escrow_needed(&rules, &terms, Amount(price_max), term_ms).unwrap();
+    Operation::PlaceBid {
+        terms,
+        price_max: Amount(price_max),
+        escrow,
+        term_ms,
+        exclude: BoundedVec::empty(),
+    }
+}
+
+/// Places a bid and lets it be matched.
+pub fn place(world: &mut World, client: u8, operation: Operation) -> DealId {
+    let Ok(Done::BidPlaced { deal, .. }) = world.act(client, operation) else {
+        unreachable!("the bid was refused: {:?}", world.last.receipts)
+    };
+    world.skip(1);
+    deal
+}
+
+/// Who holds which slot, by person.
+pub fn holders(world: &World, deal: &DealId) -> BTreeMap<u8, u8> {
+    let people: BTreeMap<AccountId, u8> = (0..=199).map(|n| (id(n), n)).collect();
+    let deal = query::deal(&world.state, deal).unwrap();
+    deal.slots
+        .iter()
+        .map(|slot| (slot.index.0, people[&slot.row.provider]))
+        .collect()
+}
+
+/// The certificate by all holders.
+pub fn certificate(world: &World, deal: &DealId) -> Operation {
+    let row = query::deal(&world.state, deal).unwrap().row;
+    let acceptances = holders(world, deal).into_iter().map(|(slot, holder)| {
+        let terms = watt_light::operation::AcceptanceTerms {
+            deal: *deal,
+            slot: watt_primitives::SlotIndexInDeal(slot),
+            root: row.terms.slot_roots[usize::from(slot)],
+        };
+        terms.accept(&key(holder), &world.network)
+    });
+    Operation::Certify {
+        deal: *deal,
+        acceptances: BoundedVec::new(acceptances.collect()).unwrap(),
+    }
+}
