@@ -45,7 +45,10 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         )
     })??;
 
-    let identity_seed = storage.network_identity()?;
+    let identity_seed = match &config.network_key {
+        Some(seed) => *seed.expose(),
+        None => storage.network_identity()?,
+    };
     let net_config = NetConfig {
         identity_seed,
         listen: addresses(&config.listen)?,

@@ -62,6 +62,8 @@ pub struct NodeConfig {
     pub genesis: Genesis,
     /// Whether it votes.
     pub role: Role,
+    /// Network identity; `None` uses the one in the data folder, made at the first start.
+    pub network_key: Option<keyfile::Seed>,
     /// Multiaddresses to listen on.
     pub listen: Vec<String>,
     /// Multiaddresses of nodes to connect to first.
@@ -112,6 +114,12 @@ impl NodeConfig {
             was_moved: false,
             genesis,
             role,
+            network_key: settings
+                .network_key
+                .value
+                .as_deref()
+                .map(keyfile::read_seed)
+                .transpose()?,
             listen: settings.listen.value.clone(),
             bootstrap: settings.bootstrap.value.clone(),
             api: ApiAddresses {

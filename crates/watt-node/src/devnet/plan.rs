@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/devnet.json      this plan                DIR/genesis.cbor    the network
 //! DIR/client.key       the funded account       DIR/lock            held by the supervisor
-//! DIR/nodes/NAME/      config.toml, account.key, voting.key, data/, node.log
+//! DIR/nodes/NAME/      config.toml, account.key, voting.key, network.key, data/, node.log
 //! ```
 
 use super::parameters::{self, DevnetSize};
@@ -51,6 +51,8 @@ pub struct NodePlan {
     pub account: String,
     /// The voting key of a validator, as hexadecimal; empty for a provider.
     pub voting_key: String,
+    /// Its libp2p peer id.
+    pub peer_id: String,
     /// Port of connections between nodes, for TCP and QUIC.
     pub p2p_port: u16,
     /// Port of the public listener.
@@ -321,6 +323,8 @@ impl Plan {
             let folder = plan.node_dir(&name);
             let account = keyfile::create(&folder.join("account.key"))?;
             accounts.push(funded(&account, parameters::NODE_BALANCE));
+            let identity = keyfile::create_seed(&folder.join("network.key"))?;
+            let peer_id = watt_net::peer_id(*identity.expose()).to_string();
             let mut voting_key = String::new();
             if role == NodeRole::Validator {
                 let voting = keyfile::create(&folder.join("voting.key"))?;
@@ -333,6 +337,7 @@ impl Plan {
                 role,
                 account,
                 voting_key,
+                peer_id,
                 p2p_port: 0,
                 api_port: 0,
                 owner_port: 0,
@@ -355,13 +360,14 @@ impl Plan {
             .nodes
             .iter()
             .filter(|other| other.role == NodeRole::Validator && other.name != node.name)
-            .map(|other| format!("/ip4/127.0.0.1/tcp/{}", other.p2p_port))
+            .map(|other| format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", other.p2p_port, other.peer_id))
             .collect();
         let mut text = format!(
             "# Written by `watt devnet up`; changes are overwritten on the next start.\n\
              [node]\n\
              data_dir = \"data\"\n\
              genesis = \"../../genesis.cbor\"\n\
+             network_key = \"network.key\"\n\
              listen = [\"/ip4/127.0.0.1/tcp/{p2p}\", \"/ip4/127.0.0.1/udp/{p2p}/quic-v1\"]\n\
              bootstrap = {bootstrap:?}\n",
             p2p = node.p2p_port,
