@@ -52,7 +52,7 @@ pub struct ProviderConfig {
 }
 
 /// What a node runs with.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct NodeConfig {
     /// Folder of state, blocks, replicas and network identity.
     pub data_dir: PathBuf,
@@ -62,8 +62,8 @@ pub struct NodeConfig {
     pub genesis: Genesis,
     /// Whether it votes.
     pub role: Role,
-    /// Seed of the network identity, if it is not the one in the data folder.
-    pub network_seed: Option<[u8; 32]>,
+    /// Network identity; `None` uses the one in the data folder, made at the first start.
+    pub network_key: Option<keyfile::Seed>,
     /// Multiaddresses to listen on.
     pub listen: Vec<String>,
     /// Multiaddresses of nodes to connect to first.
@@ -114,7 +114,12 @@ impl NodeConfig {
             was_moved: false,
             genesis,
             role,
-            network_seed: settings.network_key.value.as_deref().map(keyfile::read_seed).transpose()?,
+            network_key: settings
+                .network_key
+                .value
+                .as_deref()
+                .map(keyfile::read_seed)
+                .transpose()?,
             listen: settings.listen.value.clone(),
             bootstrap: settings.bootstrap.value.clone(),
             api: ApiAddresses {

@@ -58,6 +58,10 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `--genesis`.
     pub genesis: Option<PathBuf>,
+    /// `--listen`, if given at all.
+    pub listen: Vec<String>,
+    /// `--bootstrap`, if given at all.
+    pub bootstrap: Vec<String>,
     /// `-v`, `-vv`, `-q` as a log level.
     pub log_level: Option<&'static str>,
     /// `--capacity`.
@@ -83,7 +87,7 @@ pub struct Settings {
     pub genesis: Sourced<Option<PathBuf>>,
     /// Voting key file, absolute; `None` follows.
     pub validator_key: Sourced<Option<PathBuf>>,
-    /// Network identity file, absolute; `None` keeps one in the data folder.
+    /// Key file of the network identity, absolute; `None` makes one in the data folder.
     pub network_key: Sourced<Option<PathBuf>>,
     /// Multiaddresses to listen on.
     pub listen: Sourced<Vec<String>>,
@@ -250,8 +254,16 @@ impl Layers<'_> {
             )),
             validator_key: optional_path(self.path_or(None, "", node.validator_key.as_ref())),
             network_key: optional_path(self.path_or(None, "", node.network_key.as_ref())),
-            listen: self.list(node.listen.as_ref(), &LISTEN),
-            bootstrap: self.list(node.bootstrap.as_ref(), &[]),
+            listen: flagged(
+                "--listen",
+                &overrides.listen,
+                self.list(node.listen.as_ref(), &LISTEN),
+            ),
+            bootstrap: flagged(
+                "--bootstrap",
+                &overrides.bootstrap,
+                self.list(node.bootstrap.as_ref(), &[]),
+            ),
             api_public: self.parsed("api.public", api.public.as_ref(), API_PUBLIC, socket_address)?,
             api_owner: self.parsed("api.owner", api.owner.as_ref(), API_OWNER, socket_address)?,
             api_owner_hosts: self.list(api.owner_hosts.as_ref(), &[]),
@@ -423,6 +435,17 @@ impl Layers<'_> {
                 ))
             }
         }
+    }
+}
+
+/// A list given on the command line replaces the one below it.
+fn flagged(flag: &'static str, given: &[String], below: Sourced<Vec<String>>) -> Sourced<Vec<String>> {
+    if given.is_empty() {
+        return below;
+    }
+    Sourced {
+        value: given.to_vec(),
+        origin: Origin::Flag(flag),
     }
 }
 
