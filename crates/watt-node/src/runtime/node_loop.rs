@@ -185,7 +185,7 @@ impl NodeLoop {
                     n_transactions = included.len(),
                     "block committed"
                 );
-                self.handle(Event::Committed { header, included });
+                self.handle(Event::Committed { header: Box::new(header), included });
             }
             Command::Submit { transaction, answer } => {
                 let reply_to = RequestId(self.next_request);
