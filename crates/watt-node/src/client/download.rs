@@ -2,15 +2,17 @@
 //! named.
 
 use super::wire::{Holder, Wire, WireError};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use watt_content::{BundleDecoder, RowError};
+use watt_content::BundleDecoder;
+use watt_content::decoder::RowError;
+use watt_engine::transfer::Refusal;
 use watt_net::Net;
-use watt_primitives::{AccountId, DealId, NetworkId, SlotIndexInDeal};
+use watt_primitives::{Hash, NetworkId};
 
 /// Cells that wait per holder: enough to keep a stream busy, little enough for a phone.
 const CELLS_AHEAD: usize = 32;
@@ -18,30 +20,53 @@ const CELLS_AHEAD: usize = 32;
 /// How long a holder may be silent before another takes its place.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// What is wrong with a holder, for the owner's eyes.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Blame {
-    /// The provider's address.
-    pub provider: String,
-    /// Its slot.
-    pub slot: u8,
-    /// What it did, in words.
-    pub reason: String,
-    /// Whether it sent bytes that are provably not what it signed for.
-    pub is_proven: bool,
+/// Pause before holders that did not answer are asked once more.
+const SECOND_CHANCE_AFTER: Duration = Duration::from_secs(1);
+
+/// How bad a holder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It sent bytes that are provably not what it signed for.
+    Lied,
+    /// It says itself that its copy is damaged.
+    Damaged,
+    /// It does not answer, or no more.
+    Silent,
 }
 
-/// A bundle and its holders, as the ledger names them.
-pub(super) struct Placed {
-    pub(super) deal: DealId,
-    pub(super) holders: Vec<Holder>,
+impl Fault {
+    const fn of(error: &WireError) -> Self {
+        match error {
+            WireError::Refused {
+                reason: Refusal::Damaged,
+                ..
+            } => Self::Damaged,
+            WireError::Refused { .. }
+            | WireError::Unreachable(_)
+            | WireError::Broken(_)
+            | WireError::Protocol => Self::Silent,
+        }
+    }
+}
+
+/// What is wrong with a holder.
+#[derive(Clone, Debug)]
+pub(super) struct Blame {
+    pub(super) holder: Holder,
+    /// What it did, in words.
+    pub(super) reason: String,
+    pub(super) fault: Fault,
 }
 
 /// Why a bundle can't be read.
 #[derive(Debug)]
 pub(super) enum DownloadError {
     /// Fewer than `need` holders are of use.
-    TooFew { reachable: usize, need: usize, missing: Vec<Holder> },
+    TooFew {
+        reachable: usize,
+        need: usize,
+        missing: Vec<Holder>,
+    },
     /// The bundle itself is wrong, though every holder is honest.
     Bundle(RowError),
 }
@@ -53,41 +78,45 @@ struct Source {
 }
 
 /// Reads rows of one bundle, in order.
-pub(super) struct BundleReader<'a> {
-    net: &'a Net,
+pub(super) struct BundleReader {
+    net: Net,
     network: NetworkId,
-    placed: &'a Placed,
     decoder: BundleDecoder,
     rows: Range<u64>,
     sources: BTreeMap<u8, Source>,
     spare: VecDeque<Holder>,
-    given_up: Vec<Holder>,
+    has_second_chance: bool,
     tasks: JoinSet<()>,
-    pub(super) blames: Vec<(AccountId, u8, String, bool)>,
+    served: BTreeSet<u8>,
+    /// By slot: the row at which a broken conversation was begun again.
+    reopened: BTreeMap<u8, u64>,
+    pub(super) blames: Vec<Blame>,
+    pub(super) served_by: Vec<Holder>,
 }
 
-impl<'a> BundleReader<'a> {
+impl BundleReader {
     /// Prepares to read `rows`; data slots first, since they need no decoding.
     pub(super) fn new(
-        net: &'a Net,
+        net: Net,
         network: NetworkId,
-        placed: &'a Placed,
+        mut holders: Vec<Holder>,
         decoder: BundleDecoder,
         rows: Range<u64>,
     ) -> Self {
-        let mut holders = placed.holders.clone();
         holders.sort_by_key(|holder| holder.slot);
         Self {
             net,
             network,
-            placed,
             decoder,
             rows,
             sources: BTreeMap::new(),
             spare: holders.into(),
-            given_up: Vec::new(),
+            has_second_chance: true,
             tasks: JoinSet::new(),
+            served: BTreeSet::new(),
+            reopened: BTreeMap::new(),
             blames: Vec::new(),
+            served_by: Vec::new(),
         }
     }
 
@@ -95,111 +124,198 @@ impl<'a> BundleReader<'a> {
         usize::from(self.decoder.header().class().k())
     }
 
+    fn cell_bytes(&self) -> u64 {
+        self.decoder.header().class().cell_bytes()
+    }
+
+    /// Takes up to `wanted` spare holders of different slots that nobody sends yet.
+    fn take_spare(&mut self, wanted: usize) -> Vec<Holder> {
+        let (mut taken, mut kept) = (Vec::with_capacity(wanted), VecDeque::new());
+        while let Some(holder) = self.spare.pop_front() {
+            let is_new = !self.sources.contains_key(&holder.slot.0)
+                && taken.iter().all(|other: &Holder| other.slot != holder.slot);
+            if is_new && taken.len() < wanted {
+                taken.push(holder);
+            } else {
+                kept.push_back(holder);
+            }
+        }
+        self.spare = kept;
+        taken
+    }
+
     /// Makes sure that `k` holders are sending from `row` on.
     async fn fill(&mut self, row: u64) -> Result<(), DownloadError> {
         while self.sources.len() < self.k() {
-            let wanted = self.k() - self.sources.len();
-            let batch: Vec<Holder> = (0..wanted).filter_map(|_| self.spare.pop_front()).collect();
+            let batch = self.take_spare(self.k() - self.sources.len());
             if batch.is_empty() {
-                let missing = std::mem::take(&mut self.given_up);
-                return Err(DownloadError::TooFew { reachable: self.sources.len(), need: self.k(), missing });
+                self.ask_again().await?;
+                continue;
             }
-            let knows: Vec<bool> = batch.iter().map(|holder| self.decoder.has_outboard(holder.slot.0)).collect();
-            let openings = batch.iter().zip(knows).map(|(holder, knows)| self.open(holder, knows, row));
-            let opened = futures::future::join_all(openings).await;
+            let opening: Vec<_> = batch.iter().map(|holder| self.open(holder, row)).collect();
+            let opened = futures::future::join_all(opening).await;
             for (holder, opened) in batch.into_iter().zip(opened) {
                 match opened {
                     Ok((wire, outboard)) => self.admit(holder, wire, outboard, row),
-                    Err(error) => self.give_up(holder, error.to_string(), false),
+                    Err(error) => self.give_up(holder, error.to_string(), Fault::of(&error)),
                 }
             }
         }
         Ok(())
     }
 
+    /// Gives holders that did not answer another chance, once per bundle: a node that restarts is back within a second.
+    async fn ask_again(&mut self) -> Result<(), DownloadError> {
+        let silent: Vec<Holder> = self
+            .blames
+            .iter()
+            .filter(|blame| blame.fault == Fault::Silent)
+            .map(|blame| blame.holder.clone())
+            .collect();
+        if silent.is_empty() || !self.has_second_chance {
+            let (reachable, need) = (self.sources.len(), self.k());
+            return Err(DownloadError::TooFew {
+                reachable,
+                need,
+                missing: silent,
+            });
+        }
+        self.has_second_chance = false;
+        tokio::time::sleep(SECOND_CHANCE_AFTER).await;
+        self.blames.retain(|blame| blame.fault != Fault::Silent);
+        self.spare.extend(silent);
+        Ok(())
+    }
+
     /// Connects, fetches the slot's digests if they are not known, and begins the read.
-    async fn open(
-        &self,
-        holder: &Holder,
-        knows_outboard: bool,
-        row: u64,
-    ) -> Result<(Wire, Option<Vec<watt_primitives::Hash>>), WireError> {
-        let mut wire = Wire::open(self.net, self.network, holder).await?;
-        let deal = self.placed.deal;
-        let outboard = if knows_outboard { None } else { Some(wire.outboard(deal, holder.slot).await?) };
-        let cell = self.decoder.header().class().cell_bytes();
-        let (offset, len) = (row * cell, (self.rows.end - row) * cell);
-        wire.read(deal, holder.slot, offset, len).await?;
+    async fn open(&self, holder: &Holder, row: u64) -> Result<(Wire, Option<Vec<Hash>>), WireError> {
+        let mut wire = Wire::open(&self.net, self.network, holder).await?;
+        let is_known = self.decoder.has_outboard(holder.slot.0);
+        let outboard = if is_known {
+            None
+        } else {
+            Some(wire.outboard(holder.deal, holder.slot).await?)
+        };
+        let cell = self.cell_bytes();
+        wire.read(holder.deal, holder.slot, row * cell, (self.rows.end - row) * cell)
+            .await?;
         Ok((wire, outboard))
     }
 
-    fn admit(&mut self, holder: Holder, wire: Wire, outboard: Option<Vec<watt_primitives::Hash>>, row: u64) {
+    fn admit(&mut self, holder: Holder, wire: Wire, outboard: Option<Vec<Hash>>, row: u64) {
         if let Some(outboard) = outboard
             && let Err(refused) = self.decoder.add_outboard(holder.slot.0, outboard)
         {
-            self.give_up(holder, refused.to_string(), true);
+            self.give_up(holder, refused.to_string(), Fault::Lied);
             return;
         }
         let (sender, cells) = mpsc::channel(CELLS_AHEAD);
         let n_cells = self.rows.end - row;
-        let cell_bytes = usize::try_from(self.decoder.header().class().cell_bytes()).unwrap_or(usize::MAX);
+        let cell_bytes = usize::try_from(self.cell_bytes()).unwrap_or(usize::MAX);
         self.tasks.spawn(stream_cells(wire, n_cells, cell_bytes, sender));
         self.sources.insert(holder.slot.0, Source { holder, cells });
     }
 
-    fn give_up(&mut self, holder: Holder, reason: String, is_proven: bool) {
-        tracing::debug!(slot = holder.slot.0, %reason, "a holder is of no use");
-        self.blames.push((holder.provider, holder.slot.0, reason, is_proven));
-        self.given_up.push(holder);
+    fn give_up(&mut self, holder: Holder, reason: String, fault: Fault) {
+        tracing::debug!(slot = holder.slot.0, %reason, ?fault, "a holder is of no use");
+        self.blames.push(Blame {
+            holder,
+            reason,
+            fault,
+        });
     }
 
-    /// Ciphertext of the next row; `None` when all rows are read.
+    fn drop_source(&mut self, slot: u8, reason: String, fault: Fault) {
+        if let Some(source) = self.sources.remove(&slot) {
+            self.give_up(source.holder, reason, fault);
+        }
+    }
+
+    /// Asks a holder whose conversation broke at `row` to go on there: it does, or says why it can't.
+    async fn reopen(&mut self, slot: u8, row: u64, reason: String) {
+        if self.reopened.insert(slot, row) == Some(row) {
+            self.drop_source(slot, reason, Fault::Silent);
+            return;
+        }
+        let Some(source) = self.sources.remove(&slot) else {
+            return;
+        };
+        match self.open(&source.holder, row).await {
+            Ok((wire, outboard)) => self.admit(source.holder, wire, outboard, row),
+            Err(error) => self.give_up(source.holder, error.to_string(), Fault::of(&error)),
+        }
+    }
+
+    /// Appends the ciphertext of the next row to `sealed`; false when all rows are read.
     pub(super) async fn next_row(&mut self, sealed: &mut Vec<u8>) -> Result<bool, DownloadError> {
         if self.rows.is_empty() {
             return Ok(false);
         }
         let row = self.rows.start;
         let mut cells: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
-        while cells.len() < self.k() {
-            self.fill(row).await?;
-            let next = self.sources.keys().copied().find(|slot| !cells.contains_key(slot));
-            let Some(slot) = next else { break };
-            let Some(source) = self.sources.get_mut(&slot) else { break };
-            let outcome = match timeout(SILENCE_MAX, source.cells.recv()).await {
-                Ok(Some(Ok(cell))) => match self.decoder.verify_cell(slot, row, &cell) {
-                    Ok(_) => Ok(cell),
-                    Err(invalid) => Err((invalid.to_string(), true)),
-                },
-                Ok(Some(Err(error))) => Err((error.to_string(), false)),
-                Ok(None) => Err(("the connection broke".to_owned(), false)),
-                Err(_) => Err(("it fell silent".to_owned(), false)),
-            };
-            match outcome {
-                Ok(cell) => {
-                    cells.insert(slot, cell);
-                }
-                Err((reason, is_proven)) => {
-                    if let Some(source) = self.sources.remove(&slot) {
-                        self.give_up(source.holder, reason, is_proven);
-                    }
-                }
+        loop {
+            self.collect(row, &mut cells).await?;
+            let wrong = self.decode(row, &cells, sealed)?;
+            if wrong.is_empty() {
+                break;
+            }
+            for (slot, reason) in wrong {
+                cells.remove(&slot);
+                self.drop_source(slot, reason, Fault::Lied);
             }
         }
-        decode(&mut self.decoder, row, &cells, sealed).map_err(DownloadError::Bundle)?;
+        for slot in cells.into_keys() {
+            if self.served.insert(slot)
+                && let Some(source) = self.sources.get(&slot)
+            {
+                self.served_by.push(source.holder.clone());
+            }
+        }
         self.rows.start += 1;
         Ok(true)
     }
-}
 
-/// Holds the borrow of verified cells only while a row is rebuilt.
-fn decode(
-    decoder: &mut BundleDecoder,
-    row: u64,
-    cells: &BTreeMap<u8, Vec<u8>>,
-    sealed: &mut Vec<u8>,
-) -> Result<(), RowError> {
-    let verified: Vec<_> = cells.iter().filter_map(|(slot, cell)| decoder.verify_cell(*slot, row, cell).ok()).collect();
-    decoder.decode_row(row, &verified, sealed)
+    /// Takes cells of `row` from the senders until there are `k`.
+    async fn collect(&mut self, row: u64, cells: &mut BTreeMap<u8, Vec<u8>>) -> Result<(), DownloadError> {
+        while cells.len() < self.k() {
+            self.fill(row).await?;
+            let next = self
+                .sources
+                .iter_mut()
+                .find(|(slot, _)| !cells.contains_key(slot));
+            let Some((slot, source)) = next else { break };
+            let slot = *slot;
+            match timeout(SILENCE_MAX, source.cells.recv()).await {
+                Ok(Some(Ok(cell))) => drop(cells.insert(slot, cell)),
+                Ok(Some(Err(error))) => self.reopen(slot, row, error.to_string()).await,
+                Ok(None) => self.reopen(slot, row, "the connection broke".to_owned()).await,
+                Err(_) => self.drop_source(slot, "it fell silent".to_owned(), Fault::Silent),
+            }
+        }
+        Ok(())
+    }
+
+    /// Rebuilds the row, or tells which cells are not what their slots' roots commit to.
+    fn decode(
+        &mut self,
+        row: u64,
+        cells: &BTreeMap<u8, Vec<u8>>,
+        sealed: &mut Vec<u8>,
+    ) -> Result<Vec<(u8, String)>, DownloadError> {
+        let (mut verified, mut wrong) = (Vec::with_capacity(cells.len()), Vec::new());
+        for (slot, cell) in cells {
+            match self.decoder.verify_cell(*slot, row, cell) {
+                Ok(cell) => verified.push(cell),
+                Err(invalid) => wrong.push((*slot, invalid.to_string())),
+            }
+        }
+        if wrong.is_empty() {
+            self.decoder
+                .decode_row(row, &verified, sealed)
+                .map_err(DownloadError::Bundle)?;
+        }
+        Ok(wrong)
+    }
 }
 
 async fn stream_cells(
@@ -216,9 +332,4 @@ async fn stream_cells(
             return;
         }
     }
-}
-
-/// Names a holder for people.
-pub(super) fn blame(address: String, slot: SlotIndexInDeal, reason: String, is_proven: bool) -> Blame {
-    Blame { provider: address, slot: slot.0, reason, is_proven }
 }

@@ -6,11 +6,13 @@ use crate::ui::Progress;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use watt_content::{CellsPass, EncodeError, FileKey, FilePlan, Outboard};
+use watt_content::encoder::EncodeError;
+use watt_content::{CellsPass, FileKey, FilePlan, Outboard};
 use watt_engine::transfer::Objects;
 use watt_light::Acceptance;
 use watt_net::Net;
@@ -33,7 +35,6 @@ pub(super) struct Upload {
     pub(super) slot_bytes: u64,
     pub(super) slot_roots: Vec<Hash>,
     pub(super) objects: Objects,
-    pub(super) holders: Vec<Holder>,
 }
 
 /// What came of a pass.
@@ -60,18 +61,23 @@ pub(super) enum UploadError {
 }
 
 impl Upload {
-    /// Sends every slot whose holder has no acceptance yet. `progress` counts bytes of the file.
+    /// Sends the slots of `holders` that they have not yet, all in one pass. `progress` counts bytes of the file, if this
+    /// is the pass to count.
     pub(super) async fn run(
         &self,
         net: &Net,
         network: NetworkId,
-        progress: &Progress,
+        holders: &[Holder],
+        progress: Option<Arc<Progress>>,
     ) -> Result<Outcome, UploadError> {
         let mut outcome = Outcome::default();
         let mut senders: BTreeMap<u8, Sender> = BTreeMap::new();
         let mut tasks: JoinSet<(Holder, Result<Acceptance, WireError>)> = JoinSet::new();
-        let openings = self.holders.iter().map(|holder| self.begin(net, network, holder));
-        for (holder, begun) in self.holders.iter().zip(futures::future::join_all(openings).await) {
+        let openings: Vec<_> = holders
+            .iter()
+            .map(|holder| self.begin(net, network, holder))
+            .collect();
+        for (holder, begun) in holders.iter().zip(futures::future::join_all(openings).await) {
             match begun {
                 Ok((_, Err(acceptance))) => {
                     outcome.accepted.insert(holder.slot.0, acceptance);
@@ -86,17 +92,32 @@ impl Upload {
                 }
             }
         }
-        if !senders.is_empty() {
-            self.feed(senders, progress.clone()).await?;
+        if senders.is_empty() {
+            if let Some(progress) = progress {
+                let plain = self.plain();
+                progress.add(plain.end - plain.start);
+            }
+        } else {
+            self.feed(senders, progress).await?;
         }
         while let Some(done) = tasks.join_next().await {
-            let Ok((holder, result)) = done else { return Err(UploadError::Stopped) };
+            let Ok((holder, result)) = done else {
+                return Err(UploadError::Stopped);
+            };
             match result {
                 Ok(acceptance) => drop(outcome.accepted.insert(holder.slot.0, acceptance)),
                 Err(error) => drop(outcome.failed.insert(holder.slot.0, (holder, error))),
             }
         }
         Ok(outcome)
+    }
+
+    /// The part of the file that makes this bundle.
+    fn plain(&self) -> Range<u64> {
+        self.plan
+            .bundle(self.bundle)
+            .map(|bundle| bundle.plain)
+            .unwrap_or_default()
     }
 
     async fn begin(
@@ -106,18 +127,34 @@ impl Upload {
         holder: &Holder,
     ) -> Result<(Wire, Result<u64, Acceptance>), WireError> {
         let mut wire = Wire::open(net, network, holder).await?;
-        let root = self.slot_roots.get(usize::from(holder.slot.0)).copied().unwrap_or(Hash::ZERO);
-        let answer = wire.put(self.deal, holder.slot, self.slot_bytes, root, self.objects.clone()).await?;
+        let root = self
+            .slot_roots
+            .get(usize::from(holder.slot.0))
+            .copied()
+            .unwrap_or(Hash::ZERO);
+        let answer = wire
+            .put(
+                self.deal,
+                holder.slot,
+                self.slot_bytes,
+                root,
+                self.objects.clone(),
+            )
+            .await?;
         Ok((wire, answer))
     }
 
     /// Encodes the bundle on a thread of its own and gives each cell to its slot's sender.
-    async fn feed(&self, senders: BTreeMap<u8, Sender>, progress: Progress) -> Result<(), UploadError> {
+    async fn feed(
+        &self,
+        senders: BTreeMap<u8, Sender>,
+        progress: Option<Arc<Progress>>,
+    ) -> Result<(), UploadError> {
         let slots: Vec<u8> = senders.keys().copied().collect();
         let pass = CellsPass::new(&self.plan, self.bundle, &self.key, &slots, &self.data_outboards)?;
-        let plain = self.plan.bundle(self.bundle).map(|bundle| bundle.plain).unwrap_or_default();
-        let (path, senders) = (self.path.clone(), Arc::new(senders));
-        tokio::task::spawn_blocking(move || encode(&path, plain, pass, &senders, &progress))
+        let (path, plain) = (self.path.clone(), self.plain());
+        // The senders end with the thread, which tells the holders' tasks that all is given.
+        tokio::task::spawn_blocking(move || encode(&path, plain, pass, &senders, progress.as_deref()))
             .await
             .map_err(|_| UploadError::Stopped)?
     }
@@ -131,10 +168,10 @@ struct Sender {
 
 fn encode(
     path: &Path,
-    plain: std::ops::Range<u64>,
+    plain: Range<u64>,
     mut pass: CellsPass,
     senders: &BTreeMap<u8, Sender>,
-    progress: &Progress,
+    progress: Option<&Progress>,
 ) -> Result<(), UploadError> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(plain.start))?;
@@ -151,7 +188,13 @@ fn encode(
             rest = &rest[taken..];
             give_rows(&mut pass, senders)?;
         }
-        progress.add(u64::try_from(want).unwrap_or(0));
+        if senders.values().all(|sender| sender.cells.is_closed()) {
+            // Nobody listens any more: why, their tasks know.
+            return Ok(());
+        }
+        if let Some(progress) = progress {
+            progress.add(u64::try_from(want).unwrap_or(0));
+        }
     }
     give_rows(&mut pass, senders)?;
     Ok(pass.finish()?)
@@ -162,12 +205,16 @@ fn give_rows(pass: &mut CellsPass, senders: &BTreeMap<u8, Sender>) -> Result<(),
     while let Some(row) = pass.next_row()? {
         let index = row.index();
         for (slot, cell) in row.cells() {
-            let Some(sender) = senders.get(&slot) else { continue };
+            let Some(sender) = senders.get(&slot) else {
+                continue;
+            };
             let start = index * u64::try_from(cell.len()).unwrap_or(0);
             // Resumed in the middle of a slot: what is durable there already is not sent again.
-            let skip = usize::try_from(sender.from.saturating_sub(start)).unwrap_or(usize::MAX).min(cell.len());
+            let skip = usize::try_from(sender.from.saturating_sub(start))
+                .unwrap_or(usize::MAX)
+                .min(cell.len());
             if skip < cell.len() {
-                let _ = sender.cells.blocking_send(cell[skip..].to_vec());
+                drop(sender.cells.blocking_send(cell[skip..].to_vec()));
             }
         }
     }
@@ -182,7 +229,11 @@ async fn send_slot(
     while let Some(cell) = cells.recv().await {
         if let Err(error) = wire.send(&cell).await {
             // The holder may have said why before it stopped listening.
-            let why = wire.accepted().await.err().filter(|why| matches!(why, WireError::Refused { .. }));
+            let why = wire
+                .accepted()
+                .await
+                .err()
+                .filter(|why| matches!(why, WireError::Refused { .. }));
             return (holder, Err(why.unwrap_or(error)));
         }
     }

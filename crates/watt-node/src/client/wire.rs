@@ -13,10 +13,14 @@ use watt_primitives::{AccountId, DealId, Hash, NetworkId, SlotIndexInDeal};
 /// How long a holder has to answer a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A holder of a slot: who, and where it is reached.
+/// How long a holder has to answer a question.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(12);
+
+/// A holder of a slot: who, by which deal, and where it is reached.
 #[derive(Clone, Debug)]
 pub(super) struct Holder {
     pub(super) provider: AccountId,
+    pub(super) deal: DealId,
     pub(super) slot: SlotIndexInDeal,
     pub(super) endpoint: Endpoint,
 }
@@ -42,7 +46,11 @@ struct Detail<'a>(&'a str);
 
 impl fmt::Display for Detail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", self.0)
+        }
     }
 }
 
@@ -55,10 +63,18 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) async fn open(net: &Net, network: NetworkId, holder: &Holder) -> Result<Self, WireError> {
         let unreachable = |why: String| WireError::Unreachable(why);
-        let peer: PeerId =
-            holder.endpoint.peer_id.as_str().parse().map_err(|_| unreachable("it declared no peer id".to_owned()))?;
-        let addresses: Vec<Multiaddr> =
-            holder.endpoint.addresses.iter().filter_map(|address| address.as_str().parse().ok()).collect();
+        let peer: PeerId = holder
+            .endpoint
+            .peer_id
+            .as_str()
+            .parse()
+            .map_err(|_| unreachable("it declared no peer id".to_owned()))?;
+        let addresses: Vec<Multiaddr> = holder
+            .endpoint
+            .addresses
+            .iter()
+            .filter_map(|address| address.as_str().parse().ok())
+            .collect();
         let opening = net.open_transfer(peer, &addresses);
         let stream = timeout(CONNECT_PATIENCE, opening)
             .await
@@ -68,20 +84,26 @@ impl Wire {
     }
 
     async fn ask(&mut self, request: &Request) -> Result<Reply, WireError> {
-        self.stream.write_frame(&request.encode()).await?;
-        self.stream.flush().await?;
-        self.hear().await
+        let asking = async {
+            self.stream.write_frame(&request.encode()).await?;
+            self.hear().await
+        };
+        timeout(ANSWER_PATIENCE, asking)
+            .await
+            .unwrap_or_else(|_| Err(WireError::Broken(std::io::ErrorKind::TimedOut.into())))
     }
 
     async fn hear(&mut self) -> Result<Reply, WireError> {
         let bytes = self.stream.read_frame(FRAME_BYTES_MAX).await?;
         match Reply::decode(&bytes).map_err(|_| WireError::Protocol)? {
-            Reply::Refused { reason, detail } => {
-                Err(WireError::Refused { reason, detail: detail.as_str().to_owned() })
-            }
-            reply @ (Reply::Ready { .. } | Reply::Accepted { .. } | Reply::Outboard { .. } | Reply::Objects(_)) => {
-                Ok(reply)
-            }
+            Reply::Refused { reason, detail } => Err(WireError::Refused {
+                reason,
+                detail: detail.as_str().to_owned(),
+            }),
+            reply @ (Reply::Ready { .. }
+            | Reply::Accepted { .. }
+            | Reply::Outboard { .. }
+            | Reply::Objects(_)) => Ok(reply),
         }
     }
 
@@ -95,7 +117,17 @@ impl Wire {
         objects: Objects,
     ) -> Result<Result<u64, Acceptance>, WireError> {
         let objects = Box::new(objects);
-        match self.ask(&Request::Put { network: self.network, deal, slot, len, root, objects }).await? {
+        match self
+            .ask(&Request::Put {
+                network: self.network,
+                deal,
+                slot,
+                len,
+                root,
+                objects,
+            })
+            .await?
+        {
             Reply::Ready { from } if from <= len => Ok(Ok(from)),
             Reply::Accepted { acceptance } => Ok(Err(acceptance)),
             Reply::Ready { .. } | Reply::Outboard { .. } | Reply::Objects(_) | Reply::Refused { .. } => {
@@ -121,7 +153,13 @@ impl Wire {
     }
 
     pub(super) async fn objects(&mut self, deal: DealId) -> Result<Objects, WireError> {
-        match self.ask(&Request::Objects { network: self.network, deal }).await? {
+        match self
+            .ask(&Request::Objects {
+                network: self.network,
+                deal,
+            })
+            .await?
+        {
             Reply::Objects(objects) => Ok(*objects),
             Reply::Ready { .. } | Reply::Accepted { .. } | Reply::Outboard { .. } | Reply::Refused { .. } => {
                 Err(WireError::Protocol)
@@ -129,8 +167,19 @@ impl Wire {
         }
     }
 
-    pub(super) async fn outboard(&mut self, deal: DealId, slot: SlotIndexInDeal) -> Result<Vec<Hash>, WireError> {
-        match self.ask(&Request::Outboard { network: self.network, deal, slot }).await? {
+    pub(super) async fn outboard(
+        &mut self,
+        deal: DealId,
+        slot: SlotIndexInDeal,
+    ) -> Result<Vec<Hash>, WireError> {
+        match self
+            .ask(&Request::Outboard {
+                network: self.network,
+                deal,
+                slot,
+            })
+            .await?
+        {
             Reply::Outboard { groups } => Ok(groups.into_inner()),
             Reply::Ready { .. } | Reply::Accepted { .. } | Reply::Objects(_) | Reply::Refused { .. } => {
                 Err(WireError::Protocol)
@@ -146,7 +195,16 @@ impl Wire {
         offset: u64,
         len: u64,
     ) -> Result<(), WireError> {
-        match self.ask(&Request::Read { network: self.network, deal, slot, offset, len }).await? {
+        match self
+            .ask(&Request::Read {
+                network: self.network,
+                deal,
+                slot,
+                offset,
+                len,
+            })
+            .await?
+        {
             Reply::Ready { from } if from == offset => Ok(()),
             Reply::Ready { .. }
             | Reply::Accepted { .. }

@@ -1,0 +1,512 @@
+//! Getting one bundle after the other from "planned" to "certified": bid, match, upload, certificate.
+
+use super::find::holder_of;
+use super::journal::{BidRecord, Journal, KnownBundle};
+use super::net::ClientNet;
+use super::price::Wanted;
+use super::source::Source;
+use super::upload::{Outcome, Upload, UploadError};
+use super::wire::{Holder, WireError};
+use crate::api::types::{DealInfo, DealStage, Outcome as Receipt};
+use crate::context::Context;
+use crate::error::{CommandError, ErrorKind};
+use crate::ui::{Progress, Ui};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+use watt_content::encoder::EncodeError;
+use watt_content::{FilePlan, Manifest};
+use watt_engine::transfer::Objects;
+use watt_light::operation::AcceptanceTerms;
+use watt_light::{Acceptance, Operation};
+use watt_primitives::{Amount, BoundedBytes, BoundedVec, Cid, DealId};
+
+/// Bundles that are worked on at once. While two travel, the bids of the next two are matched: the ledger allows four.
+const BUNDLES_AT_ONCE: usize = 2;
+
+/// Pauses before a failing holder is tried again.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+
+/// How often a bundle whose holders fail is offered to others.
+const REBIDS_MAX: usize = 2;
+
+/// Pause between two looks at a deal.
+const POLL: Duration = Duration::from_millis(150);
+
+/// Looks at a deal that the node asked does not know, before it is taken for lost: another node may be behind.
+const LOOKS_MAX: u32 = 100;
+
+/// The most providers that a bid can exclude.
+const EXCLUDED_MAX: usize = 32;
+
+/// A put whose manifest is known.
+pub(super) struct Placing<'a> {
+    pub(super) context: &'a Context,
+    pub(super) ui: &'a Ui,
+    pub(super) net: &'a ClientNet,
+    pub(super) source: &'a Source,
+    pub(super) journal: &'a Journal,
+    pub(super) plan: FilePlan,
+    pub(super) manifest: Manifest,
+    pub(super) term_ms: u64,
+    pub(super) price_max: Option<Amount>,
+    /// Transactions of one account have consecutive numbers: one at a time.
+    pub(super) ledger: Mutex<()>,
+    /// Whether the file was found to be another than in the first pass.
+    pub(super) has_changed: AtomicBool,
+}
+
+impl Placing<'_> {
+    /// Places every bundle; what is certified already costs a look at the ledger.
+    pub(super) async fn run(&self) -> Result<Vec<DealInfo>, CommandError> {
+        let all: Vec<usize> = (0..self.plan.bundle_count()).collect();
+        let batches: Vec<&[usize]> = all.chunks(BUNDLES_AT_ONCE).collect();
+        let progress = Arc::new(self.ui.bar("storing", self.source.len));
+        progress.message("waiting for providers");
+        let mut deals = Vec::with_capacity(all.len());
+        if let Some(first) = batches.first() {
+            self.bid(first).await?;
+        }
+        for (index, batch) in batches.iter().enumerate() {
+            let work = batch
+                .iter()
+                .map(|bundle| self.place(*bundle, Arc::clone(&progress)));
+            let work: Vec<_> = work.collect();
+            let next = async {
+                match batches.get(index + 1) {
+                    Some(next) => self.bid(next).await,
+                    None => Ok(()),
+                }
+            };
+            // Not cut short at the first failure: what the others achieve need not be done again.
+            let (placed, bid) = tokio::join!(futures::future::join_all(work), next);
+            for placed in placed {
+                deals.push(placed?);
+            }
+            bid?;
+        }
+        Ok(deals)
+    }
+
+    pub(super) fn wanted(&self, slot_bytes: u64) -> Wanted {
+        Wanted {
+            class: self.plan.class(),
+            slot_bytes,
+            term_ms: self.term_ms,
+        }
+    }
+
+    /// Makes sure that every bundle of `bundles` is bid for: hands in again what was signed before, bids for the rest.
+    async fn bid(&self, bundles: &[usize]) -> Result<(), CommandError> {
+        let _one_at_a_time = self.ledger.lock().await;
+        let mut open = Vec::new();
+        for bundle in bundles {
+            let is_bid_for = match self.journal.deal_of(*bundle) {
+                Some(deal) => self.recover(deal).await?,
+                None => false,
+            };
+            if !is_bid_for {
+                open.push(*bundle);
+            }
+        }
+        if open.is_empty() {
+            Ok(())
+        } else {
+            self.place_bids(&open, Vec::new()).await
+        }
+    }
+
+    /// Whether the transaction that bids for `deal` stands; hands it in again if nobody has seen it.
+    async fn recover(&self, deal: DealId) -> Result<bool, CommandError> {
+        if found(self.context.api.deal(deal).await)?.is_some() {
+            return Ok(true);
+        }
+        let Some(bid) = self.journal.bid_of(deal) else {
+            return Ok(false);
+        };
+        let id = bid.transaction.transaction.id(&self.context.network);
+        let stands = match found(self.context.api.transaction(id).await)? {
+            Some(info) => info.outcome == Receipt::Applied,
+            None => match self
+                .context
+                .submit_and_wait(&Ui::silent(), &bid.transaction)
+                .await
+            {
+                Ok(_) => true,
+                Err(error) => {
+                    let height = self.context.api.head().await?.height;
+                    if error.kind == ErrorKind::Temporary
+                        && height <= bid.transaction.transaction.valid_until.0
+                    {
+                        return Err(error);
+                    }
+                    // It expired, or its number was used by another transaction: it can't land any more.
+                    tracing::info!(%error, "a bid of the interrupted put is void");
+                    false
+                }
+            },
+        };
+        if !stands {
+            self.journal.update(|progress| progress.forget(deal))?;
+        }
+        Ok(stands)
+    }
+
+    /// Signs one transaction that ends `given_up` and bids for `bundles`, writes it down, and hands it in.
+    async fn place_bids(&self, bundles: &[usize], given_up: Vec<DealId>) -> Result<(), CommandError> {
+        let providers = self.context.api.providers().await?;
+        let excluded = self.journal.excluded();
+        let names: Vec<String> = excluded
+            .iter()
+            .map(|provider| self.context.address(provider))
+            .collect();
+        let mut operations: Vec<Operation> = given_up
+            .into_iter()
+            .map(|deal| Operation::Terminate { deal })
+            .collect();
+        for bundle in bundles {
+            let known = self.known(*bundle)?;
+            let wanted = self.wanted(known.header.slot_bytes());
+            let price_max = wanted.price_max(&providers, &names, self.price_max)?;
+            operations.push(Operation::PlaceBid {
+                terms: known.terms(self.manifest.cid()),
+                price_max,
+                escrow: wanted.escrow(&self.context.genesis.parameters, price_max)?,
+                term_ms: self.term_ms,
+                exclude: BoundedVec::new(excluded.iter().copied().take(EXCLUDED_MAX).collect())
+                    .unwrap_or_default(),
+            });
+        }
+        let transaction = self.context.prepare(operations).await?;
+        let signed = &transaction.transaction;
+        let deal = |index| {
+            DealId::derive(
+                &self.context.network,
+                &signed.account,
+                signed.key_index,
+                signed.nonce,
+                index,
+            )
+        };
+        let deals = (0u16..)
+            .zip(bundles)
+            .map(|(index, bundle)| (u64::try_from(*bundle).unwrap_or(u64::MAX), deal(index)));
+        let record = BidRecord {
+            deals: deals.collect(),
+            transaction: transaction.clone(),
+        };
+        let any = record.deals.first().map(|(_, deal)| *deal);
+        self.journal.update(|progress| progress.bids.push(record))?;
+        let outcome = self.context.submit_and_wait(&Ui::silent(), &transaction).await;
+        match (outcome, any) {
+            // The ledger has said no: these deals will never be.
+            (Err(error), Some(deal)) if error.kind != ErrorKind::Temporary => {
+                self.journal.update(|progress| progress.forget(deal))?;
+                Err(error)
+            }
+            (outcome, _) => outcome.map(drop),
+        }
+    }
+
+    fn known(&self, bundle: usize) -> Result<KnownBundle, CommandError> {
+        self.journal.bundle(bundle)?.ok_or_else(|| {
+            let message = "the journal of this put is damaged";
+            CommandError::new(
+                ErrorKind::Other,
+                message,
+                "run the same command again; the file is read anew",
+            )
+        })
+    }
+
+    /// Takes one bundle from its bid to its certificate.
+    async fn place(&self, bundle: usize, progress: Arc<Progress>) -> Result<DealInfo, CommandError> {
+        let mut counting = Some(progress);
+        let mut n_rebids = 0;
+        loop {
+            let deal = self.matched(bundle).await?;
+            let given_up = match &deal.stage {
+                DealStage::Active { .. } | DealStage::Ending { .. } => {
+                    if let (Some(progress), Some(plan)) = (counting.take(), self.plan.bundle(bundle)) {
+                        progress.add(plan.plain.end - plan.plain.start);
+                    }
+                    return Ok(deal);
+                }
+                DealStage::Ended { how, offers, .. } if how == "unmatched" => {
+                    self.journal.update(|progress| progress.forget(deal.id))?;
+                    return Err(unmatched(*offers, self.plan.class().n()));
+                }
+                // Not certified in time, by this put or the one that was interrupted.
+                DealStage::Ended { .. } => None,
+                DealStage::Open | DealStage::Matched { .. } => {
+                    let outcome = self.upload(bundle, &deal, counting.take()).await?;
+                    if outcome.accepted.len() >= usize::from(self.plan.class().certify_min()) {
+                        self.certify(&deal, outcome.accepted.into_values().collect())
+                            .await?;
+                        continue;
+                    }
+                    self.give_up(n_rebids, outcome.failed)?;
+                    Some(deal.id)
+                }
+            };
+            if n_rebids >= REBIDS_MAX {
+                let message = "the file was not certified in time";
+                return Err(CommandError::new(
+                    ErrorKind::Temporary,
+                    message,
+                    "run the same command again",
+                ));
+            }
+            n_rebids += 1;
+            let _one_at_a_time = self.ledger.lock().await;
+            self.place_bids(&[bundle], given_up.into_iter().collect()).await?;
+        }
+    }
+
+    /// Notes who failed, or ends the put if that was the last try.
+    fn give_up(
+        &self,
+        n_rebids: usize,
+        failed: BTreeMap<u8, (Holder, WireError)>,
+    ) -> Result<(), CommandError> {
+        let said: Vec<String> = failed
+            .values()
+            .map(|(holder, why)| format!("{}: {why}", self.context.address(&holder.provider)))
+            .collect();
+        if n_rebids >= REBIDS_MAX {
+            return Err(CommandError::new(
+                ErrorKind::Temporary,
+                format!(
+                    "{} of {} providers did not take their share: {}",
+                    failed.len(),
+                    self.plan.class().n(),
+                    said.join("; ")
+                ),
+                "bring them back, or wait; then run the same command again: it goes on where it stopped",
+            ));
+        }
+        for one in said {
+            self.ui
+                .note(&format!("another provider is asked in place of {one}"));
+        }
+        self.journal.update(|progress| {
+            for (holder, _) in failed.values() {
+                if !progress.excluded.contains(&holder.provider) {
+                    progress.excluded.insert(0, holder.provider);
+                }
+            }
+            progress.excluded.truncate(EXCLUDED_MAX);
+        })
+    }
+
+    /// Waits until the bundle's deal has its providers, or is over.
+    async fn matched(&self, bundle: usize) -> Result<DealInfo, CommandError> {
+        let mut looks = 0;
+        let id = self.journal.deal_of(bundle);
+        loop {
+            let deal = match id {
+                Some(id) => found(self.context.api.deal(id).await)?,
+                None => None,
+            };
+            match deal {
+                Some(deal) if deal.stage != DealStage::Open => return Ok(deal),
+                Some(_) => {}
+                None if looks >= LOOKS_MAX => {
+                    let message = "the ledger does not know the deal that it recorded";
+                    return Err(CommandError::new(
+                        ErrorKind::Temporary,
+                        message,
+                        "run the same command again",
+                    ));
+                }
+                None => looks += 1,
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Sends the shares of a bundle; holders that fail get further chances.
+    async fn upload(
+        &self,
+        bundle: usize,
+        deal: &DealInfo,
+        mut counting: Option<Arc<Progress>>,
+    ) -> Result<Outcome, CommandError> {
+        let known = self.known(bundle)?;
+        let upload = Upload {
+            path: self.source.path.clone(),
+            plan: self.plan,
+            bundle,
+            key: self.journal.key(),
+            deal: deal.id,
+            slot_bytes: known.header.slot_bytes(),
+            slot_roots: known.slot_roots.as_slice().to_vec(),
+            objects: Objects {
+                header: BoundedBytes::new(known.header.encode()).unwrap_or_default(),
+                slot_roots: BoundedBytes::new(known.slot_roots.encode()).unwrap_or_default(),
+                manifest: BoundedBytes::new(self.manifest.encode()).unwrap_or_default(),
+            },
+            data_outboards: known.outboards,
+        };
+        let mut holders = Vec::with_capacity(deal.slots.len());
+        for slot in &deal.slots {
+            holders.push(holder_of(self.context, deal, slot)?);
+        }
+        let mut pauses = PAUSES.into_iter();
+        let mut all = Outcome::default();
+        loop {
+            let outcome = upload
+                .run(self.net.net(), self.context.network, &holders, counting.take())
+                .await;
+            let outcome = outcome.map_err(|error| {
+                let has_changed = matches!(error, UploadError::Encode(_));
+                self.has_changed.fetch_or(has_changed, Ordering::Relaxed);
+                upload_error(&error)
+            })?;
+            for (slot, acceptance) in outcome.accepted {
+                if self.is_valid(&upload, slot, &acceptance) {
+                    all.failed.remove(&slot);
+                    all.accepted.insert(slot, acceptance);
+                } else if let Some(holder) = holders.iter().find(|holder| holder.slot.0 == slot) {
+                    all.failed.insert(slot, (holder.clone(), WireError::Protocol));
+                }
+            }
+            all.failed.extend(outcome.failed);
+            let (Some(pause), false) = (pauses.next(), all.failed.is_empty()) else {
+                return Ok(all);
+            };
+            for (holder, why) in all.failed.values() {
+                tracing::debug!(slot = holder.slot.0, %why, "a holder is tried again");
+            }
+            sleep(pause).await;
+            holders = all.failed.values().map(|(holder, _)| holder.clone()).collect();
+        }
+    }
+
+    /// Whether an acceptance is worth putting into the certificate: one bad signature would spoil all.
+    fn is_valid(&self, upload: &Upload, slot: u8, acceptance: &Acceptance) -> bool {
+        let Some(root) = upload.slot_roots.get(usize::from(slot)) else {
+            return false;
+        };
+        let terms = AcceptanceTerms {
+            deal: upload.deal,
+            slot: acceptance.slot,
+            root: *root,
+        };
+        acceptance.slot.0 == slot && terms.signature_check(acceptance, &self.context.network).holds()
+    }
+
+    /// Posts the acceptances; fine, too, if somebody else did.
+    async fn certify(&self, deal: &DealInfo, acceptances: Vec<Acceptance>) -> Result<(), CommandError> {
+        let _one_at_a_time = self.ledger.lock().await;
+        let acceptances = BoundedVec::new(acceptances).unwrap_or_default();
+        let operation = Operation::Certify {
+            deal: deal.id,
+            acceptances,
+        };
+        let Err(error) = self.context.transact(&Ui::silent(), vec![operation]).await else {
+            return Ok(());
+        };
+        match found(self.context.api.deal(deal.id).await)?.map(|deal| deal.stage) {
+            Some(DealStage::Active { .. }) => Ok(()),
+            Some(_) | None => Err(error),
+        }
+    }
+}
+
+impl KnownBundle {
+    /// What the network is asked to store.
+    pub(super) fn terms(&self, manifest: Cid) -> watt_primitives::terms::BundleTerms {
+        let placed = usize::from(self.header.class().n());
+        let roots = self.slot_roots.as_slice().iter().copied().take(placed).collect();
+        watt_primitives::terms::BundleTerms {
+            class: self.header.class(),
+            header: self.header.cid(),
+            manifest,
+            slot_bytes: self.header.slot_bytes(),
+            slot_roots: BoundedVec::new(roots).unwrap_or_default(),
+        }
+    }
+}
+
+/// "Not found" as an answer.
+fn found<T>(answer: Result<T, CommandError>) -> Result<Option<T>, CommandError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn unmatched(offers: Option<(u32, u32)>, n: u8) -> CommandError {
+    let (fitting, needed) = offers.unwrap_or((0, u32::from(n)));
+    CommandError::new(
+        ErrorKind::Temporary,
+        format!("{fitting} offers fit, {needed} are needed; the money locked for it came back"),
+        "try again later, bid more with --price-max, or start more providers",
+    )
+}
+
+fn upload_error(error: &UploadError) -> CommandError {
+    match error {
+        UploadError::File(io) => CommandError::new(
+            ErrorKind::Other,
+            format!("reading the file failed: {io}"),
+            "check the disk, then run the same command again",
+        ),
+        UploadError::Encode(error) => encode_error(error),
+        UploadError::Stopped => {
+            CommandError::new(ErrorKind::Other, error.to_string(), "run the same command again")
+        }
+    }
+}
+
+pub(super) fn encode_error(error: &EncodeError) -> CommandError {
+    match error {
+        EncodeError::Changed { .. } | EncodeError::TooLong { .. } | EncodeError::TooShort { .. } => {
+            CommandError::new(
+                ErrorKind::Conflict,
+                "the file changed while it was read; it is not stored",
+                "run the same command again when nothing writes to the file",
+            )
+        }
+        EncodeError::NoBundle { .. }
+        | EncodeError::NoSlot { .. }
+        | EncodeError::Outboards { .. }
+        | EncodeError::Code(_)
+        | EncodeError::Header(_) => CommandError::new(ErrorKind::Other, error.to_string(), "report this"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bid that found too few offers says how many there were. Covers: D1.
+    #[test]
+    fn an_unmatched_bid_is_said_in_numbers() {
+        let error = unmatched(Some((7, 10)), 10);
+        assert_eq!(error.kind, ErrorKind::Temporary);
+        assert!(error.message.starts_with("7 offers fit, 10 are needed"));
+    }
+
+    /// A file that changes is not sealed a second time under its key, and its owner learns why. Covers: C3.
+    #[test]
+    fn a_changed_file_is_said() {
+        assert_eq!(
+            encode_error(&EncodeError::Changed { row: 3 }).kind,
+            ErrorKind::Conflict
+        );
+        assert_eq!(
+            encode_error(&EncodeError::TooShort { missing: 3 }).kind,
+            ErrorKind::Conflict
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! How a stored file is: who holds it, who answers, what was proven and paid.
+
+use super::find::{self, holder_of};
+use super::net::ClientNet;
+use super::put::ends_at;
+use super::request::{ShareStatus, StatusReport, StatusRequest};
+use super::wire::{Holder, Wire, WireError};
+use crate::api::types::{DealInfo, SlotInfo, SlotState};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::keyfile::random_bytes;
+use crate::ui::Ui;
+use futures::stream::{StreamExt as _, TryStreamExt as _};
+use std::collections::BTreeMap;
+use watt_content::Outboard;
+use watt_ledger::NetworkParameters;
+use watt_ledger::apply::reservation_ms_max;
+use watt_market::deal::{TERMINATION_MS_MAX, pay, share};
+use watt_net::Net;
+use watt_primitives::class::Class;
+use watt_primitives::terms::BundleTerms;
+use watt_primitives::{Amount, BoundedVec, Cid, Hash, NetworkId};
+
+/// Holders that are asked at once.
+const ASKED_AT_ONCE: usize = 16;
+
+/// Tells how a stored file is, by the ledger and by asking every holder for a piece of what it holds.
+///
+/// # Errors
+/// A bad link, no deal, or nobody answers.
+pub async fn status(
+    context: &Context,
+    ui: &Ui,
+    request: StatusRequest,
+) -> Result<StatusReport, CommandError> {
+    let link = find::parse_link(&request.link, &context.network)?;
+    let deals = find::live_deals(context, link.manifest).await?;
+    let class = deals.first().map_or(Ok(Class::Devnet), find::class_of)?;
+    let now = context.api.status().await?.ledger_time;
+    let net = ClientNet::start().await?;
+    let spinner = ui.spinner("status");
+    spinner.message("asking the holders");
+    let asking = deals
+        .iter()
+        .flat_map(|deal| deal.slots.iter().map(move |slot| (deal, slot)));
+    let work: Vec<_> = asking
+        .map(|(deal, slot)| share_status(context, net.net(), deal, slot))
+        .collect();
+    let shares: Vec<ShareStatus> = futures::stream::iter(work)
+        .buffered(ASKED_AT_ONCE)
+        .try_collect()
+        .await?;
+    // Without enough holders the length is not known, and the report says why.
+    let bytes = match find::find_with(context, net.net(), &link, &deals).await {
+        Ok(file) => file.reader.info().len,
+        Err(error) if error.kind == crate::error::ErrorKind::Temporary => 0,
+        Err(error) => return Err(error),
+    };
+    spinner.finish();
+    net.stop().await;
+    let weakest = weakest(&deals, &shares);
+    let parameters = &context.genesis.parameters;
+    let refundable = deals.iter().map(|deal| refundable(deal, class, parameters, now));
+    Ok(StatusReport {
+        cid: link.manifest.to_string(),
+        bytes,
+        summary: summary(weakest, class, count(&shares, SlotState::Proving), shares.len()),
+        shares_needed: u32::from(class.k()),
+        shares_alive: weakest,
+        shares_per_bundle: u32::from(class.n()),
+        escrowed: Amount::checked_sum(deals.iter().map(|deal| deal.escrow)).unwrap_or(Amount::ZERO),
+        paid: Amount::checked_sum(deals.iter().map(|deal| deal.paid)).unwrap_or(Amount::ZERO),
+        refundable: Amount::checked_sum(refundable).unwrap_or(Amount::ZERO),
+        expires_at: deals.iter().filter_map(ends_at).min().unwrap_or(0),
+        shares,
+    })
+}
+
+async fn share_status(
+    context: &Context,
+    net: &Net,
+    deal: &DealInfo,
+    slot: &SlotInfo,
+) -> Result<ShareStatus, CommandError> {
+    let holder = holder_of(context, deal, slot)?;
+    let random: [u8; 8] = random_bytes()?;
+    let is_alive = match probe(
+        net,
+        context.network,
+        &holder,
+        deal,
+        slot,
+        u64::from_be_bytes(random),
+    )
+    .await
+    {
+        Ok(is_held) => is_held,
+        Err(error) => {
+            tracing::debug!(provider = %slot.provider, slot = slot.slot, %error, "a holder does not answer");
+            false
+        }
+    };
+    Ok(ShareStatus {
+        deal: deal.id.to_string(),
+        slot: slot.slot,
+        holder: slot.provider.clone(),
+        state: slot.state,
+        is_alive,
+        last_proven_window: slot.last_proven_window,
+        last_proven_at: slot.last_proven_at,
+        paid: slot.paid,
+    })
+}
+
+/// Whether a holder sends a cell, drawn by lot, that is what the ledger says it holds.
+async fn probe(
+    net: &Net,
+    network: NetworkId,
+    holder: &Holder,
+    deal: &DealInfo,
+    slot: &SlotInfo,
+    random: u64,
+) -> Result<bool, WireError> {
+    let cell_bytes = Class::Devnet.cell_bytes();
+    let rows = deal.slot_bytes / cell_bytes;
+    let row = random.checked_rem(rows).unwrap_or(0);
+    let mut wire = Wire::open(net, network, holder).await?;
+    let digests = wire.outboard(holder.deal, holder.slot).await?;
+    let Ok(outboard) = Outboard::check(&slot.root, rows, digests) else {
+        return Ok(false);
+    };
+    wire.read(holder.deal, holder.slot, row * cell_bytes, cell_bytes)
+        .await?;
+    let mut cell = vec![0; usize::try_from(cell_bytes).unwrap_or_default()];
+    wire.receive(&mut cell).await?;
+    Ok(outboard.verify_cell(row, &cell).is_ok())
+}
+
+/// Shares alive of the bundle that has fewest.
+fn weakest(deals: &[DealInfo], shares: &[ShareStatus]) -> u32 {
+    let mut alive: BTreeMap<&str, BTreeMap<u8, ()>> = BTreeMap::new();
+    for deal in deals {
+        let of_bundle = alive.entry(&deal.header).or_default();
+        let id = deal.id.to_string();
+        let answering = shares.iter().filter(|share| share.deal == id && share.is_alive);
+        of_bundle.extend(answering.map(|share| (share.slot, ())));
+    }
+    let fewest = alive.values().map(BTreeMap::len).min().unwrap_or(0);
+    u32::try_from(fewest).unwrap_or(u32::MAX)
+}
+
+fn count(shares: &[ShareStatus], state: SlotState) -> usize {
+    shares.iter().filter(|share| share.state == state).count()
+}
+
+/// How the file is, in words.
+fn summary(alive: u32, class: Class, n_proving: usize, n_shares: usize) -> String {
+    let (k, n) = (u32::from(class.k()), u32::from(class.n()));
+    let proofs = if n_proving == n_shares {
+        "every share is proven window after window".to_owned()
+    } else {
+        format!("{n_proving} of {n_shares} shares are proven so far")
+    };
+    match alive {
+        alive if alive < k => format!("not readable now: {alive} of the {k} shares needed are reachable"),
+        alive if alive == k => format!("at risk: exactly the {k} shares that are needed answer; {proofs}"),
+        alive if alive < n => format!("safe: {alive} of {n} shares answer, any {k} are enough; {proofs}"),
+        _ => format!("safe: all {n} shares answer, any {k} are enough; {proofs}"),
+    }
+}
+
+/// What would come back if the deal were ended now.
+fn refundable(deal: &DealInfo, class: Class, parameters: &NetworkParameters, now: u64) -> Amount {
+    let terms = BundleTerms {
+        class,
+        header: Cid(Hash::ZERO),
+        manifest: Cid(Hash::ZERO),
+        slot_bytes: deal.slot_bytes,
+        slot_roots: BoundedVec::empty(),
+    };
+    let reservation_ms = reservation_ms_max(parameters, &terms);
+    let remaining_ms = ends_at(deal)
+        .unwrap_or(0)
+        .saturating_sub(now)
+        .min(TERMINATION_MS_MAX);
+    let of_slots = deal.slots.iter().map(|slot| {
+        let share = share(slot.price, deal.slot_bytes, deal.term_ms, reservation_ms).unwrap_or(Amount::ZERO);
+        let ending = match slot.state {
+            // Sealed data can't be replaced: its holder is paid for part of the rest.
+            SlotState::Proving | SlotState::Faulty => {
+                pay(slot.price, deal.slot_bytes, remaining_ms).unwrap_or(share)
+            }
+            SlotState::Reserved | SlotState::Accepted | SlotState::Sealing => Amount::ZERO,
+        };
+        share
+            .saturating_sub(slot.paid)
+            .saturating_sub(slot.due)
+            .saturating_sub(ending)
+    });
+    Amount::checked_sum(of_slots).unwrap_or(Amount::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one sentence that an owner reads. Covers: A9, C1.
+    #[test]
+    fn the_summary_says_safe_at_risk_or_lost() {
+        let words = |alive| summary(alive, Class::Devnet, 10, 10);
+        assert_eq!(
+            words(10),
+            "safe: all 10 shares answer, any 4 are enough; every share is proven window after window"
+        );
+        assert!(words(5).starts_with("safe: 5 of 10 shares answer"));
+        assert!(words(4).starts_with("at risk: exactly the 4 shares"));
+        assert_eq!(
+            words(3),
+            "not readable now: 3 of the 4 shares needed are reachable"
+        );
+        assert!(summary(10, Class::Devnet, 3, 10).ends_with("3 of 10 shares are proven so far"));
+    }
+}
