@@ -322,7 +322,6 @@ impl Plan {
         for (name, role) in validators.chain(providers) {
             let folder = plan.node_dir(&name);
             let account = keyfile::create(&folder.join("account.key"))?;
-            let network_seed = keyfile::create_seed(&folder.join("network.key"))?;
             accounts.push(funded(&account, parameters::NODE_BALANCE));
             let identity = keyfile::create_seed(&folder.join("network.key"))?;
             let peer_id = watt_net::peer_id(*identity.expose()).to_string();
