@@ -102,7 +102,7 @@ fn engine(
     };
     let voting_key: Option<SecretKey> = match &config.role {
         Role::Follower => None,
-        Role::Validator { key } => Some(key.clone()),
+        Role::Validator { key } => Some((**key).clone()),
     };
     let engine_config = EngineConfig {
         network: genesis.network(),

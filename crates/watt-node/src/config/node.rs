@@ -17,7 +17,7 @@ pub enum Role {
     /// Votes with this key, which stands in the network's backbone.
     Validator {
         /// The voting key.
-        key: SecretKey,
+        key: Box<SecretKey>,
     },
 }
 
@@ -91,7 +91,7 @@ impl NodeConfig {
         let role = match &settings.validator_key.value {
             None => Role::Follower,
             Some(path) => Role::Validator {
-                key: validator_key(path, &genesis)?,
+                key: Box::new(validator_key(path, &genesis)?),
             },
         };
         let (public, owner) = (settings.api_public.value, settings.api_owner.value);

@@ -161,8 +161,8 @@ impl Settings {
             row("client.account", &self.client_account, |account| {
                 Value::from(account.clone())
             }),
-            row("log.level", &self.log_level, |level| text(level)),
-            row("log.format", &self.log_format, |format| text(format)),
+            row("log.level", &self.log_level, text),
+            row("log.format", &self.log_format, text),
             row("node.data_dir", &self.data_dir, |path| text(&path.display())),
             row("node.genesis", &self.genesis, path),
             row("node.validator_key", &self.validator_key, path),
@@ -171,14 +171,14 @@ impl Settings {
             row("node.bootstrap", &self.bootstrap, |list| {
                 Value::from(list.clone())
             }),
-            row("api.public", &self.api_public, |address| text(address)),
-            row("api.owner", &self.api_owner, |address| text(address)),
+            row("api.public", &self.api_public, text),
+            row("api.owner", &self.api_owner, text),
             row("api.owner_hosts", &self.api_owner_hosts, |list| {
                 Value::from(list.clone())
             }),
             row("provider.account_key", &self.provider_account_key, path),
             row("provider.capacity", &self.provider_capacity, bytes),
-            row("provider.price", &self.provider_price, |price| text(price)),
+            row("provider.price", &self.provider_price, text),
             row("provider.hot", &self.provider_hot, |hot| Value::from(*hot)),
             row("provider.slot_bytes_min", &self.provider_slot_bytes_min, bytes),
             row("provider.slot_bytes_max", &self.provider_slot_bytes_max, bytes),
