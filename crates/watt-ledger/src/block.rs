@@ -286,6 +286,7 @@ impl Block {
             proposal: self.proposal.clone(),
             is_empty: self.is_empty,
             transactions: self.transactions.iter().take(n).cloned().collect(),
+            ids: self.ids.iter().take(n).copied().collect(),
         }
     }
 
