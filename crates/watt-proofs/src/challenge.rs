@@ -175,30 +175,28 @@ impl PorepChallenges {
     ) -> Self {
         let size = table.size();
         let draw = |parts: &[&[u8]], n: u64| below(hash(Domain::PorepChallenge, network, parts), n);
-        let heavy: Vec<u32> = (0..params.porep_challenges)
+        let mut heavy: Vec<u32> = (0..params.porep_challenges)
             .map(|t| {
-                draw(
-                    &[b"heavy", seed.as_ref(), &t.to_be_bytes()],
-                    u64::from(size.nodes()),
-                )
+                let parts: [&[u8]; 3] = [b"heavy", seed.as_ref(), &t.to_be_bytes()];
+                draw(&parts, u64::from(size.nodes()))
             })
             .collect();
-        let mut encoded: Vec<u32> = heavy
-            .iter()
-            .copied()
-            .filter(|node| *node >= size.dropped_nodes())
-            .collect();
+        let mut light = Vec::new();
         for (at, piece) in (0u32..).zip(table.pieces()) {
             let Piece::Slot { offset, len, .. } = piece else {
                 continue;
             };
-            let (first, n) = (offset >> 5, len >> 5);
-            for t in 0..params.light_challenges_per_slot {
-                let within = draw(&[b"light", seed.as_ref(), &at.to_be_bytes(), &[t]], n);
-                let first = u32::try_from(first).unwrap_or(u32::MAX);
-                encoded.push(size.dropped_nodes().saturating_add(first).saturating_add(within));
-            }
+            let first = u32::try_from(offset >> 5).unwrap_or(u32::MAX);
+            let first = size.dropped_nodes().saturating_add(first);
+            let within = |name: &[u8], t: u8| {
+                let parts: [&[u8]; 4] = [name, seed.as_ref(), &at.to_be_bytes(), &[t]];
+                first.saturating_add(draw(&parts, len >> 5))
+            };
+            heavy.extend((0..params.heavy_challenges_per_slot).map(|t| within(b"slot-heavy", t)));
+            light.extend((0..params.light_challenges_per_slot).map(|t| within(b"slot-light", t)));
         }
+        let has_data = |node: &u32| *node >= size.dropped_nodes();
+        let encoded = heavy.iter().copied().filter(has_data).chain(light).collect();
         Self::ask(table, graph, heavy, encoded)
     }
 

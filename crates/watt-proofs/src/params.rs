@@ -33,7 +33,10 @@ pub struct ProofParams {
     pub layers: u8,
     /// Nodes whose labels are checked with all parents when a sector is accepted.
     pub porep_challenges: u16,
-    /// Further nodes inside every slot whose encoding is checked, whatever the slot's size.
+    /// Further nodes inside every slot that are checked like those, whatever the slot's size: without them a provider could
+    /// commit keys for one small slot that make its replica trivial, and mostly pass.
+    pub heavy_challenges_per_slot: u8,
+    /// Further nodes inside every slot of which only the encoding is checked.
     pub light_challenges_per_slot: u8,
     /// Sectors drawn in each proving window.
     pub post_samples: u8,
@@ -50,7 +53,8 @@ impl ProofParams {
     pub const MAIN: Self = Self {
         layers: 8,
         porep_challenges: 176,
-        light_challenges_per_slot: 2,
+        heavy_challenges_per_slot: 1,
+        light_challenges_per_slot: 1,
         post_samples: 4,
         units_min: UNITS_MAX,
         units_max: UNITS_MAX,
@@ -61,7 +65,8 @@ impl ProofParams {
     pub const DEVNET: Self = Self {
         layers: 2,
         porep_challenges: 8,
-        light_challenges_per_slot: 2,
+        heavy_challenges_per_slot: 1,
+        light_challenges_per_slot: 1,
         post_samples: 4,
         units_min: 1,
         units_max: 32,

@@ -106,7 +106,11 @@ pub(crate) fn open_as(
 }
 
 /// The chunks at `places`, each with its path to the slot's root.
-fn open_chunks(table: &PieceTable, places: &[ChunkPlace], payload: &[u8]) -> Result<Vec<u8>, OpenError> {
+pub(crate) fn open_chunks(
+    table: &PieceTable,
+    places: &[ChunkPlace],
+    payload: &[u8],
+) -> Result<Vec<u8>, OpenError> {
     let mut bytes = Vec::new();
     for of_piece in places.chunk_by(|a, b| a.piece == b.piece) {
         let piece = of_piece[0].piece;

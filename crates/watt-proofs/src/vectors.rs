@@ -1,1 +1,192 @@
+//! Golden vectors (`vectors/storage-proofs.json`): what another implementation must compute, to the byte.
+//!
+//! `UPDATE_VECTORS=1` rewrites the file; a change of it is a change of the protocol.
 
+use crate::challenge::{self, FAULT_RESPONSE, ProvingWindow};
+use crate::graph::Graph;
+use crate::label::{Labeler, column_digest};
+use crate::post::{LeafOpening, LeafRead, respond};
+use crate::seal::{ReplicaTree, Sealed, seal};
+use crate::sector::filler;
+use crate::verify::{PorepStatement, leaf_digest};
+use crate::{
+    FaultBitmap, PieceTable, ProofParams, ReplicaId, SectorEntry, SectorSet, SectorSize, porep, post,
+};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+use watt_primitives::terms::Piece;
+use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal};
+
+const NETWORK: NetworkId = NetworkId([1; 32]);
+const PROVIDER: AccountId = AccountId([2; 20]);
+const SECTOR: SectorNumber = SectorNumber(3);
+const BEACON: Hash = Hash([4; 32]);
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Lines of a JSON object with texts as values.
+#[derive(Default)]
+struct Object(Vec<(String, String)>);
+
+impl Object {
+    fn add(&mut self, name: impl ToString, value: impl ToString) {
+        self.0.push((name.to_string(), value.to_string()));
+    }
+
+    fn to_json(&self) -> String {
+        let lines: Vec<String> = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("  \"{name}\": \"{value}\""))
+            .collect();
+        format!("{{\n{}\n}}\n", lines.join(",\n"))
+    }
+}
+
+fn graph(object: &mut Object) {
+    for units in [1, 3, 32] {
+        let graph = Graph::new(SectorSize::new(&ProofParams::DEVNET, units).unwrap());
+        for node in [0, 1, 2, 3, 1000, 32_767] {
+            let parents = format!("{:?} {:?}", graph.drg_parents(node), graph.expander_parents(node));
+            object.add(format!("graph units={units} node={node} drg expander"), parents);
+        }
+    }
+    let graph = Graph::new(SectorSize::new(&ProofParams::MAIN, 64).unwrap());
+    let node = (1 << 21) - 1;
+    let parents = format!("{:?} {:?}", graph.drg_parents(node), graph.expander_parents(node));
+    object.add(format!("graph units=64 node={node} drg expander"), parents);
+}
+
+fn hashes(object: &mut Object) {
+    let mut labeler = Labeler::new(&ReplicaId(Hash([5; 32])));
+    for (at, byte) in (0..14u8).enumerate() {
+        labeler.set_parent(at, &[byte; 32]);
+    }
+    object.add(
+        "label replica_id=05.. layer=2 node=7 parents=00.. to 0d..",
+        hex(&labeler.label(2, 7)),
+    );
+    object.add(
+        "column labels=01.. 02.. 03..",
+        column_digest([&[1; 32], &[2; 32], &[3; 32]]),
+    );
+    object.add("replica leaf 06..", leaf_digest(&[6; 248]));
+    for offset in [0, 16_384] {
+        let mut bytes = [0; 64];
+        filler(offset, &mut bytes);
+        object.add(format!("filler offset={offset} len=64"), hex(&bytes));
+    }
+    object.add("fault response", FAULT_RESPONSE);
+}
+
+struct Memory(Sealed);
+
+impl LeafRead for Memory {
+    fn leaf(&mut self, _: u32, leaf_index: u32) -> Option<LeafOpening> {
+        let range = ReplicaTree::block_range(leaf_index);
+        let (from, to) = (
+            usize::try_from(range.start).ok()?,
+            usize::try_from(range.end).ok()?,
+        );
+        self.0.replica_tree.open(leaf_index, &self.0.replica[from..to])
+    }
+}
+
+fn sector(object: &mut Object) {
+    let params = ProofParams::DEVNET;
+    let size = SectorSize::new(&params, 1).unwrap();
+    let slot = vec![8; 32_768];
+    let pieces = vec![
+        Piece::Slot {
+            deal: DealId([9; 32]),
+            slot: SlotIndexInDeal(10),
+            root: Hash::of_content(&slot),
+            offset: 0,
+            len: 32_768,
+        },
+        Piece::Filler {
+            offset: 32_768,
+            len: size.payload_bytes() - 32_768,
+        },
+    ];
+    let pieces = PieceTable::check(size, pieces).unwrap();
+    let mut payload = slot;
+    payload.resize(usize::try_from(size.payload_bytes()).unwrap(), 0);
+    pieces.fill(&mut payload);
+    let mut statement = PorepStatement {
+        network: &NETWORK,
+        provider: &PROVIDER,
+        sector: SECTOR,
+        pieces: &pieces,
+        comm_c: Hash::ZERO,
+        comm_r: Hash::ZERO,
+        seal_seed: challenge::seal_seed(&NETWORK, &BEACON, &PROVIDER, SECTOR),
+        challenge_seed: Hash::ZERO,
+    };
+    object.add("sector comm_d", pieces.comm_d(&NETWORK));
+    object.add("sector seal_seed", statement.seal_seed);
+    object.add("sector replica_id", statement.replica_id().0);
+    let mut go = |_| ControlFlow::Continue(());
+    let sealed = seal(&params, size, &statement.replica_id(), &payload, &mut go).unwrap();
+    (statement.comm_c, statement.comm_r) = (sealed.comm_c, sealed.comm_r);
+    let (comm_c, comm_r) = (&sealed.comm_c, &sealed.comm_r);
+    statement.challenge_seed = challenge::porep_seed(&NETWORK, &BEACON, &PROVIDER, SECTOR, comm_c, comm_r);
+    object.add("sector comm_c", comm_c);
+    object.add("sector comm_r", comm_r);
+    object.add("sector challenge_seed", statement.challenge_seed);
+    object.add("sector replica blake3", Hash::of_content(&sealed.replica));
+    let openings = porep::open(&params, &statement, &sealed.replica, &mut go).unwrap();
+    object.add("sector openings len", openings.len());
+    object.add("sector openings blake3", Hash::of_content(&openings));
+    window(object, size, sealed);
+}
+
+fn window(object: &mut Object, size: SectorSize, sealed: Sealed) {
+    let entry = SectorEntry {
+        number: SECTOR,
+        size,
+        comm_r: sealed.comm_r,
+    };
+    let sectors = SectorSet::check(vec![entry]).unwrap();
+    let state = challenge::post_initial_state(&NETWORK, &PROVIDER);
+    let window = ProvingWindow::new(&NETWORK, &sectors, &state, &BEACON);
+    object.add("window sector set root", sectors.root(&NETWORK));
+    object.add("window initial state", state);
+    object.add("window challenge", window.challenge());
+    object.add("window leaf index", window.leaf_index(0, size));
+    let mut memory = Memory(sealed);
+    let responses = respond(&window, &FaultBitmap::none(), &mut memory);
+    object.add("window responses root", responses.root());
+    object.add("window next state", window.next_state(&responses.root()));
+    let openings = post::open(&ProofParams::DEVNET, &window, &responses, &BEACON, &mut memory).unwrap();
+    object.add("window openings blake3", Hash::of_content(&openings));
+}
+
+/// The numbers that the specification pins are what the code computes. Covers: D1, D3.
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test may read the environment to rewrite its vectors"
+)]
+fn vectors() {
+    let mut object = Object::default();
+    graph(&mut object);
+    hashes(&mut object);
+    sector(&mut object);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/storage-proofs.json");
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors")).unwrap();
+        std::fs::write(path, object.to_json()).unwrap();
+    }
+    let golden = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(
+        golden,
+        object.to_json(),
+        "if the change is wanted, run again with UPDATE_VECTORS=1 and read the difference"
+    );
+}

@@ -9,18 +9,21 @@ use crate::verify::{self, InvalidProof, WindowStatement};
 use crate::{FaultBitmap, PieceTable, ProofParams, SectorEntry, SectorSet, tree};
 use alloc::vec;
 use alloc::vec::Vec;
+use std::sync::LazyLock;
 use watt_primitives::{Hash, NetworkId, codec};
 
 const PARAMS: ProofParams = ProofParams::DEVNET;
 
 /// Four sectors of committed capacity and client data.
-fn provider() -> (Vec<Sector>, SectorSet) {
-    let sectors: Vec<Sector> = (1..=4)
-        .map(|number| {
+fn provider() -> (&'static [Sector], SectorSet) {
+    static SECTORS: LazyLock<Vec<Sector>> = LazyLock::new(|| {
+        let seal = |number: u8| {
             let (pieces, payload) = pack(size(1), &[data(number, 31 * 16 * 1024)]);
             Sector::seal(ALICE, u64::from(number), &pieces, &payload)
-        })
-        .collect();
+        };
+        (1..=4).map(seal).collect()
+    });
+    let sectors = SECTORS.as_slice();
     let set = SectorSet::check(sectors.iter().map(Sector::entry).collect()).unwrap();
     (sectors, set)
 }
@@ -55,7 +58,7 @@ fn check(statement: &WindowStatement<'_>, openings: &[u8]) -> Result<(), Invalid
 #[test]
 fn an_honest_provider_passes_every_window() {
     let (sectors, set) = provider();
-    let mut disk = Disk::of(&sectors);
+    let mut disk = Disk::of(sectors);
     let mut state = challenge::post_initial_state(&NETWORK, &ALICE);
     assert_ne!(state, challenge::post_initial_state(&NETWORK, &BOB));
     let mut seen = vec![];
@@ -133,7 +136,7 @@ impl<'a> Lazy<'a> {
 #[test]
 fn a_lazy_provider_fails_the_sampled_window() {
     let (sectors, set) = provider();
-    let mut disk = Disk::of(&sectors);
+    let mut disk = Disk::of(sectors);
     disk.0[2] = None;
     let (mut caught, n_windows) = (0, 60);
     for number in 0..n_windows {
@@ -169,8 +172,8 @@ fn a_lazy_provider_fails_the_sampled_window() {
 #[test]
 fn a_leaf_fetched_after_the_sample_is_too_late() {
     let (sectors, set) = provider();
-    let mut disk = Disk::of(&sectors);
-    let mut partner = Disk::of(&sectors);
+    let mut disk = Disk::of(sectors);
+    let mut partner = Disk::of(sectors);
     disk.0[0] = None;
     let window = window(&set, &Hash::ZERO, 0);
     let lazy = Lazy::respond(window, &mut disk, Hash([7; 32]));
@@ -189,7 +192,7 @@ fn a_leaf_fetched_after_the_sample_is_too_late() {
 #[test]
 fn faults_are_declared_by_themselves() {
     let (sectors, set) = provider();
-    let mut disk = Disk::of(&sectors);
+    let mut disk = Disk::of(sectors);
     disk.0[1].as_mut().unwrap().1.fill(0);
     let window = window(&set, &Hash::ZERO, 0);
     let responses = post::respond(&window, &FaultBitmap::from_positions([3]), &mut disk);
@@ -221,7 +224,7 @@ fn faults_are_declared_by_themselves() {
 #[test]
 fn openings_hold_for_one_window_only() {
     let (sectors, set) = provider();
-    let mut disk = Disk::of(&sectors);
+    let mut disk = Disk::of(sectors);
     let state = challenge::post_initial_state(&NETWORK, &ALICE);
     let window_0 = window(&set, &state, 0);
     let responses = post::respond(&window_0, &FaultBitmap::none(), &mut disk);
@@ -277,13 +280,13 @@ fn one_sector_cannot_answer_for_another() {
     }
     let (sectors, set) = provider();
     let window = window(&set, &Hash::ZERO, 0);
-    let mut swapped = Swapped(Disk::of(&sectors));
+    let mut swapped = Swapped(Disk::of(sectors));
     let responses = post::respond(&window, &FaultBitmap::none(), &mut swapped);
     assert_eq!(responses.faults.n_declared(), 4);
     // Without scruples: answers computed over the wrong leaves, then opened with them.
     let mut lie = responses;
     lie.faults = FaultBitmap::none();
-    let mut disk = Disk::of(&sectors);
+    let mut disk = Disk::of(sectors);
     for (position, sector) in set.iter() {
         let leaf = disk
             .leaf(position ^ 1, window.leaf_index(position, sector.size))
@@ -313,7 +316,7 @@ fn one_sector_cannot_answer_for_another() {
 #[test]
 fn every_byte_of_an_opening_counts() {
     let (sectors, set) = provider();
-    let mut disk = Disk::of(&sectors);
+    let mut disk = Disk::of(sectors);
     let window = window(&set, &Hash::ZERO, 3);
     let responses = post::respond(&window, &FaultBitmap::none(), &mut disk);
     let openings = post::open(&PARAMS, &window, &responses, &beacon(4), &mut disk).unwrap();

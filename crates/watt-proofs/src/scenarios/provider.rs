@@ -8,6 +8,7 @@ use crate::{PieceTable, ProofParams, ReplicaId, SectorEntry, SectorSize, challen
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
+use std::sync::LazyLock;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal};
 
@@ -87,6 +88,12 @@ impl Sector {
             seal_seed,
             sealed,
         }
+    }
+
+    /// The first sector of Alice, sealed once for all tests.
+    pub(crate) fn of_alice() -> &'static Self {
+        static SECTOR: LazyLock<Sector> = LazyLock::new(|| Sector::ordinary(ALICE, 1));
+        &SECTOR
     }
 
     /// An ordinary sector: three slots of different sizes, then filler.

@@ -73,7 +73,7 @@ fn tables_that_say_anything_else_are_refused() {
     assert!(check(vec![slot(0, 0, GROUP), slot(1, GROUP, overflowing)]).is_err());
 }
 
-/// A sector takes 64 pieces and not 65. Covers: D1.
+/// A sector takes 36 pieces and not 37. Covers: D1.
 #[test]
 fn pieces_are_bounded() {
     let size = SectorSize::new(&ProofParams::DEVNET, 2).unwrap();
@@ -84,10 +84,10 @@ fn pieces_are_bounded() {
             .chain([filler_piece(last, size.payload_bytes() - last)])
             .collect::<Vec<_>>()
     };
-    assert!(PieceTable::check(size, pieces(64)).is_ok());
+    assert!(PieceTable::check(size, pieces(36)).is_ok());
     assert_eq!(
-        PieceTable::check(size, pieces(65)),
-        Err(InvalidPieceTable::TooMany { n_pieces: 65 })
+        PieceTable::check(size, pieces(37)),
+        Err(InvalidPieceTable::TooMany { n_pieces: 37 })
     );
 }
 
