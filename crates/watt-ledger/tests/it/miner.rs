@@ -20,6 +20,7 @@ pub const PARAMS: ProofParams = ProofParams::DEVNET;
 /// A slot to be sealed: which, and the seed of its bundle's data.
 pub type Load = (DealId, u8, u8, u64);
 
+#[derive(Clone)]
 pub struct Miner {
     pub person: u8,
     pub sectors: BTreeMap<u64, (Sealed, PieceTable)>,

@@ -3,6 +3,7 @@
 use crate::miner::{Miner, live_one_window};
 use crate::sectors::{SLOT, certified, load_of, ten_providers};
 use crate::world::{START, WATT, World, bid, bundle, certificate, id, place, result};
+use std::sync::OnceLock;
 use watt_ledger::query::SlotCondition;
 use watt_ledger::rows::{DealEnd, DealStage};
 use watt_ledger::{Done, Event, Refused, query};
@@ -15,6 +16,7 @@ const DAY: u64 = 86_400_000;
 
 /// A world with one certified deal, of which persons 10 to 19 have sealed their slots, at the beginning of the first window in
 /// which all of these sectors are in the sets.
+#[derive(Clone)]
 struct Stored {
     world: World,
     deal: DealId,
@@ -22,8 +24,10 @@ struct Stored {
 }
 
 impl Stored {
+    /// Sealed once for all tests, which each go on from a copy.
     fn new() -> Self {
-        Self::with_term(DAY)
+        static STORED: OnceLock<Stored> = OnceLock::new();
+        STORED.get_or_init(|| Self::with_term(DAY)).clone()
     }
 
     fn with_term(term_ms: u64) -> Self {

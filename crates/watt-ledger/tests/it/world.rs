@@ -59,6 +59,7 @@ pub fn genesis(name: &str) -> Genesis {
     }
 }
 
+#[derive(Clone)]
 pub struct World {
     pub network: NetworkId,
     pub state: MemoryState,
