@@ -52,7 +52,7 @@ pub struct ProviderConfig {
 }
 
 /// What a node runs with.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct NodeConfig {
     /// Folder of state, blocks, replicas and network identity.
     pub data_dir: PathBuf,

@@ -77,9 +77,9 @@ fn culprit(state: &impl StateRead, block: &Block) -> Option<usize> {
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
         if panics(middle) {
-            bad = middle
+            bad = middle;
         } else {
-            good = middle
+            good = middle;
         }
     }
     Some(bad - 1)

@@ -31,12 +31,12 @@ const BLOCKS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64 * 1024;
 /// What comes to the loop from inside the program.
 pub(crate) enum Command {
     /// Work that was asked for is done.
-    Event(Event),
+    Event(Box<Event>),
     /// A block is stored.
     Stored {
         block: Box<DecidedBlock>,
-        header: Header,
-        snapshot: Snapshot,
+        header: Box<Header>,
+        snapshot: Box<Snapshot>,
     },
     /// A transaction from the API.
     Submit {
@@ -168,17 +168,17 @@ impl NodeLoop {
 
     fn commanded(&mut self, command: Command) {
         match command {
-            Command::Event(event) => self.handle(event),
+            Command::Event(event) => self.handle(*event),
             Command::Stored {
                 block,
                 header,
                 snapshot,
             } => {
-                if let Err(error) = self.storage.advance(header.clone(), snapshot) {
+                if let Err(error) = self.storage.advance(header.as_ref().clone(), *snapshot) {
                     self.fail(&error);
                     return;
                 }
-                self.shared.show_head(header.clone(), self.storage.snapshot());
+                self.shared.show_head(header.as_ref().clone(), self.storage.snapshot());
                 let included = block.transactions.into_inner();
                 tracing::debug!(
                     height = header.height.0,
@@ -314,7 +314,7 @@ impl NodeLoop {
                         Ok(Err(_)) => Err(ApplyFailure::Panicked { culprit: None }),
                         Err(_) => Err(ApplyFailure::TooSlow),
                     };
-                    Command::Event(Event::Applied { value, result })
+                    Command::Event(Box::new(Event::Applied { value, result }))
                 });
             }
             Effect::ApplyDecided { from, block } => {
@@ -325,16 +325,16 @@ impl NodeLoop {
                     let result = trial
                         .await
                         .unwrap_or(Err(ApplyFailure::Panicked { culprit: None }));
-                    Command::Event(Event::DecidedApplied { height, from, result })
+                    Command::Event(Box::new(Event::DecidedApplied { height, from, result }))
                 });
             }
             Effect::Commit { block, outcome } => {
                 let committer = self.storage.committer();
                 self.work(async move {
                     let stored = tokio::task::spawn_blocking(move || {
-                        let snapshot = committer.commit(&block, &outcome)?;
+                        let snapshot = Box::new(committer.commit(&block, &outcome)?);
                         Ok(Command::Stored {
-                            header: outcome.header.clone(),
+                            header: Box::new(outcome.header.clone()),
                             block,
                             snapshot,
                         })
@@ -371,7 +371,7 @@ impl NodeLoop {
         self.work(async move {
             let event = tokio::task::spawn_blocking(move || jobs.perform(effect)).await;
             match event {
-                Ok(event) => Command::Event(event),
+                Ok(event) => Command::Event(Box::new(event)),
                 Err(error) => Command::Fail(unsafe_to_go_on(&error)),
             }
         });
@@ -396,7 +396,7 @@ impl NodeLoop {
             for (ticket, holds) in checked.await.unwrap_or_default() {
                 drop(
                     commands
-                        .send(Command::Event(Event::Verified { ticket, holds }))
+                        .send(Command::Event(Box::new(Event::Verified { ticket, holds })))
                         .await,
                 );
             }
