@@ -23,8 +23,8 @@ const BLOCKS_AFTER_KILL: u64 = 2;
 const HOLDERS_KILLED: usize = 5;
 /// Windows that each share must be proven in before the kills.
 const WINDOWS_PROVEN_MIN: u64 = 2;
-/// How long the file is paid for, in milliseconds.
-const TERM_MS: u64 = 30 * 86_400_000;
+/// How long the file is paid for, in milliseconds: longer than what ending a deal early costs, so that something comes back.
+const TERM_MS: u64 = 60 * 86_400_000;
 /// How long sealing and the first proofs may take, in milliseconds; grows with the file.
 const PROVE_MS_MAX: u64 = 300_000;
 /// How long a block may take, in milliseconds, before the network counts as stuck.

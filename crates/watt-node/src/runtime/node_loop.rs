@@ -178,7 +178,8 @@ impl NodeLoop {
                     self.fail(&error);
                     return;
                 }
-                self.shared.show_head(header.as_ref().clone(), self.storage.snapshot());
+                self.shared
+                    .show_head(header.as_ref().clone(), self.storage.snapshot());
                 let included = block.transactions.into_inner();
                 tracing::debug!(
                     height = header.height.0,
