@@ -357,7 +357,7 @@ impl Consensus {
 
     fn push_own_body(&mut self, statement: &Statement, context: &mut Context<'_>) {
         let names_own = |own: &(Value, Vec<SignedTransaction>)| {
-            values_of(&statement.pledges).iter().any(|value| *value == own.0)
+            values_of(&statement.pledges).contains(&own.0)
         };
         if let Some((value, transactions)) = self.own.take_if(|own| names_own(own))
             && let Ok(transactions) = BoundedVec::new(transactions)

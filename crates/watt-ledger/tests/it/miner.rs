@@ -166,7 +166,7 @@ pub fn live_one_window(world: &mut World, miners: &mut [&mut Miner]) -> Vec<Resu
         "{:?}",
         world.last.receipts
     );
-    world.to_height((window + 1) * 10);
+    world.go_to_height((window + 1) * 10);
     let proofs = miners
         .iter()
         .map(|miner| miner.signed_proof(world, window))
