@@ -21,7 +21,7 @@ use watt_scp::{
 };
 
 /// First round of nomination and of a ballot, in milliseconds; each further round is longer by as much
-/// (`docs/spec/scp.md` §6). Above a round trip between two phones on poor links.
+/// (`docs/spec/node.md` §3). Above a round trip between two phones on poor links.
 pub const ROUND_MS: u64 = 1_000;
 
 /// Longest round, in milliseconds: after an outage the network must not wait for long timers.
