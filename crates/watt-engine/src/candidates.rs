@@ -88,6 +88,11 @@ impl Candidates {
         self.by_value.get(value)
     }
 
+    /// The value that `proposer` proposed.
+    pub(crate) fn of_proposer(&self, proposer: &NodeId) -> Option<Value> {
+        self.by_proposer.get(proposer).copied()
+    }
+
     pub(crate) fn get_mut(&mut self, value: &Value) -> Option<&mut Candidate> {
         self.by_value.get_mut(value)
     }

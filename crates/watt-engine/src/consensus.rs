@@ -20,9 +20,12 @@ use watt_scp::{
     Value,
 };
 
-/// First round of nomination and of a ballot, in milliseconds; each further round is longer by as much
+/// First round of nomination and of a ballot, in milliseconds; each further round is longer by [`ROUND_GROWTH_MS`]
 /// (`docs/spec/node.md` §3). Above a round trip between two phones on poor links.
 pub const ROUND_MS: u64 = 1_000;
+
+/// By how much each further round is longer, in milliseconds.
+const ROUND_GROWTH_MS: u64 = 500;
 
 /// Longest round, in milliseconds: after an outage the network must not wait for long timers.
 pub const ROUND_MS_MAX: u64 = 8_000;
@@ -267,7 +270,8 @@ impl Consensus {
                 round,
                 generation,
             } => {
-                let wait_ms = ROUND_MS.saturating_mul(u64::from(round).max(1)).min(ROUND_MS_MAX);
+                let growth_ms = ROUND_GROWTH_MS.saturating_mul(u64::from(round.saturating_sub(1)));
+                let wait_ms = ROUND_MS.saturating_add(growth_ms).min(ROUND_MS_MAX);
                 let timer = match kind {
                     TimerKind::Nomination => Timer::Nomination { slot, generation },
                     TimerKind::Ballot => Timer::Ballot { slot, generation },
@@ -355,13 +359,26 @@ impl Consensus {
         context.flood(&message, Priority::Urgent, None);
     }
 
+    /// The first time the own proposal is named: makes it durable, then sends its body along.
     fn push_own_body(&mut self, statement: &Statement, context: &mut Context<'_>) {
-        let names_own = |own: &(Value, Vec<SignedTransaction>)| {
-            values_of(&statement.pledges).contains(&own.0)
+        let names_own =
+            |own: &(Value, Vec<SignedTransaction>)| values_of(&statement.pledges).contains(&own.0);
+        let Some((value, transactions)) = self.own.take_if(|own| names_own(own)) else {
+            return;
         };
-        if let Some((value, transactions)) = self.own.take_if(|own| names_own(own))
-            && let Ok(transactions) = BoundedVec::new(transactions)
-        {
+        if let Some(candidate) = self.candidates.get(&value) {
+            let proposal = Box::new(candidate.signed.clone());
+            let entry = Entry::Body {
+                proposal,
+                transactions: transactions.clone(),
+            };
+            context.effects.push(Effect::PersistScp {
+                slot: self.slot,
+                entry: entry.encode(),
+            });
+            self.stored.insert(value);
+        }
+        if let Ok(transactions) = BoundedVec::new(transactions) {
             context.flood(&Message::Body { value, transactions }, Priority::Bulk, None);
         }
     }
@@ -388,6 +405,30 @@ impl Consensus {
             return;
         }
         self.has_begun = true;
+        // One proposal per slot, for ever: an earlier life may have made it.
+        let made = self.candidates.of_proposer(&key.node_id());
+        let Some(value) = made.or_else(|| self.propose(head, transactions, context)) else {
+            return;
+        };
+        let previous = Value(head.header.value);
+        self.step(
+            Input::Nominate {
+                slot: self.slot,
+                value,
+                previous,
+            },
+            context,
+        );
+    }
+
+    /// Makes the own proposal of this slot.
+    fn propose(
+        &mut self,
+        head: &Head,
+        transactions: Vec<SignedTransaction>,
+        context: &mut Context<'_>,
+    ) -> Option<Value> {
+        let key = self.key.as_ref()?;
         let (body_root, n_transactions, body_bytes) = describe_body(&self.network, &transactions);
         let proposal = Proposal {
             network: self.network,
@@ -402,20 +443,10 @@ impl Consensus {
             proposer: key.node_id(),
         };
         let signed = proposal.sign(key);
-        let Ok(value) = self.candidates.admit(signed, true, context.now, None) else {
-            return;
-        };
+        let value = self.candidates.admit(signed, true, context.now, None).ok()?;
         self.take_body(value, transactions.clone(), context);
         self.own = Some((value, transactions));
-        let previous = Value(head.header.value);
-        self.step(
-            Input::Nominate {
-                slot: self.slot,
-                value,
-                previous,
-            },
-            context,
-        );
+        Some(value)
     }
 
     /// Takes in a statement whose signatures, and those of its proposals, hold.
@@ -763,6 +794,11 @@ impl Consensus {
             let envelope = Envelope::sign(statement.clone(), key, &self.network);
             self.envelopes.insert(statement, envelope);
         }
+    }
+
+    /// Whether this is the node's own voting key.
+    pub(crate) fn is_mine(&self, node: &NodeId) -> bool {
+        self.is_own(node)
     }
 
     /// Whether this statement was taken in before.

@@ -24,6 +24,10 @@ const EARLY_MAX: usize = 512;
 /// Blocks after which own transactions that still wait are said again.
 const RESEND_EVERY: u64 = 4;
 
+/// How long a node that has just started only listens, in milliseconds: peers tell it first what it may have said in a life it
+/// forgot (TC3).
+const START_QUIET_MS: u64 = 1_000;
+
 /// What a node starts with.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -76,6 +80,8 @@ pub struct Engine {
     early: Vec<(PeerId, Vec<u8>)>,
     refused: BTreeMap<&'static str, u64>,
     provider: Option<Provider>,
+    /// Until then statements of others are kept, and nothing is said.
+    quiet_until: Timestamp,
     /// Tick at which the head last moved.
     ticks_since_head: u32,
 }
@@ -105,6 +111,7 @@ impl Engine {
             provider: config
                 .provider
                 .map(|(provider, local)| Provider::new(provider, config.network, local)),
+            quiet_until: Timestamp(0),
             ticks_since_head: 0,
         }
     }
@@ -207,6 +214,7 @@ impl Engine {
     }
 
     fn started(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.quiet_until = now.plus(START_QUIET_MS);
         self.consensus.resume(&mut Context {
             now,
             peers: &self.peers,
@@ -221,7 +229,8 @@ impl Engine {
 
     fn schedule_slot(&self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.consensus.is_validator() {
-            let at = self.head.header.close_time.plus(self.parameters.slot_ms).max(now);
+            let due = self.head.header.close_time.plus(self.parameters.slot_ms);
+            let at = due.max(now).max(self.quiet_until);
             effects.push(Effect::SetTimer {
                 timer: Timer::NextSlot,
                 at,
@@ -294,7 +303,7 @@ impl Engine {
                 self.greeted(from, height, wants_statements, now, effects);
             }
             Message::Statement { envelope, proposals } => {
-                self.stated(from, envelope, proposals.into_inner(), bytes, effects);
+                self.stated(from, envelope, proposals.into_inner(), bytes, now, effects);
             }
             Message::GetStatements { slot } => self.asked_statements(from, slot, now, effects),
             Message::GetBody { value } => {
@@ -412,6 +421,7 @@ impl Engine {
         envelope: Box<Envelope>,
         proposals: Vec<SignedProposal>,
         bytes: Vec<u8>,
+        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let statement = &envelope.statement;
@@ -422,11 +432,17 @@ impl Engine {
             self.count("statement of a stranger");
             return;
         }
-        if statement.slot == self.consensus.slot().next() && self.early.len() < EARLY_MAX {
-            self.early.push((from, bytes));
+        // While quiet, only what this node itself may have said counts.
+        let is_kept = now < self.quiet_until && !self.consensus.is_mine(&statement.node);
+        let is_early = statement.slot == self.consensus.slot().next();
+        let is_current = statement.slot == self.consensus.slot();
+        if is_early || (is_current && is_kept) {
+            if self.early.len() < EARLY_MAX {
+                self.early.push((from, bytes));
+            }
             return;
         }
-        if statement.slot != self.consensus.slot() || self.consensus.knows(statement) {
+        if !is_current || self.consensus.knows(statement) {
             return;
         }
         let fresh: Vec<SignedProposal> = proposals
@@ -594,6 +610,7 @@ impl Engine {
     ) {
         match timer {
             Timer::NextSlot => {
+                self.hear_early(now, effects);
                 if !self.consensus.has_begun() && !self.consensus.is_committing() {
                     let transactions = self.mempool.select(chain);
                     let mut context = Context {
@@ -670,8 +687,9 @@ impl Engine {
             .height_max()
             .0
             .saturating_sub(self.head.header.height.0);
-        let is_behind =
-            gap > 1 || (gap == 1 && (!self.consensus.is_validator() || self.ticks_since_head >= 2));
+        let is_waiting =
+            self.consensus.is_validator() && self.ticks_since_head < 2 && now >= self.quiet_until;
+        let is_behind = gap > 1 || (gap == 1 && !is_waiting);
         if is_behind && !self.consensus.is_committing() {
             let mut context = Context {
                 now,
@@ -721,9 +739,14 @@ impl Engine {
             self.schedule_slot(now, effects);
             self.catch_up(now, effects);
         }
+        self.hear_early(now, effects);
+    }
+
+    /// Looks at the statements that came too early, or while this node was quiet.
+    fn hear_early(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         for (from, bytes) in std::mem::take(&mut self.early) {
             if let Ok(Message::Statement { envelope, proposals }) = Message::decode(&bytes) {
-                self.stated(from, envelope, proposals.into_inner(), bytes, effects);
+                self.stated(from, envelope, proposals.into_inner(), bytes, now, effects);
             }
         }
     }

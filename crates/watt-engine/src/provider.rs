@@ -314,7 +314,9 @@ impl Provider {
         match result {
             Ok(openings) => drop(self.openings.insert(sector, openings)),
             Err(trouble) => {
-                self.trouble = Some(format!("answering the challenge of sector {sector} failed: {trouble}"));
+                self.trouble = Some(format!(
+                    "answering the challenge of sector {sector} failed: {trouble}"
+                ));
             }
         }
     }

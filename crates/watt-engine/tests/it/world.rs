@@ -423,7 +423,10 @@ impl World {
             Due::Event {
                 to: node,
                 life,
-                event: Event::Committed { header: Box::new(header), included },
+                event: Event::Committed {
+                    header: Box::new(header),
+                    included,
+                },
             },
         );
     }
