@@ -730,23 +730,18 @@ impl Consensus {
         }
     }
 
-    /// Asks the next peer that named the value for its body.
+    /// Asks for the body behind `value`: first who named it, then everybody in turn, since its proposer may be gone and
+    /// whoever has it may never name it again.
     fn ask_body(&mut self, value: Value, context: &mut Context<'_>) {
         let Some(candidate) = self.candidates.get_mut(&value) else {
             return;
         };
-        let n_sources = candidate.sources.len().max(1);
-        let next = usize::try_from(candidate.asked)
-            .unwrap_or(0)
-            .checked_rem(n_sources)
-            .unwrap_or(0);
+        let everybody: Vec<PeerId> = context.peers.agreeing(None).collect();
+        let turn = usize::try_from(candidate.asked).unwrap_or(0);
+        let first = candidate.sources.first().filter(|_| turn == 0);
+        let in_turn = turn.checked_rem(everybody.len()).and_then(|at| everybody.get(at));
         candidate.asked = candidate.asked.saturating_add(1);
-        let source = candidate
-            .sources
-            .get(next)
-            .copied()
-            .or_else(|| context.peers.agreeing(None).next());
-        if let Some(to) = source {
+        if let Some(to) = first.or(in_turn).copied() {
             context.send(to, &Message::GetBody { value }, Priority::Urgent);
         }
     }
