@@ -183,14 +183,16 @@ fn peers_that_babble_are_cut_off(network: &Network) {
             };
             let (net, mut events) = watt_net::start(config).await.unwrap();
             net.connect(address.parse().unwrap());
+            let (mut said, mut connections) = (Vec::new(), 0);
             let talk = async {
                 while let Some(event) = events.next().await {
                     match event {
                         Event::Connected(peer) => {
+                            connections += 1;
                             for n in 0..50 {
                                 let bytes = noise(&format!("message {babbler} {n}"), 1 + n * 97);
                                 // Refused once the node has hung up.
-                                drop(net.send(peer, bytes.into(), Priority::Urgent));
+                                said.push(net.send(peer, bytes.into(), Priority::Urgent));
                             }
                         }
                         Event::Disconnected(_) => return,
@@ -199,7 +201,11 @@ fn peers_that_babble_are_cut_off(network: &Network) {
                 }
             };
             let cut_off = tokio::time::timeout(PATIENCE, talk).await;
-            assert!(cut_off.is_ok(), "babbler {babbler} was never cut off");
+            assert!(
+                cut_off.is_ok(),
+                "babbler {babbler} was never cut off: {connections} connections, {:?}, {said:?}",
+                net.counters()
+            );
             net.shutdown().await;
         });
     }

@@ -245,17 +245,13 @@ impl Network {
 
     /// What a node says at its public listener; `None` while it does not answer, or answers with a problem.
     pub(crate) fn http(&self, node: &str, path: &str) -> Option<Value> {
-        serde_json::from_str(&self.http_text(node, path)?).ok()
+        serde_json::from_str(&self.http_text(node, path).ok()?).ok()
     }
 
-    /// As [`Self::http`], for what is no JSON.
-    pub(crate) fn http_text(&self, node: &str, path: &str) -> Option<String> {
+    /// As [`Self::http`], for what is no JSON, and with the reason.
+    pub(crate) fn http_text(&self, node: &str, path: &str) -> Result<String, reqwest::Error> {
         let url = format!("{}{path}", self.node(node).api());
-        self.wait_for(async {
-            let response = self.http.get(url).send().await.ok()?;
-            let is_good = response.status().is_success();
-            response.text().await.ok().filter(|_| is_good)
-        })
+        self.wait_for(async { self.http.get(url).send().await?.error_for_status()?.text().await })
     }
 
     /// Hands bytes to a node as a transaction; the status of its answer.
@@ -371,12 +367,10 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Ends it with SIGKILL; says whether it was still running.
-    pub(crate) fn kill(mut self) -> bool {
-        let was_running = !self.has_ended();
+    /// Ends it with SIGKILL.
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        was_running
     }
 }
 

@@ -41,7 +41,10 @@ fn n_journals(network: &Network) -> usize {
 fn cut_off(network: &Network, path: &Path, what: &str, mut is_time: impl FnMut() -> bool) {
     let mut put: Running = network.spawn(&["put", path.to_str().unwrap()]);
     until(what, PATIENCE, || is_time() || put.has_ended());
-    assert!(put.kill(), "the put was over before: {what}");
+    if put.has_ended() {
+        panic!("the put was over before {what}: {:?}", put.end("put"));
+    }
+    put.kill();
 }
 
 /// `watt put` is killed three times: when its bid is written down, when the deal stands, when the first shares arrive. The fourth
