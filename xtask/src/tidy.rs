@@ -16,9 +16,12 @@ const CORE: [&str; 8] = [
     "engine",
 ];
 
-const HEADER: [&str; 2] = [
+const HEADER: [&str; 5] = [
     "#![forbid(unsafe_code)]",
-    "#![deny(clippy::as_conversions, clippy::float_arithmetic, clippy::panic, clippy::wildcard_enum_match_arm)]",
+    "clippy::as_conversions",
+    "clippy::float_arithmetic",
+    "clippy::panic",
+    "clippy::wildcard_enum_match_arm",
 ];
 
 /// A file longer than this is named, not refused.

@@ -21,7 +21,7 @@ use watt_scp::{
 };
 
 /// First round of nomination and of a ballot, in milliseconds; each further round is longer by as much
-/// (`docs/spec/scp.md` §6). Above a round trip between two phones on poor links.
+/// (`docs/spec/node.md` §3). Above a round trip between two phones on poor links.
 pub const ROUND_MS: u64 = 1_000;
 
 /// Longest round, in milliseconds: after an outage the network must not wait for long timers.
@@ -357,7 +357,7 @@ impl Consensus {
 
     fn push_own_body(&mut self, statement: &Statement, context: &mut Context<'_>) {
         let names_own = |own: &(Value, Vec<SignedTransaction>)| {
-            values_of(&statement.pledges).iter().any(|value| *value == own.0)
+            values_of(&statement.pledges).contains(&own.0)
         };
         if let Some((value, transactions)) = self.own.take_if(|own| names_own(own))
             && let Ok(transactions) = BoundedVec::new(transactions)

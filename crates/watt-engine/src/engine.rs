@@ -182,7 +182,7 @@ impl Engine {
                 }
             }
             Event::Committed { header, included } => {
-                self.committed(header, &included, now, chain, effects);
+                self.committed(*header, &included, now, chain, effects);
                 self.provide(chain, effects);
             }
             Event::Looked => self.provide(chain, effects),

@@ -73,7 +73,7 @@ pub enum Event {
     /// [`Effect::Commit`](crate::Effect::Commit) is done: block and state are stored, and `chain` shows the new state.
     Committed {
         /// The new head.
-        header: Header,
+        header: Box<Header>,
         /// The block's transactions.
         included: Vec<SignedTransaction>,
     },

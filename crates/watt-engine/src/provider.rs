@@ -11,6 +11,7 @@ mod view;
 use crate::effect::{Effect, SealJob, WindowJob};
 use crate::event::{Responded, SealedRoots};
 use pack::pack;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use submitter::{Purpose, Submitter};
 use view::View;
@@ -313,9 +314,7 @@ impl Provider {
         match result {
             Ok(openings) => drop(self.openings.insert(sector, openings)),
             Err(trouble) => {
-                self.trouble = Some(format!(
-                    "answering the challenge of sector {sector} failed: {trouble}"
-                ))
+                self.trouble = Some(format!("answering the challenge of sector {sector} failed: {trouble}"));
             }
         }
     }
@@ -393,18 +392,17 @@ impl Provider {
         let Some(heartbeat) = view.heartbeat(window).filter(|row| !row.is_proven) else {
             return;
         };
-        if !self.answered.contains_key(&window) {
+        if let Entry::Vacant(unanswered) = self.answered.entry(window) {
             // An earlier life of this program answered; the job is the ledger's to tell, the answers are in the durable log.
             let Some(job) = view.window_job_at(window, heartbeat.post_state) else {
                 return;
             };
-            let answered = Answered {
+            unanswered.insert(Answered {
                 job: Box::new(job),
                 responded: None,
                 is_opening: false,
                 openings: None,
-            };
-            self.answered.insert(window, answered);
+            });
         }
         let Some(answered) = self.answered.get_mut(&window) else {
             return;

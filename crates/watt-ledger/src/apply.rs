@@ -45,7 +45,7 @@ use crate::tree;
 use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{Header, KeyRole, Operation, Proposal, SignedTransaction};
 use watt_primitives::time::{BlockHeight, Timestamp};
-use watt_primitives::{AccountId, Amount, BoundedVec, Hash};
+use watt_primitives::{AccountId, Amount, BoundedVec, Hash, TransactionId};
 
 /// A pause between two blocks longer than this, in milliseconds, counts as the network standing still (TC23).
 pub const PAUSE_MS_MAX: u64 = 60_000;
@@ -80,8 +80,9 @@ pub fn apply_block(below: &impl StateRead, block: &Block) -> Result<BlockOutcome
     let receipts = block
         .transactions()
         .iter()
+        .zip(block.ids())
         .zip(actors)
-        .map(|(signed, actor)| ledger.execute(signed, actor))
+        .map(|((signed, id), actor)| ledger.execute(signed, *id, actor))
         .collect();
     let closing = Closing {
         parent: proposal.parent,
@@ -131,6 +132,7 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
         rules,
         chain,
         supply,
+        has_removed_keys: false,
         events: Vec::new(),
     };
     ledger.rows.write(rows::beacon(found), &value);
@@ -241,7 +243,7 @@ impl Ledger<'_> {
             check::register_first_key(&mut row, &transaction.key);
         }
         row.change_key(transaction.key_index, |key| key.nonce = nonce.saturating_add(1));
-        self.write_account(&transaction.account, &row);
+        self.write_account(&transaction.account, row);
         self.move_money(Purse::Account(transaction.account), Purse::ProtocolWallet, fee)?;
         Ok(Actor {
             account: transaction.account,
@@ -253,7 +255,7 @@ impl Ledger<'_> {
     }
 
     /// Does a transaction whole or not at all.
-    fn execute(&mut self, signed: &SignedTransaction, actor: Actor) -> Receipt {
+    fn execute(&mut self, signed: &SignedTransaction, id: TransactionId, actor: Actor) -> Receipt {
         self.rows.keep();
         let savepoint = self.savepoint();
         let outcome = match self.do_operations(signed, &actor) {
@@ -269,7 +271,7 @@ impl Ledger<'_> {
             }
         };
         Receipt {
-            transaction: signed.transaction.id(self.network()),
+            transaction: id,
             account: actor.account,
             fee: actor.fee,
             outcome,
@@ -281,11 +283,8 @@ impl Ledger<'_> {
         signed: &SignedTransaction,
         actor: &Actor,
     ) -> Result<Vec<Done>, (u16, Refused)> {
-        // An earlier transaction of this block may have removed the key.
-        let is_live = self
-            .account(&actor.account)
-            .is_some_and(|row| row.live_key(actor.key_index).is_some());
-        if !is_live {
+        let is_removed = |row: AccountRow| row.live_key(actor.key_index).is_none();
+        if self.has_removed_keys && self.account(&actor.account).is_some_and(is_removed) {
             return Err((0, Refused::UnknownKey));
         }
         let (mut witness, mut n_bids) = (signed.witness.iter(), 0u16);

@@ -3,10 +3,10 @@
 use crate::refused::Refused;
 use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::transaction::{TRANSACTION_BYTES_MAX, body_root};
-use watt_light::{Proposal, SignedProposal, SignedTransaction};
+use watt_light::{Proposal, SignedProposal, SignedTransaction, Transaction};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
-use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, Timestamp};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, Timestamp, TransactionId, merkle};
 
 /// The most transactions a body may have on any network.
 pub const BODY_TRANSACTIONS_MAX: usize = 1 << 16;
@@ -32,6 +32,7 @@ pub struct Block {
     proposal: SignedProposal,
     is_empty: bool,
     transactions: Vec<SignedTransaction>,
+    ids: Vec<TransactionId>,
 }
 
 /// Why a block is refused: one variant per rule, in the order they are checked. Nothing changes then.
@@ -55,15 +56,15 @@ pub enum InvalidBlock {
     /// The fallback has no body.
     #[error("a block without body has transactions")]
     EmptyWithBody,
-    /// The proposal names another body.
-    #[error("the body is not the one the proposal names")]
-    OtherBody,
     /// A transaction is malformed.
     #[error("transaction {index} is malformed")]
     Malformed {
         /// Its place.
         index: u32,
     },
+    /// The proposal names another body.
+    #[error("the body is not the one the proposal names")]
+    OtherBody,
     /// A signature does not hold.
     #[error("a signature in the block does not hold")]
     Signature,
@@ -189,10 +190,7 @@ impl UncheckedBlock {
         if !proposal.upgrades.is_empty() {
             return Err(InvalidBlock::Upgrades);
         }
-        self.check_body(network)?;
-        let unverified = self.transactions.iter().filter(|signed| !is_verified(signed));
-        let mut checks: Vec<SignatureCheck> =
-            unverified.map(|signed| signed.signature_check(network)).collect();
+        let (ids, mut checks) = self.check_body(network, is_verified)?;
         checks.push(self.proposal.signature_check());
         if !all_hold(&checks) {
             return Err(InvalidBlock::Signature);
@@ -201,30 +199,51 @@ impl UncheckedBlock {
             proposal: self.proposal,
             is_empty: self.is_empty,
             transactions: self.transactions,
+            ids,
         })
     }
 
-    fn check_body(&self, network: &NetworkId) -> Result<(), InvalidBlock> {
+    /// That the body is the proposal's and well-formed; returns names of its transactions and the signatures to verify. Each
+    /// transaction is encoded once here for name, leaf and signature together: that is most of a block's cost beside the
+    /// signatures.
+    fn check_body(
+        &self,
+        network: &NetworkId,
+        is_verified: impl Fn(&SignedTransaction) -> bool,
+    ) -> Result<(Vec<TransactionId>, Vec<SignatureCheck>), InvalidBlock> {
         if self.is_empty {
             return if self.transactions.is_empty() {
-                Ok(())
+                Ok((Vec::new(), Vec::new()))
             } else {
                 Err(InvalidBlock::EmptyWithBody)
             };
         }
         let proposal = &self.proposal.proposal;
-        let named = (proposal.body_root, proposal.n_transactions, proposal.body_bytes);
-        if describe_body(network, &self.transactions) != named {
-            return Err(InvalidBlock::OtherBody);
-        }
+        let n = self.transactions.len();
+        let (mut ids, mut leaves, mut checks) = (Vec::with_capacity(n), Vec::with_capacity(n), Vec::new());
         for (index, signed) in (0u32..).zip(&self.transactions) {
             let is_too_long =
                 !signed.witness.is_empty() && codec::encode(signed).len() > TRANSACTION_BYTES_MAX;
             if is_too_long || signed.check_shape(network).is_err() {
                 return Err(InvalidBlock::Malformed { index });
             }
+            let encoded = codec::encode(&signed.transaction);
+            let id = Transaction::id_of_encoded(&encoded, network);
+            leaves.push(signed.body_leaf_of(&id, network));
+            ids.push(id);
+            if !is_verified(signed) {
+                checks.push(signed.signature_check_of(&encoded, network));
+            }
         }
-        Ok(())
+        let bytes = encode_body(&self.transactions).len();
+        let is_named = merkle::root(&leaves) == proposal.body_root
+            && u32::try_from(n) == Ok(proposal.n_transactions)
+            && u32::try_from(bytes) == Ok(proposal.body_bytes);
+        if is_named {
+            Ok((ids, checks))
+        } else {
+            Err(InvalidBlock::OtherBody)
+        }
     }
 }
 
@@ -247,6 +266,12 @@ impl Block {
         self.is_empty
     }
 
+    /// Names of the body's transactions, in order.
+    #[must_use]
+    pub fn ids(&self) -> &[TransactionId] {
+        &self.ids
+    }
+
     /// The body.
     #[must_use]
     pub fn transactions(&self) -> &[SignedTransaction] {
@@ -261,6 +286,7 @@ impl Block {
             proposal: self.proposal.clone(),
             is_empty: self.is_empty,
             transactions: self.transactions.iter().take(n).cloned().collect(),
+            ids: self.ids.iter().take(n).copied().collect(),
         }
     }
 
@@ -271,6 +297,7 @@ impl Block {
             proposal: self.proposal,
             is_empty: true,
             transactions: Vec::new(),
+            ids: Vec::new(),
         }
     }
 }

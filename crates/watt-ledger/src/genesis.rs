@@ -233,12 +233,12 @@ pub fn genesis_block(genesis: &Genesis) -> Result<BlockOutcome, RefusedGenesis> 
     ledger.rows.write(rows::RULES.to_vec(), &rules);
     ledger.rows.write(rows::beacon(BlockHeight(0)), &Hash::ZERO);
     let wallet = AccountRow::new(AccountKind::ProtocolWallet);
-    ledger.write_account(&PROTOCOL_WALLET, &wallet);
+    ledger.write_account(&PROTOCOL_WALLET, wallet);
     for account in &genesis.accounts {
         let mut row = AccountRow::new(AccountKind::Keyed);
         row.balance = account.balance;
         check::register_first_key(&mut row, &account.key);
-        ledger.write_account(&AccountId::of_first_key(&account.key), &row);
+        ledger.write_account(&AccountId::of_first_key(&account.key), row);
     }
     ledger.roll_window();
     let closing = Closing {
@@ -277,6 +277,7 @@ fn empty_ledger<'a>(genesis: &Genesis, below: &'a MemoryState) -> Ledger<'a> {
             in_protocol_wallet: Amount::ZERO,
             n_providing: 0,
         },
+        has_removed_keys: false,
         events: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use crate::beacon::Beacon;
 use crate::overlay::{Mark, Overlay};
 use crate::receipt::Event;
 use crate::refused::Refused;
-use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SupplyRow};
+use crate::rows::{AccountKind, AccountRow, ChainRow, RulesRow, SupplyRow};
 use watt_primitives::{AccountId, Amount, BlockHeight, LedgerTime, NetworkId, Window};
 
 /// The state while a block is applied.
@@ -16,6 +16,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) supply: SupplyRow,
     /// Of the block being applied.
     pub(crate) beacon: Beacon,
+    /// Whether a transaction of this block has removed a key, so that later ones have to look whether it was theirs.
+    pub(crate) has_removed_keys: bool,
     pub(crate) events: Vec<Event>,
 }
 
@@ -74,11 +76,11 @@ impl Ledger<'_> {
     }
 
     pub(crate) fn account(&self, id: &AccountId) -> Option<AccountRow> {
-        self.rows.read(&rows::account(id))
+        self.rows.account(id)
     }
 
-    pub(crate) fn write_account(&mut self, id: &AccountId, row: &AccountRow) {
-        self.rows.write(rows::account(id), row);
+    pub(crate) fn write_account(&mut self, id: &AccountId, row: AccountRow) {
+        self.rows.write_account(id, row);
     }
 
     /// The only place where money moves: what leaves one purse arrives in the other.
@@ -105,14 +107,14 @@ impl Ledger<'_> {
                     needed: amount,
                     balance: row.balance,
                 })?;
-                self.write_account(&id, &row);
+                self.write_account(&id, row);
                 lower(&mut self.supply.in_accounts, amount)
             }
             Purse::Escrow => lower(&mut self.supply.in_escrow, amount),
             Purse::ProtocolWallet => {
                 let mut row = self.account(&PROTOCOL_WALLET).ok_or(Refused::Invariant)?;
                 lower(&mut row.balance, amount)?;
-                self.write_account(&PROTOCOL_WALLET, &row);
+                self.write_account(&PROTOCOL_WALLET, row);
                 lower(&mut self.supply.in_protocol_wallet, amount)
             }
         }
@@ -125,7 +127,7 @@ impl Ledger<'_> {
                 let new = AccountRow::new(AccountKind::Keyed);
                 let mut row = self.account(&id).unwrap_or(new);
                 raise(&mut row.balance, amount)?;
-                self.write_account(&id, &row);
+                self.write_account(&id, row);
                 raise(&mut self.supply.in_accounts, amount)
             }
             Purse::Escrow => raise(&mut self.supply.in_escrow, amount),
@@ -133,7 +135,7 @@ impl Ledger<'_> {
                 let new = AccountRow::new(AccountKind::ProtocolWallet);
                 let mut row = self.account(&PROTOCOL_WALLET).unwrap_or(new);
                 raise(&mut row.balance, amount)?;
-                self.write_account(&PROTOCOL_WALLET, &row);
+                self.write_account(&PROTOCOL_WALLET, row);
                 raise(&mut self.supply.in_protocol_wallet, amount)
             }
         }

@@ -1,21 +1,29 @@
 //! The rows a block changes, above those it found, with savepoints: a transaction happens whole or not at all.
+//!
+//! Accounts go through doors of their own and are not seen by [`StateRead`] until the end.
 
-use crate::rows;
+use crate::rows::{self, AccountRow};
 use crate::state::{StateRead, Writes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use watt_primitives::AccountId;
 
 /// Rows above a state that is only read.
 pub(crate) struct Overlay<'a> {
     below: &'a dyn StateRead,
     writes: Writes,
+    /// Accounts that were written, kept decoded: almost every transaction touches two of them, many times.
+    accounts: BTreeMap<AccountId, AccountRow>,
     journal: Vec<Undo>,
 }
 
-/// A key, and what the overlay had under it before it was written: nothing, or a row to write or to remove.
-type Undo = (Vec<u8>, Option<Option<Vec<u8>>>);
+/// What the overlay had before a write: nothing (`None`), or a row to write or to remove.
+enum Undo {
+    Row(Vec<u8>, Option<Option<Vec<u8>>>),
+    Account(AccountId, Option<AccountRow>),
+}
 
 /// A point to roll back to.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +34,7 @@ impl<'a> Overlay<'a> {
         Self {
             below,
             writes: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             journal: Vec::new(),
         }
     }
@@ -39,10 +48,12 @@ impl<'a> Overlay<'a> {
     pub(crate) fn roll_back(&mut self, mark: Mark) {
         while self.journal.len() > mark.0 {
             match self.journal.pop() {
-                Some((key, Some(before))) => self.writes.insert(key, before),
-                Some((key, None)) => self.writes.remove(&key),
-                None => None,
-            };
+                Some(Undo::Row(key, Some(before))) => drop(self.writes.insert(key, before)),
+                Some(Undo::Row(key, None)) => drop(self.writes.remove(&key)),
+                Some(Undo::Account(id, Some(before))) => drop(self.accounts.insert(id, before)),
+                Some(Undo::Account(id, None)) => drop(self.accounts.remove(&id)),
+                None => {}
+            }
         }
     }
 
@@ -51,7 +62,7 @@ impl<'a> Overlay<'a> {
         self.journal.clear();
     }
 
-    pub(crate) fn read<T: Serialize + DeserializeOwned>(&self, key: &[u8]) -> Option<T> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, key: &[u8]) -> Option<T> {
         match self.writes.get(key) {
             Some(written) => written.as_deref().map(rows::decode),
             None => rows::read(self.below, key),
@@ -75,12 +86,27 @@ impl<'a> Overlay<'a> {
 
     fn put(&mut self, key: Vec<u8>, row: Option<Vec<u8>>) {
         let before = self.writes.insert(key.clone(), row);
-        self.journal.push((key, before));
+        self.journal.push(Undo::Row(key, before));
+    }
+
+    pub(crate) fn account(&self, id: &AccountId) -> Option<AccountRow> {
+        match self.accounts.get(id) {
+            Some(row) => Some(row.clone()),
+            None => rows::read(self.below, &rows::account(id)),
+        }
+    }
+
+    pub(crate) fn write_account(&mut self, id: &AccountId, row: AccountRow) {
+        let before = self.accounts.insert(*id, row);
+        self.journal.push(Undo::Account(*id, before));
     }
 
     /// What the block has written.
     pub(crate) fn into_writes(self) -> Writes {
-        self.writes
+        let mut writes = self.writes;
+        let accounts = self.accounts.iter();
+        writes.extend(accounts.map(|(id, row)| (rows::account(id), Some(rows::encode(row)))));
+        writes
     }
 }
 

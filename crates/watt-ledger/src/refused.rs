@@ -310,6 +310,68 @@ pub enum Refused {
     Invariant,
 }
 
+impl Refused {
+    /// What the author can do about it, in a sentence.
+    #[must_use]
+    pub const fn next_step(&self) -> &'static str {
+        match self {
+            Self::Malformed | Self::Signature => "build and sign the transaction again, for this network",
+            Self::Expired { .. } | Self::ValidTooLong { .. } => {
+                "sign it again with a last height at most 720 above the newest block"
+            }
+            Self::UnknownKey | Self::NotKeyed | Self::Role { .. } => {
+                "sign with a key of this account that may do this"
+            }
+            Self::UnsafeKey | Self::KeyKnown | Self::TooManyKeys => {
+                "make a new Ed25519 key, or use another account"
+            }
+            Self::NonceUsed { .. } | Self::NonceAhead { .. } => {
+                "ask for the key's next number and sign again"
+            }
+            Self::FeeTooHigh { .. } | Self::Balance { .. } => {
+                "offer less, or receive some WATT first; nothing was taken"
+            }
+            Self::DailyLimit { .. } => "use an owner key, or wait until tomorrow",
+            Self::ToProtocolWallet => "send it to somebody's account",
+            Self::LastOwner => "add another owner key first",
+            Self::NotAProvider => "pledge space first",
+            Self::CapacityInUse { .. } => "pledge at least what is in use",
+            Self::Ask(_) | Self::NoAsk => "place an offer with terms within the market's bounds",
+            Self::Bid(_) => "lock more, or change the terms; nothing was taken",
+            Self::TooManyBids { .. } => "wait until one of the open bids is certified or over",
+            Self::UnknownDeal { .. } | Self::WrongStage { .. } | Self::UnknownSlot { .. } => {
+                "look up the deal's present stage"
+            }
+            Self::CertificateLate { .. } => "bid again; what was not earned comes back",
+            Self::AcceptanceOrder | Self::TooFewAcceptances { .. } => {
+                "collect one acceptance of every holder, by slot"
+            }
+            Self::AcceptanceKey { .. } | Self::AcceptanceSignature => {
+                "ask that holder for its acceptance again"
+            }
+            Self::NotTheClient | Self::NotTheHolder { .. } => "only its owner can do this",
+            Self::TooEarly { .. } => "wait for that height; the ledger does it by itself then",
+            Self::SectorSize { .. } | Self::PieceTable => "pack the sector again for this network's sizes",
+            Self::SectorUsed { .. } | Self::ReplicaUsed => "seal it again under a new sector number",
+            Self::TooManySectors => "let old sectors end first, or use larger ones",
+            Self::SealHeight { .. } | Self::CommitLate { .. } => "seal it again after a newer block",
+            Self::PieceNotHeld { .. } | Self::PieceTaken { .. } => {
+                "seal only slots of running deals, each once"
+            }
+            Self::NotPreCommitted { .. } => "look up the sector's present stage",
+            Self::ChallengeUnknown { .. } => "answer after that height",
+            Self::Porep { .. } => "check the replica and open it again before the deadline",
+            Self::WrongWindow { .. } => "send it in its own window; a missed one is lost",
+            Self::NoSectors { .. } => "commit a sector; it counts from the next window",
+            Self::HeartbeatTwice { .. } | Self::ProvenTwice { .. } => "nothing: it is on the ledger already",
+            Self::Faults => "declare sectors of the current set, in ascending order",
+            Self::NoHeartbeat { .. } => "send the heartbeat in time; this window is lost",
+            Self::WindowProof { .. } => "scrub the sectors and declare the damaged ones",
+            Self::Invariant => "report it: this is a bug of the ledger",
+        }
+    }
+}
+
 /// Why an offer is refused; the market's reasons as the ledger records them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

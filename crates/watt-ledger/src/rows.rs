@@ -22,9 +22,6 @@ use watt_primitives::{
     AccountId, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Window, codec,
 };
 
-/// The most bytes of any row.
-pub const ROW_BYTES_MAX: usize = 1 << 20;
-
 /// Key of the newest header.
 pub const HEAD: &[u8] = b"H";
 /// Key of [`ChainRow`].
@@ -196,12 +193,12 @@ pub(crate) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
 ///
 /// # Panics
 /// If the row is damaged: the state can't be trusted then, and going on would spread the damage.
-pub(crate) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> T {
-    codec::decode(bytes, ROW_BYTES_MAX).expect("a row of the state is damaged; rebuild it from a checkpoint")
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> T {
+    codec::decode_own(bytes).expect("a row of the state is damaged; rebuild it from a checkpoint")
 }
 
 /// Reads the row under `key`.
 #[must_use]
-pub fn read<T: Serialize + DeserializeOwned>(state: &(impl StateRead + ?Sized), key: &[u8]) -> Option<T> {
+pub fn read<T: DeserializeOwned>(state: &(impl StateRead + ?Sized), key: &[u8]) -> Option<T> {
     state.get(key).map(|bytes| decode(&bytes))
 }

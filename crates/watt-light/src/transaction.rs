@@ -4,7 +4,7 @@ use crate::operation::Operation;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use watt_primitives::codec::{self, InvalidEncoding};
-use watt_primitives::hash::{self, DomainHasher};
+use watt_primitives::hash;
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, Domain, Hash, NetworkId, PublicKey, SecretKey,
@@ -74,7 +74,13 @@ impl Transaction {
     /// The transaction's name on `network`.
     #[must_use]
     pub fn id(&self, network: &NetworkId) -> TransactionId {
-        TransactionId(hash::hash(Domain::Transaction, network, &[&codec::encode(self)]).0)
+        Self::id_of_encoded(&codec::encode(self), network)
+    }
+
+    /// The name on `network` of the transaction with this encoding.
+    #[must_use]
+    pub fn id_of_encoded(encoded: &[u8], network: &NetworkId) -> TransactionId {
+        TransactionId(hash::hash(Domain::Transaction, network, &[encoded]).0)
     }
 
     /// Signs; `witness` holds one entry per operation that announces one.
@@ -143,24 +149,26 @@ impl SignedTransaction {
     /// The claim to check before anything is believed.
     #[must_use]
     pub fn signature_check(&self, network: &NetworkId) -> SignatureCheck {
-        let message = codec::encode(&self.transaction);
-        SignatureCheck::new(
-            self.transaction.key,
-            Domain::Transaction,
-            network,
-            &message,
-            self.signature,
-        )
+        self.signature_check_of(&codec::encode(&self.transaction), network)
+    }
+
+    /// As [`Self::signature_check`], for who has the signed part's encoding at hand.
+    #[must_use]
+    pub fn signature_check_of(&self, encoded: &[u8], network: &NetworkId) -> SignatureCheck {
+        let key = self.transaction.key;
+        SignatureCheck::new(key, Domain::Transaction, network, encoded, self.signature)
     }
 
     /// Leaf of the block's body root: id, signature and witness hashes, so that a pruned witness leaves the root intact.
     #[must_use]
     pub fn body_leaf(&self, network: &NetworkId) -> Hash {
-        let mut hasher = DomainHasher::new(Domain::BodyLeaf, network);
-        hasher
-            .part(self.transaction.id(network).as_ref())
-            .part(&self.signature.0);
-        hasher.finish()
+        self.body_leaf_of(&self.transaction.id(network), network)
+    }
+
+    /// As [`Self::body_leaf`], for who has the transaction's id at hand.
+    #[must_use]
+    pub fn body_leaf_of(&self, id: &TransactionId, network: &NetworkId) -> Hash {
+        hash::hash(Domain::BodyLeaf, network, &[id.as_ref(), &self.signature.0])
     }
 }
 

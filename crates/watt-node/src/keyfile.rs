@@ -12,6 +12,24 @@ const PREFIX: &str = "watt-secret-key-1 ed25519 ";
 /// The most bytes of a key file.
 const BYTES_MAX: u64 = 4096;
 
+/// The 32 bytes that a key is made of; printed never.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seed([u8; 32]);
+
+impl Seed {
+    /// The bytes themselves.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seed(..)")
+    }
+}
+
 /// Draws a new key from the system's randomness.
 ///
 /// # Errors
@@ -25,21 +43,21 @@ pub fn generate() -> Result<SecretKey, CommandError> {
 /// # Errors
 /// The file is there already, or can't be written.
 pub fn create(path: &Path) -> Result<SecretKey, CommandError> {
-    create_seed(path).map(SecretKey::from_seed)
+    create_seed(path).map(|seed| SecretKey::from_seed(seed.0))
 }
 
-/// As [`create`], for a network identity, which is no signing key of ours.
+/// [`create`] for what is no signing key of the ledger: a network identity.
 ///
 /// # Errors
-/// The file is there already, or can't be written.
-pub(crate) fn create_seed(path: &Path) -> Result<[u8; 32], CommandError> {
+/// Those of [`create`].
+pub fn create_seed(path: &Path) -> Result<Seed, CommandError> {
     let seed: [u8; 32] = random_bytes()?;
     if let Some(folder) = path.parent() {
         create_private_dir(folder)?;
     }
     let line = format!("{PREFIX}{}\n", Hash(seed));
     write_new_private(path, line.as_bytes())?;
-    Ok(seed)
+    Ok(Seed(seed))
 }
 
 /// Reads the key in `path`; refuses a file that others may read.
@@ -47,14 +65,14 @@ pub(crate) fn create_seed(path: &Path) -> Result<[u8; 32], CommandError> {
 /// # Errors
 /// Missing, readable by others, or no key.
 pub fn read(path: &Path) -> Result<SecretKey, CommandError> {
-    read_seed(path).map(SecretKey::from_seed)
+    read_seed(path).map(|seed| SecretKey::from_seed(seed.0))
 }
 
-/// As [`read`], for a network identity.
+/// [`read`] for what is no signing key of the ledger: a network identity.
 ///
 /// # Errors
-/// Missing, readable by others, or no key.
-pub(crate) fn read_seed(path: &Path) -> Result<[u8; 32], CommandError> {
+/// Those of [`read`].
+pub fn read_seed(path: &Path) -> Result<Seed, CommandError> {
     let fail = |error| CommandError::file("read the key", path, &error);
     let metadata = std::fs::metadata(path).map_err(fail)?;
     refuse_public(path, &metadata)?;
@@ -74,7 +92,7 @@ pub(crate) fn read_seed(path: &Path) -> Result<[u8; 32], CommandError> {
         .strip_prefix(PREFIX)
         .and_then(Hash::from_hex)
         .ok_or_else(no_key)?;
-    Ok(seed.0)
+    Ok(Seed(seed.0))
 }
 
 /// Random bytes from the system.

@@ -2,8 +2,8 @@
 
 use crate::api::{HeadState, NodeView, ProviderStatus};
 use crate::error::CommandError;
-use crate::runtime::storage::{HeadSnapshot, Storage, find_transaction, read_block};
 use crate::runtime::node_loop::Command;
+use crate::runtime::storage::{HeadSnapshot, Storage, find_transaction, read_block};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -124,7 +124,8 @@ impl NodeView for NodeHandle {
     }
 
     fn block(&self, height: BlockHeight) -> anyhow::Result<Option<(DecidedBlock, Header)>> {
-        let stored = read_block(&self.shared.blocks, height).map_err(|error| anyhow::anyhow!(error.to_string()))?;
+        let stored =
+            read_block(&self.shared.blocks, height).map_err(|error| anyhow::anyhow!(error.to_string()))?;
         Ok(stored.map(|(block, applied)| (block, applied.header)))
     }
 
@@ -137,7 +138,10 @@ impl NodeView for NodeHandle {
         async move {
             let ending = || "the node is ending; try another one, or again later".to_owned();
             let (answer, answered) = oneshot::channel();
-            let command = Command::Submit { transaction: Box::new(transaction), answer };
+            let command = Command::Submit {
+                transaction: Box::new(transaction),
+                answer,
+            };
             commands.send(command).await.map_err(|_| ending())?;
             answered.await.map_err(|_| ending())?
         }
@@ -161,7 +165,11 @@ impl NodeView for NodeHandle {
             (0, _) => "storing and proving",
             (_, _) => "sealing new data",
         };
-        Some(ProviderStatus { account, summary: summary.to_owned(), work: lines })
+        Some(ProviderStatus {
+            account,
+            summary: summary.to_owned(),
+            work: lines,
+        })
     }
 
     fn stop(&self) {
@@ -172,7 +180,10 @@ impl NodeView for NodeHandle {
     fn stopped(&self) -> BoxFuture<'static, Result<(), CommandError>> {
         let mut ended = self.shared.ended.subscribe();
         async move {
-            let outcome = ended.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+            let outcome = ended
+                .wait_for(Option::is_some)
+                .await
+                .map(|outcome| outcome.clone());
             match outcome {
                 Ok(Some(Some(error))) => Err(error),
                 Ok(_) | Err(_) => Ok(()),

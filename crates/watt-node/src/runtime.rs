@@ -37,9 +37,18 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         move || Storage::open(&config, &genesis).map(|storage| (storage, config))
     })
     .await
-    .map_err(|error| CommandError::new(ErrorKind::Other, format!("opening the node failed: {error}"), "report this"))??;
+    .map_err(|error| {
+        CommandError::new(
+            ErrorKind::Other,
+            format!("opening the node failed: {error}"),
+            "report this",
+        )
+    })??;
 
-    let identity_seed = config.network_seed.map_or_else(|| storage.network_identity(), Ok)?;
+    let identity_seed = match &config.network_key {
+        Some(seed) => *seed.expose(),
+        None => storage.network_identity()?,
+    };
     let net_config = NetConfig {
         identity_seed,
         listen: addresses(&config.listen)?,
@@ -47,11 +56,19 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         limits: watt_net::Limits::default(),
     };
     let (net, net_events) = watt_net::start(net_config).await.map_err(|error| {
-        CommandError::new(ErrorKind::Conflict, error.to_string(), "choose another address with --listen, or stop what uses it")
+        CommandError::new(
+            ErrorKind::Conflict,
+            error.to_string(),
+            "choose another address with --listen, or stop what uses it",
+        )
     })?;
 
     let params = proof_params(&genesis);
-    let jobs = config.provider.as_ref().map(|provider| Jobs::open(&storage, provider, &genesis, params)).transpose()?;
+    let jobs = config
+        .provider
+        .as_ref()
+        .map(|provider| Jobs::open(&storage, provider, &genesis, params))
+        .transpose()?;
     let local = jobs.as_ref().map(Jobs::local_sectors).unwrap_or_default();
     let engine = engine(&config, &genesis, &storage, &net, params, local)?;
 
@@ -64,7 +81,11 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
 }
 
 fn proof_params(genesis: &Genesis) -> ProofParams {
-    if genesis.parameters.insecure_proofs { ProofParams::DEVNET } else { ProofParams::MAIN }
+    if genesis.parameters.insecure_proofs {
+        ProofParams::DEVNET
+    } else {
+        ProofParams::MAIN
+    }
 }
 
 fn engine(
@@ -81,7 +102,7 @@ fn engine(
     };
     let voting_key: Option<SecretKey> = match &config.role {
         Role::Follower => None,
-        Role::Validator { key } => Some(key.clone()),
+        Role::Validator { key } => Some((**key).clone()),
     };
     let engine_config = EngineConfig {
         network: genesis.network(),
@@ -90,7 +111,11 @@ fn engine(
         voting_key,
         provider,
     };
-    Ok(Engine::new(engine_config, storage.head().clone(), storage.journal_entries()))
+    Ok(Engine::new(
+        engine_config,
+        storage.head().clone(),
+        storage.journal_entries(),
+    ))
 }
 
 fn provider_config(
@@ -98,7 +123,13 @@ fn provider_config(
     net: &Net,
     params: ProofParams,
 ) -> Result<provider::ProviderConfig, CommandError> {
-    let too_long = |_| CommandError::new(ErrorKind::Usage, "an address to listen on is too long", "use fewer or shorter addresses");
+    let too_long = |_| {
+        CommandError::new(
+            ErrorKind::Usage,
+            "an address to listen on is too long",
+            "use fewer or shorter addresses",
+        )
+    };
     let mut listed = Vec::new();
     for address in net.listen_addresses().iter().take(4) {
         listed.push(BoundedString::new(address.to_string()).map_err(too_long)?);
@@ -127,7 +158,11 @@ fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, CommandError> {
     let parse = |text: &String| {
         text.parse().map_err(|_| {
             let hint = "a multiaddress looks like /ip4/127.0.0.1/tcp/28470";
-            CommandError::new(ErrorKind::Usage, format!("`{text}` is not a network address"), hint)
+            CommandError::new(
+                ErrorKind::Usage,
+                format!("`{text}` is not a network address"),
+                hint,
+            )
         })
     };
     texts.iter().map(parse).collect()

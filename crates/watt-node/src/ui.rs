@@ -128,6 +128,9 @@ impl Ui {
 
     /// Prints why the command failed: two lines on stderr, or one object on stdout.
     pub fn error(&self, error: &CommandError) {
+        if error.message.is_empty() {
+            return;
+        }
         match self.format {
             // Standard output may be what failed; then there is nobody left to tell.
             Format::Json => drop(self.object(&error.to_json())),
@@ -240,13 +243,12 @@ impl Drop for Progress {
     }
 }
 
-/// Why standard output could not be written; a reader that left (`watt ls | head`) is no failure worth words.
+/// Why standard output could not be written. A reader that left (`watt ls | head`) is no failure worth words: such an error has
+/// none and is not printed.
 #[must_use]
 pub fn stdout_error(error: &std::io::Error) -> CommandError {
     match error.kind() {
-        std::io::ErrorKind::BrokenPipe => {
-            CommandError::new(ErrorKind::Other, "whoever read the output left", "nothing to do")
-        }
+        std::io::ErrorKind::BrokenPipe => CommandError::new(ErrorKind::Other, "", ""),
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => CommandError::new(
             ErrorKind::Temporary,
             "can't write the output: no space left where it goes",

@@ -51,7 +51,7 @@ pub struct Endpoint {
 }
 
 /// One entry of a sector's piece table: which slot lies where in the payload. The table covers the payload without gap or
-/// overlap; filler is a fixed function of its place (`docs/spec/proofs.md` §3, TS1).
+/// overlap; filler is a fixed function of its place (`docs/spec/proofs.md` §2, TS1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Piece {
     /// A client's slot.

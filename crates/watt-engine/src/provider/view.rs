@@ -124,7 +124,14 @@ impl<'a, S: StateRead> View<'a, S> {
         let beacon = Beacon::read(self.chain, &self.network, self.height)?;
         let seal_seed = challenge::seal_seed(&self.network, beacon.value(), &self.account, sector);
         let (provider, seal_height) = (self.account, self.height);
-        Some(SealJob { provider, sector, units, pieces, seal_height, seal_seed })
+        Some(SealJob {
+            provider,
+            sector,
+            units,
+            pieces,
+            seal_height,
+            seal_seed,
+        })
     }
 
     /// The challenge of a pre-committed sector, once its beacon is known.

@@ -2,7 +2,8 @@
 #![allow(
     clippy::as_conversions,
     clippy::cast_possible_truncation,
-    reason = "test code indexes nodes"
+    clippy::unwrap_used,
+    reason = "test code indexes nodes, and a failure is a panic"
 )]
 #![allow(missing_docs, unreachable_pub, reason = "test code")]
 

@@ -423,7 +423,7 @@ impl World {
             Due::Event {
                 to: node,
                 life,
-                event: Event::Committed { header, included },
+                event: Event::Committed { header: Box::new(header), included },
             },
         );
     }

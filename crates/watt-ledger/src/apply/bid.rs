@@ -44,7 +44,7 @@ impl Ledger<'_> {
             return Err(Refused::TooManyBids { max: OPEN_BIDS_MAX });
         }
         account.open_bids = account.open_bids.saturating_add(1);
-        self.write_account(&actor.account, &account);
+        self.write_account(&actor.account, account);
 
         let deal = DealId::derive(
             self.network(),

@@ -147,7 +147,7 @@ impl Ledger<'_> {
     pub(super) fn close_bid_of(&mut self, client: &AccountId) {
         if let Some(mut account) = self.account(client) {
             account.open_bids = account.open_bids.saturating_sub(1);
-            self.write_account(client, &account);
+            self.write_account(client, account);
         }
     }
 }

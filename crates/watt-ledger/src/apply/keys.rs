@@ -30,7 +30,7 @@ impl Ledger<'_> {
             spending: DaySpending::default(),
         });
         row.keys = BoundedVec::new(keys).map_err(|_| Refused::TooManyKeys)?;
-        self.write_account(&actor.account, &row);
+        self.write_account(&actor.account, row);
         Ok(Done::KeyAdded { key_index })
     }
 
@@ -45,7 +45,8 @@ impl Ledger<'_> {
         if !has_owner {
             return Err(Refused::LastOwner);
         }
-        self.write_account(&actor.account, &row);
+        self.write_account(&actor.account, row);
+        self.has_removed_keys = true;
         Ok(Done::KeyRemoved {})
     }
 }

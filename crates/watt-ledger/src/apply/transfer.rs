@@ -55,7 +55,7 @@ impl Ledger<'_> {
             key.spending.day = day;
             key.spending.amount = after;
         });
-        self.write_account(&actor.account, &row);
+        self.write_account(&actor.account, row);
         Ok(())
     }
 }

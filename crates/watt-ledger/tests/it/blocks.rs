@@ -239,7 +239,7 @@ fn bodies_round_trip() {
 #[test]
 fn halted_time_counts_for_nobody() {
     let mut world = World::new();
-    world.to_height(5);
+    world.go_to_height(5);
     let before = query::head(&world.state).unwrap();
     world.step_ms = 60_000;
     world.skip(1);
@@ -253,13 +253,13 @@ fn halted_time_counts_for_nobody() {
         60_000 + 10 * 86_400_000
     );
     world.step_ms = 1000;
-    world.to_height(10);
+    world.go_to_height(10);
     let closed = world.last.events.iter().find_map(|event| match event {
         Event::WindowClosed { is_void, .. } => Some(*is_void),
         Event::BidMatched { .. } | Event::DealEnded { .. } | Event::SectorExpired { .. } => None,
     });
     assert_eq!(closed, Some(true));
-    world.to_height(20);
+    world.go_to_height(20);
     assert!(matches!(
         world.last.events[..],
         [Event::WindowClosed { is_void: false, .. }]

@@ -334,7 +334,7 @@ fn reserve_and_abandon_loop() {
             height: deadline.next(),
         };
         assert_eq!(world.act(2, settle.clone()), Err(early));
-        world.to_height(deadline.0);
+        world.go_to_height(deadline.0);
         assert!(matches!(stage(&world, &deal), DealStage::Matched { .. }));
         world.skip(1);
         let DealStage::Ended {

@@ -20,6 +20,7 @@ pub const PARAMS: ProofParams = ProofParams::DEVNET;
 /// A slot to be sealed: which, and the seed of its bundle's data.
 pub type Load = (DealId, u8, u8, u64);
 
+#[derive(Clone)]
 pub struct Miner {
     pub person: u8,
     pub sectors: BTreeMap<u64, (Sealed, PieceTable)>,
@@ -166,7 +167,7 @@ pub fn live_one_window(world: &mut World, miners: &mut [&mut Miner]) -> Vec<Resu
         "{:?}",
         world.last.receipts
     );
-    world.to_height((window + 1) * 10);
+    world.go_to_height((window + 1) * 10);
     let proofs = miners
         .iter()
         .map(|miner| miner.signed_proof(world, window))

@@ -236,7 +236,7 @@ fn answers_come_in_time() {
         world.act_with(10, early.clone(), vec![openings.clone()]),
         Err(unknown)
     );
-    world.to_height(pre_committed + 29);
+    world.go_to_height(pre_committed + 29);
     let (operation, right) = miner.commit(&world, 1);
     let in_time = world
         .attempt(vec![world.sign_with(

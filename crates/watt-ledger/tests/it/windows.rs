@@ -3,6 +3,7 @@
 use crate::miner::{Miner, live_one_window};
 use crate::sectors::{SLOT, certified, load_of, ten_providers};
 use crate::world::{START, WATT, World, bid, bundle, certificate, id, place, result};
+use std::sync::OnceLock;
 use watt_ledger::query::SlotCondition;
 use watt_ledger::rows::{DealEnd, DealStage};
 use watt_ledger::{Done, Event, Refused, query};
@@ -15,6 +16,7 @@ const DAY: u64 = 86_400_000;
 
 /// A world with one certified deal, of which persons 10 to 19 have sealed their slots, at the beginning of the first window in
 /// which all of these sectors are in the sets.
+#[derive(Clone)]
 struct Stored {
     world: World,
     deal: DealId,
@@ -22,8 +24,10 @@ struct Stored {
 }
 
 impl Stored {
+    /// Sealed once for all tests, which each go on from a copy.
     fn new() -> Self {
-        Self::with_term(DAY)
+        static STORED: OnceLock<Stored> = OnceLock::new();
+        STORED.get_or_init(|| Self::with_term(DAY)).clone()
     }
 
     fn with_term(term_ms: u64) -> Self {
@@ -48,7 +52,7 @@ impl Stored {
         let answers = answers.collect();
         world.block(answers);
         assert!(world.last.receipts.iter().all(|receipt| result(receipt).is_ok()));
-        world.to_window_end();
+        world.go_to_window_end();
         world.skip(1);
         Self { world, deal, miners }
     }
@@ -159,7 +163,7 @@ fn one_heartbeat_one_proof_at_their_time() {
         stored.world.act_with(10, early, vec![junk.clone()]),
         Err(wrong(window))
     );
-    stored.world.to_height((window + 1) * 10);
+    stored.world.go_to_height((window + 1) * 10);
     let none = prove(&stored.world, window);
     let refused = stored.world.act_with(11, none, vec![junk.clone()]);
     assert_eq!(refused, Err(Refused::NoHeartbeat { window: at }));
@@ -174,7 +178,7 @@ fn one_heartbeat_one_proof_at_their_time() {
     };
     assert!(prove_again(&mut stored).is_ok());
     assert_eq!(prove_again(&mut stored), Err(Refused::ProvenTwice { window: at }));
-    stored.world.to_height((window + 2) * 10);
+    stored.world.go_to_height((window + 2) * 10);
     let late = Refused::WrongWindow {
         window: at,
         current: Window(window + 2),
@@ -216,7 +220,7 @@ fn a_missed_window_is_not_paid() {
     stored.live(10);
     assert_eq!(stored.slot(10).proven_ms, 20_000);
     assert_eq!(stored.slot(11).proven_ms, 30_000);
-    stored.world.to_window_end();
+    stored.world.go_to_window_end();
     stored.world.skip(1);
     let missed = |n| {
         query::provider(&stored.world.state, &id(n))
@@ -240,7 +244,7 @@ fn a_void_window_is_nobodys_fault() {
         );
         assert_eq!(stored.slot(10).proven_ms, 10_000);
         stored.live(10);
-        stored.world.to_window_end();
+        stored.world.go_to_window_end();
         stored.world.skip(1);
         let missed = query::provider(&stored.world.state, &id(19))
             .unwrap()
@@ -259,7 +263,7 @@ fn declared_fault_is_unpaid() {
     stored.miners[0]
         .add_sector(&mut stored.world, 2, &[load])
         .unwrap();
-    stored.world.to_window_end();
+    stored.world.go_to_window_end();
     stored.world.skip(1);
     let window = stored.window();
     let beat = stored.miners[0].heartbeat(&stored.world, window, &[1]);
@@ -279,7 +283,7 @@ fn declared_fault_is_unpaid() {
         window: Window(window),
     };
     assert_eq!(stored.slot(10).condition, faulty);
-    stored.world.to_height((window + 1) * 10);
+    stored.world.go_to_height((window + 1) * 10);
     let proof = stored.miners[0].signed_proof(&stored.world, window);
     stored.world.block(vec![proof]);
     assert!(result(&stored.world.last.receipts[0]).is_ok());
@@ -312,14 +316,14 @@ fn rate_jump_before_settlement() {
     assert!(committed.is_ok(), "{committed:?}");
     let in_set_from = stored.window() + 1;
     if stored.window() == window {
-        stored.world.to_height((window + 1) * 10);
+        stored.world.go_to_height((window + 1) * 10);
     }
     let proof = stored.miners[0].signed_proof(&stored.world, window);
     stored.world.block(vec![proof]);
     assert!(result(&stored.world.last.receipts[0]).is_ok());
     let slot = |stored: &Stored| query::slot(&stored.world.state, &deal, SlotIndexInDeal(load.1)).unwrap();
     assert_eq!((slot(&stored).proven_ms, slot(&stored).due), (0, Amount::ZERO));
-    stored.world.to_height(in_set_from * 10);
+    stored.world.go_to_height(in_set_from * 10);
     stored.live(1);
     assert_eq!(slot(&stored).proven_ms, 10_000);
 }
@@ -392,7 +396,7 @@ fn term_ends_and_settles_itself() {
     stored.miners[0]
         .add_sector(&mut stored.world, 2, &[load])
         .unwrap();
-    stored.world.to_window_end();
+    stored.world.go_to_window_end();
     stored.world.skip(1);
     stored.live(1);
     stored.live(1);
@@ -467,7 +471,7 @@ fn a_halt_punishes_nobody() {
     stored.world.step_ms = 10 * DAY;
     stored.world.skip(1);
     stored.world.step_ms = 1000;
-    stored.world.to_window_end();
+    stored.world.go_to_window_end();
     stored.world.skip(1);
     let halted = stored.window() - 1;
     assert!(

@@ -59,6 +59,7 @@ pub fn genesis(name: &str) -> Genesis {
     }
 }
 
+#[derive(Clone)]
 pub struct World {
     pub network: NetworkId,
     pub state: MemoryState,
@@ -151,14 +152,14 @@ impl World {
     }
 
     /// Closes empty blocks up to and with `height`.
-    pub fn to_height(&mut self, height: u64) {
+    pub fn go_to_height(&mut self, height: u64) {
         while self.height() < height {
             self.block(Vec::new());
         }
     }
 
     pub fn skip(&mut self, n: u64) {
-        self.to_height(self.height() + n);
+        self.go_to_height(self.height() + n);
     }
 
     /// Closes empty blocks without counting all money after each.
@@ -171,9 +172,9 @@ impl World {
     }
 
     /// Closes blocks until the next is the first of a window.
-    pub fn to_window_end(&mut self) {
+    pub fn go_to_window_end(&mut self) {
         let slots = parameters().window_slots;
-        self.to_height((self.height() / slots + 1) * slots - 1);
+        self.go_to_height((self.height() / slots + 1) * slots - 1);
     }
 
     pub fn account(&self, n: u8) -> AccountRow {

@@ -253,10 +253,19 @@ impl ApiClient {
             }) => error,
             Some(_) | None => CommandError::new(
                 ErrorKind::Temporary,
-                format!("no node answers at {}", self.bases.join(", ")),
+                format!("no node answers at {}", self.bases_text()),
                 &*self.hint,
             ),
         })
+    }
+
+    /// The addresses that were tried, the first by name.
+    fn bases_text(&self) -> String {
+        match self.bases.as_ref() {
+            [] => String::new(),
+            [only] => only.clone(),
+            [first, others @ ..] => format!("{first} and {} more addresses", others.len()),
+        }
     }
 
     fn nonsense(&self, reason: &str) -> CommandError {

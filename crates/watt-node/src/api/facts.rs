@@ -214,6 +214,7 @@ impl Facts<'_> {
             sector: slot.row.sector.map(|number| number.0),
             price: slot.row.funds.price,
             paid: slot.row.funds.paid(),
+            paid_proven: slot.row.funds.paid_proven,
             due: slot.due,
             proven_ms: slot.proven_ms,
             last_proven_window: last_proven.map(|window| window.0),

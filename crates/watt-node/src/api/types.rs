@@ -409,9 +409,12 @@ pub struct SlotInfo {
     /// Agreed price per 10^9 bytes and day.
     #[serde(with = "amount_text")]
     pub price: Amount,
-    /// Paid so far.
+    /// Paid so far, for the reservation and for proven time.
     #[serde(with = "amount_text")]
     pub paid: Amount,
+    /// Of this, for proven time.
+    #[serde(with = "amount_text")]
+    pub paid_proven: Amount,
     /// Earned and not claimed yet.
     #[serde(with = "amount_text")]
     pub due: Amount,

@@ -39,6 +39,12 @@ pub(super) struct NodeRunArgs {
     /// Join the network of this genesis file [config: node.genesis]
     #[arg(long, value_name = "FILE")]
     pub(super) genesis: Option<PathBuf>,
+    /// Listen for other nodes here; repeat for several [config: node.listen]
+    #[arg(long, value_name = "MULTIADDR")]
+    pub(super) listen: Vec<String>,
+    /// Connect to this node first; repeat for several [config: node.bootstrap]
+    #[arg(long, value_name = "MULTIADDR")]
+    pub(super) bootstrap: Vec<String>,
     /// Accept that the data folder was moved here on purpose; never use it for a copy: two nodes with one voting key are a
     /// fault that the network sees
     #[arg(long)]
@@ -48,13 +54,21 @@ pub(super) struct NodeRunArgs {
     pub(super) stop_with_stdin: bool,
 }
 
+impl NodeRunArgs {
+    /// The flags as settings.
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides {
+            data_dir: self.data_dir.clone(),
+            genesis: self.genesis.clone(),
+            listen: self.listen.clone(),
+            bootstrap: self.bootstrap.clone(),
+            ..Overrides::default()
+        }
+    }
+}
+
 pub(super) async fn run(session: &Session, args: NodeRunArgs) -> Result<(), CommandError> {
-    let overrides = Overrides {
-        data_dir: args.data_dir.clone(),
-        genesis: args.genesis.clone(),
-        ..Overrides::default()
-    };
-    run_node(session, overrides, &args, false).await
+    run_node(session, args.overrides(), &args, false).await
 }
 
 /// Runs a node, with its provider if `is_provider`, until it is told to end.

@@ -48,11 +48,9 @@ pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(
     match command {
         ProviderCommand::Run(args) => {
             let overrides = Overrides {
-                data_dir: args.node.data_dir.clone(),
-                genesis: args.node.genesis.clone(),
                 capacity: args.capacity,
                 price: args.price,
-                ..Overrides::default()
+                ..args.node.overrides()
             };
             run_node(session, overrides, &args.node, true).await
         }

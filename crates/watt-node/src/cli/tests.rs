@@ -10,7 +10,7 @@ fn parse(arguments: &[&str]) -> Result<Cli, CommandError> {
 }
 
 fn refusal(arguments: &[&str]) -> (String, String) {
-    let error = parse(arguments).err().expect("these arguments are wrong");
+    let error = parse(arguments).expect_err("these arguments are wrong");
     assert_eq!(error.kind, ErrorKind::Usage);
     assert!(
         !error.message.contains('\n') && !error.hint.contains('\n'),

@@ -55,11 +55,11 @@ pub struct NodeSection {
     pub genesis: Option<String>,
     /// File with the voting key; without it the node follows and does not vote.
     pub validator_key: Option<String>,
-    /// File with the network identity; without it one is made in the data folder.
+    /// File with the key of the node's network identity; without it one is made in the data folder.
     pub network_key: Option<String>,
     /// Multiaddresses to listen on.
     pub listen: Option<Vec<String>>,
-    /// Multiaddresses of nodes to connect to first.
+    /// Multiaddresses of nodes to connect to first, each with the node's peer id: `/ip4/…/tcp/…/p2p/…`.
     pub bootstrap: Option<Vec<String>>,
 }
 

@@ -17,7 +17,7 @@ pub enum Role {
     /// Votes with this key, which stands in the network's backbone.
     Validator {
         /// The voting key.
-        key: SecretKey,
+        key: Box<SecretKey>,
     },
 }
 
@@ -52,7 +52,7 @@ pub struct ProviderConfig {
 }
 
 /// What a node runs with.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct NodeConfig {
     /// Folder of state, blocks, replicas and network identity.
     pub data_dir: PathBuf,
@@ -62,8 +62,8 @@ pub struct NodeConfig {
     pub genesis: Genesis,
     /// Whether it votes.
     pub role: Role,
-    /// Seed of the network identity, if it is not the one in the data folder.
-    pub network_seed: Option<[u8; 32]>,
+    /// Network identity; `None` uses the one in the data folder, made at the first start.
+    pub network_key: Option<keyfile::Seed>,
     /// Multiaddresses to listen on.
     pub listen: Vec<String>,
     /// Multiaddresses of nodes to connect to first.
@@ -91,7 +91,7 @@ impl NodeConfig {
         let role = match &settings.validator_key.value {
             None => Role::Follower,
             Some(path) => Role::Validator {
-                key: validator_key(path, &genesis)?,
+                key: Box::new(validator_key(path, &genesis)?),
             },
         };
         let (public, owner) = (settings.api_public.value, settings.api_owner.value);
@@ -114,7 +114,12 @@ impl NodeConfig {
             was_moved: false,
             genesis,
             role,
-            network_seed: settings.network_key.value.as_deref().map(keyfile::read_seed).transpose()?,
+            network_key: settings
+                .network_key
+                .value
+                .as_deref()
+                .map(keyfile::read_seed)
+                .transpose()?,
             listen: settings.listen.value.clone(),
             bootstrap: settings.bootstrap.value.clone(),
             api: ApiAddresses {

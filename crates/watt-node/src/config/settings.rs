@@ -58,6 +58,10 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `--genesis`.
     pub genesis: Option<PathBuf>,
+    /// `--listen`, if given at all.
+    pub listen: Vec<String>,
+    /// `--bootstrap`, if given at all.
+    pub bootstrap: Vec<String>,
     /// `-v`, `-vv`, `-q` as a log level.
     pub log_level: Option<&'static str>,
     /// `--capacity`.
@@ -83,7 +87,7 @@ pub struct Settings {
     pub genesis: Sourced<Option<PathBuf>>,
     /// Voting key file, absolute; `None` follows.
     pub validator_key: Sourced<Option<PathBuf>>,
-    /// Network identity file, absolute; `None` keeps one in the data folder.
+    /// Key file of the network identity, absolute; `None` makes one in the data folder.
     pub network_key: Sourced<Option<PathBuf>>,
     /// Multiaddresses to listen on.
     pub listen: Sourced<Vec<String>>,
@@ -157,8 +161,8 @@ impl Settings {
             row("client.account", &self.client_account, |account| {
                 Value::from(account.clone())
             }),
-            row("log.level", &self.log_level, |level| text(level)),
-            row("log.format", &self.log_format, |format| text(format)),
+            row("log.level", &self.log_level, text),
+            row("log.format", &self.log_format, text),
             row("node.data_dir", &self.data_dir, |path| text(&path.display())),
             row("node.genesis", &self.genesis, path),
             row("node.validator_key", &self.validator_key, path),
@@ -167,14 +171,14 @@ impl Settings {
             row("node.bootstrap", &self.bootstrap, |list| {
                 Value::from(list.clone())
             }),
-            row("api.public", &self.api_public, |address| text(address)),
-            row("api.owner", &self.api_owner, |address| text(address)),
+            row("api.public", &self.api_public, text),
+            row("api.owner", &self.api_owner, text),
             row("api.owner_hosts", &self.api_owner_hosts, |list| {
                 Value::from(list.clone())
             }),
             row("provider.account_key", &self.provider_account_key, path),
             row("provider.capacity", &self.provider_capacity, bytes),
-            row("provider.price", &self.provider_price, |price| text(price)),
+            row("provider.price", &self.provider_price, text),
             row("provider.hot", &self.provider_hot, |hot| Value::from(*hot)),
             row("provider.slot_bytes_min", &self.provider_slot_bytes_min, bytes),
             row("provider.slot_bytes_max", &self.provider_slot_bytes_max, bytes),
@@ -250,8 +254,16 @@ impl Layers<'_> {
             )),
             validator_key: optional_path(self.path_or(None, "", node.validator_key.as_ref())),
             network_key: optional_path(self.path_or(None, "", node.network_key.as_ref())),
-            listen: self.list(node.listen.as_ref(), &LISTEN),
-            bootstrap: self.list(node.bootstrap.as_ref(), &[]),
+            listen: flagged(
+                "--listen",
+                &overrides.listen,
+                self.list(node.listen.as_ref(), &LISTEN),
+            ),
+            bootstrap: flagged(
+                "--bootstrap",
+                &overrides.bootstrap,
+                self.list(node.bootstrap.as_ref(), &[]),
+            ),
             api_public: self.parsed("api.public", api.public.as_ref(), API_PUBLIC, socket_address)?,
             api_owner: self.parsed("api.owner", api.owner.as_ref(), API_OWNER, socket_address)?,
             api_owner_hosts: self.list(api.owner_hosts.as_ref(), &[]),
@@ -423,6 +435,17 @@ impl Layers<'_> {
                 ))
             }
         }
+    }
+}
+
+/// A list given on the command line replaces the one below it.
+fn flagged(flag: &'static str, given: &[String], below: Sourced<Vec<String>>) -> Sourced<Vec<String>> {
+    if given.is_empty() {
+        return below;
+    }
+    Sourced {
+        value: given.to_vec(),
+        origin: Origin::Flag(flag),
     }
 }
 

@@ -41,7 +41,7 @@ pub struct DemoReport {
     /// Locked for the file.
     #[serde(with = "amount_text")]
     pub escrowed: Amount,
-    /// Paid to providers for what they proved.
+    /// Paid to providers so far.
     #[serde(with = "amount_text")]
     pub paid: Amount,
     /// Would come back if the file were given up.
@@ -98,7 +98,7 @@ pub fn table(report: &DemoReport) -> String {
     table.row([
         "WATT".into(),
         format!(
-            "{} escrowed, {} paid for proofs, {} refundable",
+            "{} escrowed, {} paid so far, {} refundable",
             report.escrowed, report.paid, report.refundable
         ),
     ]);

@@ -2,9 +2,8 @@
 
 use super::report::{DemoReport, short};
 use super::{DemoRequest, file};
-use crate::client::{
-    self, GetReport, GetRequest, PutReport, PutRequest, PutWait, ShareState, StatusReport, StatusRequest,
-};
+use crate::api::types::{DealInfo, SlotInfo, SlotState};
+use crate::client::{self, GetReport, GetRequest, PutReport, PutRequest, PutWait, StatusRequest};
 use crate::config::Home;
 use crate::context::Context;
 use crate::devnet::{Devnet, NodeRole};
@@ -14,7 +13,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
-use watt_primitives::BlockHeight;
+use watt_primitives::{Amount, BlockHeight, DealId};
 
 /// Blocks that are shown before anything is stored.
 const BLOCKS_SHOWN: u64 = 3;
@@ -24,8 +23,8 @@ const BLOCKS_AFTER_KILL: u64 = 2;
 const HOLDERS_KILLED: usize = 5;
 /// Windows that each share must be proven in before the kills.
 const WINDOWS_PROVEN_MIN: u64 = 2;
-/// How long the file is paid for, in milliseconds.
-const TERM_MS: u64 = 30 * 86_400_000;
+/// How long the file is paid for, in milliseconds: longer than what ending a deal early costs, so that something comes back.
+const TERM_MS: u64 = 60 * 86_400_000;
 /// How long sealing and the first proofs may take, in milliseconds; grows with the file.
 const PROVE_MS_MAX: u64 = 300_000;
 /// How long a block may take, in milliseconds, before the network counts as stuck.
@@ -193,52 +192,38 @@ async fn wait_proven(
     context: &Context,
     put: &PutReport,
     bytes: u64,
-) -> Result<StatusReport, CommandError> {
+) -> Result<Vec<DealInfo>, CommandError> {
     // One more second for each mebibyte: a slow machine seals it in less.
     let limit = Duration::from_millis(PROVE_MS_MAX + (bytes >> 20) * 1_000);
     let deadline = Instant::now() + limit;
     let progress = ui.counter("proving", u64::from(put.shares));
-    let silent = Ui::silent();
     loop {
-        let status = client::status(
-            context,
-            &silent,
-            StatusRequest {
-                link: put.link.clone(),
-            },
-        )
-        .await?;
-        let proofs = context.api.status().await?.proofs;
-        let is_proven = |state| state == ShareState::Proving;
-        let n_proven = status
-            .shares
-            .iter()
-            .filter(|share| is_proven(share.state) && share.last_proven_window.is_some())
-            .count();
+        let deals = deals_of(context, put).await?;
+        let accepted = context.api.status().await?.proofs.accepted;
+        let slots: Vec<&SlotInfo> = deals.iter().flat_map(|deal| &deal.slots).collect();
+        let is_proven =
+            |slot: &&&SlotInfo| slot.state == SlotState::Proving && slot.last_proven_window.is_some();
+        let n_proven = slots.iter().filter(is_proven).count();
+        let paid = Amount::checked_sum(slots.iter().map(|slot| slot.paid_proven)).unwrap_or(Amount::ZERO);
         progress.set(u64::try_from(n_proven).unwrap_or(0));
-        progress.message(format!(
-            "{} proofs accepted, {} WATT paid",
-            proofs.accepted, status.paid
-        ));
-        let is_all = n_proven == status.shares.len() && !status.shares.is_empty();
-        let is_again = proofs.accepted >= WINDOWS_PROVEN_MIN * u64::from(put.shares_per_bundle);
-        if is_all && is_again && status.paid > watt_primitives::Amount::ZERO {
+        progress.message(format!("{accepted} proofs accepted, {paid} WATT paid for them"));
+        let is_all = n_proven == slots.len() && !slots.is_empty();
+        let is_again = accepted >= WINDOWS_PROVEN_MIN * u64::from(put.shares_per_bundle);
+        let are_paid = slots.iter().all(|slot| slot.paid_proven > Amount::ZERO);
+        if is_all && is_again && are_paid {
             ui.note(&format!(
-                "   all {} shares sealed and proven; {} window proofs accepted; {} WATT paid so far",
-                status.shares.len(),
-                proofs.accepted,
-                status.paid
+                "   all {} shares sealed and proven; {accepted} window proofs accepted, {paid} WATT paid for them",
+                slots.len(),
             ));
-            return Ok(status);
+            return Ok(deals);
         }
         if Instant::now() >= deadline {
             return Err(CommandError::new(
                 ErrorKind::Temporary,
                 format!(
-                    "after {} s only {n_proven} of {} shares are proven and {} WATT paid",
+                    "after {} s only {n_proven} of {} shares are proven and {paid} WATT paid for it",
                     limit.as_secs(),
-                    status.shares.len(),
-                    status.paid
+                    slots.len(),
                 ),
                 "run it again with --keep and look at the providers' logs",
             ));
@@ -247,20 +232,31 @@ async fn wait_proven(
     }
 }
 
+/// The file's deals as the ledger has them now.
+async fn deals_of(context: &Context, put: &PutReport) -> Result<Vec<DealInfo>, CommandError> {
+    let mut deals = Vec::new();
+    for text in &put.deals {
+        let damaged = || {
+            let message = format!("put names a deal that is none: {text}");
+            CommandError::new(ErrorKind::VerificationFailed, message, "report this")
+        };
+        deals.push(
+            context
+                .api
+                .deal(DealId::from_hex(text).ok_or_else(damaged)?)
+                .await?,
+        );
+    }
+    Ok(deals)
+}
+
 /// Step 4: the first validator, and holders of the first bundle.
-async fn kill(devnet: &Devnet, status: &StatusReport) -> Result<Vec<String>, CommandError> {
+async fn kill(devnet: &Devnet, deals: &[DealInfo]) -> Result<Vec<String>, CommandError> {
     let nodes = &devnet.plan().nodes;
-    let first_deal = status
-        .shares
+    let holders: BTreeSet<&str> = deals
         .first()
-        .map(|share| share.deal.clone())
+        .map(|deal| deal.slots.iter().map(|slot| slot.provider.as_str()).collect())
         .unwrap_or_default();
-    let holders: BTreeSet<&str> = status
-        .shares
-        .iter()
-        .filter(|share| share.deal == first_deal)
-        .map(|share| share.holder.as_str())
-        .collect();
     let validators = nodes.iter().filter(|node| node.role == NodeRole::Validator);
     // With fewer than four validators the network can't spare one.
     let n_validators = usize::from(validators.clone().count() >= 4);
@@ -269,7 +265,7 @@ async fn kill(devnet: &Devnet, status: &StatusReport) -> Result<Vec<String>, Com
         .filter(|node| holders.contains(node.account.as_str()));
     let victims: Vec<String> = validators
         .take(n_validators)
-        .chain(holding.take(HOLDERS_KILLED.min(holders.len().saturating_sub(5))))
+        .chain(holding.take(HOLDERS_KILLED.min(holders.len().saturating_sub(HOLDERS_KILLED))))
         .map(|node| node.name.clone())
         .collect();
     for name in &victims {

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/devnet.json      this plan                DIR/genesis.cbor    the network
 //! DIR/client.key       the funded account       DIR/lock            held by the supervisor
-//! DIR/nodes/NAME/      config.toml, account.key, voting.key, data/, node.log
+//! DIR/nodes/NAME/      config.toml, account.key, voting.key, network.key, data/, node.log
 //! ```
 
 use super::parameters::{self, DevnetSize};
@@ -322,8 +322,9 @@ impl Plan {
         for (name, role) in validators.chain(providers) {
             let folder = plan.node_dir(&name);
             let account = keyfile::create(&folder.join("account.key"))?;
-            let network_seed = keyfile::create_seed(&folder.join("network.key"))?;
             accounts.push(funded(&account, parameters::NODE_BALANCE));
+            let identity = keyfile::create_seed(&folder.join("network.key"))?;
+            let peer_id = watt_net::peer_id(*identity.expose()).to_string();
             let mut voting_key = String::new();
             if role == NodeRole::Validator {
                 let voting = keyfile::create(&folder.join("voting.key"))?;
@@ -336,7 +337,7 @@ impl Plan {
                 role,
                 account,
                 voting_key,
-                peer_id: watt_net::peer_id(network_seed).to_string(),
+                peer_id,
                 p2p_port: 0,
                 api_port: 0,
                 owner_port: 0,

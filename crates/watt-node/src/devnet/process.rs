@@ -158,8 +158,8 @@ impl ParentWatch {
             let mut stdin = std::io::stdin().lock();
             let mut bytes = [0; 256];
             while matches!(stdin.read(&mut bytes), Ok(1..)) {}
-            // The receiver is gone when the node is ending already.
-            drop(closed.send(()));
+            // The receiver is gone when the node is ending already: then there is nobody to tell.
+            if closed.send(()).is_err() {}
         };
         std::thread::Builder::new()
             .name("parent-watch".to_owned())

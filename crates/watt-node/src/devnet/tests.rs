@@ -19,6 +19,9 @@ fn every_node_of_a_plan_has_a_configuration_that_loads() {
     assert_eq!((genesis.backbone.len(), genesis.accounts.len()), (4, 7));
     assert_eq!(genesis.network().to_string(), plan.network);
     let home = Home::under(folder.path().join("home"));
+    let peers: std::collections::BTreeSet<&str> =
+        plan.nodes.iter().map(|node| node.peer_id.as_str()).collect();
+    assert_eq!(peers.len(), plan.nodes.len());
     for node in &plan.nodes {
         let path = plan.node_dir(&node.name).join("config.toml");
         assert!(ConfigFile::read(&path).unwrap().is_some());
@@ -42,6 +45,7 @@ fn every_node_of_a_plan_has_a_configuration_that_loads() {
                 .all(|address| address.contains("/ip4/127.0.0.1/")),
             "loopback only"
         );
+        assert!(config.bootstrap.iter().all(|address| address.contains("/p2p/")));
         assert_eq!(config.bootstrap.len(), if is_provider { 4 } else { 3 });
     }
 }

@@ -42,7 +42,9 @@ pub(crate) fn try_block(
     let block = block.check_except(&network, |_| is_own).map_err(invalid)?;
     match guarded(|| apply_block(state, &block)) {
         Some(outcome) => outcome.map(Arc::new).map_err(invalid),
-        None => Err(ApplyFailure::Panicked { culprit: culprit(state, &block) }),
+        None => Err(ApplyFailure::Panicked {
+            culprit: culprit(state, &block),
+        }),
     }
 }
 
@@ -74,7 +76,11 @@ fn culprit(state: &impl StateRead, block: &Block) -> Option<usize> {
     }
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
-        if panics(middle) { bad = middle } else { good = middle }
+        if panics(middle) {
+            bad = middle;
+        } else {
+            good = middle;
+        }
     }
     Some(bad - 1)
 }
@@ -83,5 +89,8 @@ fn culprit(state: &impl StateRead, block: &Block) -> Option<usize> {
 pub(crate) fn verdicts(batches: &[Vec<SignatureCheck>]) -> Vec<Vec<bool>> {
     let together: Vec<SignatureCheck> = batches.iter().flatten().cloned().collect();
     let do_all_hold = all_hold(&together);
-    batches.iter().map(|batch| batch.iter().map(|check| do_all_hold || check.holds()).collect()).collect()
+    batches
+        .iter()
+        .map(|batch| batch.iter().map(|check| do_all_hold || check.holds()).collect())
+        .collect()
 }

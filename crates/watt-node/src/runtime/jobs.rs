@@ -20,7 +20,9 @@ use watt_proofs::challenge::ProvingWindow;
 use watt_proofs::post::{self, LeafOpening, LeafRead, Responses};
 use watt_proofs::seal::{ReplicaTree, seal};
 use watt_proofs::verify::PorepStatement;
-use watt_proofs::{FaultBitmap, PieceTable, ProofParams, ReplicaId, SectorEntry, SectorSet, SectorSize, porep};
+use watt_proofs::{
+    FaultBitmap, PieceTable, ProofParams, ReplicaId, SectorEntry, SectorSet, SectorSize, porep,
+};
 use watt_store::{Journal, PieceStore, ReplicaStore, Space};
 
 /// Windows whose answers are kept in the log.
@@ -77,10 +79,15 @@ impl Jobs {
         genesis: &Genesis,
         params: ProofParams,
     ) -> Result<Self, CommandError> {
-        let space = Space { quota_bytes: config.capacity_bytes, free_bytes_min: FREE_BYTES_MIN };
-        let pieces = PieceStore::open(&storage.folder.pieces_dir(), space).map_err(|error| trouble(&error))?;
+        let space = Space {
+            quota_bytes: config.capacity_bytes,
+            free_bytes_min: FREE_BYTES_MIN,
+        };
+        let pieces =
+            PieceStore::open(&storage.folder.pieces_dir(), space).map_err(|error| trouble(&error))?;
         let replicas = ReplicaStore::open(&storage.folder.replicas_dir()).map_err(|error| trouble(&error))?;
-        let (journal, records) = Journal::open(&storage.folder.heartbeats_dir()).map_err(|error| trouble(&error))?;
+        let (journal, records) =
+            Journal::open(&storage.folder.heartbeats_dir()).map_err(|error| trouble(&error))?;
         let answers = records
             .iter()
             .filter_map(|bytes| codec::decode::<Answers>(bytes, ANSWER_BYTES_MAX).ok())
@@ -92,7 +99,10 @@ impl Jobs {
             match info.and_then(|bytes| codec::decode::<SealInfo>(&bytes, ANSWER_BYTES_MAX).ok()) {
                 Some(SealInfo { job, roots }) => local.push(LocalSector { job, roots }),
                 None => {
-                    tracing::warn!(sector = sector.0, "a sealed sector on disk is damaged; its data is sealed again");
+                    tracing::warn!(
+                        sector = sector.0,
+                        "a sealed sector on disk is damaged; its data is sealed again"
+                    );
                     replicas.remove(sector).map_err(|error| trouble(&error))?;
                 }
             }
@@ -130,17 +140,34 @@ impl Jobs {
     /// Does one job; blocks.
     pub(crate) fn perform(&self, effect: Effect) -> Event {
         match effect {
-            Effect::Seal(job) => Event::Sealed { sector: job.sector, result: self.seal(*job).map_err(sentence) },
+            Effect::Seal(job) => Event::Sealed {
+                sector: job.sector,
+                result: self.seal(*job).map_err(sentence),
+            },
             Effect::OpenPorep { job, roots, seed } => {
                 let sector = job.sector;
-                Event::PorepOpened { sector, result: self.open_porep(&job, &roots, seed).map_err(sentence) }
+                Event::PorepOpened {
+                    sector,
+                    result: self.open_porep(&job, &roots, seed).map_err(sentence),
+                }
             }
-            Effect::Respond(job) => {
-                Event::Responded { window: job.window, result: self.respond(&job).map_err(sentence) }
-            }
-            Effect::OpenWindow { job, response_root, sample_beacon, .. } => {
-                let result = self.open_window(&job, response_root, &sample_beacon).map_err(sentence);
-                Event::WindowOpened { window: job.window, result }
+            Effect::Respond(job) => Event::Responded {
+                window: job.window,
+                result: self.respond(&job).map_err(sentence),
+            },
+            Effect::OpenWindow {
+                job,
+                response_root,
+                sample_beacon,
+                ..
+            } => {
+                let result = self
+                    .open_window(&job, response_root, &sample_beacon)
+                    .map_err(sentence);
+                Event::WindowOpened {
+                    window: job.window,
+                    result,
+                }
             }
             Effect::RemoveSector { sector, pieces } => {
                 self.remove(sector, &pieces);
@@ -169,7 +196,14 @@ impl Jobs {
         let table = self.table(&job)?;
         let mut payload = vec![0; usize::try_from(table.size().payload_bytes())?];
         for piece in table.pieces() {
-            if let Piece::Slot { deal, slot, offset, len, .. } = piece {
+            if let Piece::Slot {
+                deal,
+                slot,
+                offset,
+                len,
+                ..
+            } = piece
+            {
                 let mut at = 0u64;
                 while at < *len {
                     let take = usize::try_from(len - at)?.min(READ_BYTES);
@@ -187,9 +221,16 @@ impl Jobs {
         table.fill(&mut payload);
         let comm_d = table.comm_d(&self.network);
         let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
-        let sealed = seal(&self.params, table.size(), &replica_id, &payload, &mut |_| ControlFlow::Continue(()))?;
-        let roots = SealedRoots { comm_c: sealed.comm_c, comm_r: sealed.comm_r };
-        let mut writer = self.replicas.begin(job.sector, u64::try_from(sealed.replica.len())?)?;
+        let sealed = seal(&self.params, table.size(), &replica_id, &payload, &mut |_| {
+            ControlFlow::Continue(())
+        })?;
+        let roots = SealedRoots {
+            comm_c: sealed.comm_c,
+            comm_r: sealed.comm_r,
+        };
+        let mut writer = self
+            .replicas
+            .begin(job.sector, u64::try_from(sealed.replica.len())?)?;
         writer.write(&sealed.replica)?;
         let info = codec::encode(&SealInfo { job, roots });
         writer.finish(&codec::encode(&sealed.replica_tree), &info)?;
@@ -210,13 +251,19 @@ impl Jobs {
             seal_seed: job.seal_seed,
             challenge_seed: seed,
         };
-        Ok(porep::open(&self.params, &statement, &replica, &mut |_| ControlFlow::Continue(()))?)
+        Ok(porep::open(&self.params, &statement, &replica, &mut |_| {
+            ControlFlow::Continue(())
+        })?)
     }
 
     fn sector_set(&self, job: &WindowJob) -> anyhow::Result<SectorSet> {
         let entries = job.sectors.iter().map(|(number, units, comm_r)| {
             let size = SectorSize::new(&self.params, u32::from(*units))?;
-            Ok(SectorEntry { number: *number, size, comm_r: *comm_r })
+            Ok(SectorEntry {
+                number: *number,
+                size,
+                comm_r: *comm_r,
+            })
         });
         Ok(SectorSet::check(entries.collect::<anyhow::Result<Vec<_>>>()?)?)
     }
@@ -230,7 +277,10 @@ impl Jobs {
             Some(_) | None => {
                 let window = ProvingWindow::new(&self.network, &set, &job.state, &job.beacon);
                 let responses = post::respond(&window, &FaultBitmap::none(), &mut Leaves::new(self, &set));
-                let answers = Answers { window: job.window, responses: responses.clone() };
+                let answers = Answers {
+                    window: job.window,
+                    responses: responses.clone(),
+                };
                 log.journal.append(&[&codec::encode(&answers)])?;
                 log.answers.insert(job.window, responses.clone());
                 responses
@@ -240,23 +290,45 @@ impl Jobs {
         log.answers.retain(|window, _| *window >= oldest);
         if job.window.0.is_multiple_of(64) {
             let is_live = |bytes: &[u8]| {
-                codec::decode::<Answers>(bytes, ANSWER_BYTES_MAX).is_ok_and(|answers| answers.window >= oldest)
+                codec::decode::<Answers>(bytes, ANSWER_BYTES_MAX)
+                    .is_ok_and(|answers| answers.window >= oldest)
             };
             log.journal.retain(is_live)?;
         }
-        let declared = set.iter().filter(|(position, _)| responses.faults.is_declared(*position));
+        let declared = set
+            .iter()
+            .filter(|(position, _)| responses.faults.is_declared(*position));
         let faults = declared.map(|(_, sector)| sector.number).collect();
-        Ok(Responded { response_root: responses.root(), faults })
+        Ok(Responded {
+            response_root: responses.root(),
+            faults,
+        })
     }
 
-    fn open_window(&self, job: &WindowJob, response_root: Hash, sample_beacon: &Hash) -> anyhow::Result<Vec<u8>> {
+    fn open_window(
+        &self,
+        job: &WindowJob,
+        response_root: Hash,
+        sample_beacon: &Hash,
+    ) -> anyhow::Result<Vec<u8>> {
         let set = self.sector_set(job)?;
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let answered = log.answers.get(&job.window).filter(|responses| responses.root() == response_root).cloned();
+        let answered = log
+            .answers
+            .get(&job.window)
+            .filter(|responses| responses.root() == response_root)
+            .cloned();
         drop(log);
-        let responses = answered.ok_or_else(|| anyhow::anyhow!("the answers to this window are not in the log"))?;
+        let responses =
+            answered.ok_or_else(|| anyhow::anyhow!("the answers to this window are not in the log"))?;
         let window = ProvingWindow::new(&self.network, &set, &job.state, &job.beacon);
-        Ok(post::open(&self.params, &window, &responses, sample_beacon, &mut Leaves::new(self, &set))?)
+        Ok(post::open(
+            &self.params,
+            &window,
+            &responses,
+            sample_beacon,
+            &mut Leaves::new(self, &set),
+        )?)
     }
 
     fn remove(&self, sector: SectorNumber, pieces: &[Piece]) {
@@ -286,19 +358,30 @@ struct Leaves<'a> {
 
 impl<'a> Leaves<'a> {
     const fn new(jobs: &'a Jobs, set: &'a SectorSet) -> Self {
-        Self { jobs, set, trees: BTreeMap::new() }
+        Self {
+            jobs,
+            set,
+            trees: BTreeMap::new(),
+        }
     }
 }
 
 impl LeafRead for Leaves<'_> {
     fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening> {
         let (sector, replicas) = (self.set.get(position)?, &self.jobs.replicas);
-        let tree = self.trees.entry(sector.number).or_insert_with(|| {
-            codec::decode(&replicas.upper_tree(sector.number).ok()?, 4 << 20).ok()
-        });
+        let tree = self
+            .trees
+            .entry(sector.number)
+            .or_insert_with(|| codec::decode(&replicas.upper_tree(sector.number).ok()?, 4 << 20).ok());
         let range = ReplicaTree::block_range(leaf_index);
-        let len = sector.size.payload_bytes().min(range.end).checked_sub(range.start)?;
-        let block = replicas.read(sector.number, range.start, usize::try_from(len).ok()?).ok()?;
+        let len = sector
+            .size
+            .payload_bytes()
+            .min(range.end)
+            .checked_sub(range.start)?;
+        let block = replicas
+            .read(sector.number, range.start, usize::try_from(len).ok()?)
+            .ok()?;
         tree.as_ref()?.open(leaf_index, &block)
     }
 }

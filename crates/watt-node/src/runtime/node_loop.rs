@@ -31,11 +31,18 @@ const BLOCKS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64 * 1024;
 /// What comes to the loop from inside the program.
 pub(crate) enum Command {
     /// Work that was asked for is done.
-    Event(Event),
+    Event(Box<Event>),
     /// A block is stored.
-    Stored { block: Box<DecidedBlock>, header: Header, snapshot: Snapshot },
+    Stored {
+        block: Box<DecidedBlock>,
+        header: Box<Header>,
+        snapshot: Box<Snapshot>,
+    },
     /// A transaction from the API.
-    Submit { transaction: Box<SignedTransaction>, answer: oneshot::Sender<Result<TransactionId, String>> },
+    Submit {
+        transaction: Box<SignedTransaction>,
+        answer: oneshot::Sender<Result<TransactionId, String>>,
+    },
     /// The disk failed, or something else after which going on would be unsafe.
     Fail(CommandError),
     /// End.
@@ -91,7 +98,11 @@ impl NodeLoop {
     }
 
     /// Runs until told to end, or until going on would be unsafe.
-    pub(crate) async fn run(mut self, mut net_events: watt_net::Events, mut commands: mpsc::Receiver<Command>) {
+    pub(crate) async fn run(
+        mut self,
+        mut net_events: watt_net::Events,
+        mut commands: mpsc::Receiver<Command>,
+    ) {
         self.handle(Event::Started);
         self.handle(Event::Looked);
         while self.failure.is_none() {
@@ -114,7 +125,13 @@ impl NodeLoop {
         if let Some(error) = &ended {
             tracing::error!(error = %error, "the node can't go on");
         }
-        let Self { storage, net, shared, jobs, .. } = self;
+        let Self {
+            storage,
+            net,
+            shared,
+            jobs,
+            ..
+        } = self;
         net.shutdown().await;
         drop(jobs);
         // The folder's lock is given back before anybody is told that the node has ended.
@@ -135,31 +152,50 @@ impl NodeLoop {
             close_time: header.close_time.0,
             peers: self.peers.len(),
             is_validator: self.engine.is_validator(),
-            behind: Some(self.engine.height_of_peers().0).filter(|known| *known > height + 1).unwrap_or(0),
+            behind: Some(self.engine.height_of_peers().0)
+                .filter(|known| *known > height + 1)
+                .unwrap_or(0),
             pool_transactions: self.engine.pool_len(),
-            refused: self.engine.refused().iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+            refused: self
+                .engine
+                .refused()
+                .iter()
+                .map(|(reason, count)| ((*reason).to_owned(), *count))
+                .collect(),
         };
         self.shared.show(status, self.engine.provider_work());
     }
 
     fn commanded(&mut self, command: Command) {
         match command {
-            Command::Event(event) => self.handle(event),
-            Command::Stored { block, header, snapshot } => {
-                if let Err(error) = self.storage.advance(header.clone(), snapshot) {
+            Command::Event(event) => self.handle(*event),
+            Command::Stored {
+                block,
+                header,
+                snapshot,
+            } => {
+                if let Err(error) = self.storage.advance(header.as_ref().clone(), *snapshot) {
                     self.fail(&error);
                     return;
                 }
-                self.shared.show_head(header.clone(), self.storage.snapshot());
+                self.shared
+                    .show_head(header.as_ref().clone(), self.storage.snapshot());
                 let included = block.transactions.into_inner();
-                tracing::debug!(height = header.height.0, n_transactions = included.len(), "block committed");
+                tracing::debug!(
+                    height = header.height.0,
+                    n_transactions = included.len(),
+                    "block committed"
+                );
                 self.handle(Event::Committed { header, included });
             }
             Command::Submit { transaction, answer } => {
                 let reply_to = RequestId(self.next_request);
                 self.next_request += 1;
                 self.replies.insert(reply_to, answer);
-                self.handle(Event::Submitted { transaction, reply_to });
+                self.handle(Event::Submitted {
+                    transaction,
+                    reply_to,
+                });
             }
             Command::Fail(error) => self.failure = Some(error),
             Command::Stop => {}
@@ -183,12 +219,18 @@ impl NodeLoop {
             }
             watt_net::Event::Message { from, bytes } => {
                 if let Some(from) = self.peers.get(&from).copied() {
-                    self.handle(Event::Received { from, bytes: bytes.into() });
+                    self.handle(Event::Received {
+                        from,
+                        bytes: bytes.into(),
+                    });
                 }
             }
             watt_net::Event::Transfer { stream, .. } => {
                 if let Some(jobs) = &self.jobs {
-                    tokio::spawn(transfer_server::serve(stream, jobs.server(Arc::clone(&self.shared))));
+                    tokio::spawn(transfer_server::serve(
+                        stream,
+                        jobs.server(Arc::clone(&self.shared)),
+                    ));
                 }
             }
         }
@@ -196,7 +238,12 @@ impl NodeLoop {
 
     fn fire_timers(&mut self) {
         let now = clock();
-        let due: Vec<Timer> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        let due: Vec<Timer> = self
+            .timers
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(timer, _)| *timer)
+            .collect();
         for timer in due {
             self.timers.remove(&timer);
             self.handle(Event::TimerFired(timer));
@@ -228,7 +275,11 @@ impl NodeLoop {
                     self.fail(&error);
                     return;
                 }
-            } else if let Effect::Verify { ticket, checks: claims } = effect {
+            } else if let Effect::Verify {
+                ticket,
+                checks: claims,
+            } = effect
+            {
                 checks.push((ticket, claims));
             } else {
                 self.perform(effect);
@@ -241,7 +292,11 @@ impl NodeLoop {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Send { to, message, priority } => self.send(to, message, priority),
+            Effect::Send {
+                to,
+                message,
+                priority,
+            } => self.send(to, message, priority),
             Effect::Disconnect(peer) => {
                 if let Some(peer) = self.names.get(&peer) {
                     self.net.disconnect(*peer);
@@ -253,13 +308,14 @@ impl NodeLoop {
             Effect::Apply { value, block } => {
                 let state = self.storage.snapshot();
                 self.work(async move {
-                    let trial = tokio::task::spawn_blocking(move || try_block(&state, (*block).clone(), false));
+                    let trial =
+                        tokio::task::spawn_blocking(move || try_block(&state, (*block).clone(), false));
                     let result = match tokio::time::timeout(APPLY_PATIENCE, trial).await {
                         Ok(Ok(result)) => result,
                         Ok(Err(_)) => Err(ApplyFailure::Panicked { culprit: None }),
                         Err(_) => Err(ApplyFailure::TooSlow),
                     };
-                    Command::Event(Event::Applied { value, result })
+                    Command::Event(Box::new(Event::Applied { value, result }))
                 });
             }
             Effect::ApplyDecided { from, block } => {
@@ -267,16 +323,22 @@ impl NodeLoop {
                 let height = BlockHeight::from(block.proposal.proposal.slot);
                 self.work(async move {
                     let trial = tokio::task::spawn_blocking(move || try_decided(&state, &quorum_set, &block));
-                    let result = trial.await.unwrap_or(Err(ApplyFailure::Panicked { culprit: None }));
-                    Command::Event(Event::DecidedApplied { height, from, result })
+                    let result = trial
+                        .await
+                        .unwrap_or(Err(ApplyFailure::Panicked { culprit: None }));
+                    Command::Event(Box::new(Event::DecidedApplied { height, from, result }))
                 });
             }
             Effect::Commit { block, outcome } => {
                 let committer = self.storage.committer();
                 self.work(async move {
                     let stored = tokio::task::spawn_blocking(move || {
-                        let snapshot = committer.commit(&block, &outcome)?;
-                        Ok(Command::Stored { header: outcome.header.clone(), block, snapshot })
+                        let snapshot = Box::new(committer.commit(&block, &outcome)?);
+                        Ok(Command::Stored {
+                            header: Box::new(outcome.header.clone()),
+                            block,
+                            snapshot,
+                        })
                     });
                     match stored.await {
                         Ok(Ok(stored)) => stored,
@@ -310,7 +372,7 @@ impl NodeLoop {
         self.work(async move {
             let event = tokio::task::spawn_blocking(move || jobs.perform(effect)).await;
             match event {
-                Ok(event) => Command::Event(event),
+                Ok(event) => Command::Event(Box::new(event)),
                 Err(error) => Command::Fail(unsafe_to_go_on(&error)),
             }
         });
@@ -333,7 +395,11 @@ impl NodeLoop {
                 tickets.into_iter().zip(verdicts(&claims)).collect::<Vec<_>>()
             });
             for (ticket, holds) in checked.await.unwrap_or_default() {
-                drop(commands.send(Command::Event(Event::Verified { ticket, holds })).await);
+                drop(
+                    commands
+                        .send(Command::Event(Box::new(Event::Verified { ticket, holds })))
+                        .await,
+                );
             }
         });
     }
@@ -350,13 +416,19 @@ impl NodeLoop {
     }
 
     fn send_blocks(&self, to: PeerId, from: BlockHeight, count: u32) {
-        let Some(peer) = self.names.get(&to).copied() else { return };
+        let Some(peer) = self.names.get(&to).copied() else {
+            return;
+        };
         let (blocks, net) = (self.storage.blocks(), self.net.clone());
         tokio::task::spawn_blocking(move || {
-            let count = usize::try_from(count).unwrap_or(usize::MAX).min(BLOCKS_PER_MESSAGE_MAX);
+            let count = usize::try_from(count)
+                .unwrap_or(usize::MAX)
+                .min(BLOCKS_PER_MESSAGE_MAX);
             let (mut found, mut bytes, mut height) = (Vec::new(), 0usize, from);
             while found.len() < count {
-                let Ok(Some((block, _))) = read_block(&blocks, height) else { break };
+                let Ok(Some((block, _))) = read_block(&blocks, height) else {
+                    break;
+                };
                 bytes += codec::encode(&block).len();
                 if bytes > BLOCKS_BYTES_MAX && !found.is_empty() {
                     break;

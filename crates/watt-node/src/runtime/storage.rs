@@ -10,7 +10,9 @@ use watt_engine::message::DecidedBlock;
 use watt_ledger::{BlockOutcome, Genesis, Receipt, StateRead, Writes, genesis_block};
 use watt_light::Header;
 use watt_primitives::{BlockHeight, TransactionId, codec};
-use watt_store::{BlockStore, Folder, Journal, Keystore, Opened, Origin, Seed, Snapshot, StateConfig, StateDb};
+use watt_store::{
+    BlockStore, Folder, Journal, Keystore, Opened, Origin, Seed, Snapshot, StateConfig, StateDb,
+};
 
 /// The most bytes of a stored block.
 const STORED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -63,19 +65,36 @@ pub(crate) struct Storage {
 
 /// Trouble with the disk, in one sentence.
 pub(crate) fn trouble(error: &dyn std::fmt::Display) -> CommandError {
-    CommandError::new(ErrorKind::Other, error.to_string(), "look at the disk and the folder it names; nothing else was changed")
+    CommandError::new(
+        ErrorKind::Other,
+        error.to_string(),
+        "look at the disk and the folder it names; nothing else was changed",
+    )
 }
 
 impl Storage {
     /// Opens the folder and brings the state to the height of the block log.
     pub(crate) fn open(config: &NodeConfig, genesis: &Genesis) -> Result<Self, CommandError> {
         let conflict = |error: watt_store::FolderError| {
-            CommandError::new(ErrorKind::Conflict, error.to_string(), "a folder belongs to one running node; start this one with another --data-dir")
+            CommandError::new(
+                ErrorKind::Conflict,
+                error.to_string(),
+                "a folder belongs to one running node; start this one with another --data-dir",
+            )
         };
-        let folder = Folder::open(&config.data_dir, Origin::Unsaid).map_err(conflict)?;
+        let folder = Folder::open(
+            &config.data_dir,
+            if config.was_moved {
+                Origin::MovedOnPurpose
+            } else {
+                Origin::Unsaid
+            },
+        )
+        .map_err(conflict)?;
         let (journal, records) = Journal::open(&folder.scp_dir()).map_err(|error| trouble(&error))?;
         let blocks = BlockStore::open(&folder.blocks_dir()).map_err(|error| trouble(&error))?;
-        let (state, opened) = StateDb::open(&folder.state_dir(), StateConfig::default()).map_err(|error| trouble(&error))?;
+        let (state, opened) =
+            StateDb::open(&folder.state_dir(), StateConfig::default()).map_err(|error| trouble(&error))?;
         match opened {
             Opened::Intact => {}
             Opened::Recovered { from, reason } => {
@@ -87,7 +106,11 @@ impl Storage {
             .iter()
             .map(|bytes| Entry::decode(bytes))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| trouble(&format!("the SCP journal holds something else than records ({error})")))?;
+            .map_err(|error| {
+                trouble(&format!(
+                    "the SCP journal holds something else than records ({error})"
+                ))
+            })?;
         let head = rebuild(&state, &blocks, genesis)?;
         let snapshot = HeadSnapshot(Arc::new(state.snapshot().map_err(|error| trouble(&error))?));
         Ok(Self {
@@ -122,8 +145,10 @@ impl Storage {
         let keys = Keystore::open(&self.folder.keys_dir()).map_err(|error| trouble(&error))?;
         if !keys.contains("network") {
             let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(|error| trouble(&format!("the system gives no randomness ({error})")))?;
-            keys.create("network", &Seed::new(seed)).map_err(|error| trouble(&error))?;
+            getrandom::fill(&mut seed)
+                .map_err(|error| trouble(&format!("the system gives no randomness ({error})")))?;
+            keys.create("network", &Seed::new(seed))
+                .map_err(|error| trouble(&error))?;
         }
         Ok(*keys.load("network").map_err(|error| trouble(&error))?.expose())
     }
@@ -131,22 +156,35 @@ impl Storage {
     /// Makes SCP entries durable; they may be relied on when this returns.
     pub(crate) fn persist(&self, entries: &[Vec<u8>]) -> Result<(), watt_store::JournalError> {
         let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&entries)
+        self.journal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(&entries)
     }
 
     /// What stores a block, to be called off the main loop.
     pub(crate) fn committer(&self) -> Committer {
-        Committer { blocks: self.blocks(), state: Arc::clone(&self.state) }
+        Committer {
+            blocks: self.blocks(),
+            state: Arc::clone(&self.state),
+        }
     }
 
     /// Makes the newly committed state the one everybody sees.
-    pub(crate) fn advance(&mut self, header: Header, snapshot: Snapshot) -> Result<(), watt_store::JournalError> {
+    pub(crate) fn advance(
+        &mut self,
+        header: Header,
+        snapshot: Snapshot,
+    ) -> Result<(), watt_store::JournalError> {
         let height = header.height;
         self.head = header;
         self.snapshot = HeadSnapshot(Arc::new(snapshot));
         if height.0.is_multiple_of(JOURNAL_KEPT_BLOCKS) {
             let is_live = |bytes: &[u8]| Entry::decode(bytes).is_ok_and(|entry| entry.slot().0 > height.0);
-            self.journal.lock().unwrap_or_else(PoisonError::into_inner).retain(is_live)?;
+            self.journal
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(is_live)?;
         }
         Ok(())
     }
@@ -166,10 +204,19 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    pub(crate) fn commit(&self, block: &DecidedBlock, outcome: &BlockOutcome) -> Result<Snapshot, CommandError> {
-        let applied = Applied { header: outcome.header.clone(), receipts: outcome.receipts.clone() };
+    pub(crate) fn commit(
+        &self,
+        block: &DecidedBlock,
+        outcome: &BlockOutcome,
+    ) -> Result<Snapshot, CommandError> {
+        let applied = Applied {
+            header: outcome.header.clone(),
+            receipts: outcome.receipts.clone(),
+        };
         let height = outcome.header.height;
-        self.blocks.append(height, &codec::encode(block), &codec::encode(&applied)).map_err(|error| trouble(&error))?;
+        self.blocks
+            .append(height, &codec::encode(block), &codec::encode(&applied))
+            .map_err(|error| trouble(&error))?;
         write_state(&self.state, outcome).map_err(|error| trouble(&error))?;
         self.state.snapshot().map_err(|error| trouble(&error))
     }
@@ -178,7 +225,10 @@ impl Committer {
 fn write_state(state: &StateDb, outcome: &BlockOutcome) -> Result<(), watt_store::StateError> {
     let mut writes: Writes = outcome.writes.clone();
     for (index, receipt) in (0u32..).zip(&outcome.receipts) {
-        let place = Place { height: outcome.header.height, index };
+        let place = Place {
+            height: outcome.header.height,
+            index,
+        };
         writes.insert(place_key(&receipt.transaction), Some(codec::encode(&place)));
     }
     state.commit(outcome.header.height, &codec::encode(&outcome.header), &writes)
@@ -191,7 +241,11 @@ fn place_key(id: &TransactionId) -> Vec<u8> {
 /// Brings the state to the height of the block log; returns the head.
 fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<Header, CommandError> {
     let first = genesis_block(genesis).map_err(|error| {
-        CommandError::new(ErrorKind::Usage, format!("this genesis is refused: {error}"), "get the right genesis file for the network")
+        CommandError::new(
+            ErrorKind::Usage,
+            format!("this genesis is refused: {error}"),
+            "get the right genesis file for the network",
+        )
     })?;
     if state.head().is_none() {
         write_state(state, &first).map_err(|error| trouble(&error))?;
@@ -200,7 +254,11 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
     let mut head: Header = codec::decode(&stored.meta, 4096).map_err(|error| trouble(&error))?;
     if head.network != first.header.network {
         let message = "the folder holds another network's ledger";
-        return Err(CommandError::new(ErrorKind::Conflict, message, "use another --data-dir for this network"));
+        return Err(CommandError::new(
+            ErrorKind::Conflict,
+            message,
+            "use another --data-dir for this network",
+        ));
     }
     let target = blocks.head().unwrap_or(BlockHeight(0));
     if head.height < target {
@@ -208,12 +266,17 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
     }
     while head.height < target {
         let height = head.height.next();
-        let (block, applied) = read_block(blocks, height)?.ok_or_else(|| trouble(&format!("block {height} is missing")))?;
+        let (block, applied) =
+            read_block(blocks, height)?.ok_or_else(|| trouble(&format!("block {height} is missing")))?;
         let snapshot = state.snapshot().map_err(|error| trouble(&error))?;
         let outcome = try_block(&snapshot, block.to_block(), true).map_err(|failure| trouble(&failure))?;
         if outcome.header != applied.header {
-            state.mark_damaged("replaying a block gave another header").map_err(|error| trouble(&error))?;
-            return Err(trouble(&format!("replaying block {height} gave another result than before; start again to rebuild")));
+            state
+                .mark_damaged("replaying a block gave another header")
+                .map_err(|error| trouble(&error))?;
+            return Err(trouble(&format!(
+                "replaying block {height} gave another result than before; start again to rebuild"
+            )));
         }
         write_state(state, &outcome).map_err(|error| trouble(&error))?;
         head = outcome.header.clone();
@@ -227,7 +290,9 @@ pub(crate) fn read_block(
     blocks: &BlockStore,
     height: BlockHeight,
 ) -> Result<Option<(DecidedBlock, Applied)>, CommandError> {
-    let Some(stored) = blocks.get(height).map_err(|error| trouble(&error))? else { return Ok(None) };
+    let Some(stored) = blocks.get(height).map_err(|error| trouble(&error))? else {
+        return Ok(None);
+    };
     let block = codec::decode(&stored.block, STORED_BYTES_MAX).map_err(|error| trouble(&error))?;
     let applied = codec::decode(&stored.proof, STORED_BYTES_MAX).map_err(|error| trouble(&error))?;
     Ok(Some((block, applied)))

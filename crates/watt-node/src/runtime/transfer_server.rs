@@ -11,7 +11,8 @@ use watt_ledger::rows::DealStage;
 use watt_light::operation::AcceptanceTerms;
 use watt_net::TransferStream;
 use watt_primitives::{
-    AccountId, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Hash, NetworkId, SecretKey, SlotIndexInDeal,
+    AccountId, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Hash, NetworkId, SecretKey,
+    SlotIndexInDeal,
 };
 use watt_store::{PieceError, PieceStore, PieceWriter};
 
@@ -59,7 +60,9 @@ impl From<PieceError> for Stop {
             PieceError::Busy { .. } => Refusal::Busy,
             PieceError::Unknown { .. } => Refusal::NotHeld,
             PieceError::TooLong { .. } | PieceError::WrongLength { .. } => Refusal::NotTheDeal,
-            PieceError::Disk(_) | PieceError::Exists { .. } | PieceError::WrongGroup { .. } => Refusal::Trouble,
+            PieceError::Disk(_) | PieceError::Exists { .. } | PieceError::WrongGroup { .. } => {
+                Refusal::Trouble
+            }
         };
         tracing::debug!(%error, "a transfer was refused");
         Self::Refuse(refusal, String::new())
@@ -69,14 +72,21 @@ impl From<PieceError> for Stop {
 /// Serves one stream until the other side closes it or asks for something that is refused.
 pub(crate) async fn serve(mut stream: TransferStream, server: Server) {
     loop {
-        let Ok(bytes) = stream.read_frame(FRAME_BYTES_MAX).await else { return };
-        let Ok(request) = Request::decode(&bytes) else { return };
+        let Ok(bytes) = stream.read_frame(FRAME_BYTES_MAX).await else {
+            return;
+        };
+        let Ok(request) = Request::decode(&bytes) else {
+            return;
+        };
         match server.answer(request, &mut stream).await {
             Ok(()) => {}
             Err(Stop::Broken) => return,
             Err(Stop::Refuse(reason, detail)) => {
                 let detail = BoundedString::new(detail).unwrap_or_default();
-                if say(&mut stream, &Reply::Refused { reason, detail }).await.is_err() {
+                if say(&mut stream, &Reply::Refused { reason, detail })
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -90,7 +100,9 @@ async fn say(stream: &mut TransferStream, reply: &Reply) -> std::io::Result<()> 
 }
 
 /// Runs disk work where it may block.
-async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, PieceError> + Send + 'static) -> Result<T, Stop> {
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PieceError> + Send + 'static,
+) -> Result<T, Stop> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(Refusal::Trouble.into()),
@@ -100,11 +112,24 @@ async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, PieceError>
 impl Server {
     async fn answer(&self, request: Request, stream: &mut TransferStream) -> Result<(), Stop> {
         match request {
-            Request::Put { network, deal, slot, len, root, objects } => {
+            Request::Put {
+                network,
+                deal,
+                slot,
+                len,
+                root,
+                objects,
+            } => {
                 self.check_network(&network)?;
                 self.put(stream, (deal, slot), len, root, *objects).await
             }
-            Request::Read { network, deal, slot, offset, len } => {
+            Request::Read {
+                network,
+                deal,
+                slot,
+                offset,
+                len,
+            } => {
                 self.check_network(&network)?;
                 self.read(stream, (deal, slot), offset, len).await
             }
@@ -124,7 +149,11 @@ impl Server {
     }
 
     fn check_network(&self, network: &NetworkId) -> Result<(), Stop> {
-        if *network == self.network { Ok(()) } else { Err(Refusal::OtherNetwork.into()) }
+        if *network == self.network {
+            Ok(())
+        } else {
+            Err(Refusal::OtherNetwork.into())
+        }
     }
 
     /// Whether the ledger names this provider for the slot, and what was announced is the deal's.
@@ -156,8 +185,15 @@ impl Server {
             && terms.slot_roots.get(usize::from(slot.0)) == Some(root)
             && Cid::of_block(&objects.header) == terms.header
             && Cid::of_block(&objects.manifest) == terms.manifest
-            && terms.slot_roots.iter().eq(roots.as_slice().iter().take(terms.slot_roots.len()));
-        if is_the_deal { Ok(()) } else { Err(Refusal::NotTheDeal) }
+            && terms
+                .slot_roots
+                .iter()
+                .eq(roots.as_slice().iter().take(terms.slot_roots.len()));
+        if is_the_deal {
+            Ok(())
+        } else {
+            Err(Refusal::NotTheDeal)
+        }
     }
 
     async fn put(
@@ -169,7 +205,10 @@ impl Server {
         objects: Objects,
     ) -> Result<(), Stop> {
         self.check_put((deal, slot), len, &root, &objects)?;
-        let is_held = self.pieces.info(deal, slot).is_some_and(|info| info.root == root && info.len == len);
+        let is_held = self
+            .pieces
+            .info(deal, slot)
+            .is_some_and(|info| info.root == root && info.len == len);
         if !is_held {
             let pieces = self.pieces.clone();
             let writer = on_disk(move || pieces.begin(deal, slot, len)).await?;
@@ -190,7 +229,10 @@ impl Server {
         len: u64,
     ) -> Result<(), Stop> {
         let info = self.pieces.info(deal, slot).ok_or(Refusal::NotHeld)?;
-        let end = offset.checked_add(len).filter(|end| *end <= info.len).ok_or(Refusal::OutOfRange)?;
+        let end = offset
+            .checked_add(len)
+            .filter(|end| *end <= info.len)
+            .ok_or(Refusal::OutOfRange)?;
         let (chunks, mut ready) = mpsc::channel::<Result<Vec<u8>, PieceError>>(CHUNKS_AHEAD);
         let pieces = self.pieces.clone();
         tokio::task::spawn_blocking(move || {
@@ -225,13 +267,20 @@ impl Server {
         let pieces = self.pieces.clone();
         let blocks = on_disk(move || {
             let held = pieces.list().into_iter().find(|(key, _)| key.deal == deal);
-            held.map(|(key, _)| pieces.metadata(key.deal, key.slot)).transpose()
+            held.map(|(key, _)| pieces.metadata(key.deal, key.slot))
+                .transpose()
         })
         .await?
         .ok_or(Refusal::NotHeld)?;
-        let mut blocks = blocks.into_iter().map(|block| BoundedBytes::new(block).map_err(|_| Refusal::Trouble));
+        let mut blocks = blocks
+            .into_iter()
+            .map(|block| BoundedBytes::new(block).map_err(|_| Refusal::Trouble));
         let mut next = || blocks.next().unwrap_or(Err(Refusal::Trouble));
-        Ok(Objects { header: next()?, slot_roots: next()?, manifest: next()? })
+        Ok(Objects {
+            header: next()?,
+            slot_roots: next()?,
+            manifest: next()?,
+        })
     }
 }
 

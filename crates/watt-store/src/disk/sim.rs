@@ -85,9 +85,9 @@ impl SimDisk {
     /// After a failure: the first of a few seeds is a kill of the program, the others are power cuts.
     pub(crate) fn come_back(&self, seed: u64) {
         if seed == 0 {
-            self.kill()
+            self.kill();
         } else {
-            self.restart(seed)
+            self.restart(seed);
         }
     }
 

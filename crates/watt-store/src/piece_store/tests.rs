@@ -86,7 +86,8 @@ fn acknowledged_pieces_survive_a_power_cut_at_every_step() {
                 store.damaged().is_empty(),
                 "{case}: a name without its whole file"
             );
-            let wanted: [(u8, Vec<u8>, &[&[u8]]); 2] = [
+            type Wanted<'a> = (u8, Vec<u8>, &'a [&'a [u8]]);
+            let wanted: [Wanted<'_>; 2] = [
                 (1, data(50_000, 1), &[b"header", b"roots"]),
                 (2, data(100_000, 2), &[]),
             ];
@@ -406,7 +407,7 @@ fn transfers_run_side_by_side() {
             &data(70_000, slot.into()),
             &[&[slot]],
             "side by side",
-        )
+        );
     });
     assert_eq!(store.list().len(), 8);
     store.remove(DEAL, SlotIndexInDeal(0)).unwrap();
