@@ -4,7 +4,7 @@ use crate::consensus::{Consensus, Context, Head};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::{Event, PeerId, RequestId, VerifyTicket};
 use crate::journal::Entry;
-use crate::mempool::Mempool;
+use crate::mempool::{Mempool, NotPooled};
 use crate::message::Message;
 use crate::peers::Peers;
 use crate::provider::{LocalSector, Provider, ProviderConfig, ProviderWork};
@@ -541,15 +541,12 @@ impl Engine {
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
     ) {
-        let admitted = signed
-            .check_shape(&self.network)
-            .map_err(|invalid| invalid.to_string())
-            .and_then(|()| {
-                self.mempool
-                    .would_take(&signed, &self.network, chain)
-                    .map_err(|not| not.to_string())
-            });
-        match admitted {
+        if let Err(invalid) = signed.check_shape(&self.network) {
+            self.count("refused transaction");
+            reply(from, Err(invalid.to_string()), effects);
+            return;
+        }
+        match self.mempool.would_take(&signed, &self.network, chain) {
             Ok(_) => {
                 let checks = vec![signed.signature_check(&self.network)];
                 self.verify(
@@ -561,9 +558,11 @@ impl Engine {
                     effects,
                 );
             }
-            Err(sentence) => {
+            // Handed in again it lands once: whoever is not sure whether it arrived can rely on that.
+            Err(NotPooled::Known) => reply(from, Ok(signed.transaction.id(&self.network)), effects),
+            Err(not) => {
                 self.count("refused transaction");
-                reply(from, Err(sentence), effects);
+                reply(from, Err(not.to_string()), effects);
             }
         }
     }
@@ -579,6 +578,10 @@ impl Engine {
         // Asked again: the head may have moved while the signature was checked.
         let admission = match self.mempool.would_take(&signed, &self.network, chain) {
             Ok(admission) => admission,
+            Err(NotPooled::Known) => {
+                reply(from, Ok(signed.transaction.id(&self.network)), effects);
+                return;
+            }
             Err(not) => {
                 reply(from, Err(not.to_string()), effects);
                 return;

@@ -249,6 +249,11 @@ impl Drop for Progress {
 pub fn stdout_error(error: &std::io::Error) -> CommandError {
     match error.kind() {
         std::io::ErrorKind::BrokenPipe => CommandError::new(ErrorKind::Other, "", ""),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => CommandError::new(
+            ErrorKind::Temporary,
+            "can't write the output: no space left where it goes",
+            "free some disk space, then run the same command again",
+        ),
         _ => CommandError::new(
             ErrorKind::Other,
             format!("can't write the output: {error}"),

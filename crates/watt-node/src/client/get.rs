@@ -143,7 +143,7 @@ pub(super) fn in_the_way(path: &Path) -> CommandError {
     CommandError::new(
         ErrorKind::Conflict,
         message,
-        "choose another name with -o PATH, or replace it with --force",
+        "choose another name with -o PATH, or replace it with --overwrite",
     )
 }
 

@@ -22,7 +22,7 @@ use watt_content::{FilePlan, Manifest};
 use watt_engine::transfer::Objects;
 use watt_light::operation::AcceptanceTerms;
 use watt_light::{Acceptance, Operation};
-use watt_primitives::{Amount, BoundedBytes, BoundedVec, Cid, DealId};
+use watt_primitives::{Amount, BoundedBytes, BoundedVec, Cid, DealId, TransactionId};
 
 /// Bundles that are worked on at once. While two travel, the bids of the next two are matched: the ledger allows four.
 const BUNDLES_AT_ONCE: usize = 2;
@@ -134,29 +134,31 @@ impl Placing<'_> {
         let id = bid.transaction.transaction.id(&self.context.network);
         let stands = match found(self.context.api.transaction(id).await)? {
             Some(info) => info.outcome == Receipt::Applied,
-            None => match self
-                .context
-                .submit_and_wait(&Ui::silent(), &bid.transaction)
-                .await
-            {
-                Ok(_) => true,
-                Err(error) => {
-                    let height = self.context.api.head().await?.height;
-                    if error.kind == ErrorKind::Temporary
-                        && height <= bid.transaction.transaction.valid_until.0
-                    {
-                        return Err(error);
-                    }
-                    // It expired, or its number was used by another transaction: it can't land any more.
-                    tracing::info!(%error, "a bid of the interrupted put is void");
-                    false
-                }
-            },
+            None => self.hand_in_again(&bid, id).await?,
         };
         if !stands {
             self.journal.update(|progress| progress.forget(deal))?;
         }
         Ok(stands)
+    }
+
+    /// Hands in a bid that nobody seems to have seen; says whether it stands.
+    async fn hand_in_again(&self, bid: &BidRecord, id: TransactionId) -> Result<bool, CommandError> {
+        let silent = Ui::silent();
+        let Err(error) = self.context.submit_and_wait(&silent, &bid.transaction).await else {
+            return Ok(true);
+        };
+        // It may have been recorded between the look and the refusal: a second bid would be paid as well.
+        if let Some(info) = found(self.context.api.transaction(id).await)? {
+            return Ok(info.outcome == Receipt::Applied);
+        }
+        let height = self.context.api.head().await?.height;
+        if error.kind == ErrorKind::Temporary && height <= bid.transaction.transaction.valid_until.0 {
+            return Err(error);
+        }
+        // It expired, or its number was used by another transaction: it can't land any more.
+        tracing::info!(%error, "a bid of the interrupted put is void");
+        Ok(false)
     }
 
     /// Signs one transaction that ends `given_up` and bids for `bundles`, writes it down, and hands it in.

@@ -1,0 +1,20 @@
+//! Good and bad days of real networks: every node and every command here is a process of the program `watt`.
+//!
+//! Each test starts a devnet of its own and tells one long story on it, because starting takes longer than most scenarios.
+//! Reading order: `network` (a devnet, and what can be done to it), `wait` (the one way to wait), then the stories.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and these drive processes, which takes a clock"
+)]
+
+mod errors;
+mod hostile;
+mod network;
+mod providers;
+mod storing;
+mod validators;
+mod wait;
