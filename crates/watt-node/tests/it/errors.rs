@@ -12,8 +12,13 @@ fn refused(what: &str, said: &Said, code: i32) -> (String, String) {
     let [happened, next] = lines[..] else {
         panic!("{what}: not two lines: {said:?}");
     };
-    let happened = happened.strip_prefix("error: ").unwrap_or_else(|| panic!("{what}: {said:?}"));
-    let next = next.trim_start().strip_prefix("next: ").unwrap_or_else(|| panic!("{what}: {said:?}"));
+    let happened = happened
+        .strip_prefix("error: ")
+        .unwrap_or_else(|| panic!("{what}: {said:?}"));
+    let next = next
+        .trim_start()
+        .strip_prefix("next: ")
+        .unwrap_or_else(|| panic!("{what}: {said:?}"));
     assert!(happened.len() > 5 && next.len() > 5, "{what}: {said:?}");
     (happened.to_owned(), next.to_owned())
 }
@@ -41,21 +46,33 @@ fn of_links(network: &Network, link: &str) {
     refused("a link cut at &", &get(link.split('&').next().unwrap()), 2);
 
     let here = format!("n={}", &network.id[..8]);
-    let there = if network.id.starts_with('0') { "n=10000000" } else { "n=00000000" };
+    let there = if network.id.starts_with('0') {
+        "n=10000000"
+    } else {
+        "n=00000000"
+    };
     assert!(link.contains(&here), "{link}");
     let (_, next) = refused("a link of another network", &get(&link.replace(&here, there)), 2);
     assert!(next.contains("--api"), "{next}");
 
     let (front, key) = link.split_once('#').unwrap();
     let other = if key.starts_with('A') { 'B' } else { 'A' };
-    let (_, next) = refused("another file's key", &get(&format!("{front}#{other}{}", &key[1..])), 8);
+    let (_, next) = refused(
+        "another file's key",
+        &get(&format!("{front}#{other}{}", &key[1..])),
+        8,
+    );
     assert!(next.contains("copy the whole link"), "{next}");
     assert!(!Path::new(to).exists());
 }
 
 fn of_files(network: &Network, link: &str, bytes: &[u8]) {
     let missing = network.path("nowhere/photo.jpg");
-    refused("a missing file", &network.run(&["put", missing.to_str().unwrap()]), 3);
+    refused(
+        "a missing file",
+        &network.run(&["put", missing.to_str().unwrap()]),
+        3,
+    );
     let folder = network.path("folder");
     std::fs::create_dir(&folder).unwrap();
     refused("a folder", &network.run(&["put", folder.to_str().unwrap()]), 2);
@@ -63,11 +80,19 @@ fn of_files(network: &Network, link: &str, bytes: &[u8]) {
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0)).unwrap();
     // For the superuser there are no unreadable files.
     if std::fs::File::open(&secret).is_err() {
-        refused("an unreadable file", &network.run(&["put", secret.to_str().unwrap()]), 5);
+        refused(
+            "an unreadable file",
+            &network.run(&["put", secret.to_str().unwrap()]),
+            5,
+        );
     }
 
     let (taken, old) = network.file("taken", 100);
-    let (_, next) = refused("a file in the way", &network.run(&["get", link, "-o", taken.to_str().unwrap()]), 7);
+    let (_, next) = refused(
+        "a file in the way",
+        &network.run(&["get", link, "-o", taken.to_str().unwrap()]),
+        7,
+    );
     assert_eq!(std::fs::read(&taken).unwrap(), old);
     // The advice is one that works.
     assert!(next.contains("--overwrite"), "{next}");
@@ -75,7 +100,11 @@ fn of_files(network: &Network, link: &str, bytes: &[u8]) {
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(std::fs::read(&taken).unwrap() == bytes);
 
-    let (_, next) = refused("a full disk", &network.run_into(Path::new("/dev/full"), &["cat", link]), 4);
+    let (_, next) = refused(
+        "a full disk",
+        &network.run_into(Path::new("/dev/full"), &["cat", link]),
+        4,
+    );
     assert!(next.contains("disk space"), "{next}");
     let said = network.run(&["get", link, "-o", "/proc/nowhere/photo.jpg"]);
     refused("a folder that is not there", &said, 3);

@@ -8,7 +8,9 @@ use std::time::Duration;
 use watt_light::{Operation, SignedTransaction, Transaction};
 use watt_net::{Event, Limits, NetConfig, Priority};
 use watt_primitives::id::AddressKind;
-use watt_primitives::{AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, NetworkId, SecretKey, codec};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, NetworkId, SecretKey, codec,
+};
 
 /// Connections with noise, per port.
 const CONNECTIONS: usize = 40;
@@ -41,11 +43,17 @@ fn noise_at_every_door_changes_nothing() {
     for (name, (pid, kib)) in nodes.into_iter().zip(before) {
         assert_eq!(network.pid(name), pid, "{name} has died");
         let now = resident_kib(pid);
-        assert!(now < kib + GROWTH_KIB_MAX, "{name} has grown from {kib} to {now} KiB");
+        assert!(
+            now < kib + GROWTH_KIB_MAX,
+            "{name} has grown from {kib} to {now} KiB"
+        );
         assert!(!network.log(name).contains("panicked"), "{name} panicked");
     }
     let target = "/api/v1/head";
-    assert_eq!(network.http("v1", target).unwrap()["network"], network.id.as_str());
+    assert_eq!(
+        network.http("v1", target).unwrap()["network"],
+        network.id.as_str()
+    );
     network.check_supply("v1");
 }
 
@@ -145,7 +153,10 @@ fn malformed_transactions_are_refused(network: &Network) {
     let good = good_transaction(network);
     for n in 0..TRANSACTIONS {
         let status = network.post_transaction("v1", malformed(n, &good));
-        assert!(matches!(status, Some(400 | 422)), "transaction {n} was answered {status:?}");
+        assert!(
+            matches!(status, Some(400 | 422)),
+            "transaction {n} was answered {status:?}"
+        );
     }
     for _ in 0..3 {
         let status = network.post_transaction("v1", vec![0xa3; 2 << 20]);
@@ -153,7 +164,10 @@ fn malformed_transactions_are_refused(network: &Network) {
         assert!(matches!(status, None | Some(413)), "{status:?}");
     }
     let refused = counter(network, REFUSED) - before;
-    assert!(refused >= u64::try_from(TRANSACTIONS).unwrap(), "only {refused} were counted");
+    assert!(
+        refused >= u64::try_from(TRANSACTIONS).unwrap(),
+        "only {refused} were counted"
+    );
     network.wait_blocks("v1", 2);
     assert_eq!(network.balance(), balance);
     // The same one unharmed is taken: it was not refused for another reason.

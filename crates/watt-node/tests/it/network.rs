@@ -85,7 +85,15 @@ impl Network {
         let net = dir.path().join("net");
         let mut command = watt(dir.path());
         command
-            .args(["devnet", "up", "--json", "--validators", &validators, "--providers", &providers])
+            .args([
+                "devnet",
+                "up",
+                "--json",
+                "--validators",
+                &validators,
+                "--providers",
+                &providers,
+            ])
             .arg("--dir")
             .arg(&net)
             .stdout(File::create(dir.path().join("up.out")).unwrap())
@@ -297,7 +305,11 @@ impl Network {
     pub(crate) fn check_supply(&self, node: &str) {
         let supply = &self.node_status(node).unwrap()["supply"];
         let parts = ["in_accounts", "in_escrow", "in_protocol_wallet"].map(|part| amount(&supply[part]));
-        assert_eq!(Amount::checked_sum(parts), Some(amount(&supply["total"])), "{supply}");
+        assert_eq!(
+            Amount::checked_sum(parts),
+            Some(amount(&supply["total"])),
+            "{supply}"
+        );
         let n_nodes = u64::try_from(self.nodes.len()).unwrap();
         let genesis = (1_000_000 + 10_000 * n_nodes).to_string();
         assert_eq!(supply["total"], genesis.as_str());
@@ -308,7 +320,9 @@ impl Network {
         let status = self.ask(&["devnet", "status"]);
         let nodes = status["nodes"].as_array().unwrap();
         let node = nodes.iter().find(|node| node["node"] == name).unwrap();
-        node["pid"].as_u64().unwrap_or_else(|| panic!("{name} does not run: {node}"))
+        node["pid"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{name} does not run: {node}"))
     }
 }
 
@@ -408,7 +422,10 @@ pub(crate) fn noise(name: &str, n_bytes: usize) -> Vec<u8> {
 
 /// An amount as the API writes it.
 pub(crate) fn amount(text: &Value) -> Amount {
-    text.as_str().unwrap_or_else(|| panic!("no amount: {text}")).parse().unwrap()
+    text.as_str()
+        .unwrap_or_else(|| panic!("no amount: {text}"))
+        .parse()
+        .unwrap()
 }
 
 /// The texts of a JSON list.

@@ -19,7 +19,9 @@ fn clients_and_providers_die_at_work() {
 fn n_pieces(network: &Network) -> usize {
     let providers = network.nodes.iter().filter(|node| node.name.starts_with('p'));
     let files = |name: &str| std::fs::read_dir(network.node_dir(name).join("data/pieces"));
-    providers.map(|node| files(&node.name).map_or(0, Iterator::count)).sum()
+    providers
+        .map(|node| files(&node.name).map_or(0, Iterator::count))
+        .sum()
 }
 
 /// Deals of the client, of all files and in every stage.
@@ -34,7 +36,8 @@ fn deals(network: &Network) -> Vec<Value> {
 fn n_journals(network: &Network) -> usize {
     let folder = network.path("home/client").join(&network.id[..16]).join("puts");
     let puts = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    puts.filter(|put| put.path().join("progress.cbor").exists()).count()
+    puts.filter(|put| put.path().join("progress.cbor").exists())
+        .count()
 }
 
 /// Starts a put and kills it as soon as `is_time`; it must not have finished before.
@@ -54,7 +57,9 @@ fn cut_off(network: &Network, path: &Path, what: &str, mut is_time: impl FnMut()
 fn an_interrupted_put_goes_on_and_is_paid_once(network: &Network) {
     let before = network.balance();
     let (path, bytes) = network.file("film.mkv", 24 << 20);
-    cut_off(network, &path, "the bid is written down", || n_journals(network) > 0);
+    cut_off(network, &path, "the bid is written down", || {
+        n_journals(network) > 0
+    });
     cut_off(network, &path, "the deal stands", || !deals(network).is_empty());
     cut_off(network, &path, "shares arrive", || n_pieces(network) > 0);
     let files = network.ask(&["ls"])["files"].clone();
@@ -71,7 +76,11 @@ fn an_interrupted_put_goes_on_and_is_paid_once(network: &Network) {
     assert!(expected.iter().all(|deal| ids.contains(&deal.as_str())));
     let escrowed = Amount::checked_sum(standing.iter().map(|deal| amount(&deal["escrow"])));
     assert_eq!(escrowed, Some(amount(&put["escrowed"])));
-    assert_eq!(before.checked_sub(network.balance()), escrowed, "something was paid twice");
+    assert_eq!(
+        before.checked_sub(network.balance()),
+        escrowed,
+        "something was paid twice"
+    );
 
     let (fetched, _) = network.get(link);
     assert!(fetched == bytes, "the file came back changed");
@@ -87,7 +96,9 @@ fn an_interrupted_put_goes_on_and_is_paid_once(network: &Network) {
 fn holders_in(status: &Value, state: &str) -> Vec<String> {
     let shares = status["shares"].as_array().unwrap().iter();
     let there = shares.filter(|share| share["state"] == state);
-    there.map(|share| share["holder"].as_str().unwrap().to_owned()).collect()
+    there
+        .map(|share| share["holder"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn kill_and_start(network: &Network, names: &[String]) {
@@ -107,18 +118,31 @@ fn killed_providers_lose_nothing_they_acknowledged(network: &Network) {
     let (path, bytes) = network.file("archive.zip", 8 << 20);
     // Between a share's acceptance and its certificate.
     let has_piece = |name: &str, n: usize| {
-        let pieces = std::fs::read_dir(network.node_dir(name).join("data/pieces")).into_iter().flatten().flatten();
-        pieces.filter(|file| file.path().extension().is_some_and(|kind| kind == "piece")).count() >= n
+        let pieces = std::fs::read_dir(network.node_dir(name).join("data/pieces"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        pieces
+            .filter(|file| file.path().extension().is_some_and(|kind| kind == "piece"))
+            .count()
+            >= n
     };
     let n_before = |name: &str| {
         let folder = network.node_dir(name).join("data/pieces");
         std::fs::read_dir(folder).map_or(0, Iterator::count)
     };
-    let providers: Vec<(String, usize)> = (1..=10).map(|n| format!("p{n}")).map(|name| (name.clone(), n_before(&name))).collect();
+    let providers: Vec<(String, usize)> = (1..=10)
+        .map(|n| format!("p{n}"))
+        .map(|name| (name.clone(), n_before(&name)))
+        .collect();
     let put = network.spawn(&["put", path.to_str().unwrap(), "--json"]);
     let mut victims = Vec::new();
     until("three providers have taken their share", PATIENCE, || {
-        victims = providers.iter().filter(|(name, n)| has_piece(name, n + 1)).map(|(name, _)| name.clone()).collect();
+        victims = providers
+            .iter()
+            .filter(|(name, n)| has_piece(name, n + 1))
+            .map(|(name, _)| name.clone())
+            .collect();
         victims.len() >= 3
     });
     victims.truncate(3);
@@ -131,7 +155,10 @@ fn killed_providers_lose_nothing_they_acknowledged(network: &Network) {
         network.wait_node_ready(name);
     }
     let status = network.status(link);
-    assert_eq!(status["shares_alive"], 10, "an acknowledged share was lost: {status}");
+    assert_eq!(
+        status["shares_alive"], 10,
+        "an acknowledged share was lost: {status}"
+    );
 
     // While they seal: those whose replica is committed to, and some that have not come so far.
     let mut sealing = Vec::new();
@@ -141,14 +168,20 @@ fn killed_providers_lose_nothing_they_acknowledged(network: &Network) {
         sealing.extend(holders_in(&status, "accepted"));
         !holders_in(&status, "sealing").is_empty() || holders_in(&status, "proving").len() == 10
     });
-    let victims: Vec<String> = sealing.iter().take(4).map(|holder| network.node_of(holder).name.clone()).collect();
+    let victims: Vec<String> = sealing
+        .iter()
+        .take(4)
+        .map(|holder| network.node_of(holder).name.clone())
+        .collect();
     kill_and_start(network, &victims);
     wait_proven(network, link);
 
     // While they prove: gone for some blocks, then back; each of them proves a later window.
     let window = |status: &Value| -> Vec<u64> {
         let shares = status["shares"].as_array().unwrap().iter();
-        shares.map(|share| share["last_proven_window"].as_u64().unwrap()).collect()
+        shares
+            .map(|share| share["last_proven_window"].as_u64().unwrap())
+            .collect()
     };
     let before = window(&network.status(link));
     let victims = ["p2", "p5", "p9"].map(str::to_owned);
@@ -162,13 +195,18 @@ fn killed_providers_lose_nothing_they_acknowledged(network: &Network) {
     until("each share is proven anew", PATIENCE, || {
         let status = network.status(link);
         let now = window(&status);
-        holders_in(&status, "proving").len() == 10 && now.iter().zip(&before).all(|(now, before)| now > before)
+        holders_in(&status, "proving").len() == 10
+            && now.iter().zip(&before).all(|(now, before)| now > before)
     });
     let (fetched, get) = network.get(link);
     assert!(fetched == bytes, "the file came back changed");
     assert_eq!(texts(&get["corrupt"]).len(), 0, "{get}");
     network.check_supply("v1");
     for node in &network.nodes {
-        assert!(!network.log(&node.name).contains("panicked"), "{} panicked", node.name);
+        assert!(
+            !network.log(&node.name).contains("panicked"),
+            "{} panicked",
+            node.name
+        );
     }
 }

@@ -49,9 +49,17 @@ fn a_file_goes_its_whole_way(network: &Network) {
     assert_eq!(put["bytes"], bytes.len());
     assert_eq!((&put["shares"], &put["shares_needed"]), (&10.into(), &4.into()));
     assert_eq!(put["resumed"], false);
-    assert_eq!(texts(&put["holders"]).len(), 10, "ten holders, none of them twice");
+    assert_eq!(
+        texts(&put["holders"]).len(),
+        10,
+        "ten holders, none of them twice"
+    );
     let escrowed = amount(&put["escrowed"]);
-    assert_eq!(before.checked_sub(network.balance()), Some(escrowed), "nothing but the escrow was taken");
+    assert_eq!(
+        before.checked_sub(network.balance()),
+        Some(escrowed),
+        "nothing but the escrow was taken"
+    );
 
     wait_proven(network, link);
     let first = amount(&network.status(link)["paid"]);
@@ -66,17 +74,37 @@ fn a_file_goes_its_whole_way(network: &Network) {
     let (fetched, get) = network.get(link);
     assert!(fetched == bytes, "the file came back changed");
     assert!(texts(&get["served_by"]).len() >= 4, "{get}");
-    assert_eq!((texts(&get["corrupt"]).len(), texts(&get["unreachable"]).len()), (0, 0), "{get}");
+    assert_eq!(
+        (texts(&get["corrupt"]).len(), texts(&get["unreachable"]).len()),
+        (0, 0),
+        "{get}"
+    );
     // Beginning and end within a cell, more than a row between.
     for (from, n_bytes) in [(0, 1), (16_383, 2), (70_001, 300_000), (bytes.len() - 5, 5)] {
-        let said = network.run(&["cat", link, "--offset", &from.to_string(), "--length", &n_bytes.to_string()]);
+        let said = network.run(&[
+            "cat",
+            link,
+            "--offset",
+            &from.to_string(),
+            "--length",
+            &n_bytes.to_string(),
+        ]);
         assert_eq!(said.code, Some(0), "{}", said.err);
-        assert!(said.out == bytes[from..from + n_bytes], "{n_bytes} bytes from {from} are others");
+        assert!(
+            said.out == bytes[from..from + n_bytes],
+            "{n_bytes} bytes from {from} are others"
+        );
     }
 
     let names = |network: &Network| -> Vec<String> {
         let files = network.ask(&["ls"])["files"].clone();
-        let name = |file: &Value| format!("{} {}", file["name"].as_str().unwrap(), file["state"].as_str().unwrap());
+        let name = |file: &Value| {
+            format!(
+                "{} {}",
+                file["name"].as_str().unwrap(),
+                file["state"].as_str().unwrap()
+            )
+        };
         files.as_array().unwrap().iter().map(name).collect()
     };
     assert_eq!(names(network), ["letters.tar stored"]);
@@ -84,7 +112,11 @@ fn a_file_goes_its_whole_way(network: &Network) {
     let (refunded, paid) = (amount(&rm["refunded"]), amount(&rm["paid"]));
     assert!(refunded > Amount::ZERO && paid > Amount::ZERO, "{rm}");
     assert_eq!(Amount::checked_sum([refunded, paid]), Some(escrowed), "{rm}");
-    assert_eq!(before.checked_sub(network.balance()), Some(paid), "the rest came back");
+    assert_eq!(
+        before.checked_sub(network.balance()),
+        Some(paid),
+        "the rest came back"
+    );
     assert_eq!(names(network), [""; 0]);
     network.check_supply("v2");
     let said = network.run(&["get", link, "-o", network.path("gone").to_str().unwrap()]);
@@ -100,8 +132,15 @@ fn a_flipped_byte_is_found_and_its_holder_named(network: &Network, link: &str, b
     let share = &status["shares"][0];
     let (deal, holder) = (share["deal"].as_str().unwrap(), share["holder"].as_str().unwrap());
     let node = network.node_of(holder).name.clone();
-    let piece = network.node_dir(&node).join("data/pieces").join(format!("{deal}-000.piece"));
-    let file = std::fs::File::options().read(true).write(true).open(piece).unwrap();
+    let piece = network
+        .node_dir(&node)
+        .join("data/pieces")
+        .join(format!("{deal}-000.piece"));
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(piece)
+        .unwrap();
     let (mut byte, at) = ([0], 400_000);
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
@@ -121,12 +160,22 @@ fn a_flipped_byte_is_found_and_its_holder_named(network: &Network, link: &str, b
 /// of them back the same command works.
 ///
 /// Covers: C1, C4.
-fn with_seven_of_ten_gone_it_says_what_is_missing(network: &Network, link: &str, bytes: &[u8], culprit: &str) {
+fn with_seven_of_ten_gone_it_says_what_is_missing(
+    network: &Network,
+    link: &str,
+    bytes: &[u8],
+    culprit: &str,
+) {
     let status = network.status(link);
-    let mut holders: Vec<&str> = (0..10_usize).map(|slot| status["shares"][slot]["holder"].as_str().unwrap()).collect();
+    let mut holders: Vec<&str> = (0..10_usize)
+        .map(|slot| status["shares"][slot]["holder"].as_str().unwrap())
+        .collect();
     // The one with the damaged share goes too, and first.
     holders.sort_by_key(|holder| *holder != culprit);
-    let gone: Vec<String> = holders[..7].iter().map(|holder| network.node_of(holder).name.clone()).collect();
+    let gone: Vec<String> = holders[..7]
+        .iter()
+        .map(|holder| network.node_of(holder).name.clone())
+        .collect();
     for node in &gone {
         network.kill(node);
     }
@@ -143,7 +192,11 @@ fn with_seven_of_ten_gone_it_says_what_is_missing(network: &Network, link: &str,
     assert!(hint.starts_with("bring back"), "{hint}");
     assert!(holders[..7].iter().any(|holder| hint.contains(holder)), "{hint}");
     assert!(!holders[7..].iter().any(|holder| hint.contains(holder)), "{hint}");
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "a part was left behind");
+    assert_eq!(
+        std::fs::read_dir(&folder).unwrap().count(),
+        0,
+        "a part was left behind"
+    );
 
     network.start_ready(&gone[6]);
     let get = network.ask(&["get", link, "-o", to.to_str().unwrap()]);

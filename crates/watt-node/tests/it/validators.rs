@@ -43,7 +43,10 @@ fn one_is_killed_twenty_times_in_a_row(network: &Network) {
     network.wait_node_ready("v2");
     network.wait_blocks("v2", 2);
     let to = network.height("v2");
-    assert!(network.height("v1") > from + KILLS / 2, "the others waited for it");
+    assert!(
+        network.height("v1") > from + KILLS / 2,
+        "the others waited for it"
+    );
     // Its vote counts again: without another one the network goes on only if it votes.
     network.kill("v3");
     network.wait_blocks("v1", 3);
@@ -56,7 +59,12 @@ fn one_is_killed_twenty_times_in_a_row(network: &Network) {
     }
     for name in validators {
         let log = network.log(name);
-        for sign in ["another program signs", "conflicting statements", "proposed twice", "panicked"] {
+        for sign in [
+            "another program signs",
+            "conflicting statements",
+            "proposed twice",
+            "panicked",
+        ] {
             assert!(!log.contains(sign), "{name} logged: {sign}");
         }
     }
@@ -70,7 +78,12 @@ fn check_agreement(network: &Network, nodes: &[&str], height: u64) {
     };
     let first = hash(nodes[0]);
     for node in &nodes[1..] {
-        assert_eq!(hash(node), first, "{node} has another block {height} than {}", nodes[0]);
+        assert_eq!(
+            hash(node),
+            first,
+            "{node} has another block {height} than {}",
+            nodes[0]
+        );
     }
 }
 
@@ -85,16 +98,24 @@ fn without_a_quorum_reads_go_on(network: &Network) {
     // The two that a client asks first.
     network.kill("v1");
     network.kill("v2");
-    let halted = until_calm("blocks stop", STANDSTILL, || (network.height("v3"), network.height("v4")));
+    let halted = until_calm("blocks stop", STANDSTILL, || {
+        (network.height("v3"), network.height("v4"))
+    });
     assert!(halted.0 > 0 && halted.1 > 0, "the two others went down as well");
 
     let (fetched, _) = network.get(link);
     assert!(fetched == bytes, "the file came back changed");
     assert_eq!(network.status(link)["shares_alive"], 10);
-    assert_eq!((network.height("v3"), network.height("v4")), halted, "a block closed without a quorum");
+    assert_eq!(
+        (network.height("v3"), network.height("v4")),
+        halted,
+        "a block closed without a quorum"
+    );
 
     network.start("v1");
-    until("blocks resume", RESUME, || network.height("v3") > halted.0.max(halted.1));
+    until("blocks resume", RESUME, || {
+        network.height("v3") > halted.0.max(halted.1)
+    });
     network.start_ready("v2");
     let height = network.height("v3");
     until("v2 has caught up", PATIENCE, || network.height("v2") >= height);
