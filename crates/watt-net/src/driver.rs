@@ -233,6 +233,8 @@ impl Driver {
             Direction::Inbound
         };
         let address = endpoint.get_remote_address().clone();
+        // Held until the peer is among the links: whoever hears the news can send at once.
+        let mut links = self.shared.links();
         if !self.peers.contains_key(&peer) {
             // First the news, then the tasks: so it is told before the peer's first message.
             self.sources.presence.connected(peer);
@@ -253,8 +255,9 @@ impl Driver {
         }
         if let Some(state) = self.peers.get_mut(&peer) {
             state.connections.insert(connection, (address, direction));
-            publish(&self.shared, peer, state);
+            publish(&mut links, peer, state);
         }
+        drop(links);
         self.redial.connected(peer, Instant::now());
         self.tell_reached(peer, &Ok(()));
     }
@@ -265,7 +268,7 @@ impl Driver {
         };
         state.connections.remove(&connection);
         if !state.connections.is_empty() {
-            publish(&self.shared, peer, state);
+            publish(&mut self.shared.links(), peer, state);
             return;
         }
         self.shared.links().remove(&peer);
@@ -348,7 +351,7 @@ impl Driver {
 }
 
 /// Tells the handle how to reach a peer.
-fn publish(shared: &Shared, peer: PeerId, state: &Peer) {
+fn publish(links: &mut BTreeMap<PeerId, Link>, peer: PeerId, state: &Peer) {
     let Some((address, direction)) = state.connections.values().next() else {
         return;
     };
@@ -359,5 +362,5 @@ fn publish(shared: &Shared, peer: PeerId, state: &Peer) {
         direction: *direction,
         n_connections: state.connections.len(),
     };
-    shared.links().insert(peer, link);
+    links.insert(peer, link);
 }

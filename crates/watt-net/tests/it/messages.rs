@@ -41,6 +41,23 @@ async fn two_nodes_talk_over_quic() {
     exchange(QUIC).await;
 }
 
+/// Whoever hears that a peer is connected can send to it at once. Covers: A6.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connected_peer_can_be_sent_to() {
+    let (mut a, mut b) = pair(TCP).await;
+    for _ in 0..200 {
+        b.net.disconnect(a.peer());
+        b.disconnected(a.peer()).await;
+        a.disconnected(b.peer()).await;
+        b.net.connect(a.address());
+        a.connected(b.peer()).await;
+        let sent = a.net.send(b.peer(), vec![1].into(), Priority::Urgent);
+        assert_eq!(sent, Ok(()));
+        b.connected(a.peer()).await;
+        assert_eq!(b.message().await, (a.peer(), vec![1]));
+    }
+}
+
 /// The longest message passes, one byte more is refused by the sender; nothing at all is no message. Covers: A6.
 #[tokio::test]
 async fn the_longest_message_passes_and_one_byte_more_does_not() {
