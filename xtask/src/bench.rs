@@ -1,18 +1,18 @@
 //! Measures, in release, through the benches of the crates and the program itself. With `--json` every result is one object
 //! per line: `{"bench","case","metric","value","unit"}` and, where something is measured beside it, `"baseline","ratio"`.
 
-use crate::{root, sh};
+use crate::root;
 use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
 
-/// Name, package, cargo bench target.
-const BENCHES: [(&str, &str, &str); 6] = [
-    ("apply", "watt-ledger", "apply"),
-    ("encode", "watt-content", "encode"),
-    ("journal", "watt-store", "journal"),
-    ("put-get", "watt-node", "put_get"),
-    ("scp", "watt-scp", "slots"),
-    ("seal", "watt-proofs", "seal"),
+/// Name, package, cargo bench target, features.
+const BENCHES: [(&str, &str, &str, &str); 6] = [
+    ("apply", "watt-ledger", "apply", ""),
+    ("encode", "watt-content", "encode", ""),
+    ("journal", "watt-store", "journal", ""),
+    ("put-get", "watt-node", "put_get", ""),
+    ("scp", "watt-scp", "slots", "testing"),
+    ("seal", "watt-proofs", "seal", ""),
 ];
 
 pub(crate) fn run(words: &[&str]) -> Result<()> {
@@ -26,13 +26,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         let names: Vec<&str> = BENCHES.iter().map(|(bench, ..)| *bench).collect();
         bail!("no such benchmark; there are: {}", names.join(", "));
     }
-    if chosen.iter().any(|(bench, ..)| *bench == "put-get") {
-        sh(
-            "cargo",
-            &["build", "--release", "--locked", "--package", "watt-node"],
-        )?;
-    }
-    for (_, package, target) in chosen {
+    for (_, package, target, features) in chosen {
         let output = Command::new("cargo")
             .args([
                 "bench",
@@ -42,6 +36,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
                 package,
                 "--bench",
                 target,
+                "--features",
+                features,
             ])
             .current_dir(root())
             .stderr(Stdio::inherit())

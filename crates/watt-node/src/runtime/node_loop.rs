@@ -28,6 +28,10 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(3);
 /// Bytes of blocks in one answer; leaves room for the message around them.
 const BLOCKS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64 * 1024;
 
+/// How far sealing stands back behind other work on the machine: everything else first, yet never starved.
+#[cfg(target_os = "linux")]
+const BACKGROUND_NICE: i32 = 15;
+
 /// What comes to the loop from inside the program.
 pub(crate) enum Command {
     /// Work that was asked for is done.
@@ -370,10 +374,16 @@ impl NodeLoop {
     fn provide(&mut self, effect: Effect) {
         let Some(jobs) = self.jobs.clone() else { return };
         self.work(async move {
-            let event = tokio::task::spawn_blocking(move || jobs.perform(effect)).await;
+            let event = if matches!(effect, Effect::Seal(_) | Effect::OpenPorep { .. }) {
+                background(move || jobs.perform(effect)).await
+            } else {
+                tokio::task::spawn_blocking(move || jobs.perform(effect))
+                    .await
+                    .ok()
+            };
             match event {
-                Ok(event) => Command::Event(Box::new(event)),
-                Err(error) => Command::Fail(unsafe_to_go_on(&error)),
+                Some(event) => Command::Event(Box::new(event)),
+                None => Command::Fail(unsafe_to_go_on(&"work on the disk stopped unexpectedly")),
             }
         });
     }
@@ -447,6 +457,26 @@ impl NodeLoop {
 
     fn fail(&mut self, error: &dyn std::fmt::Display) {
         self.failure = Some(unsafe_to_go_on(error));
+    }
+}
+
+/// Runs long computation on a thread of its own that yields to everything else on the machine, as far as the system allows:
+/// lending space must not make a person's computer slow. `None` if it panicked.
+async fn background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, outcome) = oneshot::channel();
+    let spawned = std::thread::Builder::new()
+        .name("seal".to_owned())
+        .spawn(move || {
+            // On Linux a nice value belongs to a thread, elsewhere to the whole process.
+            #[cfg(target_os = "linux")]
+            if let Err(error) = rustix::process::nice(BACKGROUND_NICE) {
+                tracing::debug!(%error, "sealing runs at normal priority");
+            }
+            drop(done.send(work()));
+        });
+    match spawned {
+        Ok(_) => outcome.await.ok(),
+        Err(_) => None,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Strangers who send what nobody should.
 
 use crate::network::{Network, noise};
+use crate::stranger::Stranger;
 use crate::wait::{PATIENCE, until};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 use watt_light::{Operation, SignedTransaction, Transaction};
-use watt_net::{Event, Limits, NetConfig, Priority};
+use watt_net::Priority;
 use watt_primitives::id::AddressKind;
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, NetworkId, SecretKey, codec,
@@ -16,7 +17,7 @@ use watt_primitives::{
 const CONNECTIONS: usize = 40;
 
 /// Malformed transactions.
-const TRANSACTIONS: usize = 1_000;
+const TRANSACTIONS: usize = 10_000;
 
 /// Peers that connect properly and then talk nonsense.
 const BABBLERS: u8 = 20;
@@ -142,7 +143,7 @@ fn malformed(n: usize, good: &(Transaction, SecretKey, NetworkId)) -> Vec<u8> {
     bytes
 }
 
-/// A thousand transactions that are noise, cut off, changed by a bit, followed by more, or signed but never allowed, and some
+/// Ten thousand transactions that are noise, cut off, changed by a bit, followed by more, or signed but never allowed, and some
 /// that are far too long: each is refused with a reason, counted, and none changes a balance.
 ///
 /// Covers: A5, A6.
@@ -185,42 +186,17 @@ fn malformed_transactions_are_refused(network: &Network) {
 fn peers_that_babble_are_cut_off(network: &Network) {
     const MALFORMED: &str = r#"watt_refused_total{reason="malformed message"}"#;
     let before = counter(network, MALFORMED);
-    let node = network.node("v1");
-    let address = format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", node.p2p_port, node.peer_id);
     for babbler in 0..BABBLERS {
         network.wait_for(async {
-            let config = NetConfig {
-                identity_seed: [babbler + 100; 32],
-                listen: Vec::new(),
-                bootstrap: Vec::new(),
-                limits: Limits::default(),
-            };
-            let (net, mut events) = watt_net::start(config).await.unwrap();
-            net.connect(address.parse().unwrap());
-            let (mut said, mut connections) = (Vec::new(), 0);
-            let talk = async {
-                while let Some(event) = events.next().await {
-                    match event {
-                        Event::Connected(peer) => {
-                            connections += 1;
-                            for n in 0..50 {
-                                let bytes = noise(&format!("message {babbler} {n}"), 1 + n * 97);
-                                // Refused once the node has hung up.
-                                said.push(net.send(peer, bytes.into(), Priority::Urgent));
-                            }
-                        }
-                        Event::Disconnected(_) => return,
-                        Event::Message { .. } | Event::Transfer { .. } => {}
-                    }
+            let mut stranger = Stranger::meet(network, "v1", babbler + 100).await;
+            for n in 0..50 {
+                let bytes = noise(&format!("message {babbler} {n}"), 1 + n * 97);
+                if !stranger.say(bytes, Priority::Urgent).await {
+                    break;
                 }
-            };
-            let cut_off = tokio::time::timeout(PATIENCE, talk).await;
-            assert!(
-                cut_off.is_ok(),
-                "babbler {babbler} was never cut off: {connections} connections, {:?}, {said:?}",
-                net.counters()
-            );
-            net.shutdown().await;
+            }
+            stranger.wait_cut_off().await;
+            stranger.leave().await;
         });
     }
     let counted = counter(network, MALFORMED) - before;

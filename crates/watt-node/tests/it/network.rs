@@ -264,12 +264,15 @@ impl Network {
 
     /// Hands bytes to a node as a transaction; the status of its answer.
     pub(crate) fn post_transaction(&self, node: &str, bytes: Vec<u8>) -> Option<u16> {
+        self.wait_for(self.submit(node, bytes))
+    }
+
+    /// As [`Self::post_transaction`], beside other work.
+    pub(crate) async fn submit(&self, node: &str, bytes: Vec<u8>) -> Option<u16> {
         let url = format!("{}/api/v1/transactions", self.node(node).api());
-        self.wait_for(async {
-            let request = self.http.post(url).header("content-type", "application/cbor");
-            let response = request.body(bytes).send().await.ok()?;
-            Some(response.status().as_u16())
-        })
+        let request = self.http.post(url).header("content-type", "application/cbor");
+        let response = request.body(bytes).send().await.ok()?;
+        Some(response.status().as_u16())
     }
 
     /// Runs `work` where sockets work.
