@@ -22,6 +22,8 @@ extern crate std;
 
 pub mod fbas;
 pub mod finality;
+#[cfg(any(test, feature = "testing"))]
+pub mod naive;
 pub mod protocol;
 pub mod quorum_set;
 pub mod statement;

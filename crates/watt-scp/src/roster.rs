@@ -105,7 +105,8 @@ impl Roster {
             sets: Vec::new(),
             own_set: CompiledSet {
                 threshold: 1,
-                members: 0,
+                // One member that never speaks: a node without a sane set has no slice and is blocked by nobody.
+                members: 1,
                 nodes: NodeSet::EMPTY,
                 inner: Vec::new(),
             },
@@ -258,10 +259,6 @@ impl Declarations {
 
     pub(crate) fn uses(&self, set: SetIndex) -> bool {
         self.groups.iter().any(|(other, _)| *other == set)
-    }
-
-    pub(crate) fn has_unknown(&self) -> bool {
-        !self.unknown.is_empty()
     }
 
     pub(crate) fn is_unknown(&self, node: NodeIndex) -> bool {

@@ -1,6 +1,7 @@
 //! A whole network in one thread, for tests and for the benchmark: real [`Scp`] nodes, a seeded shuffle in place of a network,
 //! a map in place of a journal. Timers fire only when nothing is in flight.
 
+use crate::naive::Naive;
 use crate::protocol::{Config, Input, Oracle, Output, Record, Scp, TimerKind, Validity};
 use crate::quorum_set::QuorumSet;
 use crate::statement::{Statement, Value};
@@ -99,6 +100,8 @@ pub fn flat_sets(n: usize) -> Vec<QuorumSet> {
 pub struct Member {
     /// The protocol, `None` while crashed.
     pub scp: Option<Scp>,
+    /// The naive implementation, given the same inputs, where it is asked for.
+    pub twin: Option<Naive>,
     /// What it is asked to be.
     pub config: Config,
     /// Its answers.
@@ -152,6 +155,7 @@ impl Network {
             };
             Member {
                 scp: Some(Scp::new(config.clone())),
+                twin: None,
                 config,
                 oracle: MapOracle {
                     quorum_sets: known.clone(),
@@ -191,11 +195,25 @@ impl Network {
             member.proposals.insert(slot, (value, previous));
         }
         let Some(scp) = member.scp.as_mut() else { return };
-        scp.step(input, &member.oracle, &mut out);
-        if let Err(sentence) = scp.check_invariants() {
+        scp.step(input.clone(), &member.oracle, &mut out);
+        let mut twin_out = Vec::new();
+        let has_twin = member
+            .twin
+            .as_mut()
+            .map(|twin| twin.step(input, &member.oracle, &mut twin_out));
+        if has_twin.is_some() && out != twin_out {
+            self.break_promise("the naive implementation does something else");
+        } else if let Err(sentence) = scp.check_invariants() {
             self.break_promise(sentence);
         }
         self.perform(n, out);
+    }
+
+    /// Gives every node a twin of the naive implementation: slow, for small networks.
+    pub fn add_twins(&mut self) {
+        for member in &mut self.members {
+            member.twin = Some(Naive::new(member.config.clone()));
+        }
     }
 
     /// Every node proposes a value of its own for `slot`.
@@ -338,6 +356,7 @@ impl Network {
                 continue;
             }
             member.scp = Some(Scp::new(member.config.clone()));
+            member.twin = member.twin.take().map(|_| Naive::new(member.config.clone()));
             member.timers.clear();
             let journal: Vec<Record> = member.journal.values().cloned().collect();
             let proposals = member.proposals.clone();

@@ -8,6 +8,7 @@
 )]
 
 mod ballot;
+mod differential;
 mod holes;
 mod network;
 mod nomination;

@@ -12,7 +12,7 @@ const SLOT: SlotIndex = SlotIndex(1);
 const PREVIOUS: Value = Value(Hash([9; 32]));
 
 /// Two organisations' worth of trouble: three groups of three, two of each group, two groups.
-fn nested_sets() -> Vec<QuorumSet> {
+pub(super) fn nested_sets() -> Vec<QuorumSet> {
     let group = |from: usize| QuorumSet::flat(2, (from..from + 3).map(node_id).collect());
     let set = QuorumSet {
         threshold: 3,
@@ -23,7 +23,7 @@ fn nested_sets() -> Vec<QuorumSet> {
 }
 
 /// Nodes 0..4 need 3 of themselves; nodes 4..7 need those and one of the three of their own.
-fn differing_sets() -> Vec<QuorumSet> {
+pub(super) fn differing_sets() -> Vec<QuorumSet> {
     let backbone = QuorumSet::flat(3, (0..4).map(node_id).collect());
     let circle = QuorumSet::flat(1, (4..7).map(node_id).collect());
     let leaf = QuorumSet {
