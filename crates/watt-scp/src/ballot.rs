@@ -10,6 +10,8 @@ use crate::values::{IndexedBallot, ValueIndex, Values};
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+#[cfg(any(test, feature = "testing"))]
+mod inspect;
 mod own;
 
 /// Upper end for the passes of one step over the rules; each pass raises a counter or a phase that statements bound, so the

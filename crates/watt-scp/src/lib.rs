@@ -26,6 +26,7 @@ pub mod finality;
 pub mod naive;
 pub mod protocol;
 pub mod quorum_set;
+pub mod replay;
 pub mod statement;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

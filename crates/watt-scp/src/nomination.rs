@@ -9,6 +9,9 @@ use crate::values::{ValueIndex, Values};
 use alloc::vec::Vec;
 use watt_primitives::{BoundedVec, NodeId};
 
+#[cfg(any(test, feature = "testing"))]
+mod inspect;
+
 /// How many leaderless rounds are skipped at once before a real timeout is waited for.
 const EMPTY_ROUNDS_MAX: u32 = 1000;
 

@@ -135,6 +135,11 @@ impl Roster {
         self.index_by_id.get(node).copied()
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn id(&self, node: NodeIndex) -> Option<NodeId> {
+        self.ids.get(node.position()).copied()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }

@@ -11,6 +11,9 @@ use crate::values::{ValueIndex, Values};
 use alloc::vec::Vec;
 use watt_primitives::{Hash, SlotIndex};
 
+#[cfg(any(test, feature = "testing"))]
+mod inspect;
+
 /// A timer as the caller was last told.
 #[derive(Clone, Copy, Debug)]
 struct Timer {

@@ -10,6 +10,8 @@
 mod ballot;
 mod differential;
 mod holes;
+mod model;
 mod network;
 mod nomination;
+mod replay;
 mod scenario;
