@@ -13,8 +13,12 @@ use watt_scp::naive::Naive;
 use watt_scp::testing::{Protocol, Throughput, throughput};
 
 /// Network sizes, each with slots per run, and slots of one run of the naive implementation where it comes to an end.
-const CASES: [(usize, u64, Option<u64>); 4] =
-    [(4, 3000, Some(60)), (10, 600, Some(1)), (25, 80, None), (100, 3, None)];
+const CASES: [(usize, u64, Option<u64>); 4] = [
+    (4, 3000, Some(60)),
+    (10, 600, Some(1)),
+    (25, 80, None),
+    (100, 3, None),
+];
 
 /// Runs per case; the median counts.
 const RUNS: usize = 5;

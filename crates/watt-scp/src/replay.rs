@@ -148,7 +148,11 @@ impl LoggedInput {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Answer {
     Validity(SlotIndex, Value, Validity),
-    Combine(SlotIndex, Vec<Value>, #[serde(with = "zero_or_one")] Option<Value>),
+    Combine(
+        SlotIndex,
+        Vec<Value>,
+        #[serde(with = "zero_or_one")] Option<Value>,
+    ),
     QuorumSet(Hash, #[serde(with = "zero_or_one")] Option<QuorumSet>),
     Weight(NodeId, u64),
     Fallback(SlotIndex, Value, #[serde(with = "zero_or_one")] Option<Value>),
@@ -293,7 +297,10 @@ impl<'a> Telling<'a> {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "an answer to another question is no answer, whichever it is")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an answer to another question is no answer, whichever it is"
+)]
 impl Oracle for Telling<'_> {
     fn validity(&self, slot: SlotIndex, value: &Value) -> Validity {
         let answer = self.next(|answer| match answer {

@@ -4,8 +4,8 @@
 use crate::naive::Naive;
 use crate::protocol::{Config, Input, Oracle, Output, Record, Scp, TimerKind, Validity};
 use crate::quorum_set::QuorumSet;
-use crate::statement::{Statement, Value};
 use crate::replay::Step;
+use crate::statement::{Statement, Value};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -295,7 +295,15 @@ impl Network {
 
     /// Delivers what is in flight, in random order, until nothing is.
     pub fn deliver_all(&mut self) {
-        while !self.in_flight.is_empty() {
+        self.deliver(usize::MAX);
+    }
+
+    /// Delivers up to `n_max` of the statements in flight, in random order.
+    pub fn deliver(&mut self, n_max: usize) {
+        for _ in 0..n_max {
+            if self.in_flight.is_empty() {
+                return;
+            }
             let position = self.luck.below(self.in_flight.len());
             let (to, statement) = self.in_flight.swap_remove(position);
             if self.luck.percent(self.loss_percent) {

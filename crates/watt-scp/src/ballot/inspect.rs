@@ -10,7 +10,10 @@ impl BallotProtocol {
     pub(crate) fn force(&mut self, value: ValueIndex, env: Env<'_>, values: &mut Values) {
         self.composite = Some(value);
         self.has_news = true;
-        let counter = self.current.map_or(0, |current| current.counter).saturating_add(1);
+        let counter = self
+            .current
+            .map_or(0, |current| current.counter)
+            .saturating_add(1);
         self.bump_state(counter, env, values);
     }
 
@@ -20,8 +23,16 @@ impl BallotProtocol {
 
     pub(crate) fn fingerprint(&self, values: &Values, hasher: &mut impl Hasher) {
         let name = |value: ValueIndex| values.get(value).0.0;
-        for ballot in [self.current, self.prepared, self.prepared_prime, self.high, self.commit] {
-            ballot.map(|ballot| (ballot.counter, name(ballot.value))).hash(hasher);
+        for ballot in [
+            self.current,
+            self.prepared,
+            self.prepared_prime,
+            self.high,
+            self.commit,
+        ] {
+            ballot
+                .map(|ballot| (ballot.counter, name(ballot.value)))
+                .hash(hasher);
         }
         (self.value_lock.map(name), self.composite.map(name)).hash(hasher);
         (self.phase > super::Phase::Prepare, self.externalized().map(name)).hash(hasher);

@@ -13,7 +13,9 @@ impl Nomination {
 
     pub(crate) fn fingerprint_value(&self, value: ValueIndex, hasher: &mut impl Hasher) {
         let tally = self.tallies.get(value.position());
-        tally.map(|tally| (tally.is_voted, tally.is_accepted, tally.is_candidate)).hash(hasher);
+        tally
+            .map(|tally| (tally.is_voted, tally.is_accepted, tally.is_candidate))
+            .hash(hasher);
     }
 
     pub(crate) fn fingerprint(&self, roster: &Roster, hasher: &mut impl Hasher) {
@@ -22,7 +24,11 @@ impl Nomination {
         self.previous.map(|value| value.0.0).hash(hasher);
         for node in roster.indexes() {
             let heard = self.heard.get(node.position()).and_then(Option::as_ref);
-            (self.leaders.contains(node), self.unread.contains(node), heard.map(|heard| heard.n_adopted))
+            (
+                self.leaders.contains(node),
+                self.unread.contains(node),
+                heard.map(|heard| heard.n_adopted),
+            )
                 .hash(hasher);
         }
     }

@@ -26,8 +26,16 @@ pub enum Verdict {
 impl Scp {
     /// Starts the first ballot of `slot`, or goes to the next counter, with `value` in place of nomination's composite: a
     /// commit voted for, the value lock and the fallback go before it (§5.6).
-    pub fn force_ballot(&mut self, slot: SlotIndex, value: Value, oracle: &impl Oracle, out: &mut Vec<Output>) {
-        self.with_own_slot(slot, oracle, |slot, env: Env<'_>| slot.force_ballot(&value, env, out));
+    pub fn force_ballot(
+        &mut self,
+        slot: SlotIndex,
+        value: Value,
+        oracle: &impl Oracle,
+        out: &mut Vec<Output>,
+    ) {
+        self.with_own_slot(slot, oracle, |slot, env: Env<'_>| {
+            slot.force_ballot(&value, env, out)
+        });
     }
 
     /// The leaders of the rounds so far, ascending.
@@ -37,7 +45,10 @@ impl Scp {
         let held = self.slots.get(&slot);
         let mut leaders: Vec<NodeId> = held.map_or_else(Vec::new, |held| {
             let indexes = self.roster.indexes();
-            indexes.filter(|node| held.is_leader(*node)).filter_map(ids).collect()
+            indexes
+                .filter(|node| held.is_leader(*node))
+                .filter_map(ids)
+                .collect()
         });
         leaders.sort_unstable();
         leaders
@@ -57,7 +68,9 @@ impl Scp {
     /// The timers that run, with round or counter, and generation.
     #[must_use]
     pub fn armed_timers(&self, slot: SlotIndex) -> Vec<(TimerKind, u32, u64)> {
-        self.slots.get(&slot).map_or_else(Vec::new, |held| held.armed_timers().collect())
+        self.slots
+            .get(&slot)
+            .map_or_else(Vec::new, |held| held.armed_timers().collect())
     }
 
     /// What would become of `statement`, room for values left aside.

@@ -28,7 +28,9 @@ impl Slot {
     pub(crate) fn armed_timers(&self) -> impl Iterator<Item = (TimerKind, u32, u64)> {
         let armed = |kind, timer: &Timer| timer.round.map(|round| (kind, round, timer.generation));
         let nomination = armed(TimerKind::Nomination, &self.nomination_timer);
-        nomination.into_iter().chain(armed(TimerKind::Ballot, &self.ballot_timer))
+        nomination
+            .into_iter()
+            .chain(armed(TimerKind::Ballot, &self.ballot_timer))
     }
 
     pub(crate) fn fingerprint(&self, roster: &Roster, hasher: &mut impl Hasher) {

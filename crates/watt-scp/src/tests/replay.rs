@@ -30,7 +30,14 @@ fn logged_network(seed: u64) -> Network {
     }
     for n in 0..7 {
         let (slot, value, previous) = (SLOT, value(1), PREVIOUS);
-        network.input(n, Input::Nominate { slot, value, previous });
+        network.input(
+            n,
+            Input::Nominate {
+                slot,
+                value,
+                previous,
+            },
+        );
     }
     network.run(SLOT, 1);
     for n in 0..7 {
@@ -92,11 +99,18 @@ fn a_log_that_does_not_fit_is_noticed() {
             step.replay(&mut node, &mut Vec::new())
         })
         .collect();
-    assert!(results.iter().any(|result| matches!(result, Err(InvalidLog::OtherQuestion { .. }))));
+    assert!(
+        results
+            .iter()
+            .any(|result| matches!(result, Err(InvalidLog::OtherQuestion { .. })))
+    );
     let mut bytes = network.log.iter().flatten().next().unwrap().step.clone();
     assert!(matches!(Step::decode(&bytes, 3), Err(InvalidLog::Encoding(_))));
     bytes.push(0);
-    assert!(matches!(Step::decode(&bytes, bytes.len()), Err(InvalidLog::Encoding(_))));
+    assert!(matches!(
+        Step::decode(&bytes, bytes.len()),
+        Err(InvalidLog::Encoding(_))
+    ));
 }
 
 /// A harness can start and bump ballots with a value of its own choice, and look at what a node thinks. Covers: A1.
@@ -113,7 +127,10 @@ fn a_harness_forces_ballots_and_looks_inside() {
         other => panic!("no statement: {other:?}"),
     };
     let prepare = |counter, n| Pledges::Prepare {
-        ballot: Ballot { counter, value: value(n) },
+        ballot: Ballot {
+            counter,
+            value: value(n),
+        },
         prepared: None,
         prepared_prime: None,
         c_counter: 0,
@@ -135,7 +152,14 @@ fn a_harness_forces_ballots_and_looks_inside() {
     let newest = says(1, SLOT, prepare(2, 2));
     assert_eq!(scp.verdict(&newest), Verdict::Heard);
     let statements = [newest.clone(), says(2, SLOT, prepare(2, 2))];
-    scp.step(Input::Receive { slot: SLOT, statements: &statements }, &oracle, &mut out);
+    scp.step(
+        Input::Receive {
+            slot: SLOT,
+            statements: &statements,
+        },
+        &oracle,
+        &mut out,
+    );
     assert_eq!(scp.verdict(&newest), Verdict::NotNewer);
     assert_eq!(scp.latest_of(SLOT, node_id(1)).collect::<Vec<_>>(), [&newest]);
     assert_eq!(scp.verdict(&says(2, SLOT, prepare(0, 1))), Verdict::NotSane);
@@ -144,7 +168,15 @@ fn a_harness_forces_ballots_and_looks_inside() {
     assert_eq!(scp.armed_timers(SLOT), [(TimerKind::Ballot, 2, 1)]);
 
     let (slot, value, previous) = (SLOT, value(3), PREVIOUS);
-    scp.step(Input::Nominate { slot, value, previous }, &oracle, &mut out);
+    scp.step(
+        Input::Nominate {
+            slot,
+            value,
+            previous,
+        },
+        &oracle,
+        &mut out,
+    );
     assert_eq!(scp.leaders(SLOT).len(), 1);
     assert_eq!(scp.armed_timers(SLOT).len(), 2);
     let nominate = Pledges::Nominate {
