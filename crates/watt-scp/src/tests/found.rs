@@ -19,7 +19,19 @@ fn a_composite_that_comes_late_ends_a_ballot_that_was_given_up() {
          starts W
          body timeout W
          b,c: nominate W x / W x",
-        expect![[r#""#]],
+        expect![[r#"
+            W is structural
+            starts W
+                says nominate W
+                sets timer Nomination 1
+                says nominate W / W
+                says prepare 1W
+                cancels timer Nomination
+            body timeout W
+            b,c: nominate W x / W x
+                says nominate W x / W x
+                says prepare 2x
+        "#]],
     );
 }
 
@@ -36,7 +48,29 @@ fn a_voice_regained_counts_again() {
          finds it
          c: prepare 1x p=1x c=1 h=1
          b,c: confirm 1x p=1 c=1 h=1",
-        expect![[r#""#]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 1x p=1x
+                says prepare 1x p=1x c=1 h=1
+                sets timer Ballot 1
+            forgets last
+            a: prepare 1x p=1x c=1 h=1
+                has forgotten prepare 1x p=1x c=1 h=1
+            b: prepare 1x p=1x c=1 h=1
+            finds it
+            c: prepare 1x p=1x c=1 h=1
+                says confirm 1x p=1 c=1 h=1
+                sets timer Ballot 1
+            b,c: confirm 1x p=1 c=1 h=1
+                says externalize 1x h=1
+                cancels timer Ballot
+                decides x proven by abc
+        "#]],
     );
 }
 
@@ -44,12 +78,25 @@ fn a_voice_regained_counts_again() {
 #[test]
 fn accepting_a_commit_forgets_nothing_accepted_prepared() {
     check(
-        "needs 3 of a b c d
+        "needs 4 of a b c d e
          starts x
          b,c: prepare 4x p=4x
          b,c: prepare 5y p=5y
          b,c: confirm 2x p=2 c=1 h=2",
-        expect![[r#""#]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 4x p=4x
+                says prepare 4x p=4x
+            b,c: prepare 5y p=5y
+                says prepare 5x p=5y p'=4x
+            b,c: confirm 2x p=2 c=1 h=2
+                says confirm 5x p=4 c=1 h=2
+        "#]],
     );
 }
 
@@ -59,8 +106,13 @@ fn the_first_commit_vote_begins_at_a_ballot_still_named() {
     check(
         "needs 5 of a b c d e f
          b,d: prepare 2x p=2x p'=1y
-         b,c,d,e,f: prepare 3x p=2y",
-        expect![[r#""#]],
+         b,c,d,e,f: prepare 3y p=2y",
+        expect![[r#"
+            b,d: prepare 2x p=2x p'=1y
+            b,c,d,e,f: prepare 3y p=2y
+                says prepare 3y p=3y p'=2x c=2 h=2
+                sets timer Ballot 3
+        "#]],
     );
 }
 
@@ -73,7 +125,14 @@ fn without_a_sane_set_nothing_is_accepted() {
          b,c: nominate x / x
          b,c: prepare 1x p=1x
          b,c: externalize 1x h=1",
-        expect![[r#""#]],
+        expect![[r#"
+            nominates x
+                says nominate x
+                sets timer Nomination 1
+            b,c: nominate x / x
+            b,c: prepare 1x p=1x
+            b,c: externalize 1x h=1
+        "#]],
     );
 }
 
@@ -87,7 +146,19 @@ fn votes_for_a_fallback_heard_early_count() {
          nominates x
          b,c,d: nominate X x / x
          X is full",
-        expect![[r#""#]],
+        expect![[r#"
+            X is invalid
+            b,c,d: nominate X
+            nominates x
+                says nominate x
+                sets timer Nomination 1
+            b,c,d: nominate X x / x
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            X is full
+                says nominate X x / X x
+        "#]],
     );
 }
 
@@ -104,7 +175,22 @@ fn one_leader_gives_four_values_at_most() {
          b: nominate r s t u
          b: nominate r s t u v
          timer nomination",
-        expect![[r#""#]],
+        expect![[r#"
+            leads b
+            nominates x
+                sets timer Nomination 1
+            b: nominate r
+                says nominate r
+            b: nominate r s
+                says nominate r s
+            b: nominate r s t
+                says nominate r s t
+            b: nominate r s t u
+                says nominate r s t u
+            b: nominate r s t u v
+            timer nomination
+                sets timer Nomination 2
+        "#]],
     );
 }
 

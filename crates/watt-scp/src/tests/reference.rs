@@ -14,7 +14,27 @@ fn a_higher_counter_of_the_same_value_is_prepared_anew() {
          timer ballot
          b,c: prepare 3x p=3x
          b,c,d: prepare 3x p=3x c=1 h=3",
-        expect![[r#""#]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c,d: prepare 1x p=1x
+                says prepare 1x p=1x c=1 h=1
+                sets timer Ballot 1
+            b,c,d: prepare 2x p=2x
+                says prepare 2x p=2x c=1 h=2
+                sets timer Ballot 2
+            timer ballot
+                says prepare 3x p=2x c=1 h=2
+            b,c: prepare 3x p=3x
+                says prepare 3x p=3x c=1 h=2
+            b,c,d: prepare 3x p=3x c=1 h=3
+                says confirm 3x p=3 c=1 h=3
+                sets timer Ballot 3
+        "#]],
     );
 }
 
@@ -28,7 +48,22 @@ fn a_conflicting_ballot_is_prepared_beside() {
          b,c: prepare 2y p=2y p'=1x
          b,c: prepare 3x p=3x p'=2y
          b,c: prepare 4y p=4y p'=3x",
-        expect![[r#""#]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 1x p=1x
+                says prepare 1x p=1x
+            b,c: prepare 2y p=2y p'=1x
+                says prepare 2x p=2y p'=1x
+            b,c: prepare 3x p=3x p'=2y
+                says prepare 3x p=3x p'=2y
+            b,c: prepare 4y p=4y p'=3x
+                says prepare 4x p=4y p'=3x
+        "#]],
     );
 }
 
@@ -41,11 +76,25 @@ fn two_values_at_one_counter_are_ordered_by_value() {
          b,c: prepare 1w p=1w
          b,c: prepare 1y p=1y p'=1w
          d,e: prepare 1x p=1x",
-        expect![[r#""#]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: prepare 1w p=1w
+                says prepare 1x p=1w
+            b,c: prepare 1y p=1y p'=1w
+                says prepare 1x p=1y p'=1w
+            d,e: prepare 1x p=1x
+                says prepare 1x p=1y p'=1x
+                sets timer Ballot 1
+        "#]],
     );
 }
 
-/// A ballot that times out is followed by one for the value confirmed prepared, even if that could not be `h`. Covers: A1.
+/// A ballot that times out is followed by one for the value confirmed prepared, whatever others have gone to. Covers: A1.
 #[test]
 fn a_timeout_goes_to_the_confirmed_value() {
     check(
@@ -56,7 +105,27 @@ fn a_timeout_goes_to_the_confirmed_value() {
          b,c,d: prepare 4y p=3y p'=2x
          b,c,d: prepare 5x p=3y p'=3x
          timer ballot",
-        expect![[r#""#]],
+        expect![[r#"
+            starts y
+                says nominate y
+                sets timer Nomination 1
+                says nominate y / y
+                says prepare 1y
+                cancels timer Nomination
+            b,c,d: prepare 3y
+                says prepare 3y p=3y
+                sets timer Ballot 3
+            timer ballot
+                says prepare 4y p=3y
+            b,c,d: prepare 4y p=3y p'=2x
+                says prepare 4y p=4y p'=2x h=3
+                sets timer Ballot 4
+            b,c,d: prepare 5x p=3y p'=3x
+                says prepare 5y p=4y p'=3x h=3
+                sets timer Ballot 5
+            timer ballot
+                says prepare 6y p=4y p'=3x h=3
+        "#]],
     );
 }
 
@@ -66,16 +135,33 @@ fn in_confirm_the_value_is_bound() {
     check(
         "needs 4 of a b c d e
          starts x
-         b,c,d: confirm 2x p=2 c=2 h=2
-         forgets all
-         starts x
          b,c: confirm 2x p=2 c=2 h=2
          b,c: confirm 4x p=3 c=2 h=3
          d,e: prepare 6y p=6y
          timer ballot
          d: prepare 7x p=7x c=2 h=7
          b: confirm 7x p=7 c=2 h=7",
-        expect![[r#""#]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: confirm 2x p=2 c=2 h=2
+                says confirm 2x p=2 c=2 h=2
+            b,c: confirm 4x p=3 c=2 h=3
+                says confirm 4x p=3 c=2 h=3
+            d,e: prepare 6y p=6y
+                says confirm 6x p=3 c=2 h=3
+                sets timer Ballot 6
+            timer ballot
+                says confirm 7x p=3 c=2 h=3
+            d: prepare 7x p=7x c=2 h=7
+                says confirm 7x p=7 c=2 h=7
+                sets timer Ballot 7
+            b: confirm 7x p=7 c=2 h=7
+        "#]],
     );
 }
 
@@ -88,7 +174,20 @@ fn confirm_votes_for_every_higher_counter() {
          b,c: confirm 1x p=1 c=1 h=1
          d: prepare 3x p=3x c=1 h=3
          b: confirm 3x p=3 c=1 h=3",
-        expect![[r#""#]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c: confirm 1x p=1 c=1 h=1
+                says confirm 1x p=1 c=1 h=1
+            d: prepare 3x p=3x c=1 h=3
+                says confirm 3x p=3 c=1 h=3
+                sets timer Ballot 3
+            b: confirm 3x p=3 c=1 h=3
+        "#]],
     );
 }
 
@@ -106,7 +205,26 @@ fn externalize_is_final() {
          crash
          b: nominate x z / x z
          b,c,d: externalize 1x h=1",
-        expect![[r#""#]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c,d: externalize 1x h=1
+                says externalize 1x h=max
+                decides x proven by abcd
+            b,c,d,e: prepare 9y p=9y
+            e: externalize 2y h=2
+            nominates z
+            timer ballot
+                does not run
+            crash
+            b: nominate x z / x z
+            b,c,d: externalize 1x h=1
+                decides x proven by abcd
+        "#]],
     );
 }
 
@@ -119,7 +237,20 @@ fn externalize_statements_alone_block_and_decide() {
          d: externalize 2x h=3
          e: externalize 2x h=2
          b: externalize 3x h=3",
-        expect![[r#""#]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            d: externalize 2x h=3
+            e: externalize 2x h=2
+                says confirm maxx p=max c=2 h=max
+            b: externalize 3x h=3
+                says externalize 3x h=max
+                decides x proven by abde
+        "#]],
     );
 }
 
@@ -130,10 +261,25 @@ fn restored_in_prepare_it_goes_on() {
         "needs 4 of a b c d e
          starts x
          b,c,d: prepare 2x p=2x
-         b,c,d: prepare 2x p=2x c=1 h=2
          crash
-         b,c,d: prepare 2x p=2x c=1 h=2",
-        expect![[r#""#]],
+         b: prepare 2x p=2x c=1 h=2
+         c,d: prepare 2x p=2x c=1 h=2",
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c,d: prepare 2x p=2x
+                says prepare 2x p=2x c=1 h=2
+                sets timer Ballot 2
+            crash
+            b: prepare 2x p=2x c=1 h=2
+            c,d: prepare 2x p=2x c=1 h=2
+                says confirm 2x p=2 c=1 h=2
+                sets timer Ballot 2
+        "#]],
     );
 }
 
@@ -147,7 +293,21 @@ fn restored_after_the_decision_it_tells_again() {
          crash
          b: externalize 1x h=1
          c,d: externalize 1x h=1",
-        expect![[r#""#]],
+        expect![[r#"
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c,d: externalize 1x h=1
+                says externalize 1x h=max
+                decides x proven by abcd
+            crash
+            b: externalize 1x h=1
+            c,d: externalize 1x h=1
+                decides x proven by abcd
+        "#]],
     );
 }
 
@@ -161,7 +321,17 @@ fn a_blocking_set_that_accepts_a_nomination_is_enough() {
          b: nominate y / y
          c: nominate y / y
          d: nominate y / y",
-        expect![[r#""#]],
+        expect![[r#"
+            leads e
+            nominates x
+                sets timer Nomination 1
+            b: nominate y / y
+            c: nominate y / y
+                says nominate y / y
+            d: nominate y / y
+                says prepare 1y
+                cancels timer Nomination
+        "#]],
     );
 }
 
@@ -174,7 +344,18 @@ fn a_quorum_of_votes_accepts_a_nomination() {
          b,c,d: nominate x y
          b,c,d: nominate x y / x
          b,c,d: nominate x y / x y",
-        expect![[r#""#]],
+        expect![[r#"
+            nominates x
+                says nominate x
+                sets timer Nomination 1
+            b,c,d: nominate x y
+                says nominate x / x
+            b,c,d: nominate x y / x
+                says prepare 1x
+                cancels timer Nomination
+            b,c,d: nominate x y / x y
+                says nominate x y / x y
+        "#]],
     );
 }
 
@@ -191,7 +372,21 @@ fn leaders_of_later_rounds_are_followed_too() {
          c: nominate z
          leads a
          timer nomination",
-        expect![[r#""#]],
+        expect![[r#"
+            leads b
+            nominates x
+                sets timer Nomination 1
+            leads c
+            timer nomination
+                sets timer Nomination 2
+            b: nominate y
+                says nominate y
+            c: nominate z
+                says nominate y z
+            leads a
+            timer nomination
+                sets timer Nomination 3
+        "#]],
     );
 }
 
@@ -204,7 +399,15 @@ fn an_own_value_must_be_valid_to_be_proposed() {
          nominates x
          x is structural
          timer nomination",
-        expect![[r#""#]],
+        expect![[r#"
+            x is invalid
+            nominates x
+                sets timer Nomination 1
+            x is structural
+            timer nomination
+                says nominate x
+                sets timer Nomination 2
+        "#]],
     );
 }
 
@@ -219,7 +422,20 @@ fn the_round_goes_on_from_the_record() {
          b,c: nominate x
          crash
          nominates x",
-        expect![[r#""#]],
+        expect![[r#"
+            nominates x
+                says nominate x
+                sets timer Nomination 1
+            timer nomination
+                sets timer Nomination 2
+            timer nomination
+                sets timer Nomination 3
+            b,c: nominate x
+                says nominate x / x
+            crash
+            nominates x
+                sets timer Nomination 3
+        "#]],
     );
 }
 
@@ -237,6 +453,31 @@ fn a_timer_fires_once_and_only_when_armed() {
          timer ballot
          b,c,d: prepare 2x
          b,c: prepare 7x",
-        expect![[r#""#]],
+        expect![[r#"
+            timer ballot
+                does not run
+            starts x
+                says nominate x
+                sets timer Nomination 1
+                says nominate x / x
+                says prepare 1x
+                cancels timer Nomination
+            timer ballot
+                does not run
+            b,c: prepare 1x
+            d: prepare 1x
+                says prepare 1x p=1x
+                sets timer Ballot 1
+            timer ballot
+                says prepare 2x p=1x
+            timer ballot
+                does not run
+            b,c,d: prepare 2x
+                says prepare 2x p=2x
+                sets timer Ballot 2
+            b,c: prepare 7x
+                says prepare 7x p=2x
+                cancels timer Ballot
+        "#]],
     );
 }
