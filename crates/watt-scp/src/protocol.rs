@@ -300,7 +300,7 @@ impl Scp {
         self.quorum_set_hash
     }
 
-    /// Whether all rules' invariants hold in every slot (`docs/spec/scp.md` §5.8): the broken one otherwise.
+    /// Whether all rules' invariants hold in every slot (`docs/spec/scp.md` §5.9): the broken one otherwise.
     ///
     /// # Errors
     /// The sentence that is not true.

@@ -183,7 +183,7 @@ impl BallotProtocol {
         )
     }
 
-    /// The invariants of §5.8.
+    /// The invariants of §5.9.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn check_invariants(&self, values: &Values) -> Result<(), &'static str> {
         let check = |holds: bool, sentence| if holds { Ok(()) } else { Err(sentence) };
