@@ -305,10 +305,10 @@ enum Begins {
     Never,
 }
 
-impl<'a> World<'a> {
+impl World<'_> {
     /// The voice anew, after statements that may have silenced the slot.
-    fn heard_by(self, held: &NaiveSlot) -> World<'a> {
-        World {
+    fn heard_by(self, held: &NaiveSlot) -> Self {
+        Self {
             has_voice: self.config.votes && !held.is_silent,
             ..self
         }

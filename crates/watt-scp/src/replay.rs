@@ -4,6 +4,7 @@
 use crate::protocol::{Input, Oracle, Output, Record, Scp, TimerKind, Validity};
 use crate::quorum_set::QuorumSet;
 use crate::statement::{Statement, Value};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use serde::{Deserialize, Serialize};
@@ -59,7 +60,7 @@ pub enum LoggedInput {
         hash: Hash,
     },
     /// [`Input::Restore`].
-    Restore(Record),
+    Restore(Box<Record>),
     /// [`Input::Purge`].
     Purge {
         /// The lowest slot to keep.
@@ -97,7 +98,7 @@ impl LoggedInput {
             Input::ValidityChanged { slot, value } => Self::ValidityChanged { slot, value },
             Input::BodyTimeout { slot, value } => Self::BodyTimeout { slot, value },
             Input::QuorumSetKnown { hash } => Self::QuorumSetKnown { hash },
-            Input::Restore(record) => Self::Restore(record.clone()),
+            Input::Restore(record) => Self::Restore(Box::new(record.clone())),
             Input::Purge { below } => Self::Purge { below },
         }
     }

@@ -150,7 +150,7 @@ fn boundaries(statements: &[Statement], value: Value) -> BTreeSet<u32> {
                 c_counter, h_counter, ..
             } => counters.extend([c_counter, h_counter]),
             Pledges::Externalize { commit, h_counter } => {
-                counters.extend([commit.counter, h_counter, u32::MAX])
+                counters.extend([commit.counter, h_counter, u32::MAX]);
             }
         }
     }

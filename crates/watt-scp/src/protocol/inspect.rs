@@ -34,7 +34,7 @@ impl Scp {
         out: &mut Vec<Output>,
     ) {
         self.with_own_slot(slot, oracle, |slot, env: Env<'_>| {
-            slot.force_ballot(&value, env, out)
+            slot.force_ballot(&value, env, out);
         });
     }
 
