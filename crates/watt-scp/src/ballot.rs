@@ -10,6 +10,8 @@ use crate::values::{IndexedBallot, ValueIndex, Values};
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+#[cfg(any(test, feature = "testing"))]
+mod inspect;
 mod own;
 
 /// Upper end for the passes of one step over the rules; each pass raises a counter or a phase that statements bound, so the
@@ -174,6 +176,7 @@ impl BallotProtocol {
     /// Starts with nomination's composite, unless a ballot has begun (`docs/spec/scp.md` §5.7).
     pub(crate) fn set_composite(&mut self, composite: ValueIndex, env: Env<'_>, values: &mut Values) {
         self.composite = Some(composite);
+        self.has_news = true;
         if self.current.is_none() {
             self.bump_state(1, env, values);
         }
@@ -315,23 +318,22 @@ impl BallotProtocol {
         let Some(new_high) = raising.find(accepted_by_quorum) else {
             return false;
         };
-        let lowest = candidates.iter().rev().find(|ballot| ballot.is_within(new_high));
-        let new_commit = self.commit_vote(new_high, lowest.copied().unwrap_or(new_high), values);
+        let from = self.current.unwrap_or_else(|| self.heard.lowest_named(new_high));
+        let new_commit = self.commit_vote(new_high, from, values);
         self.set_confirm_prepared(new_commit, new_high, env, values)
     }
 
-    /// `c`: the lowest ballot with `b ≤ c ≲ h`, if this node may vote to commit at all.
+    /// `c`: `from`, if this node may vote to commit from there to `high`.
     fn commit_vote(
         &self,
         high: IndexedBallot,
-        lowest: IndexedBallot,
+        from: IndexedBallot,
         values: &Values,
     ) -> Option<IndexedBallot> {
         // The body has to be durable and applicable here before this node's word helps to commit it (§5.5).
         let may_vote = self.commit.is_none()
             && values.validity(high.value) == Validity::Full
             && !self.is_aborted(high, values);
-        let from = self.current.unwrap_or(lowest);
         (may_vote && from.is_within(high)).then_some(from)
     }
 
@@ -431,10 +433,10 @@ impl BallotProtocol {
                 self.set_current(high);
             }
         }
-        // Accepting commit includes accepting prepared.
-        if self.prepared.is_none_or(|prepared| !high.is_within(prepared)) {
-            self.prepared = Some(high);
-        }
+        // Accepting commit includes accepting prepared; what was accepted prepared of this value before stays so.
+        let accepted = [self.prepared, self.prepared_prime].into_iter().flatten();
+        let same_value = accepted.filter(|prepared| high.is_within(*prepared));
+        self.prepared = same_value.max_by_key(|prepared| prepared.counter).or(Some(high));
         self.prepared_prime = None;
         self.raise_current(high, values);
         self.speak_to_self(env);

@@ -117,6 +117,19 @@ impl Heard {
         candidates.sort_unstable_by(|a, b| values.compare(*b, *a));
     }
 
+    /// The lowest ballot, compatible with `ballot`, that somebody votes for or accepts as prepared; at most `ballot`.
+    pub(crate) fn lowest_named(&self, ballot: IndexedBallot) -> IndexedBallot {
+        let mut lowest = ballot;
+        for pledge in self.pledges() {
+            pledge.visit_prepare_ballots(|named| {
+                if named.counter != 0 && named.is_within(lowest) {
+                    lowest = named;
+                }
+            });
+        }
+        lowest
+    }
+
     /// Lists the values that somebody votes for or accepts as committed, ascending.
     pub(crate) fn list_committing(&self, values: &Values, committing: &mut Vec<ValueIndex>) {
         committing.clear();

@@ -22,8 +22,11 @@ extern crate std;
 
 pub mod fbas;
 pub mod finality;
+#[cfg(any(test, feature = "testing"))]
+pub mod naive;
 pub mod protocol;
 pub mod quorum_set;
+pub mod replay;
 pub mod statement;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

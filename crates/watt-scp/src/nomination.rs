@@ -9,6 +9,9 @@ use crate::values::{ValueIndex, Values};
 use alloc::vec::Vec;
 use watt_primitives::{BoundedVec, NodeId};
 
+#[cfg(any(test, feature = "testing"))]
+mod inspect;
+
 /// How many leaderless rounds are skipped at once before a real timeout is waited for.
 const EMPTY_ROUNDS_MAX: u32 = 1000;
 
@@ -165,8 +168,8 @@ impl Nomination {
         }
     }
 
-    /// Counts everybody heard so far for a value that has only now got its number: it was invalid when they named it, or
-    /// there was no room for it.
+    /// Counts everybody heard so far for a value that was invalid when they named it, or for which there was no room, and
+    /// lets the leaders among them be looked at again.
     pub(crate) fn recount(&mut self, index: ValueIndex, value: &Value) {
         for position in 0..self.heard.len() {
             let heard = self.heard.get(position).and_then(Option::as_ref);
@@ -181,15 +184,6 @@ impl Nomination {
                 self.unread.insert(node);
                 self.count(node, index, is_accepted);
             }
-        }
-    }
-
-    /// Lets the leaders that name `value` be looked at again.
-    pub(crate) fn reread(&mut self, value: ValueIndex) {
-        if let Some(tally) = self.tallies.get(value.position()) {
-            let voted = tally.voted;
-            self.unread.unite(&voted);
-            self.has_news = true;
         }
     }
 
@@ -417,17 +411,27 @@ impl Nomination {
             }
             for value in accepted {
                 if let Some(index) = values.find(value) {
-                    let votes = env.votes;
-                    let tally = self.tally_mut(index);
-                    tally.is_accepted = true;
-                    if votes {
-                        tally.accepted.insert(OWN);
-                    }
+                    self.tally_mut(index).is_accepted = true;
                 }
             }
         }
         self.said = Some(statement.clone());
-        self.is_dirty = false;
+    }
+
+    /// Own votes count, those too that were cast while they did not.
+    pub(crate) fn regain_voice(&mut self, env: Env<'_>) {
+        if !env.votes || self.n_votes == 0 {
+            return;
+        }
+        self.declarations.declare(OWN, env.roster.own_declared());
+        for tally in self.tallies.iter_mut().filter(|tally| tally.is_voted) {
+            tally.voted.insert(OWN);
+            if tally.is_accepted {
+                tally.accepted.insert(OWN);
+            }
+        }
+        self.is_dirty = true;
+        self.has_news = true;
     }
 
     fn is_voted(&self, value: ValueIndex) -> bool {

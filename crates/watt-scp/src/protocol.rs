@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use watt_primitives::codec::zero_or_one;
 use watt_primitives::{Hash, NetworkId, NodeId, SlotIndex};
 
+#[cfg(any(test, feature = "testing"))]
+pub mod inspect;
+
 /// The most slots held at once (`docs/spec/scp.md` §8).
 pub const SLOTS_MAX: usize = 128;
 
@@ -31,7 +34,7 @@ pub struct Config {
 ///
 /// It moves from `Invalid` (not known, too early) or `Structural` on to exactly one of `Full` and `Invalid`, and that last
 /// step is a function of the body and the state below it alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Validity {
     /// Never voted for.
     Invalid,
@@ -60,7 +63,7 @@ pub trait Oracle {
 }
 
 /// The two timers of a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TimerKind {
     /// The next nomination round.
     Nomination,
@@ -297,7 +300,7 @@ impl Scp {
         self.quorum_set_hash
     }
 
-    /// Whether all rules' invariants hold in every slot (`docs/spec/scp.md` §5.8): the broken one otherwise.
+    /// Whether all rules' invariants hold in every slot (`docs/spec/scp.md` §5.9): the broken one otherwise.
     ///
     /// # Errors
     /// The sentence that is not true.

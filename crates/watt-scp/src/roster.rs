@@ -105,7 +105,8 @@ impl Roster {
             sets: Vec::new(),
             own_set: CompiledSet {
                 threshold: 1,
-                members: 0,
+                // One member that never speaks: a node without a sane set has no slice and is blocked by nobody.
+                members: 1,
                 nodes: NodeSet::EMPTY,
                 inner: Vec::new(),
             },
@@ -132,6 +133,11 @@ impl Roster {
 
     pub(crate) fn index(&self, node: &NodeId) -> Option<NodeIndex> {
         self.index_by_id.get(node).copied()
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn id(&self, node: NodeIndex) -> Option<NodeId> {
+        self.ids.get(node.position()).copied()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -258,10 +264,6 @@ impl Declarations {
 
     pub(crate) fn uses(&self, set: SetIndex) -> bool {
         self.groups.iter().any(|(other, _)| *other == set)
-    }
-
-    pub(crate) fn has_unknown(&self) -> bool {
-        !self.unknown.is_empty()
     }
 
     pub(crate) fn is_unknown(&self, node: NodeIndex) -> bool {

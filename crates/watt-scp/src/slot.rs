@@ -4,12 +4,15 @@ use crate::ballot::{BallotProtocol, Phase};
 use crate::node_set::{NodeIndex, NodeSet};
 use crate::nomination::Nomination;
 use crate::pledge::Pledge;
-use crate::protocol::{Config, Env, Oracle, Output, Record, TimerKind};
+use crate::protocol::{Config, Env, Oracle, Output, Record, TimerKind, Validity};
 use crate::roster::{Declared, Roster, SetIndex};
 use crate::statement::{Pledges, Statement, Value};
 use crate::values::{ValueIndex, Values};
 use alloc::vec::Vec;
 use watt_primitives::{Hash, SlotIndex};
+
+#[cfg(any(test, feature = "testing"))]
+mod inspect;
 
 /// A timer as the caller was last told.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +177,9 @@ impl Slot {
             }
         }
         for index in self.values.indexes_from(n_known) {
-            self.nomination.recount(index, &self.values.get(index));
+            if self.values.validity(index) != Validity::Invalid {
+                self.nomination.recount(index, &self.values.get(index));
+            }
         }
     }
 
@@ -184,8 +189,15 @@ impl Slot {
         roster: &mut Roster,
         oracle: &dyn Oracle,
     ) -> bool {
-        let is_waiting =
-            self.nomination.declarations().has_unknown() || self.ballot.declarations().has_unknown();
+        // A set that nobody here waits for is not met by being known.
+        let is_waiting = roster.indexes().any(|node| {
+            let names = |statement: &Statement| statement.quorum_set == *hash;
+            let in_nomination = self.nomination.declarations().is_unknown(node)
+                && self.nomination.statement_of(node).is_some_and(names);
+            let in_ballots = self.ballot.declarations().is_unknown(node)
+                && self.ballot.statement_of(node).is_some_and(names);
+            in_nomination || in_ballots
+        });
         if !is_waiting {
             return false;
         }
@@ -236,7 +248,7 @@ impl Slot {
         let env = self.with_voice(env);
         if let Some(index) = self.values.find(value) {
             self.values.refresh(index, env.oracle);
-            self.nomination.reread(index);
+            self.nomination.recount(index, value);
             self.ballot.note_news();
         } else {
             self.admit_nominated(value, env);
@@ -284,9 +296,11 @@ impl Slot {
             let values = &mut self.values;
             if let Some(pledge) = Pledge::of(&statement.pledges, |value| values.intern_own(value, env.oracle))
             {
-                self.ballot.restore(statement, pledge, env);
+                self.ballot.restore(statement, pledge);
             }
         }
+        self.nomination.regain_voice(env);
+        self.ballot.speak_to_self(env);
         let lock = record.value_lock.as_ref();
         if self.ballot.phase() == Phase::Prepare
             && let Some(lock) = lock.and_then(|value| self.values.intern_own(value, env.oracle))

@@ -1,13 +1,19 @@
 //! A whole network in one thread, for tests and for the benchmark: real [`Scp`] nodes, a seeded shuffle in place of a network,
 //! a map in place of a journal. Timers fire only when nothing is in flight.
 
+use crate::naive::Naive;
 use crate::protocol::{Config, Input, Oracle, Output, Record, Scp, TimerKind, Validity};
 use crate::quorum_set::QuorumSet;
+use crate::replay::Step;
 use crate::statement::{Statement, Value};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use watt_primitives::{Hash, NetworkId, NodeId, SlotIndex};
+
+mod throughput;
+
+pub use throughput::{Protocol, Throughput, throughput};
 
 /// The network of all tests.
 pub const NETWORK: NetworkId = NetworkId([7; 32]);
@@ -99,6 +105,8 @@ pub fn flat_sets(n: usize) -> Vec<QuorumSet> {
 pub struct Member {
     /// The protocol, `None` while crashed.
     pub scp: Option<Scp>,
+    /// The naive implementation, given the same inputs, where it is asked for.
+    pub twin: Option<Naive>,
     /// What it is asked to be.
     pub config: Config,
     /// Its answers.
@@ -133,6 +141,21 @@ pub struct Network {
     pub loss_percent: usize,
     /// The first broken promise.
     pub broken: Option<String>,
+    /// Everything that nodes were given, where it is asked for.
+    pub log: Option<Vec<Logged>>,
+}
+
+/// A step of one node as it was logged, with what came of it.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// The node's number.
+    pub node: usize,
+    /// Crashes before.
+    pub life: u32,
+    /// A [`Step`] in bytes.
+    pub step: Vec<u8>,
+    /// What the node did.
+    pub outputs: Vec<Output>,
 }
 
 impl Network {
@@ -152,6 +175,7 @@ impl Network {
             };
             Member {
                 scp: Some(Scp::new(config.clone())),
+                twin: None,
                 config,
                 oracle: MapOracle {
                     quorum_sets: known.clone(),
@@ -173,6 +197,7 @@ impl Network {
             luck: Luck(seed),
             loss_percent: 0,
             broken: None,
+            log: None,
         }
     }
 
@@ -191,11 +216,35 @@ impl Network {
             member.proposals.insert(slot, (value, previous));
         }
         let Some(scp) = member.scp.as_mut() else { return };
-        scp.step(input, &member.oracle, &mut out);
-        if let Err(sentence) = scp.check_invariants() {
+        if let Some(log) = self.log.as_mut() {
+            let step = Step::record(scp, input.clone(), &member.oracle, &mut out);
+            log.push(Logged {
+                node: n,
+                life: member.n_crashes,
+                step: step.encode(),
+                outputs: out.clone(),
+            });
+        } else {
+            scp.step(input.clone(), &member.oracle, &mut out);
+        }
+        let mut twin_out = Vec::new();
+        let has_twin = member
+            .twin
+            .as_mut()
+            .map(|twin| twin.step(input, &member.oracle, &mut twin_out));
+        if has_twin.is_some() && out != twin_out {
+            self.break_promise("the naive implementation does something else");
+        } else if let Err(sentence) = scp.check_invariants() {
             self.break_promise(sentence);
         }
         self.perform(n, out);
+    }
+
+    /// Gives every node a twin of the naive implementation: slow, for small networks.
+    pub fn add_twins(&mut self) {
+        for member in &mut self.members {
+            member.twin = Some(Naive::new(member.config.clone()));
+        }
     }
 
     /// Every node proposes a value of its own for `slot`.
@@ -246,7 +295,15 @@ impl Network {
 
     /// Delivers what is in flight, in random order, until nothing is.
     pub fn deliver_all(&mut self) {
-        while !self.in_flight.is_empty() {
+        self.deliver(usize::MAX);
+    }
+
+    /// Delivers up to `n_max` of the statements in flight, in random order.
+    pub fn deliver(&mut self, n_max: usize) {
+        for _ in 0..n_max {
+            if self.in_flight.is_empty() {
+                return;
+            }
             let position = self.luck.below(self.in_flight.len());
             let (to, statement) = self.in_flight.swap_remove(position);
             if self.luck.percent(self.loss_percent) {
@@ -338,6 +395,7 @@ impl Network {
                 continue;
             }
             member.scp = Some(Scp::new(member.config.clone()));
+            member.twin = member.twin.take().map(|_| Naive::new(member.config.clone()));
             member.timers.clear();
             let journal: Vec<Record> = member.journal.values().cloned().collect();
             let proposals = member.proposals.clone();
@@ -462,146 +520,6 @@ impl Network {
         match decided.find(|other| *other != first) {
             Some(other) => Err((*first, *other)),
             None => Ok(Some(*first)),
-        }
-    }
-}
-
-/// What a throughput run did.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Throughput {
-    /// Slots that every node decided alike.
-    pub n_slots: u64,
-    /// Statements given to a node.
-    pub n_deliveries: u64,
-    /// Times timers had to be fired because nothing was in flight.
-    pub n_silences: u64,
-}
-
-/// Decides `n_slots` slots with `n` nodes in one thread: full mesh, one statement at a time in the order of sending, flat
-/// threshold, no signatures, no journal; timers fire only when nothing is in flight.
-#[must_use]
-pub fn throughput(n: usize, n_slots: u64) -> Throughput {
-    let sets = flat_sets(n);
-    let mut oracle = MapOracle::default();
-    let mut nodes = Vec::new();
-    for (position, set) in sets.into_iter().enumerate() {
-        if position == 0 {
-            oracle.quorum_sets.insert(set.hash(&NETWORK), set.clone());
-        }
-        nodes.push(Scp::new(Config {
-            node: node_id(position),
-            network: NETWORK,
-            quorum_set: set,
-            votes: true,
-        }));
-    }
-    let mut done = Throughput::default();
-    let mut previous = Value(Hash::ZERO);
-    for slot in (1..=n_slots).map(SlotIndex) {
-        let Some(value) = run_slot(&mut nodes, &oracle, slot, previous, &mut done) else {
-            return done;
-        };
-        done.n_slots = done.n_slots.saturating_add(1);
-        previous = value;
-    }
-    done
-}
-
-fn run_slot(
-    nodes: &mut [Scp],
-    oracle: &MapOracle,
-    slot: SlotIndex,
-    previous: Value,
-    done: &mut Throughput,
-) -> Option<Value> {
-    let mut queue: VecDeque<(usize, Statement)> = VecDeque::new();
-    let mut timers: BTreeMap<(usize, TimerKind), u64> = BTreeMap::new();
-    let mut out = Vec::new();
-    for (n, node) in nodes.iter_mut().enumerate() {
-        let mut value = previous;
-        for (to, from) in value
-            .0
-            .0
-            .iter_mut()
-            .zip(slot.0.to_be_bytes().iter().chain(&node_id(n).0))
-        {
-            *to ^= *from;
-        }
-        node.step(
-            Input::Purge {
-                below: SlotIndex(slot.0.saturating_sub(2)),
-            },
-            oracle,
-            &mut out,
-        );
-        node.step(
-            Input::Nominate {
-                slot,
-                value,
-                previous,
-            },
-            oracle,
-            &mut out,
-        );
-        collect(n, &mut out, &mut queue, &mut timers);
-    }
-    loop {
-        while let Some((from, statement)) = queue.pop_front() {
-            for (to, node) in nodes.iter_mut().enumerate() {
-                if to == from {
-                    continue;
-                }
-                let statements = core::slice::from_ref(&statement);
-                node.step(Input::Receive { slot, statements }, oracle, &mut out);
-                done.n_deliveries = done.n_deliveries.saturating_add(1);
-                if !out.is_empty() {
-                    collect(to, &mut out, &mut queue, &mut timers);
-                }
-            }
-        }
-        let first = nodes.first().and_then(|node| node.externalized(slot));
-        if first.is_some() && nodes.iter().all(|node| node.externalized(slot) == first) {
-            return first;
-        }
-        if timers.is_empty() {
-            return None;
-        }
-        done.n_silences = done.n_silences.saturating_add(1);
-        for ((n, kind), generation) in core::mem::take(&mut timers) {
-            let input = Input::Timer {
-                slot,
-                kind,
-                generation,
-            };
-            if let Some(node) = nodes.get_mut(n) {
-                node.step(input, oracle, &mut out);
-                collect(n, &mut out, &mut queue, &mut timers);
-            }
-        }
-    }
-}
-
-fn collect(
-    n: usize,
-    out: &mut Vec<Output>,
-    queue: &mut VecDeque<(usize, Statement)>,
-    timers: &mut BTreeMap<(usize, TimerKind), u64>,
-) {
-    for output in out.drain(..) {
-        match output {
-            Output::Send(statement) => queue.push_back((n, statement)),
-            Output::SetTimer { kind, generation, .. } => {
-                timers.insert((n, kind), generation);
-            }
-            Output::CancelTimer { kind, .. } => {
-                timers.remove(&(n, kind));
-            }
-            Output::Persist(_)
-            | Output::Externalized { .. }
-            | Output::NeedQuorumSet(_)
-            | Output::Evidence(_, _)
-            | Output::Amnesia(_)
-            | Output::RecordRefused(_) => {}
         }
     }
 }

@@ -30,7 +30,7 @@ impl BallotProtocol {
     }
 
     /// Goes on from an own statement said before (`docs/spec/scp.md` §6.3).
-    pub(crate) fn restore(&mut self, statement: &Statement, pledge: Pledge, env: Env<'_>) {
+    pub(crate) fn restore(&mut self, statement: &Statement, pledge: Pledge) {
         let ballot = |counter: u32, value| Some(IndexedBallot { counter, value });
         let some = |counter: u32, value| (counter != 0).then_some(IndexedBallot { counter, value });
         let value = pledge.value();
@@ -76,12 +76,10 @@ impl BallotProtocol {
         }
         self.heard_from_quorum = false;
         self.said = Some(statement.clone());
-        self.speak_to_self(env);
-        self.is_dirty = false;
     }
 
     /// Makes own state count in own federated checks, as every other node's statement does.
-    pub(super) fn speak_to_self(&mut self, env: Env<'_>) {
+    pub(crate) fn speak_to_self(&mut self, env: Env<'_>) {
         self.is_dirty = true;
         self.has_news = true;
         if !env.votes {
@@ -185,7 +183,7 @@ impl BallotProtocol {
         )
     }
 
-    /// The invariants of §5.8.
+    /// The invariants of §5.9.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn check_invariants(&self, values: &Values) -> Result<(), &'static str> {
         let check = |holds: bool, sentence| if holds { Ok(()) } else { Err(sentence) };

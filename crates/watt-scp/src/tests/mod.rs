@@ -8,7 +8,13 @@
 )]
 
 mod ballot;
+mod byzantine;
+mod differential;
+mod found;
 mod holes;
+mod model;
 mod network;
 mod nomination;
+mod reference;
+mod replay;
 mod scenario;

@@ -1,6 +1,7 @@
 //! Whole networks: agreement and an end, under loss, silence, crashes and lies.
 
-use crate::protocol::{Input, Validity};
+use crate::naive::Naive;
+use crate::protocol::{Input, Scp, Validity};
 use crate::quorum_set::QuorumSet;
 use crate::statement::{Ballot, Pledges, Statement, Value};
 use crate::testing::{Luck, Network, flat_sets, node_id, throughput};
@@ -12,7 +13,7 @@ const SLOT: SlotIndex = SlotIndex(1);
 const PREVIOUS: Value = Value(Hash([9; 32]));
 
 /// Two organisations' worth of trouble: three groups of three, two of each group, two groups.
-fn nested_sets() -> Vec<QuorumSet> {
+pub(super) fn nested_sets() -> Vec<QuorumSet> {
     let group = |from: usize| QuorumSet::flat(2, (from..from + 3).map(node_id).collect());
     let set = QuorumSet {
         threshold: 3,
@@ -23,7 +24,7 @@ fn nested_sets() -> Vec<QuorumSet> {
 }
 
 /// Nodes 0..4 need 3 of themselves; nodes 4..7 need those and one of the three of their own.
-fn differing_sets() -> Vec<QuorumSet> {
+pub(super) fn differing_sets() -> Vec<QuorumSet> {
     let backbone = QuorumSet::flat(3, (0..4).map(node_id).collect());
     let circle = QuorumSet::flat(1, (4..7).map(node_id).collect());
     let leaf = QuorumSet {
@@ -214,9 +215,12 @@ fn a_poison_body_ends_in_the_fallback() {
 /// The benchmark's network decides every slot without waiting for a timer more often than leaders are missed. Covers: A1.
 #[test]
 fn the_benchmark_network_decides_every_slot() {
-    let done = throughput(4, 50);
+    let done = throughput::<Scp>(4, 50);
     assert_eq!(done.n_slots, 50);
     assert_eq!(done.n_silences, 0);
+    let plain = throughput::<Naive>(4, 5);
+    assert_eq!(plain.n_slots, 5);
+    assert_eq!(plain.n_deliveries, throughput::<Scp>(4, 5).n_deliveries);
 }
 
 /// What one lie says: any sane statement over few values and counters.

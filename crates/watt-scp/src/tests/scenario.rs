@@ -14,6 +14,8 @@
 //! x is structural | full | invalid         what the oracle thinks from now on
 //! body timeout x
 //! crash                                    back from the journal
+//! forgets all | forgets last               back from a journal that has lost everything, or its newest record
+//! finds it                                 the lost record, into the running node
 //! starts x                                 short for: x becomes a's candidate, all others accepting it
 //! ```
 
@@ -45,6 +47,8 @@ struct World {
     sets: BTreeMap<char, Hash>,
     others: Vec<char>,
     journal: Option<Record>,
+    before: Option<Record>,
+    lost: Option<Record>,
     said: Vec<Statement>,
     timers: BTreeMap<TimerKind, u64>,
     transcript: String,
@@ -250,6 +254,8 @@ impl World {
             sets: others.iter().map(|name| (*name, set.hash(&NETWORK))).collect(),
             others,
             journal: None,
+            before: None,
+            lost: None,
             said: Vec::new(),
             timers: BTreeMap::new(),
             transcript: String::new(),
@@ -311,6 +317,15 @@ impl World {
             ["forgets", "all"] => {
                 self.journal = None;
                 self.crash();
+            }
+            ["forgets", "last"] => {
+                self.lost = core::mem::replace(&mut self.journal, self.before.take());
+                self.crash();
+            }
+            ["finds", "it"] => {
+                self.journal = self.lost.take();
+                let record = self.journal.clone().expect("a lost record");
+                self.step(&Input::Restore(&record));
             }
             [name, "needs", ..] => {
                 let set = set_of(line.split_once("needs").unwrap().1);
@@ -377,7 +392,7 @@ impl World {
     fn output(&mut self, output: Output) {
         let line = match output {
             Output::Persist(record) => {
-                self.journal = Some(record);
+                self.before = self.journal.replace(record);
                 return;
             }
             Output::Send(statement) => {
