@@ -161,12 +161,18 @@ impl Candidates {
 
     /// What SCP may do with `value`.
     pub(crate) fn validity(&self, value: &Value) -> Validity {
-        if self.fallbacks.contains_key(value) {
-            return Validity::Full;
-        }
-        let known = self.by_value.get(value).filter(|candidate| candidate.is_timely);
-        match known.map(|candidate| &candidate.body) {
-            None | Some(Body::Bad(_)) => Validity::Invalid,
+        let Some((proposed, is_fallback)) = self.resolve(value) else {
+            return Validity::Invalid;
+        };
+        let known = self.by_value.get(&proposed);
+        // The fallback has the proposal's close time, and nothing to fetch or to try.
+        match known
+            .filter(|candidate| candidate.is_timely)
+            .map(|known| &known.body)
+        {
+            None => Validity::Invalid,
+            Some(_) if is_fallback => Validity::Full,
+            Some(Body::Bad(_)) => Validity::Invalid,
             Some(Body::Missing | Body::Trying(_)) => Validity::Structural,
             Some(Body::Good(..)) => Validity::Full,
         }

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use watt_ledger::block::describe_body;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
+use watt_light::proposal::empty_value;
 use watt_light::{Header, Proposal, SignedProposal, SignedTransaction};
 use watt_primitives::{BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp, TransactionId};
 use watt_scp::{
@@ -158,7 +159,7 @@ impl Oracle for Answers<'_> {
 
     fn fallback(&self, _slot: SlotIndex, value: &Value) -> Option<Value> {
         let is_proposal = self.candidates.get(value).is_some();
-        is_proposal.then(|| watt_light::proposal::empty_value(&self.network, value))
+        is_proposal.then(|| empty_value(&self.network, value))
     }
 }
 
@@ -513,14 +514,20 @@ impl Consensus {
         }
     }
 
-    /// Values that the statement makes acceptable here: f + 1 entries name a proposal whose close time looked wrong.
+    /// Values that the statement makes acceptable here, fallbacks included: f + 1 entries name a proposal whose close time
+    /// looked wrong.
     fn vouch(&mut self, statement: &Statement) -> Vec<Value> {
         let k = self.quorum_set.nodes.len();
         let enough = k.saturating_sub(1) / 3 + 1;
         let named = values_of(&statement.pledges);
-        named
+        let vouched: Vec<Value> = named
             .into_iter()
             .filter(|value| self.candidates.vouch(value, statement.node, enough))
+            .collect();
+        vouched
+            .iter()
+            .filter_map(|value| self.candidates.resolve(value))
+            .flat_map(|(proposed, _)| [proposed, empty_value(&self.network, &proposed)])
             .collect()
     }
 

@@ -390,7 +390,7 @@ impl NaiveSlot {
     }
 
     fn settle(&mut self, world: World<'_>, out: &mut Vec<Output>) {
-        if self.nominations.advance(world) {
+        if self.nominations.advance(world, &mut self.met) {
             self.compose(world);
         }
         self.ballots.advance(world, &mut self.met);

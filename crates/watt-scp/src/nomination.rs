@@ -156,6 +156,7 @@ impl Nomination {
             *place = Some(Heard { statement, n_adopted });
         }
         self.unread.insert(node);
+        self.has_news = true;
     }
 
     /// Counts `node` for a value it names.
@@ -171,6 +172,11 @@ impl Nomination {
     /// Counts everybody heard so far for a value that was invalid when they named it, or for which there was no room, and
     /// lets the leaders among them be looked at again.
     pub(crate) fn recount(&mut self, index: ValueIndex, value: &Value) {
+        self.count_heard(index, value);
+        self.reread(value);
+    }
+
+    fn count_heard(&mut self, index: ValueIndex, value: &Value) {
         for position in 0..self.heard.len() {
             let heard = self.heard.get(position).and_then(Option::as_ref);
             let Some(Pledges::Nominate { votes, accepted }) = heard.map(|heard| &heard.statement.pledges)
@@ -181,8 +187,20 @@ impl Nomination {
             if (is_accepted || votes.binary_search(value).is_ok())
                 && let Some(node) = NodeIndex::new(position)
             {
-                self.unread.insert(node);
                 self.count(node, index, is_accepted);
+            }
+        }
+    }
+
+    /// Lets the leaders that name `value` be looked at again: it, or its fallback, may be worth a vote now.
+    pub(crate) fn reread(&mut self, value: &Value) {
+        for position in 0..self.heard.len() {
+            let heard = self.heard.get(position).and_then(Option::as_ref);
+            if heard.is_some_and(|heard| heard.statement.pledges.nominates(value))
+                && let Some(node) = NodeIndex::new(position)
+            {
+                self.unread.insert(node);
+                self.has_news = true;
             }
         }
     }
@@ -216,14 +234,33 @@ impl Nomination {
         self.elect_leaders(env, values);
         self.unread.unite(&self.leaders);
         self.adopt_from_leaders(env, values);
-        if self.n_votes == 0
-            && self.leaders.contains(OWN)
+        if self.leaders.contains(OWN)
+            && !self.has_valid_vote(values)
             && let Some(proposal) = self.proposal
-            && let Some(value) = values.intern_own(&proposal, env.oracle)
-            && values.validity(value) != Validity::Invalid
+            && values.intern_own(&proposal, env.oracle).is_some()
+            && let Some(value) = standing(&proposal, env, values)
         {
-            self.vote(value, env);
+            self.vote_for(&value, env, values);
         }
+    }
+
+    fn has_valid_vote(&self, values: &Values) -> bool {
+        let mut voted = values.indexes().filter(|index| self.is_voted(*index));
+        voted.any(|index| values.validity(index) != Validity::Invalid)
+    }
+
+    /// Votes for a value that may be new here; says whether there was room for it.
+    fn vote_for(&mut self, value: &Value, env: Env<'_>, values: &mut Values) -> bool {
+        let has_room = self.n_votes < VALUES_PER_STATEMENT_MAX;
+        let is_new = values.find(value).is_none();
+        let index = has_room.then(|| values.intern_own(value, env.oracle)).flatten();
+        if let Some(index) = index {
+            if is_new {
+                self.count_heard(index, value);
+            }
+            self.vote(index, env);
+        }
+        index.is_some()
     }
 
     /// Leaders accumulate. A round in which nobody new leads is not waited for, as no new value could come of it.
@@ -250,7 +287,7 @@ impl Nomination {
     }
 
     /// Applies the rules until none has anything left to do. Answers whether there are new candidates.
-    pub(crate) fn advance(&mut self, env: Env<'_>, values: &Values) -> bool {
+    pub(crate) fn advance(&mut self, env: Env<'_>, values: &mut Values) -> bool {
         if !self.is_running || !core::mem::take(&mut self.has_news) {
             return false;
         }
@@ -307,7 +344,7 @@ impl Nomination {
 
     /// Takes one new value from each leader that has said something new, until there is a candidate: nothing is introduced
     /// after that, or votes would never end.
-    fn adopt_from_leaders(&mut self, env: Env<'_>, values: &Values) -> bool {
+    fn adopt_from_leaders(&mut self, env: Env<'_>, values: &mut Values) -> bool {
         let unread = core::mem::replace(&mut self.unread, NodeSet::EMPTY);
         if self.has_candidate {
             return false;
@@ -320,8 +357,8 @@ impl Nomination {
             if unread.contains(node)
                 && self.leaders.contains(node)
                 && let Some(value) = self.best_value_of(node, env, values)
+                && self.vote_for(&value, env, values)
             {
-                self.vote(value, env);
                 if let Some(heard) = self.heard.get_mut(position).and_then(Option::as_mut) {
                     heard.n_adopted = heard.n_adopted.saturating_add(1);
                 }
@@ -331,11 +368,11 @@ impl Nomination {
         has_adopted
     }
 
-    /// The leader's highest-ranking valid value that this node does not vote for yet: among those it accepts, or among its
-    /// votes if it accepts none.
-    fn best_value_of(&self, leader: NodeIndex, env: Env<'_>, values: &Values) -> Option<ValueIndex> {
+    /// The leader's highest-ranking value that this node does not vote for yet: among those it accepts, or among its votes if
+    /// it accepts none. The fallback stands for a value that is invalid here.
+    fn best_value_of(&self, leader: NodeIndex, env: Env<'_>, values: &Values) -> Option<Value> {
         let heard = self.heard.get(leader.position())?.as_ref()?;
-        if heard.n_adopted >= ADOPTED_PER_LEADER_MAX || self.n_votes >= VALUES_PER_STATEMENT_MAX {
+        if heard.n_adopted >= ADOPTED_PER_LEADER_MAX {
             return None;
         }
         let Pledges::Nominate { votes, accepted } = &heard.statement.pledges else {
@@ -347,23 +384,20 @@ impl Nomination {
             previous: self.previous?,
             round: self.round,
         };
-        let valid = |list: &[Value]| -> Vec<ValueIndex> {
-            let known = list.iter().filter_map(|value| values.find(value));
-            known
-                .filter(|index| values.validity(*index) != Validity::Invalid)
+        let standing = |list: &[Value]| -> Vec<Value> {
+            list.iter()
+                .filter_map(|value| standing(value, env, values))
                 .collect()
         };
-        let mut eligible = valid(accepted);
+        let mut eligible = standing(accepted);
         if eligible.is_empty() {
-            eligible = valid(votes);
+            eligible = standing(votes);
         }
-        eligible.retain(|index| !self.is_voted(*index));
+        eligible.retain(|value| !values.find(value).is_some_and(|index| self.is_voted(index)));
         if eligible.len() <= 1 {
             return eligible.first().copied();
         }
-        eligible
-            .into_iter()
-            .max_by_key(|index| draw.value_rank(&values.get(*index)))
+        eligible.into_iter().max_by_key(|value| draw.value_rank(value))
     }
 
     /// The candidates, ascending.
@@ -474,6 +508,20 @@ impl Nomination {
             .get_mut(position)
             .expect("the list was made to reach this position above")
     }
+}
+
+/// What may be voted for where somebody names `value`: itself, or its fallback if it is invalid (`docs/spec/scp.md` §4.5).
+fn standing(value: &Value, env: Env<'_>, values: &Values) -> Option<Value> {
+    let validity = |value: &Value| match values.find(value) {
+        Some(index) => values.validity(index),
+        None => env.oracle.validity(values.slot(), value),
+    };
+    if validity(value) == Validity::Invalid {
+        let fallback = env.oracle.fallback(values.slot(), value);
+        return fallback.filter(|fallback| validity(fallback) != Validity::Invalid);
+    }
+    // Valid and without a number: there was no room for it.
+    values.find(value).map(|_| *value)
 }
 
 /// A node that may lead.

@@ -252,6 +252,7 @@ impl Slot {
             self.ballot.note_news();
         } else {
             self.admit_nominated(value, env);
+            self.nomination.reread(value);
         }
         self.combine_candidates(env);
         self.settle(env, out);
@@ -319,7 +320,7 @@ impl Slot {
     /// Applies the rules and says what came of it, once.
     pub(crate) fn settle(&mut self, env: Env<'_>, out: &mut Vec<Output>) {
         let env = self.with_voice(env);
-        if self.nomination.advance(env, &self.values) {
+        if self.nomination.advance(env, &mut self.values) {
             self.combine_candidates(env);
         }
         self.ballot.advance(env, &mut self.values);
@@ -422,12 +423,7 @@ impl Slot {
 
     /// A nominated value that was invalid when it was named is not any more.
     fn admit_nominated(&mut self, value: &Value, env: Env<'_>) {
-        let is_named = |statement: &&Statement| match &statement.pledges {
-            Pledges::Nominate { votes, accepted } => {
-                votes.binary_search(value).is_ok() || accepted.binary_search(value).is_ok()
-            }
-            Pledges::Prepare { .. } | Pledges::Confirm { .. } | Pledges::Externalize { .. } => false,
-        };
+        let is_named = |statement: &&Statement| statement.pledges.nominates(value);
         let namer = self.nomination.statements().find(is_named);
         let Some(node) = namer.and_then(|statement| env.roster.index(&statement.node)) else {
             return;

@@ -108,6 +108,16 @@ impl Pledges {
         }
     }
 
+    /// Whether this nominates `value`, by a vote or accepted.
+    pub(crate) fn nominates(&self, value: &Value) -> bool {
+        match self {
+            Self::Nominate { votes, accepted } => {
+                votes.binary_search(value).is_ok() || accepted.binary_search(value).is_ok()
+            }
+            Self::Prepare { .. } | Self::Confirm { .. } | Self::Externalize { .. } => false,
+        }
+    }
+
     /// NOMINATE < PREPARE < CONFIRM < EXTERNALIZE.
     const fn rank(&self) -> u8 {
         match self {

@@ -36,6 +36,28 @@ fn a_poison_transaction_cannot_stop_the_network() {
     assert_eq!(memos, [b"good".to_vec()]);
 }
 
+/// The poison is in every validator's pool at the moment all of them propose: every proposal of the slot is bad, an empty block
+/// is agreed on, and the chain goes on (TC7). Covers: A1, A5.
+#[test]
+fn a_slot_in_which_every_proposal_is_poisoned_ends() {
+    for seed in 0..12 {
+        let mut world = World::new(4, 0, 700 + seed);
+        world.poison = Some(b"boom");
+        assert!(world.reach(&[0, 1, 2, 3], 2, 20_000));
+        world.run_for(83 * seed);
+        let boom = transfer(&world, 100, 0, b"boom");
+        for node in 0..4 {
+            world.submit(node, boom.clone());
+        }
+        let target = world.height(0) + 6;
+        assert!(
+            world.reach(&[0, 1, 2, 3], target, 60_000),
+            "seed {seed}: heights {:?}",
+            [0, 1, 2, 3].map(|node| world.height(node))
+        );
+    }
+}
+
 /// Bytes that are no message, statements of strangers, forged signatures, transactions of another network: counted, and
 /// nothing else happens. Covers: A5.
 #[test]

@@ -44,6 +44,15 @@ fn names(statement: &Statement, value: &Value) -> bool {
     votes_of(statement).contains(value) || accepted_of(statement).contains(value)
 }
 
+/// The value, or what is nominated in its place.
+fn standing(value: &Value, world: World<'_>) -> Option<Value> {
+    if world.validity(value) != Validity::Invalid {
+        return Some(*value);
+    }
+    let fallback = world.oracle.fallback(world.slot, value);
+    fallback.filter(|fallback| world.validity(fallback) != Validity::Invalid)
+}
+
 impl Nominations {
     pub(super) fn names(&self, value: &Value) -> bool {
         self.latest
@@ -92,12 +101,17 @@ impl Nominations {
         self.round = self.round.saturating_add(1);
         self.elect(world);
         self.unread.extend(self.leaders.iter().copied());
-        self.adopt(world);
+        self.adopt(world, met);
         let leads = self.leaders.contains(&world.config.node);
-        if let Some(proposal) = self.proposal.filter(|_| leads && self.votes.is_empty()) {
+        let all_are_invalid = self
+            .votes
+            .iter()
+            .all(|vote| world.validity(vote) == Validity::Invalid);
+        if let Some(proposal) = self.proposal.filter(|_| leads && all_are_invalid) {
             met.entry(proposal).or_default();
-            if world.validity(&proposal) != Validity::Invalid {
-                self.votes.insert(proposal);
+            if let Some(value) = standing(&proposal, world) {
+                met.entry(value).or_default();
+                self.votes.insert(value);
             }
         }
     }
@@ -155,7 +169,7 @@ impl Nominations {
     }
 
     /// Runs the rules until nothing changes. Answers whether there are new candidates.
-    pub(super) fn advance(&mut self, world: World<'_>) -> bool {
+    pub(super) fn advance(&mut self, world: World<'_>, met: &mut BTreeMap<Value, bool>) -> bool {
         let n_before = self.candidates.len();
         while self.is_running {
             let statements = self.statements(world);
@@ -181,7 +195,7 @@ impl Nominations {
                     self.candidates.insert(*value);
                 }
             }
-            if !self.adopt(world) {
+            if !self.adopt(world, met) {
                 break;
             }
         }
@@ -189,7 +203,7 @@ impl Nominations {
     }
 
     /// §4.5: one value of each leader that has said something new, leaders in the order of the own set.
-    fn adopt(&mut self, world: World<'_>) -> bool {
+    fn adopt(&mut self, world: World<'_>, met: &mut BTreeMap<Value, bool>) -> bool {
         let unread = core::mem::take(&mut self.unread);
         if !self.candidates.is_empty() {
             return false;
@@ -204,9 +218,7 @@ impl Nominations {
                 continue;
             };
             let valid = |list: Vec<Value>| -> Vec<Value> {
-                list.into_iter()
-                    .filter(|value| world.validity(value) != Validity::Invalid)
-                    .collect()
+                list.iter().filter_map(|value| standing(value, world)).collect()
             };
             let accepted = valid(accepted_of(statement));
             let pool = if accepted.is_empty() {
@@ -216,6 +228,7 @@ impl Nominations {
             };
             let new = pool.into_iter().filter(|value| !self.votes.contains(value));
             if let Some(best) = new.max_by_key(|value| self.draw(3, value.0.as_ref(), world)) {
+                met.entry(best).or_default();
                 self.votes.insert(best);
                 self.n_adopted.insert(node, n_adopted.saturating_add(1));
                 has_adopted = true;

@@ -64,17 +64,72 @@ fn an_invalid_value_is_not_voted_until_it_is_valid() {
         "needs 3 of a b c d
          leads b
          y is invalid
+         Y is invalid
          nominates x
          b,c,d: nominate y
          y is structural",
         expect![[r#"
             leads b
             y is invalid
+            Y is invalid
             nominates x
                 sets timer Nomination 1
             b,c,d: nominate y
             y is structural
                 says nominate y / y
+        "#]],
+    );
+}
+
+/// What a leader proposes may turn out to be bad for everybody: its fallback is nominated in its place, and the slot goes on.
+/// Covers: A1, A5.
+#[test]
+fn the_fallback_stands_for_a_bad_proposal() {
+    check(
+        "needs 3 of a b c d
+         leads b
+         y is structural
+         nominates x
+         b: nominate y
+         y is invalid
+         c,d: nominate Y",
+        expect![[r#"
+            leads b
+            y is structural
+            nominates x
+                sets timer Nomination 1
+            b: nominate y
+                says nominate y
+            y is invalid
+                says nominate Y y
+            c,d: nominate Y
+                says nominate Y y / Y
+        "#]],
+    );
+}
+
+/// A leader whose own proposal turned out to be bad, after it was voted for, votes for its fallback in the next round.
+/// Covers: A1, A5.
+#[test]
+fn the_fallback_stands_for_a_bad_proposal_of_ones_own() {
+    check(
+        "needs 3 of a b c d
+         x is structural
+         nominates x
+         x is invalid
+         timer nomination
+         b,c: nominate X",
+        expect![[r#"
+            x is structural
+            nominates x
+                says nominate x
+                sets timer Nomination 1
+            x is invalid
+            timer nomination
+                says nominate X x
+                sets timer Nomination 2
+            b,c: nominate X
+                says nominate X x / X
         "#]],
     );
 }

@@ -396,11 +396,13 @@ fn an_own_value_must_be_valid_to_be_proposed() {
     check(
         "needs 3 of a b c d
          x is invalid
+         X is invalid
          nominates x
          x is structural
          timer nomination",
         expect![[r#"
             x is invalid
+            X is invalid
             nominates x
                 sets timer Nomination 1
             x is structural
