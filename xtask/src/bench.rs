@@ -5,14 +5,14 @@ use crate::{root, sh};
 use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
 
-/// Name, package, cargo bench target.
-const BENCHES: [(&str, &str, &str); 6] = [
-    ("apply", "watt-ledger", "apply"),
-    ("encode", "watt-content", "encode"),
-    ("journal", "watt-store", "journal"),
-    ("put-get", "watt-node", "put_get"),
-    ("scp", "watt-scp", "slots"),
-    ("seal", "watt-proofs", "seal"),
+/// Name, package, cargo bench target, and the features it needs.
+const BENCHES: [(&str, &str, &str, &str); 6] = [
+    ("apply", "watt-ledger", "apply", ""),
+    ("encode", "watt-content", "encode", ""),
+    ("journal", "watt-store", "journal", ""),
+    ("put-get", "watt-node", "put_get", ""),
+    ("scp", "watt-scp", "slots", "testing"),
+    ("seal", "watt-proofs", "seal", ""),
 ];
 
 pub(crate) fn run(words: &[&str]) -> Result<()> {
@@ -32,7 +32,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
             &["build", "--release", "--locked", "--package", "watt-node"],
         )?;
     }
-    for (_, package, target) in chosen {
+    for (_, package, target, features) in chosen {
         let output = Command::new("cargo")
             .args([
                 "bench",
@@ -42,6 +42,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
                 package,
                 "--bench",
                 target,
+                "--features",
+                features,
             ])
             .current_dir(root())
             .stderr(Stdio::inherit())
