@@ -325,9 +325,8 @@ impl NaiveSlot {
             (&mut self.ballots.latest, &self.ballots.said)
         };
         if statement.node == world.config.node {
-            let is_older = |said: &Statement| {
-                said.pledges == statement.pledges || is_newer(&said.pledges, &statement.pledges)
-            };
+            let is_older =
+                |said: &Statement| said == statement || is_newer(&said.pledges, &statement.pledges);
             if !said.as_ref().is_some_and(is_older) && !self.is_silent {
                 self.is_silent = true;
                 out.push(Output::Amnesia(statement.clone()));

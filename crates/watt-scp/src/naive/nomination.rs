@@ -119,7 +119,9 @@ impl Nominations {
     /// §4.3, §4.4
     fn elect(&mut self, world: World<'_>) {
         let mut nodes = BTreeSet::from([world.config.node]);
-        nodes.extend(super::rules::all_nodes(&world.config.quorum_set));
+        if super::rules::is_sane_set(&world.config.quorum_set) {
+            nodes.extend(super::rules::all_nodes(&world.config.quorum_set));
+        }
         nodes.retain(|node| world.oracle.weight(*node) > 0);
         if nodes.is_subset(&self.leaders) {
             return;

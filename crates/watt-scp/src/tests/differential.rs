@@ -327,7 +327,9 @@ fn quorum_set(n: usize) -> impl Strategy<Value = QuorumSet> {
         let n_members = nodes.len() + inner.len();
         let threshold = 1 + n_members / 2 - usize::from(luck.percent(30)) + usize::from(luck.percent(30));
         QuorumSet {
-            threshold: u32::try_from(threshold.clamp(1, n_members)).unwrap(),
+            // A few are not sane.
+            threshold: u32::try_from(threshold.clamp(1, n_members)).unwrap()
+                + if luck.percent(3) { 50 } else { 0 },
             nodes: BoundedVec::new(nodes).unwrap(),
             inner: BoundedVec::new(inner).unwrap(),
         }

@@ -1,7 +1,7 @@
 //! Whole networks: agreement and an end, under loss, silence, crashes and lies.
 
 use crate::naive::Naive;
-use crate::protocol::{Input, Scp, Validity};
+use crate::protocol::{Input, Record, Scp, Validity};
 use crate::quorum_set::QuorumSet;
 use crate::statement::{Ballot, Pledges, Statement, Value};
 use crate::testing::{Luck, Network, flat_sets, node_id, throughput};
@@ -323,5 +323,88 @@ proptest! {
             }
         }
         prop_assert_eq!(network.broken.clone(), None);
+    }
+}
+
+/// Two of four nodes lose their newest record of one slot: they notice, and the slot stands still rather than hear them
+/// contradict themselves. Given back what the others hold of their own, they go on and all agree. Covers: A1.
+#[test]
+fn a_slot_that_two_have_forgotten_waits_until_they_are_told() {
+    for seed in 0..20 {
+        let mut network = Network::new(&flat_sets(4), seed);
+        network.nominate_all(SLOT, PREVIOUS);
+        // Until one of them has voted to commit, its newest word is held by others.
+        while network.members[0]
+            .journal
+            .get(&SLOT)
+            .is_none_or(|record| record.ballot.is_none())
+        {
+            network.deliver(1);
+        }
+        network.deliver(4);
+        let held = |network: &Network, of: usize| -> Vec<Statement> {
+            let others = network.members.iter().filter_map(|member| member.scp.as_ref());
+            let said = others.flat_map(|scp| scp.latest_of(SLOT, node_id(of)).cloned().collect::<Vec<_>>());
+            said.collect()
+        };
+        network.in_flight.clear();
+        network.resend();
+        for n in [0, 1] {
+            network.members[n].is_silent = true;
+        }
+        network.deliver_all();
+        let newest = |network: &Network, n: usize| {
+            network.members[n]
+                .scp
+                .as_ref()
+                .unwrap()
+                .own(SLOT)
+                .cloned()
+                .collect()
+        };
+        let lost: [Vec<Statement>; 2] = [newest(&network, 0), newest(&network, 1)];
+        for n in [0, 1] {
+            network.members[n].is_silent = false;
+            network.members[n].journal.clear();
+            network.members[n].sent.clear();
+            network.members[n].scp = None;
+        }
+        network.restart_crashed();
+        for (n, statements) in lost.iter().enumerate() {
+            let (slot, known) = (SLOT, held(&network, n));
+            assert!(
+                statements.iter().all(|said| known.contains(said)),
+                "others hold it"
+            );
+            network.input(n, Input::Receive { slot, statements });
+        }
+        let told = network.broken.take();
+        assert_eq!(
+            told.as_deref(),
+            Some("a node with its journal was told that it forgot")
+        );
+        assert!(!network.run(SLOT, 20), "seed {seed}: the slot waits");
+        assert_eq!(network.broken, None);
+        for (n, statements) in lost.iter().enumerate() {
+            let of_kind = |is_nomination: bool| {
+                let mut said = statements.iter();
+                said.find(|said| said.pledges.is_nomination() == is_nomination)
+                    .cloned()
+            };
+            let ballot = of_kind(false);
+            let record = Record {
+                slot: SLOT,
+                nomination: of_kind(true),
+                value_lock: None,
+                ballot,
+                round: 1,
+                is_nominating: true,
+            };
+            network.members[n].journal.insert(SLOT, record.clone());
+            network.members[n].sent.extend(statements.iter().cloned());
+            network.input(n, Input::Restore(&record));
+        }
+        assert!(network.run(SLOT, 100), "seed {seed}: told, they go on");
+        assert_kept(&network);
     }
 }
