@@ -77,7 +77,10 @@ fn sector_is_accepted() {
     );
     assert_eq!(
         condition(&world, &loads[0]),
-        SlotCondition::Proving { last_proven: None }
+        SlotCondition::Proving {
+            from,
+            last_proven: None
+        }
     );
     let row = query::sector(&world.state, &id(10), SectorNumber(7)).unwrap();
     assert_eq!((row.stage, row.n_slots), (SectorStage::Active { from }, 2));

@@ -339,11 +339,37 @@ pub struct DealInfo {
     /// Paid to providers so far.
     #[serde(with = "amount_text")]
     pub paid: Amount,
+    /// The same, by what it was paid for.
+    pub paid_for: PaidInfo,
     /// Returned to the client so far.
     #[serde(with = "amount_text")]
     pub refunded: Amount,
     /// Its slots in order; empty before the match and after the end.
     pub slots: Vec<SlotInfo>,
+}
+
+/// What providers were paid for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaidInfo {
+    /// Time in which they proved that they hold their shares.
+    #[serde(with = "amount_text")]
+    pub proven: Amount,
+    /// Space that was reserved from the match on.
+    #[serde(with = "amount_text")]
+    pub reserved: Amount,
+    /// The client ended the deal before its term: up to 30 days of the rest.
+    #[serde(with = "amount_text")]
+    pub early_end: Amount,
+}
+
+impl From<watt_market::Paid> for PaidInfo {
+    fn from(paid: watt_market::Paid) -> Self {
+        Self {
+            proven: paid.proven,
+            reserved: paid.reserved,
+            early_end: paid.early_end,
+        }
+    }
 }
 
 /// How far a deal is.
@@ -420,6 +446,9 @@ pub struct SlotInfo {
     pub due: Amount,
     /// Proven time of this slot, in milliseconds.
     pub proven_ms: u64,
+    /// First window in which its sector has to be proven, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proving_from: Option<u64>,
     /// Newest window that was proven with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_proven_window: Option<u64>,

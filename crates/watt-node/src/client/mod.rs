@@ -30,7 +30,7 @@ pub use get::get;
 pub use ls::ls;
 pub use put::put;
 pub use request::{
-    CatRequest, GetReport, GetRequest, ListEntry, ListReport, PutReport, PutRequest, PutWait, RmReport,
+    CatRequest, GetReport, GetRequest, ListEntry, ListReport, ProofState, PutReport, PutRequest, PutWait, RmReport,
     RmRequest, ShareState, ShareStatus, StatusReport, StatusRequest,
 };
 pub use rm::rm;
