@@ -5,7 +5,7 @@ use super::types::{
     ProviderInfo, ProviderReport, Readiness, SlotInfo, SlotState, StatusInfo, SupplyInfo, TransactionInfo,
     TransactionSummary,
 };
-use super::view::{HeadState, NodeView, ProviderStatus};
+use super::view::{HeadRows, NodeView, ProviderStatus};
 use crate::node::NodeStatus;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::Genesis;
@@ -26,7 +26,7 @@ const SLOTS_PER_READ: usize = 1_000;
 
 /// Reads typed facts out of one state.
 pub(super) struct Facts<'a> {
-    pub(super) state: &'a HeadState,
+    pub(super) state: &'a HeadRows<'a>,
     pub(super) genesis: &'a Genesis,
 }
 

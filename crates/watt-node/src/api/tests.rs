@@ -86,7 +86,11 @@ impl NodeView for StillNode {
     }
 
     fn state(&self) -> HeadState {
-        HeadState::new(self.state.clone())
+        let state = self.state.clone();
+        HeadState::new(move |question| {
+            question(&state);
+            Ok(())
+        })
     }
 
     fn head(&self) -> Header {
@@ -97,8 +101,8 @@ impl NodeView for StillNode {
         Ok(None)
     }
 
-    fn transaction(&self, _id: TransactionId) -> Option<(BlockHeight, u32, Receipt)> {
-        None
+    fn transaction(&self, _id: TransactionId) -> anyhow::Result<Option<(BlockHeight, u32, Receipt)>> {
+        Ok(None)
     }
 
     fn submit(&self, transaction: SignedTransaction) -> BoxFuture<'static, Result<TransactionId, String>> {

@@ -38,20 +38,6 @@ struct Place {
     index: u32,
 }
 
-/// The state of the head, shared with whoever asks.
-#[derive(Clone)]
-pub(crate) struct HeadSnapshot(pub(crate) Arc<Snapshot>);
-
-impl StateRead for HeadSnapshot {
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.get(key)
-    }
-
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.0.scan(prefix, after, limit)
-    }
-}
-
 /// Everything on disk but the provider's data.
 pub(crate) struct Storage {
     pub(crate) folder: Folder,
@@ -60,7 +46,7 @@ pub(crate) struct Storage {
     journal: Mutex<Journal>,
     entries: Vec<Entry>,
     head: Header,
-    snapshot: HeadSnapshot,
+    snapshot: Arc<Snapshot>,
 }
 
 /// Trouble with the disk, in one sentence.
@@ -112,7 +98,7 @@ impl Storage {
                 ))
             })?;
         let head = rebuild(&state, &blocks, genesis)?;
-        let snapshot = HeadSnapshot(Arc::new(state.snapshot().map_err(|error| trouble(&error))?));
+        let snapshot = Arc::new(state.snapshot().map_err(|error| trouble(&error))?);
         Ok(Self {
             folder,
             blocks: Arc::new(blocks),
@@ -128,8 +114,9 @@ impl Storage {
         &self.head
     }
 
-    pub(crate) fn snapshot(&self) -> HeadSnapshot {
-        self.snapshot.clone()
+    /// The state of the head, shared with whoever asks.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot)
     }
 
     pub(crate) fn blocks(&self) -> Arc<BlockStore> {
@@ -178,7 +165,7 @@ impl Storage {
     ) -> Result<(), watt_store::JournalError> {
         let height = header.height;
         self.head = header;
-        self.snapshot = HeadSnapshot(Arc::new(snapshot));
+        self.snapshot = Arc::new(snapshot);
         if height.0.is_multiple_of(JOURNAL_KEPT_BLOCKS) {
             let is_live = |bytes: &[u8]| Entry::decode(bytes).is_ok_and(|entry| entry.slot().0 > height.0);
             self.journal
@@ -269,7 +256,10 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
         let (block, applied) =
             read_block(blocks, height)?.ok_or_else(|| trouble(&format!("block {height} is missing")))?;
         let snapshot = state.snapshot().map_err(|error| trouble(&error))?;
-        let outcome = try_block(&snapshot, block.to_block(), true).map_err(|failure| trouble(&failure))?;
+        let outcome = snapshot
+            .read(|rows| try_block(rows, block.to_block(), true))
+            .map_err(|error| trouble(&error))?
+            .map_err(|failure| trouble(&failure))?;
         if outcome.header != applied.header {
             state
                 .mark_damaged("replaying a block gave another header")
