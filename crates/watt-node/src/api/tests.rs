@@ -526,7 +526,7 @@ async fn a_port_that_is_taken_is_named_with_its_setting() {
         owner_hosts: Vec::new(),
     };
     let error = ApiListeners::open(&addresses).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert_eq!(error.kind, ErrorKind::AddressTaken);
     assert_eq!(
         error.message,
         format!("can't listen on {address} (api.public): the port is taken")
