@@ -16,7 +16,7 @@ use watt_light::{Header, KeyRole, Operation};
 use watt_market::Paid;
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
-use watt_primitives::{AccountId, Amount, BlockHeight, DealId, Hash, PublicKey, TransactionId};
+use watt_primitives::{AccountId, Amount, BlockHeight, DealId, Hash, TransactionId};
 
 /// Providers read at a time.
 const PROVIDERS_PER_READ: usize = 500;
@@ -49,17 +49,14 @@ impl Facts<'_> {
             balance: row.balance,
             open_bids: row.open_bids,
             keys: live
-                .map(|(index, key)| KeyInfo {
-                    index: u16::try_from(index).unwrap_or(u16::MAX),
-                    scheme: scheme(&key.key).to_owned(),
-                    key: hexadecimal(key.key.to_bytes().get(1..).unwrap_or_default()),
-                    role: match key.role {
+                .map(|(index, key)| {
+                    let role = match key.role {
                         KeyRole::Owner => "owner",
                         KeyRole::Daily => "daily",
                         KeyRole::Device => "device",
-                    }
-                    .to_owned(),
-                    nonce: key.nonce,
+                    };
+                    let index = u16::try_from(index).unwrap_or(u16::MAX);
+                    KeyInfo::of(index, &key.key, role, key.nonce)
                 })
                 .collect(),
         })
@@ -424,14 +421,6 @@ fn stage(stage: &rows::DealStage) -> DealStage {
     }
 }
 
-const fn scheme(key: &PublicKey) -> &'static str {
-    match key {
-        PublicKey::Ed25519(_) => "ed25519",
-        PublicKey::WebAuthnP256(_) => "webauthn-p256",
-        PublicKey::Secp256k1(_) => "secp256k1",
-    }
-}
-
 /// The name that an operation has on the wire.
 pub(super) const fn operation_name(operation: &Operation) -> &'static str {
     match operation {
@@ -489,8 +478,4 @@ fn done_text(done: &Done) -> String {
             )
         }
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt::Display;
 use std::str::FromStr;
-use watt_primitives::Amount;
+use watt_primitives::{Amount, PublicKey};
 
 /// Writes a value as its text.
 ///
@@ -247,6 +247,41 @@ pub struct KeyInfo {
     pub role: String,
     /// Number of its next transaction.
     pub nonce: u64,
+}
+
+impl KeyInfo {
+    /// What is said of a key at `index`.
+    #[must_use]
+    pub fn of(index: u16, key: &PublicKey, role: &str, nonce: u64) -> Self {
+        let (scheme, bytes) = key_text(key);
+        Self {
+            index,
+            scheme: scheme.to_owned(),
+            key: bytes,
+            role: role.to_owned(),
+            nonce,
+        }
+    }
+
+    /// Whether it is this key.
+    #[must_use]
+    pub fn is(&self, key: &PublicKey) -> bool {
+        let (scheme, bytes) = key_text(key);
+        self.scheme == scheme && self.key == bytes
+    }
+}
+
+/// A key's scheme and bytes, as the API writes them.
+fn key_text(key: &PublicKey) -> (&'static str, String) {
+    let scheme = match key {
+        PublicKey::Ed25519(_) => "ed25519",
+        PublicKey::WebAuthnP256(_) => "webauthn-p256",
+        PublicKey::Secp256k1(_) => "secp256k1",
+    };
+    let bytes = key.to_bytes();
+    // The first byte is the scheme's.
+    let bytes = bytes.get(1..).unwrap_or_default();
+    (scheme, bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A provider.

@@ -14,10 +14,9 @@ use crate::ui::Ui;
 pub async fn ls(context: &Context, _ui: &Ui) -> Result<ListReport, CommandError> {
     let client_dir = context.home.client_dir(&context.network);
     let now = context.api.status().await?.ledger_time;
-    let stored = StoredList::of(&client_dir)
-        .read()?
-        .into_iter()
-        .map(|file| ListEntry {
+    let stored = StoredList::of(&client_dir).read()?;
+    let begun = unfinished(&client_dir.join("puts"), &stored)?;
+    let stored = stored.into_iter().map(|file| ListEntry {
             state: (if file.expires_at <= now {
                 "expired"
             } else {
@@ -31,9 +30,7 @@ pub async fn ls(context: &Context, _ui: &Ui) -> Result<ListReport, CommandError>
             stored_at: file.stored_at,
             expires_at: file.expires_at,
         });
-    let begun = unfinished(&client_dir.join("puts"))?
-        .into_iter()
-        .map(|put| ListEntry {
+    let begun = begun.into_iter().map(|put| ListEntry {
             name: put.name,
             link: String::new(),
             cid: String::new(),
