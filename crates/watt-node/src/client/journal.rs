@@ -297,7 +297,11 @@ pub(super) struct Unfinished {
 /// All puts in `puts` that were begun and not finished. One whose deals are those of a file in `stored` was finished: only its
 /// journal was not removed any more.
 pub(super) fn unfinished(puts: &Path, stored: &[StoredFile]) -> Result<Vec<Unfinished>, CommandError> {
-    let finished: BTreeSet<&str> = stored.iter().flat_map(|file| &file.deals).map(String::as_str).collect();
+    let finished: BTreeSet<&str> = stored
+        .iter()
+        .flat_map(|file| &file.deals)
+        .map(String::as_str)
+        .collect();
     let entries = match std::fs::read_dir(puts) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -315,7 +319,10 @@ pub(super) fn unfinished(puts: &Path, stored: &[StoredFile]) -> Result<Vec<Unfin
             .iter()
             .flat_map(|bid| bid.deals.iter().map(|(_, deal)| *deal))
             .collect();
-        if deals.iter().any(|deal| finished.contains(deal.to_string().as_str())) {
+        if deals
+            .iter()
+            .any(|deal| finished.contains(deal.to_string().as_str()))
+        {
             continue;
         }
         all.push(Unfinished {

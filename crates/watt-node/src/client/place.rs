@@ -377,7 +377,11 @@ impl Placing<'_> {
                 let terms = AcceptanceTerms {
                     deal: upload.deal,
                     slot: holder.slot,
-                    root: upload.slot_roots.get(usize::from(slot)).copied().unwrap_or(Hash::ZERO),
+                    root: upload
+                        .slot_roots
+                        .get(usize::from(slot))
+                        .copied()
+                        .unwrap_or(Hash::ZERO),
                 };
                 match check_acceptance(&terms, &acceptance, &keys, &self.context.network) {
                     Ok(()) => {

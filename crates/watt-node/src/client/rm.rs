@@ -29,7 +29,11 @@ pub async fn rm(context: &Context, ui: &Ui, request: RmRequest) -> Result<RmRepo
     let stored = list.read()?;
     let target = match is_link(&request.link) {
         true => Target::File(find::parse_link(&request.link, &context.network)?.manifest),
-        false => by_name(&request.link, &stored, unfinished(&client_dir.join("puts"), &stored)?)?,
+        false => by_name(
+            &request.link,
+            &stored,
+            unfinished(&client_dir.join("puts"), &stored)?,
+        )?,
     };
     let (deals, cid) = match &target {
         Target::File(cid) => (

@@ -61,7 +61,9 @@ pub async fn status(
     let proofs = Proofs::of(&shares);
     let weakest = weakest(&deals, &shares);
     let parameters = &context.genesis.parameters;
-    let refundable = deals.iter().map(|deal| refundable(deal, class, parameters, node.ledger_time));
+    let refundable = deals
+        .iter()
+        .map(|deal| refundable(deal, class, parameters, node.ledger_time));
     Ok(StatusReport {
         cid: link.manifest.to_string(),
         bytes,
@@ -328,6 +330,9 @@ mod tests {
             missed: 1,
             unreadable: 0,
         };
-        assert!(summary(10, Class::Devnet, &some).ends_with("7 of 10 proven, 2 not proven yet, 1 missed the last proof"));
+        assert!(
+            summary(10, Class::Devnet, &some)
+                .ends_with("7 of 10 proven, 2 not proven yet, 1 missed the last proof")
+        );
     }
 }

@@ -160,13 +160,10 @@ impl Devnet {
             "the devnet's nodes are down: see `watt devnet status`",
         )?;
         let account = Account::read(super::Registry::ACCOUNT_NAME, &self.plan.client_key())?;
-        Ok(Context::new(
-            api,
-            home.clone(),
-            self.plan.genesis()?,
-            Some(account),
+        Ok(
+            Context::new(api, home.clone(), self.plan.genesis()?, Some(account))
+                .with_nodes(self.plan.names()),
         )
-        .with_nodes(self.plan.names()))
     }
 
     /// Ends a node with SIGKILL.

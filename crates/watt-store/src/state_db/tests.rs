@@ -324,7 +324,9 @@ fn scans_agree_with_the_state_in_memory() {
             (luck.below(2) == 0).then(|| [b"row/", &[digit(&mut luck), digit(&mut luck)][..]].concat());
         let limit = luck.below(20);
         assert_eq!(
-            snapshot.read(|rows| rows.scan(&prefix, after.as_deref(), limit)).unwrap(),
+            snapshot
+                .read(|rows| rows.scan(&prefix, after.as_deref(), limit))
+                .unwrap(),
             memory.scan(&prefix, after.as_deref(), limit),
             "{prefix:?} {after:?} {limit}"
         );
@@ -364,7 +366,13 @@ fn blocks_are_committed_in_order_and_rows_are_bounded() {
     disk.put(&Path::new(DIR).join("state.redb"), b"");
     let (state, _) = open(&disk).unwrap();
     assert_eq!(
-        state.snapshot().unwrap().read(|rows| rows.get(&[1])).unwrap().unwrap().len(),
+        state
+            .snapshot()
+            .unwrap()
+            .read(|rows| rows.get(&[1]))
+            .unwrap()
+            .unwrap()
+            .len(),
         ROW_BYTES_MAX - 1
     );
 }
