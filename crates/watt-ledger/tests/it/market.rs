@@ -40,7 +40,7 @@ fn stage(world: &World, deal: &DealId) -> DealStage {
 }
 
 /// A bid locks its escrow, is matched by the next block's beacon with ten different providers, and gets back at once what the
-/// deal can't cost. Covers: E1.
+/// deal can't cost. Covers: A10, E1.
 #[test]
 fn bid_is_matched_in_the_next_block() {
     let mut world = market();
@@ -348,7 +348,10 @@ fn reserve_and_abandon_loop() {
         let elapsed = query::head(&world.state).unwrap().ledger_time.0 - at.0;
         let each = pay(Amount(PRICE), SLOT, elapsed.max(RESERVATION_MS_MIN)).unwrap();
         assert_eq!(paid.reserved, Amount(10 * each.0));
-        assert_eq!(Amount(paid.total().0 + refunded.0), deal_of(&world, &deal).row.escrow);
+        assert_eq!(
+            Amount(paid.total().0 + refunded.0),
+            deal_of(&world, &deal).row.escrow
+        );
         expected -= paid.total().0;
         assert_eq!(world.balance(1), Amount(expected));
         assert_eq!(world.act(2, certify_late), Err(Refused::WrongStage { deal }));

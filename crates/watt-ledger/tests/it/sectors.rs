@@ -45,7 +45,7 @@ fn condition(world: &World, load: &Load) -> SlotCondition {
         .condition
 }
 
-/// A sector with slots of two deals is sealed, challenged and accepted; its slots follow. Covers: D1, C5.
+/// A sector with slots of two deals is sealed, challenged and accepted; its slots follow. Covers: A10, D1, C5.
 #[test]
 fn sector_is_accepted() {
     let mut world = ten_providers();

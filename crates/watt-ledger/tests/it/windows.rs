@@ -470,7 +470,7 @@ fn wrong_claims_are_refused() {
     assert_eq!(amount, pay(Amount(WATT), SLOT, 10_000).unwrap());
 }
 
-/// A halt of the network costs nobody a window or a deal's time. Covers: A7, E4.
+/// A halt of the network costs nobody a window or a deal's time. Covers: E4.
 #[test]
 fn a_halt_punishes_nobody() {
     let mut stored = Stored::new();

@@ -200,7 +200,7 @@ async fn status_of(request: reqwest::RequestBuilder) -> (u16, serde_json::Value)
 }
 
 /// No owner route answers without the token, under a foreign host name (DNS rebinding) or to a foreign page (CSRF), and a
-/// refused call does nothing. Covers: A12.
+/// refused call does nothing.
 #[tokio::test]
 async fn every_owner_route_is_for_the_owner_only() {
     let served = Served::start().await;
