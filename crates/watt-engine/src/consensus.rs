@@ -167,6 +167,7 @@ impl Consensus {
         head: &Head,
         quorum_set: QuorumSet,
         key: Option<SecretKey>,
+        muted_to: SlotIndex,
         block_bytes_max: u32,
         entries: Vec<Entry>,
     ) -> Self {
@@ -191,7 +192,7 @@ impl Consensus {
             envelopes: BTreeMap::new(),
             decision: None,
             has_begun: false,
-            muted_to: SlotIndex(0),
+            muted_to,
             has_spoken: false,
             own: None,
             is_committing: false,
@@ -691,6 +692,18 @@ impl Consensus {
             .iter()
             .filter_map(|statement| self.envelopes.get(statement).cloned())
             .collect();
+        let said: Vec<Statement> = envelopes
+            .iter()
+            .map(|envelope| envelope.statement.clone())
+            .collect();
+        if !watt_scp::finality::proves(self.slot, &value, &said, &self.quorum_set) {
+            // Own statements count here that were never said (muted): a peer that has the proof sends the block.
+            tracing::debug!(
+                slot = self.slot.0,
+                "decided, but not provably; waiting for a peer's proof"
+            );
+            return;
+        }
         let (Ok(transactions), Ok(decision)) = (BoundedVec::new(transactions), BoundedVec::new(envelopes))
         else {
             return;

@@ -39,6 +39,9 @@ pub struct EngineConfig {
     pub quorum_set: QuorumSet,
     /// The voting key, if this node is (or may become) a backbone entry.
     pub voting_key: Option<SecretKey>,
+    /// Height up to which an earlier life may have voted, from blocks that were stored and have to be fetched again: the node says
+    /// nothing in these slots.
+    pub voted_to: BlockHeight,
     /// What it offers, if it is a provider, and the sealed sectors on its disk.
     pub provider: Option<(ProviderConfig, Vec<LocalSector>)>,
 }
@@ -98,7 +101,14 @@ impl Engine {
             .collect();
         Self {
             network: config.network,
-            consensus: Consensus::new(&head, config.quorum_set, config.voting_key, block_bytes_max, live),
+            consensus: Consensus::new(
+                &head,
+                config.quorum_set,
+                config.voting_key,
+                config.voted_to.into(),
+                block_bytes_max,
+                live,
+            ),
             parameters: config.parameters,
             head,
             peers: Peers::default(),

@@ -55,7 +55,9 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         bootstrap: addresses(&config.bootstrap)?,
         limits: watt_net::Limits::default(),
     };
-    let (net, net_events) = watt_net::start(net_config).await.map_err(|error| net_error(&error))?;
+    let (net, net_events) = watt_net::start(net_config)
+        .await
+        .map_err(|error| net_error(&error))?;
 
     let params = proof_params(&genesis);
     let jobs = config
@@ -119,6 +121,7 @@ fn engine(
         parameters: genesis.parameters.clone(),
         quorum_set: genesis.quorum_set(),
         voting_key,
+        voted_to: storage.voted_to(),
         provider,
     };
     Ok(Engine::new(

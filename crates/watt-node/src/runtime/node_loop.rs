@@ -436,8 +436,14 @@ impl NodeLoop {
                 .min(BLOCKS_PER_MESSAGE_MAX);
             let (mut found, mut bytes, mut height) = (Vec::new(), 0usize, from);
             while found.len() < count {
-                let Ok(Some((block, _))) = read_block(&blocks, height) else {
-                    break;
+                let block = match read_block(&blocks, height) {
+                    Ok(Some((block, _))) => block,
+                    Ok(None) => break,
+                    // Whoever asked gets what there is below, and asks another for the rest.
+                    Err(error) => {
+                        tracing::warn!(height = height.0, %error, "a block of the log can't be served");
+                        break;
+                    }
                 };
                 bytes += codec::encode(&block).len();
                 if bytes > BLOCKS_BYTES_MAX && !found.is_empty() {
