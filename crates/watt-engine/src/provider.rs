@@ -19,12 +19,11 @@ use watt_ledger::StateRead;
 use watt_ledger::rows::SectorStage;
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
-use watt_primitives::terms::{AskTerms, Endpoint, Piece};
+use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{
     AccountId, BlockHeight, BoundedVec, NetworkId, SecretKey, SectorNumber, TransactionId, Window,
 };
 use watt_proofs::ProofParams;
-use watt_proofs::sector::PIECES_MAX;
 
 /// What a provider offers.
 #[derive(Clone, Debug)]

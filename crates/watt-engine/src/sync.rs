@@ -69,8 +69,11 @@ impl Sync {
         if self.asked.map(|(peer, _)| peer) != Some(from) {
             return false;
         }
+        let next = head.next_slot();
+        let is_of_use = blocks.iter().any(|block| block.proposal.proposal.slot == next);
         self.asked = None;
-        self.slow = None;
+        // One that does not have the block, or can't read it any more, is not asked again before the others.
+        self.slow = (!is_of_use).then_some(from);
         self.from = Some(from);
         self.queue = blocks.into();
         if is_free {

@@ -179,6 +179,8 @@ pub enum SlotCondition {
     Sealing,
     /// Sealed and in the provider's set.
     Proving {
+        /// First window in which it is.
+        from: Window,
         /// Newest window that was proven with it.
         last_proven: Option<Window>,
     },
@@ -235,6 +237,7 @@ fn condition(row: &SlotRow, sector: Option<&SectorRow>, provider: Option<&Provid
             SlotCondition::Faulty { window }
         }
         (SectorStage::Active { from } | SectorStage::Ended { from, .. }, _) => SlotCondition::Proving {
+            from,
             last_proven: provider
                 .and_then(|provider| provider.last_proven)
                 .filter(|window| *window >= from),

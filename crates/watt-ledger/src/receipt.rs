@@ -3,6 +3,7 @@
 use crate::refused::Refused;
 use crate::rows::DealEnd;
 use serde::{Deserialize, Serialize};
+use watt_market::Paid;
 use watt_primitives::hash::{self, Domain};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber,
@@ -113,8 +114,8 @@ pub enum Done {
     DealEnded {
         /// Which.
         deal: DealId,
-        /// Paid to providers in all.
-        paid: Amount,
+        /// Paid to providers in all, by what it was paid for.
+        paid: Paid,
         /// Returned to the client in all.
         refunded: Amount,
     },
@@ -143,8 +144,8 @@ pub enum Event {
         client: AccountId,
         /// Why.
         how: DealEnd,
-        /// Paid to providers in all.
-        paid: Amount,
+        /// Paid to providers in all, by what it was paid for.
+        paid: Paid,
         /// Returned to the client in all.
         refunded: Amount,
     },

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 use watt_primitives::codec;
 use watt_primitives::key::SignatureCheck;
-use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, Piece, SLOTS_MAX};
+use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, PIECES_MAX, Piece, SLOTS_MAX};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, DealId, Domain, Hash, NetworkId, PublicKey,
     SecretKey, SectorNumber, Signature, SlotIndexInDeal, Window,
 };
 
-/// The most pieces in one sector.
-pub const PIECES_MAX: usize = 256;
+/// The most slots that one claim names.
+pub const CLAIM_SLOTS_MAX: usize = 256;
 
 /// The most sectors one provider may declare faulty in one heartbeat.
 pub const FAULTS_MAX: usize = 4096;
@@ -189,7 +189,7 @@ pub enum Operation {
     /// Pays the provider for proven time of these slots.
     Claim {
         /// Which slots.
-        slots: BoundedVec<SlotRef, PIECES_MAX>,
+        slots: BoundedVec<SlotRef, CLAIM_SLOTS_MAX>,
     },
     /// Ends a deal early (by its client): pays what was proven, returns the rest by the rules of the term.
     Terminate {
@@ -245,5 +245,22 @@ impl Operation {
             | Self::PlaceBid { .. }
             | Self::Terminate { .. } => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table with more pieces than a sector can have is refused before anything is hashed. Covers: D1.
+    #[test]
+    fn a_piece_table_is_bounded_when_it_is_decoded() {
+        let encoding = |n: usize| {
+            let piece = Piece::Filler { offset: 0, len: 1 };
+            codec::encode(&alloc::vec![piece; n])
+        };
+        let decode = |n| codec::decode::<BoundedVec<Piece, PIECES_MAX>>(&encoding(n), 1 << 16);
+        assert_eq!(decode(PIECES_MAX).map(|pieces| pieces.len()), Ok(PIECES_MAX));
+        assert!(decode(PIECES_MAX + 1).is_err());
     }
 }

@@ -54,6 +54,41 @@ pub fn share(price: Amount, slot_bytes: u64, term_ms: u64, reservation_ms_max: u
     pay(price, slot_bytes, term_ms)?.checked_add(pay(price, slot_bytes, reservation_ms)?)
 }
 
+/// What was paid to providers, by what it was paid for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paid {
+    /// For space that was reserved from the match on.
+    pub reserved: Amount,
+    /// For proven time.
+    pub proven: Amount,
+    /// Because the client ended the deal before its term.
+    pub early_end: Amount,
+}
+
+impl Paid {
+    /// All of it.
+    #[must_use]
+    pub const fn total(&self) -> Amount {
+        let Self {
+            reserved,
+            proven,
+            early_end,
+        } = self;
+        Amount(reserved.0.saturating_add(proven.0).saturating_add(early_end.0))
+    }
+
+    /// Both together, each for what it was paid for.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            reserved: Amount(self.reserved.0.saturating_add(other.reserved.0)),
+            proven: Amount(self.proven.0.saturating_add(other.proven.0)),
+            early_end: Amount(self.early_end.0.saturating_add(other.early_end.0)),
+        }
+    }
+}
+
 /// The money of one slot. `share == paid + refunded + left` at all times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,10 +101,8 @@ pub struct SlotFunds {
     pub term_ms: u64,
     /// The slot's share of the escrow.
     pub share: Amount,
-    /// Paid for the reservation, and for ending early.
-    pub paid_otherwise: Amount,
-    /// Paid for proven time.
-    pub paid_proven: Amount,
+    /// Paid to the provider so far.
+    pub paid: Paid,
     /// Returned to the client.
     pub refunded: Amount,
 }
@@ -83,23 +116,16 @@ impl SlotFunds {
             slot_bytes,
             term_ms,
             share: share(price, slot_bytes, term_ms, reservation_ms_max)?,
-            paid_otherwise: Amount::ZERO,
-            paid_proven: Amount::ZERO,
+            paid: Paid::default(),
             refunded: Amount::ZERO,
         })
-    }
-
-    /// Everything paid to the provider so far.
-    #[must_use]
-    pub const fn paid(&self) -> Amount {
-        Amount(self.paid_otherwise.0.saturating_add(self.paid_proven.0))
     }
 
     /// What is still locked.
     #[must_use]
     pub const fn left(&self) -> Amount {
         self.share
-            .saturating_sub(self.paid())
+            .saturating_sub(self.paid.total())
             .saturating_sub(self.refunded)
     }
 
@@ -107,7 +133,7 @@ impl SlotFunds {
     #[must_use]
     pub fn due(&self, proven_ms: u64) -> Amount {
         self.cost(proven_ms.min(self.term_ms))
-            .saturating_sub(self.paid_proven)
+            .saturating_sub(self.paid.proven)
             .min(self.left())
     }
 
@@ -115,13 +141,17 @@ impl SlotFunds {
     pub fn pay_reservation(&mut self, elapsed_ms: u64, reservation_ms_max: u64) -> Movement {
         let ms = elapsed_ms.min(reservation_ms_max).max(RESERVATION_MS_MIN);
         let amount = self.cost(ms).min(self.left());
-        self.pay_otherwise(amount)
+        self.paid.reserved = Amount(self.paid.reserved.0.saturating_add(amount.0));
+        Movement {
+            to: Party::Provider,
+            amount,
+        }
     }
 
     /// Pays for `proven_ms` in total, less what was paid before.
     pub fn pay_proven(&mut self, proven_ms: u64) -> Movement {
         let amount = self.due(proven_ms);
-        self.paid_proven = Amount(self.paid_proven.0.saturating_add(amount.0));
+        self.paid.proven = Amount(self.paid.proven.0.saturating_add(amount.0));
         Movement {
             to: Party::Provider,
             amount,
@@ -131,7 +161,11 @@ impl SlotFunds {
     /// Pays what the client owes for ending `remaining_ms` before the term: at most [`TERMINATION_MS_MAX`] of it.
     pub fn pay_termination(&mut self, remaining_ms: u64) -> Movement {
         let amount = self.cost(remaining_ms.min(TERMINATION_MS_MAX)).min(self.left());
-        self.pay_otherwise(amount)
+        self.paid.early_end = Amount(self.paid.early_end.0.saturating_add(amount.0));
+        Movement {
+            to: Party::Provider,
+            amount,
+        }
     }
 
     /// Returns what is left to the client; afterwards nothing is.
@@ -140,14 +174,6 @@ impl SlotFunds {
         self.refunded = Amount(self.refunded.0.saturating_add(amount.0));
         Movement {
             to: Party::Client,
-            amount,
-        }
-    }
-
-    fn pay_otherwise(&mut self, amount: Amount) -> Movement {
-        self.paid_otherwise = Amount(self.paid_otherwise.0.saturating_add(amount.0));
-        Movement {
-            to: Party::Provider,
             amount,
         }
     }

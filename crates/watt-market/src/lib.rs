@@ -24,6 +24,6 @@ pub mod draw;
 pub mod matching;
 pub mod order;
 
-pub use deal::{Movement, Party, SlotFunds};
+pub use deal::{Movement, Paid, Party, SlotFunds};
 pub use matching::{BookEntry, NotEnoughOffers, Pick, match_bid};
 pub use order::{Bid, InvalidAsk, InvalidBid};

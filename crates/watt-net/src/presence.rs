@@ -98,7 +98,7 @@ mod tests {
         .collect()
     }
 
-    /// Whatever happens between two looks, the node hears a consistent and short story. Covers: A4.
+    /// Whatever happens between two looks, the node hears a consistent and short story.
     #[test]
     fn changes_are_told_once_and_in_order() {
         let (presence, peer) = (Presence::default(), PeerId::random());

@@ -144,7 +144,7 @@ fn after(now: Instant, wait: Duration) -> Instant {
 mod tests {
     use super::*;
 
-    /// The wait doubles from 100 ms to 5 s, plus at most a quarter, and never ends. Covers: A4.
+    /// The wait doubles from 100 ms to 5 s, plus at most a quarter, and never ends.
     #[test]
     fn waits_double_to_the_cap_for_ever() {
         let (peer, now) = (PeerId::random(), Instant::now());
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// A peer that was long connected is dialled at once when lost; one that flaps is not. Covers: A4.
+    /// A peer that was long connected is dialled at once when lost; one that flaps is not.
     #[test]
     fn only_a_settled_connection_resets_the_wait() {
         let (peer, t0) = (PeerId::random(), Instant::now());

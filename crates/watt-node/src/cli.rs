@@ -40,7 +40,8 @@ mod tests;
                   watt put photo.jpg        store a file; prints a link\n  \
                   watt get 'watt:…'         fetch it again\n\n\
                   Exit codes: 0 done, 1 other, 2 wrong usage, 3 not found, 4 temporary (try again), 5 not allowed,\n  \
-                  6 not enough WATT, 7 exists or in conflict, 8 verification failed, 9 partly done, 130 interrupted.",
+                  6 not enough WATT, 7 exists or in conflict, 8 verification failed, 9 partly done, 10 address taken,\n  \
+                  130 interrupted.",
     arg_required_else_help = true,
     disable_help_subcommand = true,
     max_term_width = 110

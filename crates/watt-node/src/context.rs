@@ -2,12 +2,14 @@
 
 use crate::api::ApiClient;
 use crate::api::types::{Finality, Outcome};
-use crate::config::{Home, Settings};
-use crate::devnet::Registry;
+use crate::config::{Home, Settings, create_private_dir};
+use crate::devnet::{Plan, Registry};
 use crate::error::{CommandError, ErrorKind};
 use crate::ui::Ui;
 use crate::wallet::{Account, Wallet};
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 use watt_ledger::Genesis;
 use watt_light::{Operation, SignedTransaction, Transaction};
@@ -18,6 +20,8 @@ use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec, NetworkId, Tra
 const VALID_BLOCKS: u64 = 120;
 /// Pause between two looks at whether a transaction landed, in milliseconds.
 const POLL_MS: u64 = 200;
+/// Pause between two looks at whether another command still acts for the account, in milliseconds.
+const TURN_POLL_MS: u64 = 50;
 /// Most that one transaction of the command line offers as its fee: a thousandth of a WATT.
 const FEE_MAX: Amount = Amount(100_000);
 /// And at most one part in this many of the balance.
@@ -37,6 +41,8 @@ pub struct Context {
     /// Which network.
     pub network: NetworkId,
     account: Option<Account>,
+    /// By address of their account: names of the nodes of the devnet that this is.
+    nodes: BTreeMap<String, String>,
 }
 
 /// A transaction that stands in a block.
@@ -50,6 +56,36 @@ pub struct Recorded {
     /// Fee taken.
     #[serde(serialize_with = "crate::api::types::as_text")]
     pub fee: Amount,
+}
+
+/// The right to act for an account on this machine; given back when dropped, also by a process that is killed.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: std::fs::File,
+}
+
+impl Turn {
+    async fn take(dir: &Path, account: &AccountId) -> Result<Self, CommandError> {
+        create_private_dir(dir)?;
+        let path = dir.join(format!("account-{account}.lock"));
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| CommandError::file("open", &path, &error))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _lock: file }),
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    tokio::time::sleep(Duration::from_millis(TURN_POLL_MS)).await;
+                }
+                Err(std::fs::TryLockError::Error(error)) => {
+                    return Err(CommandError::file("lock", &path, &error));
+                }
+            }
+        }
+    }
 }
 
 impl Context {
@@ -86,12 +122,16 @@ impl Context {
             ));
         }
         let account = choose_account(settings, home, devnet.as_ref())?;
+        // Names only make sentences shorter: a plan that can't be read is no reason to fail.
+        let plan = devnet.and_then(|devnet| Plan::load(&devnet.dir).ok());
+        let nodes = plan.map(|plan| plan.names()).unwrap_or_default();
         Ok(Self {
             api: api.on_network(genesis.is_main),
             home: home.clone(),
             network,
             genesis,
             account,
+            nodes,
         })
     }
 
@@ -105,6 +145,29 @@ impl Context {
             genesis,
             network,
             account,
+            nodes: BTreeMap::new(),
+        }
+    }
+
+    /// The same context, which knows the nodes of a devnet by their names.
+    #[must_use]
+    pub fn with_nodes(self, nodes: BTreeMap<String, String>) -> Self {
+        Self { nodes, ..self }
+    }
+
+    /// Whether the network is a devnet whose nodes are known by name.
+    #[must_use]
+    pub fn is_devnet(&self) -> bool {
+        !self.nodes.is_empty()
+    }
+
+    /// What people call an account: its address, on a devnet after the name of its node.
+    #[must_use]
+    pub fn name_of(&self, id: &AccountId) -> String {
+        let address = self.address(id);
+        match self.nodes.get(&address) {
+            Some(node) => format!("{node} ({address})"),
+            None => address,
         }
     }
 
@@ -237,8 +300,19 @@ impl Context {
     /// # Errors
     /// Those of the two.
     pub async fn transact(&self, ui: &Ui, operations: Vec<Operation>) -> Result<Recorded, CommandError> {
+        let _turn = self.turn().await?;
         let transaction = self.prepare(operations).await?;
         self.submit_and_wait(ui, &transaction).await
+    }
+
+    /// Waits until no other command on this machine acts for the account. A key's transactions have consecutive numbers, so
+    /// whoever prepares one keeps its turn until that one is recorded.
+    ///
+    /// # Errors
+    /// No account, or its lock can't be used.
+    pub async fn turn(&self) -> Result<Turn, CommandError> {
+        let dir = self.home.client_dir(&self.network);
+        Turn::take(&dir, &self.account()?.id).await
     }
 
     /// Waits until the state after block `height` is final: the block after it is decided.
@@ -339,5 +413,24 @@ fn choose_account(
                 "say which one with --account NAME or WATT_ACCOUNT",
             )),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two commands of one account take turns, so that neither signs with the number that the other is using; another account
+    /// does not wait. Covers: E1.
+    #[tokio::test]
+    async fn commands_of_one_account_take_turns() {
+        let dir = tempfile::tempdir().unwrap();
+        let (alice, bob) = (AccountId([1; 20]), AccountId([2; 20]));
+        let first = Turn::take(dir.path(), &alice).await.unwrap();
+        drop(Turn::take(dir.path(), &bob).await.unwrap());
+        let mut second = std::pin::pin!(Turn::take(dir.path(), &alice));
+        assert!(futures::poll!(second.as_mut()).is_pending());
+        drop(first);
+        second.await.unwrap();
     }
 }

@@ -24,13 +24,15 @@ pub enum ErrorKind {
     VerificationFailed,
     /// Some of it worked.
     Partial,
+    /// Another program listens at the address.
+    AddressTaken,
     /// The owner pressed Ctrl-C.
     Interrupted,
 }
 
 impl ErrorKind {
     /// Every kind, for documents and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Other,
         Self::Usage,
         Self::NotFound,
@@ -40,6 +42,7 @@ impl ErrorKind {
         Self::Conflict,
         Self::VerificationFailed,
         Self::Partial,
+        Self::AddressTaken,
         Self::Interrupted,
     ];
 
@@ -56,6 +59,7 @@ impl ErrorKind {
             Self::Conflict => 7,
             Self::VerificationFailed => 8,
             Self::Partial => 9,
+            Self::AddressTaken => 10,
             Self::Interrupted => 130,
         }
     }
@@ -73,6 +77,7 @@ impl ErrorKind {
             Self::Conflict => "conflict",
             Self::VerificationFailed => "verification-failed",
             Self::Partial => "partial",
+            Self::AddressTaken => "address-taken",
             Self::Interrupted => "interrupted",
         }
     }
@@ -192,7 +197,7 @@ mod tests {
     #[test]
     fn exit_codes_are_the_documented_ones() {
         let codes: Vec<u8> = ErrorKind::ALL.iter().map(|kind| kind.exit_code()).collect();
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 9, 130]);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130]);
     }
 
     #[test]

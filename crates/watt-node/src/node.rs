@@ -3,7 +3,7 @@
 use crate::api::{HeadState, NodeView, ProviderStatus};
 use crate::error::CommandError;
 use crate::runtime::node_loop::Command;
-use crate::runtime::storage::{HeadSnapshot, Storage, find_transaction, read_block};
+use crate::runtime::storage::{Storage, find_transaction, read_block};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use watt_engine::provider::ProviderWork;
 use watt_ledger::{Genesis, Receipt};
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::{AccountId, BlockHeight, TransactionId};
-use watt_store::BlockStore;
+use watt_store::{BlockStore, Snapshot};
 
 /// What a node is doing, for status commands and metrics.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     genesis: Arc<Genesis>,
     blocks: Arc<BlockStore>,
     head: watch::Sender<Header>,
-    snapshot: Mutex<HeadSnapshot>,
+    snapshot: Mutex<Arc<Snapshot>>,
     status: Mutex<NodeStatus>,
     provider: Option<AccountId>,
     work: Mutex<ProviderWork>,
@@ -79,12 +79,12 @@ impl Shared {
         }
     }
 
-    pub(crate) fn show_head(&self, header: Header, snapshot: HeadSnapshot) {
+    pub(crate) fn show_head(&self, header: Header, snapshot: Arc<Snapshot>) {
         *locked(&self.snapshot) = snapshot;
         self.head.send_replace(header);
     }
 
-    pub(crate) fn snapshot(&self) -> HeadSnapshot {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         locked(&self.snapshot).clone()
     }
 
@@ -116,7 +116,12 @@ impl NodeView for NodeHandle {
     }
 
     fn state(&self) -> HeadState {
-        HeadState::new(self.shared.snapshot())
+        let snapshot = self.shared.snapshot();
+        HeadState::new(move |question| {
+            snapshot
+                .read(|rows| question(rows))
+                .map_err(|error| anyhow::anyhow!(error.to_string()))
+        })
     }
 
     fn head(&self) -> Header {
@@ -129,8 +134,11 @@ impl NodeView for NodeHandle {
         Ok(stored.map(|(block, applied)| (block, applied.header)))
     }
 
-    fn transaction(&self, id: TransactionId) -> Option<(BlockHeight, u32, Receipt)> {
-        find_transaction(&self.shared.snapshot(), &self.shared.blocks, &id)
+    fn transaction(&self, id: TransactionId) -> anyhow::Result<Option<(BlockHeight, u32, Receipt)>> {
+        self.shared
+            .snapshot()
+            .read(|rows| find_transaction(rows, &self.shared.blocks, &id))
+            .map_err(|error| anyhow::anyhow!(error.to_string()))
     }
 
     fn submit(&self, transaction: SignedTransaction) -> BoxFuture<'static, Result<TransactionId, String>> {

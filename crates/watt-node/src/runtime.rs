@@ -55,13 +55,9 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         bootstrap: addresses(&config.bootstrap)?,
         limits: watt_net::Limits::default(),
     };
-    let (net, net_events) = watt_net::start(net_config).await.map_err(|error| {
-        CommandError::new(
-            ErrorKind::Conflict,
-            error.to_string(),
-            "choose another address with --listen, or stop what uses it",
-        )
-    })?;
+    let (net, net_events) = watt_net::start(net_config)
+        .await
+        .map_err(|error| net_error(&error))?;
 
     let params = proof_params(&genesis);
     let jobs = config
@@ -78,6 +74,22 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
     let node_loop = NodeLoop::new(engine, storage, jobs, net, shared, events);
     tokio::spawn(node_loop.run(net_events, events_in));
     Ok(Arc::new(handle))
+}
+
+fn net_error(error: &watt_net::StartError) -> CommandError {
+    let (kind, hint) = match error {
+        watt_net::StartError::AddressTaken { .. } => (
+            ErrorKind::AddressTaken,
+            "choose another address with --listen, or stop what uses it",
+        ),
+        watt_net::StartError::CannotListen { .. }
+        | watt_net::StartError::ListenAddressUnknown { .. }
+        | watt_net::StartError::BootstrapAddressUnknown { .. }
+        | watt_net::StartError::Encryption { .. } => {
+            (ErrorKind::Other, "check node.listen and node.bootstrap")
+        }
+    };
+    CommandError::new(kind, error.to_string(), hint)
 }
 
 fn proof_params(genesis: &Genesis) -> ProofParams {
@@ -109,6 +121,7 @@ fn engine(
         parameters: genesis.parameters.clone(),
         quorum_set: genesis.quorum_set(),
         voting_key,
+        voted_to: storage.voted_to(),
         provider,
     };
     Ok(Engine::new(

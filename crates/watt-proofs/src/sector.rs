@@ -6,11 +6,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use watt_primitives::hash::{Domain, hash};
 use watt_primitives::slot_tree::GROUP_BYTES;
-use watt_primitives::terms::Piece;
+use watt_primitives::terms::{PIECES_MAX, Piece};
 use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, codec};
-
-/// The most pieces in one sector: keeps the openings of the largest devnet sector below 400 KiB, however it is filled.
-pub const PIECES_MAX: usize = 36;
 
 /// Key of the filler stream: these letters, then zeros.
 const FILLER_KEY: [u8; 32] = *b"watt/1/filler\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";

@@ -20,7 +20,7 @@ mod snapshot;
 
 use checkpoint::Exporter;
 use fault::Fault;
-pub use snapshot::Snapshot;
+pub use snapshot::{Rows, Snapshot};
 
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

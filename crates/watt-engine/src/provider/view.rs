@@ -10,7 +10,7 @@ use watt_ledger::rows::{
 };
 use watt_ledger::{Beacon, StateRead, beacon::BEACONS_KEPT};
 use watt_light::SlotRef;
-use watt_light::operation::PIECES_MAX;
+use watt_light::operation::CLAIM_SLOTS_MAX;
 use watt_primitives::terms::Piece;
 use watt_primitives::{
     AccountId, BlockHeight, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window,
@@ -229,7 +229,7 @@ impl<'a, S: StateRead> View<'a, S> {
                 deal: *deal,
                 slot: *slot,
             })
-            .take(PIECES_MAX)
+            .take(CLAIM_SLOTS_MAX)
             .collect()
     }
 }

@@ -4,7 +4,7 @@ use crate::agreement::transfer;
 use crate::world::{World, key};
 use watt_engine::message::Message;
 use watt_light::{Operation, SignedTransaction};
-use watt_primitives::{BoundedVec, Hash, NetworkId, SlotIndex};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SlotIndex};
 use watt_scp::{Envelope, Pledges, Statement, Value};
 
 fn memo_of(signed: &SignedTransaction) -> Vec<u8> {
@@ -130,4 +130,49 @@ fn a_restored_backup_never_contradicts_what_was_said() {
         let target = world.height(0) + 5;
         assert!(world.reach(&[0, 1, 2, 3], target, 60_000), "seed {seed}");
     }
+}
+
+/// A node whose peers can't read a block any more asks the others for it, also if the first one always answers with nothing.
+/// Covers: A1.
+#[test]
+fn a_block_that_one_peer_lost_is_fetched_from_another() {
+    let mut world = World::new(4, 0, 21);
+    assert!(world.reach(&[0, 1, 2, 3], 3, 20_000));
+    world.kill(3);
+    let lost = world.height(0) + 2;
+    assert!(world.reach(&[0, 1, 2], lost + 8, 60_000));
+    for node in [0, 2] {
+        world.rot(node, lost);
+    }
+    world.start(3);
+    let target = world.height(0) + 3;
+    assert!(world.reach(&[0, 1, 2, 3], target, 60_000));
+}
+
+/// A validator that has to fetch blocks again which it had stored says nothing in their slots, and votes in those above them.
+/// Covers: A1.
+#[test]
+fn a_validator_is_silent_where_it_has_to_fetch_blocks_again() {
+    let mut world = World::new(4, 0, 22);
+    assert!(world.reach(&[0, 1, 2, 3], 6, 20_000));
+    world.kill(0);
+    world.kill(1);
+    let mut disk = world.disk(3).clone();
+    world.kill(3);
+    // Two of four can decide nothing, so whatever is decided above is decided with the third's votes.
+    disk.voted_to = BlockHeight(world.height(2) + 3);
+    world.restore_disk(3, disk);
+    world.start(3);
+    world.start(0);
+    let silent_to = world.disk(3).voted_to.0;
+    world.run_for(60_000);
+    assert!(
+        world.height(2) < silent_to,
+        "decided without a quorum that speaks"
+    );
+    world.start(1);
+    assert!(world.reach(&[0, 1, 2, 3], silent_to + 2, 60_000));
+    world.kill(1);
+    let target = world.height(2) + 3;
+    assert!(world.reach(&[0, 2, 3], target, 60_000), "it votes again");
 }

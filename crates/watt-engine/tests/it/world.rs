@@ -19,6 +19,10 @@ use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Times
 pub struct Disk {
     journal: Vec<Vec<u8>>,
     pub blocks: Vec<(DecidedBlock, Header)>,
+    /// Heights whose blocks can't be read any more.
+    pub rotten: BTreeSet<u64>,
+    /// Height up to which an earlier life may have voted.
+    pub voted_to: BlockHeight,
     state: MemoryState,
 }
 
@@ -120,6 +124,7 @@ impl World {
             journal: Vec::new(),
             blocks: Vec::new(),
             state,
+            ..Disk::default()
         };
         let validators = (1..=n_validators).map(|seed| Some(key(seed)));
         let followers = (0..n_followers).map(|_| None);
@@ -183,6 +188,11 @@ impl World {
         &self.nodes[node].disk
     }
 
+    /// From now on the node can't read its block at `height`.
+    pub fn rot(&mut self, node: usize, height: u64) {
+        self.nodes[node].disk.rotten.insert(height);
+    }
+
     /// Puts an earlier disk back: a restored backup.
     pub fn restore_disk(&mut self, node: usize, disk: Disk) {
         assert!(!self.is_up(node));
@@ -205,6 +215,7 @@ impl World {
             .map(|entry| Entry::decode(entry).unwrap())
             .collect();
         let config = EngineConfig {
+            voted_to: this.disk.voted_to,
             network,
             parameters: genesis.parameters.clone(),
             quorum_set: genesis.quorum_set(),
@@ -346,6 +357,12 @@ impl World {
                     .skip(first)
                     .take(count)
                     .map(|(block, _)| block.clone())
+                    .take_while(|block| {
+                        !self.nodes[node]
+                            .disk
+                            .rotten
+                            .contains(&block.proposal.proposal.slot.0)
+                    })
                     .collect();
                 let message = Message::Blocks {
                     blocks: BoundedVec::new(blocks).unwrap(),

@@ -6,18 +6,19 @@ use crate::ledger::{Ledger, Purse};
 use crate::receipt::{Done, Event};
 use crate::refused::Refused;
 use crate::rows::{self, DealEnd, DealRow, DealStage, SectorRow, SectorStage, SlotRow};
+use watt_market::Paid;
 use watt_primitives::{AccountId, Amount, BoundedVec, DealId, SectorNumber, SlotIndexInDeal};
 
 /// What ending a deal came to.
 #[derive(Clone, Copy)]
 struct Totals {
-    paid: Amount,
+    paid: Paid,
     refunded: Amount,
 }
 
 impl Totals {
-    fn add(&mut self, paid: Amount, refunded: Amount) {
-        self.paid = Amount(self.paid.0.saturating_add(paid.0));
+    fn add(&mut self, paid: &Paid, refunded: Amount) {
+        self.paid = self.paid.plus(paid);
         self.refunded = Amount(self.refunded.0.saturating_add(refunded.0));
     }
 }
@@ -91,7 +92,7 @@ impl Ledger<'_> {
 
     fn end_deal(&mut self, deal: &DealId, mut row: DealRow, how: DealEnd) -> Result<Done, Refused> {
         let mut totals = Totals {
-            paid: Amount::ZERO,
+            paid: Paid::default(),
             refunded: Amount::ZERO,
         };
         if let DealStage::Open { .. } = row.stage {
@@ -115,13 +116,13 @@ impl Ledger<'_> {
             how,
             height: self.height(),
             paid,
-            refunded: row.escrow.saturating_sub(paid).max(refunded),
+            refunded: row.escrow.saturating_sub(paid.total()).max(refunded),
         };
         self.rows.write(rows::deal(deal), &row);
         Ok(Done::DealEnded {
             deal: *deal,
             paid,
-            refunded: row.escrow.saturating_sub(paid).max(refunded),
+            refunded: row.escrow.saturating_sub(paid.total()).max(refunded),
         })
     }
 
@@ -156,7 +157,7 @@ impl Ledger<'_> {
         }
         let refund = held.funds.refund();
         self.carry_out(refund, &held.provider, &row.client)?;
-        totals.add(held.funds.paid(), refund.amount);
+        totals.add(&held.funds.paid, refund.amount);
         self.release_slot(deal, slot, &held);
         Ok(())
     }

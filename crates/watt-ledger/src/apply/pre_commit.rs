@@ -6,8 +6,7 @@ use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, DealRow, DealStage, PieceTableRow, SectorRow, SectorStage, SlotRow, UseOfReplica};
-use watt_light::operation::PIECES_MAX;
-use watt_primitives::terms::Piece;
+use watt_primitives::terms::{PIECES_MAX, Piece};
 use watt_primitives::{BlockHeight, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal};
 use watt_proofs::{PieceTable, ReplicaId, SectorSize};
 

@@ -1,7 +1,7 @@
 //! Deals and their slots.
 
 use serde::{Deserialize, Serialize};
-use watt_market::SlotFunds;
+use watt_market::{Paid, SlotFunds};
 use watt_primitives::codec::zero_or_one;
 use watt_primitives::terms::BundleTerms;
 use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec, LedgerTime, SectorNumber, Window};
@@ -72,8 +72,8 @@ pub enum DealStage {
         how: DealEnd,
         /// Height at which it was settled.
         height: BlockHeight,
-        /// Paid to providers in all.
-        paid: Amount,
+        /// Paid to providers in all, by what it was paid for.
+        paid: Paid,
         /// Returned to the client in all.
         refunded: Amount,
     },

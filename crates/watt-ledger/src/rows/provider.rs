@@ -1,9 +1,9 @@
 //! Providers, their offers, sectors and heartbeats.
 
 use serde::{Deserialize, Serialize};
-use watt_light::operation::{FAULTS_MAX, PIECES_MAX};
+use watt_light::operation::FAULTS_MAX;
 use watt_primitives::codec::zero_or_one;
-use watt_primitives::terms::{AskTerms, Endpoint, Piece};
+use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, SectorNumber, Window};
 
 /// The most sectors a provider has at a time: positions in a proof's tree.

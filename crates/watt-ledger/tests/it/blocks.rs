@@ -235,7 +235,7 @@ fn bodies_round_trip() {
 }
 
 /// A pause longer than a minute is nobody's time: ledger time stands still for the rest of it, and the window is void.
-/// Covers: A7.
+/// Covers: E4.
 #[test]
 fn halted_time_counts_for_nobody() {
     let mut world = World::new();

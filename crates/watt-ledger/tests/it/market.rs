@@ -10,6 +10,7 @@ use watt_ledger::rows::{DealEnd, DealStage};
 use watt_ledger::{Done, Event, Refused, query};
 use watt_light::Operation;
 use watt_light::operation::AcceptanceTerms;
+use watt_market::Paid;
 use watt_market::deal::{RESERVATION_MS_MIN, pay};
 use watt_primitives::{Amount, BlockHeight, BoundedVec, DealId, SlotIndexInDeal};
 
@@ -39,7 +40,7 @@ fn stage(world: &World, deal: &DealId) -> DealStage {
 }
 
 /// A bid locks its escrow, is matched by the next block's beacon with ten different providers, and gets back at once what the
-/// deal can't cost. Covers: E1.
+/// deal can't cost. Covers: A10, E1.
 #[test]
 fn bid_is_matched_in_the_next_block() {
     let mut world = market();
@@ -103,7 +104,7 @@ fn unmatched_bid_is_refunded() {
             needed: 10
         }
     );
-    assert_eq!((world.balance(1), paid), (START, Amount::ZERO));
+    assert_eq!((world.balance(1), paid), (START, Paid::default()));
     assert!(refunded > Amount::ZERO);
     assert!(query::deals_of_manifest(&world.state, &bundle(1, SLOT).manifest, 10).is_empty());
     assert_eq!(world.account(1).open_bids, 0);
@@ -346,9 +347,12 @@ fn reserve_and_abandon_loop() {
         assert_eq!(how, DealEnd::NotCertified);
         let elapsed = query::head(&world.state).unwrap().ledger_time.0 - at.0;
         let each = pay(Amount(PRICE), SLOT, elapsed.max(RESERVATION_MS_MIN)).unwrap();
-        assert_eq!(paid, Amount(10 * each.0));
-        assert_eq!(Amount(paid.0 + refunded.0), deal_of(&world, &deal).row.escrow);
-        expected -= paid.0;
+        assert_eq!(paid.reserved, Amount(10 * each.0));
+        assert_eq!(
+            Amount(paid.total().0 + refunded.0),
+            deal_of(&world, &deal).row.escrow
+        );
+        expected -= paid.total().0;
         assert_eq!(world.balance(1), Amount(expected));
         assert_eq!(world.act(2, certify_late), Err(Refused::WrongStage { deal }));
         assert_eq!(world.act(2, settle), Err(Refused::WrongStage { deal }));
@@ -453,6 +457,7 @@ fn client_ends_a_deal_early() {
         let Ok(Done::DealEnded { paid, refunded, .. }) = world.act(1, end.clone()) else {
             unreachable!()
         };
+        let paid = paid.total();
         assert_eq!(Amount(paid.0 + refunded.0), deal_of(&world, &deal).row.escrow);
         assert!(paid > Amount::ZERO && refunded > paid);
         assert_eq!(world.act(1, end), Err(Refused::WrongStage { deal }));

@@ -260,11 +260,14 @@ fn check_deal(world: &World, deal: &DealId) -> Result<(), TestCaseError> {
             prop_assert_eq!(Amount::checked_sum(shares), Some(found.row.escrow));
             for slot in &found.slots {
                 let funds = &slot.row.funds;
-                prop_assert_eq!(funds.share.0, funds.paid().0 + funds.refunded.0 + funds.left().0);
+                prop_assert_eq!(
+                    funds.share.0,
+                    funds.paid.total().0 + funds.refunded.0 + funds.left().0
+                );
             }
         }
         DealStage::Ended { paid, refunded, .. } => {
-            prop_assert_eq!(paid.0 + refunded.0, found.row.escrow.0);
+            prop_assert_eq!(paid.total().0 + refunded.0, found.row.escrow.0);
         }
     }
     Ok(())

@@ -45,7 +45,7 @@ fn condition(world: &World, load: &Load) -> SlotCondition {
         .condition
 }
 
-/// A sector with slots of two deals is sealed, challenged and accepted; its slots follow. Covers: D1, C5.
+/// A sector with slots of two deals is sealed, challenged and accepted; its slots follow. Covers: A10, D1, C5.
 #[test]
 fn sector_is_accepted() {
     let mut world = ten_providers();
@@ -77,7 +77,10 @@ fn sector_is_accepted() {
     );
     assert_eq!(
         condition(&world, &loads[0]),
-        SlotCondition::Proving { last_proven: None }
+        SlotCondition::Proving {
+            from,
+            last_proven: None
+        }
     );
     let row = query::sector(&world.state, &id(10), SectorNumber(7)).unwrap();
     assert_eq!((row.stage, row.n_slots), (SectorStage::Active { from }, 2));

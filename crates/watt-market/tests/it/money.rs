@@ -108,7 +108,7 @@ proptest! {
                 Party::Provider => paid += movement.amount.0,
                 Party::Client => refunded += movement.amount.0,
             }
-            prop_assert_eq!((funds.paid().0, funds.refunded.0), (paid, refunded));
+            prop_assert_eq!((funds.paid.total().0, funds.refunded.0), (paid, refunded));
             prop_assert_eq!(paid + refunded + funds.left().0, funds.share.0);
         }
         let last = funds.refund().amount.0;

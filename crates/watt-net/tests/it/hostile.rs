@@ -159,7 +159,7 @@ async fn streams_without_end_are_refused() {
     }
 }
 
-/// A peer of another network, which offers none of our protocols, is let go. Covers: A4.
+/// A peer of another network, which offers none of our protocols, is let go.
 #[tokio::test]
 async fn a_peer_without_our_protocols_is_let_go() {
     let mut node = Node::start(config(1, &[QUIC])).await;

@@ -150,7 +150,7 @@ async fn broadcast_spares_the_sender() {
     );
 }
 
-/// Nodes that dial each other at the same moment end up connected, whatever became of the two dials. Covers: A4.
+/// Nodes that dial each other at the same moment end up connected, whatever became of the two dials.
 #[tokio::test]
 async fn mutual_dials_are_harmless() {
     for transport in [TCP, QUIC] {
@@ -221,7 +221,7 @@ async fn a_full_queue_drops_and_counts() {
     }
 }
 
-/// A message to somebody who is not there is refused at once. Covers: A4.
+/// A message to somebody who is not there is refused at once.
 #[tokio::test]
 async fn nobody_there() {
     let node = Node::start(config(1, &[])).await;

@@ -3,7 +3,6 @@ use watt_net::{NetConfig, StartError, start};
 use crate::world::{Node, QUIC, TCP, config, pair, within};
 
 /// A second node on a port learns which port it is and what to do, over TCP (whose port libp2p would share) and QUIC.
-/// Covers: A4.
 #[tokio::test]
 async fn a_taken_port_is_named() {
     for transport in [TCP, QUIC] {
@@ -27,7 +26,7 @@ async fn a_taken_port_is_named() {
     }
 }
 
-/// Addresses that can't work are refused at the start, with the form that would. Covers: A4.
+/// Addresses that can't work are refused at the start, with the form that would.
 #[tokio::test]
 async fn unusable_addresses_are_refused_at_once() {
     let listen = start(config(1, &["/ip4/127.0.0.1/tcp/0/ws"]))
@@ -51,7 +50,7 @@ async fn unusable_addresses_are_refused_at_once() {
     );
 }
 
-/// A port is free again as soon as its node has stopped, even one that had connections. Covers: A4.
+/// A port is free again as soon as its node has stopped, even one that had connections.
 #[tokio::test]
 async fn a_port_is_free_after_shutdown() {
     for transport in [TCP, QUIC] {
@@ -68,7 +67,7 @@ async fn a_port_is_free_after_shutdown() {
     }
 }
 
-/// A node that drops its handles, or stops listening to events, leaves the network. Covers: A4.
+/// A node that drops its handles, or stops listening to events, leaves the network.
 #[tokio::test]
 async fn dropping_either_end_stops_the_network() {
     let (mut a, b) = pair(TCP).await;

@@ -2,7 +2,7 @@ use watt_net::{Event, NetConfig, Priority};
 
 use crate::world::{Node, QUIC, TCP, config, within};
 
-/// A bootstrap peer that stops and comes back is found again, without being asked. Covers: A4.
+/// A bootstrap peer that stops and comes back is found again, without being asked.
 #[tokio::test]
 async fn a_restarted_peer_is_found_again() {
     for transport in [TCP, QUIC] {
@@ -34,7 +34,7 @@ async fn a_restarted_peer_is_found_again() {
     }
 }
 
-/// A bootstrap peer that is not there yet is dialled until it is. Covers: A4.
+/// A bootstrap peer that is not there yet is dialled until it is.
 #[tokio::test]
 async fn a_late_peer_is_found() {
     let early = Node::start(config(1, &[TCP])).await;
@@ -61,7 +61,7 @@ async fn a_late_peer_is_found() {
     client.connected(server.peer()).await;
 }
 
-/// Nodes that all have the same bootstrap list, their own address in it, form a full mesh. Covers: A4.
+/// Nodes that all have the same bootstrap list, their own address in it, form a full mesh.
 #[tokio::test]
 async fn a_shared_bootstrap_list_makes_a_mesh() {
     let mut nodes = Vec::new();
@@ -90,7 +90,7 @@ async fn a_shared_bootstrap_list_makes_a_mesh() {
     }
 }
 
-/// A name is looked up each time it is dialled. Covers: A4.
+/// A name is looked up each time it is dialled.
 #[tokio::test]
 async fn names_are_resolved() {
     let server = Node::start(config(1, &[TCP])).await;

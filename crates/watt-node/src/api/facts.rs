@@ -5,7 +5,7 @@ use super::types::{
     ProviderInfo, ProviderReport, Readiness, SlotInfo, SlotState, StatusInfo, SupplyInfo, TransactionInfo,
     TransactionSummary,
 };
-use super::view::{HeadState, NodeView, ProviderStatus};
+use super::view::{HeadRows, NodeView, ProviderStatus};
 use crate::node::NodeStatus;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::Genesis;
@@ -13,9 +13,10 @@ use watt_ledger::query::{self, SlotCondition};
 use watt_ledger::receipt::{self, Done, Receipt};
 use watt_ledger::rows::{self, AccountKind, DealEnd};
 use watt_light::{Header, KeyRole, Operation};
+use watt_market::Paid;
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
-use watt_primitives::{AccountId, Amount, BlockHeight, DealId, Hash, PublicKey, TransactionId};
+use watt_primitives::{AccountId, Amount, BlockHeight, DealId, Hash, TransactionId};
 
 /// Providers read at a time.
 const PROVIDERS_PER_READ: usize = 500;
@@ -25,7 +26,7 @@ const SLOTS_PER_READ: usize = 1_000;
 
 /// Reads typed facts out of one state.
 pub(super) struct Facts<'a> {
-    pub(super) state: &'a HeadState,
+    pub(super) state: &'a HeadRows<'a>,
     pub(super) genesis: &'a Genesis,
 }
 
@@ -48,17 +49,14 @@ impl Facts<'_> {
             balance: row.balance,
             open_bids: row.open_bids,
             keys: live
-                .map(|(index, key)| KeyInfo {
-                    index: u16::try_from(index).unwrap_or(u16::MAX),
-                    scheme: scheme(&key.key).to_owned(),
-                    key: hexadecimal(key.key.to_bytes().get(1..).unwrap_or_default()),
-                    role: match key.role {
+                .map(|(index, key)| {
+                    let role = match key.role {
                         KeyRole::Owner => "owner",
                         KeyRole::Daily => "daily",
                         KeyRole::Device => "device",
-                    }
-                    .to_owned(),
-                    nonce: key.nonce,
+                    };
+                    let index = u16::try_from(index).unwrap_or(u16::MAX);
+                    KeyInfo::of(index, &key.key, role, key.nonce)
                 })
                 .collect(),
         })
@@ -118,7 +116,7 @@ impl Facts<'_> {
                     continue;
                 };
                 n_slots += 1;
-                earned = earned.checked_add(slot.row.funds.paid()).unwrap_or(earned);
+                earned = earned.checked_add(slot.row.funds.paid.total()).unwrap_or(earned);
                 outstanding = outstanding
                     .checked_add(slot.row.funds.left())
                     .unwrap_or(outstanding);
@@ -145,18 +143,19 @@ impl Facts<'_> {
     pub(super) fn deal(&self, id: DealId) -> Option<DealInfo> {
         let deal = query::deal(self.state, &id)?;
         let row = &deal.row;
-        let sum = |amount: fn(&query::Slot) -> Amount| {
-            Amount::checked_sum(deal.slots.iter().map(amount)).unwrap_or(Amount::ZERO)
-        };
         let (paid, refunded) = match row.stage {
             rows::DealStage::Ended { paid, refunded, .. } => (paid, refunded),
             rows::DealStage::Open { .. }
             | rows::DealStage::Matched { .. }
             | rows::DealStage::Active { .. }
-            | rows::DealStage::Ending { .. } => (
-                sum(|slot| slot.row.funds.paid()),
-                sum(|slot| slot.row.funds.refunded),
-            ),
+            | rows::DealStage::Ending { .. } => {
+                let paid = |sum: Paid, slot: &query::Slot| sum.plus(&slot.row.funds.paid);
+                let refunded = deal.slots.iter().map(|slot| slot.row.funds.refunded);
+                (
+                    deal.slots.iter().fold(Paid::default(), paid),
+                    Amount::checked_sum(refunded).unwrap_or(Amount::ZERO),
+                )
+            }
         };
         let slot = |slot: &query::Slot| {
             let root = row.terms.slot_roots.get(usize::from(slot.index.0))?;
@@ -177,7 +176,8 @@ impl Facts<'_> {
             bid_height: row.bid_height.0,
             price_max: row.price_max,
             escrow: row.escrow,
-            paid,
+            paid: paid.total(),
+            paid_for: paid.into(),
             refunded,
             slots: deal.slots.iter().filter_map(slot).collect(),
         })
@@ -189,12 +189,12 @@ impl Facts<'_> {
             .as_ref()
             .map(|provider| provider.row.endpoint.clone())
             .unwrap_or_default();
-        let (state, last_proven) = match slot.condition {
-            SlotCondition::Reserved => (SlotState::Reserved, None),
-            SlotCondition::Accepted => (SlotState::Accepted, None),
-            SlotCondition::Sealing => (SlotState::Sealing, None),
-            SlotCondition::Proving { last_proven } => (SlotState::Proving, last_proven),
-            SlotCondition::Faulty { .. } => (SlotState::Faulty, None),
+        let (state, proving_from, last_proven) = match slot.condition {
+            SlotCondition::Reserved => (SlotState::Reserved, None, None),
+            SlotCondition::Accepted => (SlotState::Accepted, None, None),
+            SlotCondition::Sealing => (SlotState::Sealing, None, None),
+            SlotCondition::Proving { from, last_proven } => (SlotState::Proving, Some(from), last_proven),
+            SlotCondition::Faulty { .. } => (SlotState::Faulty, None, None),
         };
         let last_proven_at = match (&provider, last_proven) {
             (Some(provider), Some(_)) => provider.row.last_proven_at.0,
@@ -213,10 +213,11 @@ impl Facts<'_> {
             state,
             sector: slot.row.sector.map(|number| number.0),
             price: slot.row.funds.price,
-            paid: slot.row.funds.paid(),
-            paid_proven: slot.row.funds.paid_proven,
+            paid: slot.row.funds.paid.total(),
+            paid_proven: slot.row.funds.paid.proven,
             due: slot.due,
             proven_ms: slot.proven_ms,
+            proving_from: proving_from.map(|window| window.0),
             last_proven_window: last_proven.map(|window| window.0),
             last_proven_at,
         }
@@ -420,14 +421,6 @@ fn stage(stage: &rows::DealStage) -> DealStage {
     }
 }
 
-const fn scheme(key: &PublicKey) -> &'static str {
-    match key {
-        PublicKey::Ed25519(_) => "ed25519",
-        PublicKey::WebAuthnP256(_) => "webauthn-p256",
-        PublicKey::Secp256k1(_) => "secp256k1",
-    }
-}
-
 /// The name that an operation has on the wire.
 pub(super) const fn operation_name(operation: &Operation) -> &'static str {
     match operation {
@@ -473,11 +466,16 @@ fn done_text(done: &Done) -> String {
         Done::WindowProven { window, proven_ms } => format!("window {window} is proven, {proven_ms} ms"),
         Done::Claimed { amount } => format!("{amount} WATT paid"),
         Done::DealEnded { deal, paid, refunded } => {
-            format!("deal {deal} is over: {paid} WATT paid in all, {refunded} WATT returned")
+            let Paid {
+                reserved,
+                proven,
+                early_end,
+            } = paid;
+            format!(
+                "deal {deal} is over: {} WATT paid in all ({proven} for proven time, {reserved} for reserved space, \
+                 {early_end} for ending it early), {refunded} WATT returned",
+                paid.total()
+            )
         }
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

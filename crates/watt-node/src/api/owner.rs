@@ -75,21 +75,21 @@ pub(super) fn router(node: Arc<dyn NodeView>, guard: Guard, limits: Arc<Limits>)
 
 async fn status(State(node): State<Arc<dyn NodeView>>) -> Result<Json<OwnerStatus>, Problem> {
     let answer = tokio::task::spawn_blocking(move || {
-        let (state, status) = (node.state(), node.status());
-        let facts = Facts {
-            state: &state,
-            genesis: node.genesis(),
-        };
-        OwnerStatus {
-            node: facts.status(&status),
-            header: status.header.clone(),
+        let status = node.status();
+        let answer = node.state().read(|state| {
+            let facts = Facts {
+                state,
+                genesis: node.genesis(),
+            };
+            facts.status(&status)
+        });
+        answer.map(|node| OwnerStatus {
+            node,
+            header: status.header,
             refused: status.refused,
-        }
+        })
     });
-    answer
-        .await
-        .map(Json)
-        .map_err(|_| Problem::internal("reading the state failed"))
+    super::public::state_answer(answer.await).map(Json)
 }
 
 async fn provider(State(node): State<Arc<dyn NodeView>>) -> Result<Json<ProviderReport>, Problem> {
@@ -100,17 +100,15 @@ async fn provider(State(node): State<Arc<dyn NodeView>>) -> Result<Json<Provider
         ));
     };
     let answer = tokio::task::spawn_blocking(move || {
-        let state = node.state();
-        Facts {
-            state: &state,
-            genesis: node.genesis(),
-        }
-        .provider_report(status)
+        node.state().read(|state| {
+            Facts {
+                state,
+                genesis: node.genesis(),
+            }
+            .provider_report(status)
+        })
     });
-    answer
-        .await
-        .map(Json)
-        .map_err(|_| Problem::internal("reading the state failed"))
+    super::public::state_answer(answer.await).map(Json)
 }
 
 async fn stop(State(node): State<Arc<dyn NodeView>>) -> Json<Value> {

@@ -194,6 +194,7 @@ impl Problem {
             | ErrorKind::InsufficientFunds
             | ErrorKind::VerificationFailed
             | ErrorKind::Partial
+            | ErrorKind::AddressTaken
             | ErrorKind::Interrupted => Self {
                 kind: error.kind,
                 hint: hint.to_owned(),

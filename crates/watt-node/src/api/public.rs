@@ -164,15 +164,25 @@ impl PublicState {
     ) -> Result<T, Problem> {
         let node = Arc::clone(&self.node);
         let answer = tokio::task::spawn_blocking(move || {
-            let state = node.state();
-            question(&Facts {
-                state: &state,
-                genesis: node.genesis(),
+            node.state().read(|state| {
+                question(&Facts {
+                    state,
+                    genesis: node.genesis(),
+                })
             })
         });
-        answer
-            .await
-            .map_err(|_| Problem::internal("reading the state failed"))
+        state_answer(answer.await)
+    }
+}
+
+/// What a question to the state came to.
+pub(super) fn state_answer<T>(
+    answer: Result<anyhow::Result<T>, tokio::task::JoinError>,
+) -> Result<T, Problem> {
+    match answer {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Problem::internal(error.to_string())),
+        Err(_) => Err(Problem::internal("reading the state failed")),
     }
 }
 
@@ -223,17 +233,15 @@ async fn transaction(
     })?;
     let node = Arc::clone(&api.node);
     let found = tokio::task::spawn_blocking(move || {
-        let (height, index, receipt) = node.transaction(id)?;
-        Some(facts::transaction(&*node, id, height, index, &receipt))
+        let found = node.transaction(id)?;
+        Ok(found.map(|(height, index, receipt)| facts::transaction(&*node, id, height, index, &receipt)))
     });
-    match found.await {
-        Ok(Some(info)) => Ok(Json(info)),
-        Ok(None) => Err(Problem::not_found(
+    state_answer(found.await)?.map(Json).ok_or_else(|| {
+        Problem::not_found(
             format!("transaction {id} is in no block"),
             "if it was just handed in, ask again in some seconds",
-        )),
-        Err(_) => Err(Problem::internal("reading the transaction failed")),
-    }
+        )
+    })
 }
 
 /// A transaction in JSON: its canonical encoding as hexadecimal.
@@ -281,10 +289,8 @@ async fn submit(
     })?;
     let id = signed.transaction.id(&network);
     let node = Arc::clone(&api.node);
-    let known = tokio::task::spawn_blocking(move || node.transaction(id).is_some())
-        .await
-        .unwrap_or(false);
-    if known {
+    let known = tokio::task::spawn_blocking(move || node.transaction(id));
+    if state_answer(known.await)?.is_some() {
         return Ok(Json(SubmitReply {
             id,
             state: "recorded".to_owned(),

@@ -35,7 +35,7 @@ impl ApiListeners {
     /// Opens both, before anything else is started: a port that is taken is found out at once.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] if a port is taken.
+    /// [`ErrorKind::AddressTaken`] if a port is taken.
     pub async fn open(addresses: &ApiAddresses) -> Result<Self, CommandError> {
         Ok(Self {
             public: open("api.public", addresses.public).await?,
@@ -116,7 +116,7 @@ async fn open(key: &str, address: SocketAddr) -> Result<TcpListener, CommandErro
     TcpListener::bind(address).await.map_err(|error| {
         let (kind, hint) = match error.kind() {
             io::ErrorKind::AddrInUse => (
-                ErrorKind::Conflict,
+                ErrorKind::AddressTaken,
                 format!("stop what uses it, or set {key} to another port"),
             ),
             io::ErrorKind::PermissionDenied => {

@@ -86,7 +86,11 @@ impl NodeView for StillNode {
     }
 
     fn state(&self) -> HeadState {
-        HeadState::new(self.state.clone())
+        let state = self.state.clone();
+        HeadState::new(move |question| {
+            question(&state);
+            Ok(())
+        })
     }
 
     fn head(&self) -> Header {
@@ -97,8 +101,8 @@ impl NodeView for StillNode {
         Ok(None)
     }
 
-    fn transaction(&self, _id: TransactionId) -> Option<(BlockHeight, u32, Receipt)> {
-        None
+    fn transaction(&self, _id: TransactionId) -> anyhow::Result<Option<(BlockHeight, u32, Receipt)>> {
+        Ok(None)
     }
 
     fn submit(&self, transaction: SignedTransaction) -> BoxFuture<'static, Result<TransactionId, String>> {
@@ -196,7 +200,7 @@ async fn status_of(request: reqwest::RequestBuilder) -> (u16, serde_json::Value)
 }
 
 /// No owner route answers without the token, under a foreign host name (DNS rebinding) or to a foreign page (CSRF), and a
-/// refused call does nothing. Covers: A12.
+/// refused call does nothing.
 #[tokio::test]
 async fn every_owner_route_is_for_the_owner_only() {
     let served = Served::start().await;
@@ -522,7 +526,7 @@ async fn a_port_that_is_taken_is_named_with_its_setting() {
         owner_hosts: Vec::new(),
     };
     let error = ApiListeners::open(&addresses).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert_eq!(error.kind, ErrorKind::AddressTaken);
     assert_eq!(
         error.message,
         format!("can't listen on {address} (api.public): the port is taken")

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt::Display;
 use std::str::FromStr;
-use watt_primitives::Amount;
+use watt_primitives::{Amount, PublicKey};
 
 /// Writes a value as its text.
 ///
@@ -249,6 +249,41 @@ pub struct KeyInfo {
     pub nonce: u64,
 }
 
+impl KeyInfo {
+    /// What is said of a key at `index`.
+    #[must_use]
+    pub fn of(index: u16, key: &PublicKey, role: &str, nonce: u64) -> Self {
+        let (scheme, bytes) = key_text(key);
+        Self {
+            index,
+            scheme: scheme.to_owned(),
+            key: bytes,
+            role: role.to_owned(),
+            nonce,
+        }
+    }
+
+    /// Whether it is this key.
+    #[must_use]
+    pub fn is(&self, key: &PublicKey) -> bool {
+        let (scheme, bytes) = key_text(key);
+        self.scheme == scheme && self.key == bytes
+    }
+}
+
+/// A key's scheme and bytes, as the API writes them.
+fn key_text(key: &PublicKey) -> (&'static str, String) {
+    let scheme = match key {
+        PublicKey::Ed25519(_) => "ed25519",
+        PublicKey::WebAuthnP256(_) => "webauthn-p256",
+        PublicKey::Secp256k1(_) => "secp256k1",
+    };
+    let bytes = key.to_bytes();
+    // The first byte is the scheme's.
+    let bytes = bytes.get(1..).unwrap_or_default();
+    (scheme, bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// A provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderInfo {
@@ -339,11 +374,37 @@ pub struct DealInfo {
     /// Paid to providers so far.
     #[serde(with = "amount_text")]
     pub paid: Amount,
+    /// The same, by what it was paid for.
+    pub paid_for: PaidInfo,
     /// Returned to the client so far.
     #[serde(with = "amount_text")]
     pub refunded: Amount,
     /// Its slots in order; empty before the match and after the end.
     pub slots: Vec<SlotInfo>,
+}
+
+/// What providers were paid for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaidInfo {
+    /// Time in which they proved that they hold their shares.
+    #[serde(with = "amount_text")]
+    pub proven: Amount,
+    /// Space that was reserved from the match on.
+    #[serde(with = "amount_text")]
+    pub reserved: Amount,
+    /// The client ended the deal before its term: up to 30 days of the rest.
+    #[serde(with = "amount_text")]
+    pub early_end: Amount,
+}
+
+impl From<watt_market::Paid> for PaidInfo {
+    fn from(paid: watt_market::Paid) -> Self {
+        Self {
+            proven: paid.proven,
+            reserved: paid.reserved,
+            early_end: paid.early_end,
+        }
+    }
 }
 
 /// How far a deal is.
@@ -420,6 +481,9 @@ pub struct SlotInfo {
     pub due: Amount,
     /// Proven time of this slot, in milliseconds.
     pub proven_ms: u64,
+    /// First window in which its sector has to be proven, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proving_from: Option<u64>,
     /// Newest window that was proven with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_proven_window: Option<u64>,

@@ -20,18 +20,34 @@ pub struct ProviderStatus {
     pub work: Vec<String>,
 }
 
+/// Puts a question to the rows, and fails if they are not as they were written.
+type Ask = dyn Fn(&mut dyn FnMut(&dyn StateRead)) -> anyhow::Result<()> + Send;
+
 /// The state after the head, wherever it is kept.
-pub struct HeadState(Box<dyn StateRead + Send>);
+pub struct HeadState(Box<Ask>);
 
 impl HeadState {
-    /// Takes hold of a state.
+    /// Takes hold of a state: `ask` calls what it is given with the rows, and fails if they are not as they were written.
     #[must_use]
-    pub fn new(state: impl StateRead + Send + 'static) -> Self {
-        Self(Box::new(state))
+    pub fn new(ask: impl Fn(&mut dyn FnMut(&dyn StateRead)) -> anyhow::Result<()> + Send + 'static) -> Self {
+        Self(Box::new(ask))
+    }
+
+    /// Answers `question` from the rows.
+    ///
+    /// # Errors
+    /// The rows are damaged: there is no answer.
+    pub fn read<T>(&self, question: impl FnOnce(&HeadRows<'_>) -> T) -> anyhow::Result<T> {
+        let (mut question, mut answer) = (Some(question), None);
+        (self.0)(&mut |rows| answer = question.take().map(|question| question(&HeadRows(rows))))?;
+        answer.ok_or_else(|| anyhow::anyhow!("the state was not read"))
     }
 }
 
-impl StateRead for HeadState {
+/// The rows of a [`HeadState`], for the length of one question.
+pub struct HeadRows<'a>(&'a dyn StateRead);
+
+impl StateRead for HeadRows<'_> {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.0.get(key)
     }
@@ -57,7 +73,10 @@ pub trait NodeView: Send + Sync {
     /// The disk failed.
     fn block(&self, height: BlockHeight) -> anyhow::Result<Option<(DecidedBlock, Header)>>;
     /// Where a transaction stands and what came of it.
-    fn transaction(&self, id: TransactionId) -> Option<(BlockHeight, u32, Receipt)>;
+    ///
+    /// # Errors
+    /// The state is damaged.
+    fn transaction(&self, id: TransactionId) -> anyhow::Result<Option<(BlockHeight, u32, Receipt)>>;
     /// Offers a transaction to the pool; an error is a sentence with a next step.
     fn submit(&self, transaction: SignedTransaction) -> BoxFuture<'static, Result<TransactionId, String>>;
     /// New heads as they come.

@@ -1,7 +1,7 @@
 //! `watt status`.
 
 use super::session::Session;
-use crate::client::{self, ShareState, StatusReport, StatusRequest};
+use crate::client::{self, ProofState, ShareState, ShareStatus, StatusReport, StatusRequest};
 use crate::error::CommandError;
 use crate::ui::{Table, bytes_text, time_text};
 use clap::Args;
@@ -33,7 +33,7 @@ fn text(report: &StatusReport) -> String {
         table.row([
             share.slot.to_string(),
             share.holder.clone(),
-            share_state(share.state).to_owned(),
+            share_state(share).to_owned(),
             (if share.is_alive { "yes" } else { "no" }).to_owned(),
             proof,
             share.paid.to_string(),
@@ -54,12 +54,16 @@ fn text(report: &StatusReport) -> String {
     )
 }
 
-const fn share_state(state: ShareState) -> &'static str {
-    match state {
+const fn share_state(share: &ShareStatus) -> &'static str {
+    match share.state {
         ShareState::Reserved => "placed",
         ShareState::Accepted => "held",
         ShareState::Sealing => "sealing",
-        ShareState::Proving => "proven",
+        ShareState::Proving => match share.proof {
+            ProofState::NotYet => "sealed",
+            ProofState::Missed => "missed",
+            ProofState::Proven | ProofState::Unreadable => "proven",
+        },
         ShareState::Faulty => "unreadable",
     }
 }

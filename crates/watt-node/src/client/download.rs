@@ -1,6 +1,7 @@
 //! Reading one bundle from whichever holders answer: `k` at a time, each cell checked, a bad or silent holder replaced and
 //! named.
 
+use super::stagger::{SILENCE, Staggered};
 use super::wire::{Holder, Wire, WireError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -12,7 +13,7 @@ use watt_content::BundleDecoder;
 use watt_content::decoder::RowError;
 use watt_engine::transfer::Refusal;
 use watt_net::Net;
-use watt_primitives::{Hash, NetworkId};
+use watt_primitives::{AccountId, Hash, NetworkId};
 
 /// Cells that wait per holder: enough to keep a stream busy, little enough for a phone.
 const CELLS_AHEAD: usize = 32;
@@ -44,7 +45,9 @@ impl Fault {
             WireError::Refused { .. }
             | WireError::Unreachable(_)
             | WireError::Broken(_)
-            | WireError::Protocol => Self::Silent,
+            | WireError::Protocol
+            | WireError::StrangeKey
+            | WireError::BadSignature => Self::Silent,
         }
     }
 }
@@ -77,6 +80,9 @@ struct Source {
     cells: mpsc::Receiver<Result<Vec<u8>, WireError>>,
 }
 
+/// A conversation in which a read has begun, with the slot's digests if they were not known.
+type Opened = Result<(Wire, Option<Vec<Hash>>), WireError>;
+
 /// Reads rows of one bundle, in order.
 pub(super) struct BundleReader {
     net: Net,
@@ -90,20 +96,23 @@ pub(super) struct BundleReader {
     served: BTreeSet<u8>,
     /// By slot: the row at which a broken conversation was begun again.
     reopened: BTreeMap<u8, u64>,
+    /// Providers that were asked and passed over because others answered first.
+    unheard: BTreeSet<AccountId>,
     pub(super) blames: Vec<Blame>,
     pub(super) served_by: Vec<Holder>,
 }
 
 impl BundleReader {
-    /// Prepares to read `rows`; data slots first, since they need no decoding.
+    /// Prepares to read `rows`; data slots first, since they need no decoding, and `last` the providers that did not answer before.
     pub(super) fn new(
         net: Net,
         network: NetworkId,
         mut holders: Vec<Holder>,
         decoder: BundleDecoder,
         rows: Range<u64>,
+        last: &BTreeSet<AccountId>,
     ) -> Self {
-        holders.sort_by_key(|holder| holder.slot);
+        holders.sort_by_key(|holder| (last.contains(&holder.provider), holder.slot));
         Self {
             net,
             network,
@@ -115,6 +124,7 @@ impl BundleReader {
             tasks: JoinSet::new(),
             served: BTreeSet::new(),
             reopened: BTreeMap::new(),
+            unheard: BTreeSet::new(),
             blames: Vec::new(),
             served_by: Vec::new(),
         }
@@ -128,13 +138,13 @@ impl BundleReader {
         self.decoder.header().class().cell_bytes()
     }
 
-    /// Takes up to `wanted` spare holders of different slots that nobody sends yet.
-    fn take_spare(&mut self, wanted: usize) -> Vec<Holder> {
-        let (mut taken, mut kept) = (Vec::with_capacity(wanted), VecDeque::new());
+    /// Takes the spare holders of different slots that nobody sends yet.
+    fn take_spare(&mut self) -> Vec<Holder> {
+        let (mut taken, mut kept) = (Vec::new(), VecDeque::new());
         while let Some(holder) = self.spare.pop_front() {
             let is_new = !self.sources.contains_key(&holder.slot.0)
                 && taken.iter().all(|other: &Holder| other.slot != holder.slot);
-            if is_new && taken.len() < wanted {
+            if is_new {
                 taken.push(holder);
             } else {
                 kept.push_back(holder);
@@ -144,22 +154,33 @@ impl BundleReader {
         taken
     }
 
-    /// Makes sure that `k` holders are sending from `row` on.
+    /// Makes sure that `k` holders are sending from `row` on: those that answer first.
     async fn fill(&mut self, row: u64) -> Result<(), DownloadError> {
         while self.sources.len() < self.k() {
-            let batch = self.take_spare(self.k() - self.sources.len());
-            if batch.is_empty() {
+            let mut asked = self.take_spare();
+            if asked.is_empty() {
                 self.ask_again().await?;
                 continue;
             }
-            let opening: Vec<_> = batch.iter().map(|holder| self.open(holder, row)).collect();
-            let opened = futures::future::join_all(opening).await;
-            for (holder, opened) in batch.into_iter().zip(opened) {
+            let openings: Vec<_> = asked
+                .iter()
+                .map(|holder| self.open(holder.clone(), row))
+                .collect();
+            let mut answers = Staggered::new(openings, SILENCE);
+            while self.sources.len() < self.k()
+                && let Some((holder, opened)) = answers.next(self.k() - self.sources.len()).await
+            {
+                asked.retain(|other| other.slot != holder.slot);
                 match opened {
                     Ok((wire, outboard)) => self.admit(holder, wire, outboard, row),
                     Err(error) => self.give_up(holder, error.to_string(), Fault::of(&error)),
                 }
             }
+            // Not heard of in time, or not asked: in reserve.
+            let n_unheard = answers.n_unheard();
+            self.unheard
+                .extend(asked.iter().take(n_unheard).map(|holder| holder.provider));
+            self.spare.extend(asked);
         }
         Ok(())
     }
@@ -188,18 +209,25 @@ impl BundleReader {
     }
 
     /// Connects, fetches the slot's digests if they are not known, and begins the read.
-    async fn open(&self, holder: &Holder, row: u64) -> Result<(Wire, Option<Vec<Hash>>), WireError> {
-        let mut wire = Wire::open(&self.net, self.network, holder).await?;
+    fn open(&self, holder: Holder, row: u64) -> impl Future<Output = (Holder, Opened)> + use<> {
+        let (net, network) = (self.net.clone(), self.network);
         let is_known = self.decoder.has_outboard(holder.slot.0);
-        let outboard = if is_known {
-            None
-        } else {
-            Some(wire.outboard(holder.deal, holder.slot).await?)
-        };
         let cell = self.cell_bytes();
-        wire.read(holder.deal, holder.slot, row * cell, (self.rows.end - row) * cell)
-            .await?;
-        Ok((wire, outboard))
+        let (offset, len) = (row * cell, (self.rows.end - row) * cell);
+        async move {
+            let opened = async {
+                let mut wire = Wire::open(&net, network, &holder).await?;
+                let outboard = if is_known {
+                    None
+                } else {
+                    Some(wire.outboard(holder.deal, holder.slot).await?)
+                };
+                wire.read(holder.deal, holder.slot, offset, len).await?;
+                Ok((wire, outboard))
+            };
+            let opened = opened.await;
+            (holder, opened)
+        }
     }
 
     fn admit(&mut self, holder: Holder, wire: Wire, outboard: Option<Vec<Hash>>, row: u64) {
@@ -240,10 +268,17 @@ impl BundleReader {
         let Some(source) = self.sources.remove(&slot) else {
             return;
         };
-        match self.open(&source.holder, row).await {
-            Ok((wire, outboard)) => self.admit(source.holder, wire, outboard, row),
-            Err(error) => self.give_up(source.holder, error.to_string(), Fault::of(&error)),
+        let (holder, opened) = self.open(source.holder, row).await;
+        match opened {
+            Ok((wire, outboard)) => self.admit(holder, wire, outboard, row),
+            Err(error) => self.give_up(holder, error.to_string(), Fault::of(&error)),
         }
+    }
+
+    /// Providers that were asked and did not answer in time, to be asked last for the next bundle.
+    pub(super) fn silent(&self) -> impl Iterator<Item = AccountId> + '_ {
+        let blamed = self.blames.iter().map(|blame| blame.holder.provider);
+        blamed.chain(self.unheard.iter().copied())
     }
 
     /// Appends the ciphertext of the next row to `sealed`; false when all rows are read.

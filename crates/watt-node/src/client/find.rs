@@ -1,11 +1,12 @@
 //! From a link to a file that can be read: the deals of its manifest, their holders, and the objects that say what is where.
 
+use super::stagger::{SILENCE, Staggered};
 use super::wire::{Holder, Wire, WireError};
 use crate::api::DealsFilter;
 use crate::api::types::{DealInfo, DealStage, SlotInfo};
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
-use futures::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _};
+use futures::stream::{StreamExt as _, TryStreamExt as _};
 use watt_content::reader::OpenError;
 use watt_content::{FileReader, Header, Manifest, ShareLink, SlotRoots};
 use watt_engine::transfer::Objects;
@@ -90,20 +91,25 @@ pub(super) async fn live_deals(context: &Context, manifest: Cid) -> Result<Vec<D
 pub(super) fn too_few(context: &Context, reachable: usize, need: usize, missing: &[Holder]) -> CommandError {
     let mut names: Vec<String> = missing
         .iter()
-        .map(|holder| context.address(&holder.provider))
+        .map(|holder| context.name_of(&holder.provider))
         .collect();
     names.sort_unstable();
     names.dedup();
-    too_few_of(reachable, need, &names)
+    too_few_of(reachable, need, &names, context.is_devnet())
 }
 
-fn too_few_of(reachable: usize, need: usize, missing: &[String]) -> CommandError {
+fn too_few_of(reachable: usize, need: usize, missing: &[String], is_devnet: bool) -> CommandError {
     let message = format!("{reachable} of the {need} shares needed are reachable");
+    let how = if is_devnet {
+        " (`watt devnet start NODE`)"
+    } else {
+        ""
+    };
     let hint = match missing {
         [] => "try again later, or ask the providers that `watt status LINK` names".to_owned(),
-        [one] => format!("bring back the provider {one}, then run the same command again"),
+        [one] => format!("bring back the provider {one}{how}, then run the same command again"),
         names => format!(
-            "bring back {} of these providers, then run the same command again: {}",
+            "bring back {} of these providers{how}, then run the same command again: {}",
             need.saturating_sub(reachable).clamp(1, names.len()),
             names.join(", ")
         ),
@@ -229,17 +235,16 @@ async fn fetch<T>(
     holders: &[Holder],
     check: impl Fn(&Objects) -> Option<T>,
 ) -> Option<T> {
-    for group in holders.chunks(ASKED_AT_ONCE) {
-        let mut answers: FuturesUnordered<_> = group.iter().map(|holder| ask(net, network, holder)).collect();
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(objects) => {
-                    if let Some(checked) = check(&objects) {
-                        return Some(checked);
-                    }
+    let asking: Vec<_> = holders.iter().map(|holder| ask(net, network, holder)).collect();
+    let mut answers = Staggered::new(asking, SILENCE);
+    while let Some(answer) = answers.next(ASKED_AT_ONCE).await {
+        match answer {
+            Ok(objects) => {
+                if let Some(checked) = check(&objects) {
+                    return Some(checked);
                 }
-                Err(error) => tracing::debug!(%error, "a holder gives no objects"),
             }
+            Err(error) => tracing::debug!(%error, "a holder gives no objects"),
         }
     }
     None
@@ -253,16 +258,22 @@ async fn ask(net: &Net, network: NetworkId, holder: &Holder) -> Result<Objects, 
 mod tests {
     use super::*;
 
-    /// The sentence that scripts and people rely on, with what to do about it. Covers: A8.
+    /// The sentence that scripts and people rely on, with what to do about it. Covers: C1.
     #[test]
     fn too_few_shares_is_said_in_numbers_and_names() {
         let names = ["twatt1a".to_owned(), "twatt1b".to_owned(), "twatt1c".to_owned()];
-        let error = too_few_of(3, 4, &names);
+        let error = too_few_of(3, 4, &names, false);
         assert_eq!(error.kind, ErrorKind::Temporary);
         assert_eq!(error.message, "3 of the 4 shares needed are reachable");
         assert_eq!(
             error.hint,
             "bring back 1 of these providers, then run the same command again: twatt1a, twatt1b, twatt1c"
+        );
+        let names = ["p3 (twatt1a)".to_owned(), "p7 (twatt1b)".to_owned()];
+        assert_eq!(
+            too_few_of(2, 4, &names, true).hint,
+            "bring back 2 of these providers (`watt devnet start NODE`), then run the same command again: \
+             p3 (twatt1a), p7 (twatt1b)"
         );
     }
 

@@ -166,6 +166,7 @@ pub(super) async fn send_rows(
     rows: mpsc::Sender<Vec<u8>>,
     sources: &mut Sources,
 ) -> Result<(), CommandError> {
+    let mut last = BTreeSet::new();
     for part in needed {
         let Some(found) = file.bundles.get(part.bundle) else {
             continue;
@@ -174,7 +175,14 @@ pub(super) async fn send_rows(
         let decoder = BundleDecoder::new(found.header.clone(), found.roots.clone())
             .map_err(|error| made_wrongly(&error.to_string()))?;
         let holders = found.holders.clone();
-        let mut reader = BundleReader::new(net.net().clone(), context.network, holders, decoder, part.rows);
+        let mut reader = BundleReader::new(
+            net.net().clone(),
+            context.network,
+            holders,
+            decoder,
+            part.rows,
+            &last,
+        );
         let outcome = loop {
             let mut sealed = Vec::with_capacity(row_bytes);
             match reader.next_row(&mut sealed).await {
@@ -184,6 +192,7 @@ pub(super) async fn send_rows(
                 Err(error) => break Err(error),
             }
         };
+        last.extend(reader.silent());
         sources.take(reader);
         outcome.map_err(|error| download_error(context, &error))?;
     }
@@ -260,7 +269,7 @@ pub(super) fn mib_per_s(bytes: u64, elapsed: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    /// Whoever reads the note knows whom not to trust. Covers: A8.
+    /// Whoever reads the note knows whom not to trust. Covers: C5.
     #[test]
     fn a_culprit_is_named() {
         let sentence = culprit_sentence("twatt1x");

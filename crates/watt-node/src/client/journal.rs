@@ -4,13 +4,16 @@
 //! with the same key and the very same transactions, and nothing is stored or paid for twice.
 
 use super::source::Source;
+use super::stored::StoredFile;
 use crate::config::create_private_dir;
 use crate::error::{CommandError, ErrorKind};
 use crate::keyfile::{random_bytes, replace_private};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use watt_content::outboard::Outboard;
 use watt_content::{FileKey, Header, SlotRoots};
@@ -98,6 +101,7 @@ pub(super) struct Journal {
     dir: PathBuf,
     plan: Plan,
     progress: Mutex<Progress>,
+    is_spoiled: AtomicBool,
     _lock: File,
 }
 
@@ -125,6 +129,7 @@ impl Journal {
                 dir,
                 plan,
                 progress: Mutex::new(progress),
+                is_spoiled: AtomicBool::new(false),
                 _lock: lock,
             },
             is_resumed,
@@ -210,6 +215,20 @@ impl Journal {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The file was found to be another than in the first pass: this put's key must never seal it again.
+    pub(super) fn spoil(&self) {
+        self.is_spoiled.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends a put that failed: one that bid for nothing leaves nothing behind, any other is to be gone on with.
+    pub(super) fn close_failed(self) -> Result<(), CommandError> {
+        let has_bids = !self.progress().bids.is_empty();
+        if has_bids && !self.is_spoiled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.remove()
+    }
+
     /// Ends the put: what it needed to remember is elsewhere, or worthless.
     pub(super) fn remove(self) -> Result<(), CommandError> {
         std::fs::remove_dir_all(&self.dir).map_err(|error| CommandError::file("remove", &self.dir, &error))
@@ -275,8 +294,14 @@ pub(super) struct Unfinished {
     pub(super) deals: Vec<DealId>,
 }
 
-/// All unfinished puts in `puts`.
-pub(super) fn unfinished(puts: &Path) -> Result<Vec<Unfinished>, CommandError> {
+/// All puts in `puts` that were begun and not finished. One whose deals are those of a file in `stored` was finished: only its
+/// journal was not removed any more.
+pub(super) fn unfinished(puts: &Path, stored: &[StoredFile]) -> Result<Vec<Unfinished>, CommandError> {
+    let finished: BTreeSet<&str> = stored
+        .iter()
+        .flat_map(|file| &file.deals)
+        .map(String::as_str)
+        .collect();
     let entries = match std::fs::read_dir(puts) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -289,11 +314,17 @@ pub(super) fn unfinished(puts: &Path) -> Result<Vec<Unfinished>, CommandError> {
             continue;
         };
         let progress: Progress = read(&dir.join("progress.cbor"))?.unwrap_or_default();
-        let deals = progress
+        let deals: Vec<DealId> = progress
             .bids
             .iter()
             .flat_map(|bid| bid.deals.iter().map(|(_, deal)| *deal))
             .collect();
+        if deals
+            .iter()
+            .any(|deal| finished.contains(deal.to_string().as_str()))
+        {
+            continue;
+        }
         all.push(Unfinished {
             dir,
             name: plan.name,
@@ -361,9 +392,56 @@ mod tests {
         assert_eq!(journal.deal_of(1), Some(DealId([2; 32])));
         let record = journal.bid_of(DealId([2; 32])).unwrap();
         assert_eq!(record.transaction, bid(4, &[]).transaction);
-        assert_eq!(unfinished(&puts).unwrap().len(), 1);
+        assert_eq!(unfinished(&puts, &[]).unwrap().len(), 1);
         journal.remove().unwrap();
-        assert!(unfinished(&puts).unwrap().is_empty());
+        assert!(unfinished(&puts, &[]).unwrap().is_empty());
+    }
+
+    /// A put that is refused before it bid for anything leaves nothing that `watt ls` would show; one with a bid can be gone on
+    /// with. Covers: A5, C1.
+    #[test]
+    fn a_refused_put_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let (puts, source) = (dir.path().join("puts"), source(dir.path(), b"hello"));
+        let (journal, _) = Journal::open(&puts, &source, ACCOUNT, DAY).unwrap();
+        journal.close_failed().unwrap();
+        assert!(unfinished(&puts, &[]).unwrap().is_empty());
+
+        let (journal, is_resumed) = Journal::open(&puts, &source, ACCOUNT, DAY).unwrap();
+        assert!(!is_resumed);
+        journal
+            .update(|progress| progress.bids.push(bid(4, &[(0, 1)])))
+            .unwrap();
+        journal.close_failed().unwrap();
+        assert_eq!(unfinished(&puts, &[]).unwrap().len(), 1);
+
+        let (journal, is_resumed) = Journal::open(&puts, &source, ACCOUNT, DAY).unwrap();
+        assert!(is_resumed);
+        journal.spoil();
+        journal.close_failed().unwrap();
+        assert!(unfinished(&puts, &[]).unwrap().is_empty());
+    }
+
+    /// A put that was killed after its file was noted as stored and before its journal was removed is listed once. Covers: A5.
+    #[test]
+    fn a_finished_put_is_not_listed_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let (puts, source) = (dir.path().join("puts"), source(dir.path(), b"hello"));
+        let (journal, _) = Journal::open(&puts, &source, ACCOUNT, DAY).unwrap();
+        journal
+            .update(|progress| progress.bids.push(bid(4, &[(0, 1)])))
+            .unwrap();
+        let stored = |deal: u8| StoredFile {
+            name: "photo.jpg".to_owned(),
+            link: String::new(),
+            cid: String::new(),
+            bytes: 5,
+            stored_at: 0,
+            expires_at: 0,
+            deals: vec![DealId([deal; 32]).to_string()],
+        };
+        assert!(unfinished(&puts, &[stored(1)]).unwrap().is_empty());
+        assert_eq!(unfinished(&puts, &[stored(2)]).unwrap().len(), 1);
     }
 
     /// Two puts of one file at once would send two bids. Covers: A5.

@@ -14,34 +14,31 @@ use crate::ui::Ui;
 pub async fn ls(context: &Context, _ui: &Ui) -> Result<ListReport, CommandError> {
     let client_dir = context.home.client_dir(&context.network);
     let now = context.api.status().await?.ledger_time;
-    let stored = StoredList::of(&client_dir)
-        .read()?
-        .into_iter()
-        .map(|file| ListEntry {
-            state: (if file.expires_at <= now {
-                "expired"
-            } else {
-                "stored"
-            })
-            .to_owned(),
-            name: file.name,
-            link: file.link,
-            cid: file.cid,
-            bytes: file.bytes,
-            stored_at: file.stored_at,
-            expires_at: file.expires_at,
-        });
-    let begun = unfinished(&client_dir.join("puts"))?
-        .into_iter()
-        .map(|put| ListEntry {
-            name: put.name,
-            link: String::new(),
-            cid: String::new(),
-            bytes: put.len,
-            stored_at: put.started_at,
-            expires_at: 0,
-            state: "unfinished".to_owned(),
-        });
+    let stored = StoredList::of(&client_dir).read()?;
+    let begun = unfinished(&client_dir.join("puts"), &stored)?;
+    let stored = stored.into_iter().map(|file| ListEntry {
+        state: (if file.expires_at <= now {
+            "expired"
+        } else {
+            "stored"
+        })
+        .to_owned(),
+        name: file.name,
+        link: file.link,
+        cid: file.cid,
+        bytes: file.bytes,
+        stored_at: file.stored_at,
+        expires_at: file.expires_at,
+    });
+    let begun = begun.into_iter().map(|put| ListEntry {
+        name: put.name,
+        link: String::new(),
+        cid: String::new(),
+        bytes: put.len,
+        stored_at: put.started_at,
+        expires_at: 0,
+        state: "unfinished".to_owned(),
+    });
     let mut files: Vec<ListEntry> = stored.chain(begun).collect();
     files.sort_by_key(|file| std::cmp::Reverse(file.stored_at));
     Ok(ListReport { files })

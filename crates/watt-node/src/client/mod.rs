@@ -20,6 +20,7 @@ mod put;
 mod request;
 mod rm;
 mod source;
+mod stagger;
 mod status;
 mod stored;
 mod upload;
@@ -30,8 +31,8 @@ pub use get::get;
 pub use ls::ls;
 pub use put::put;
 pub use request::{
-    CatRequest, GetReport, GetRequest, ListEntry, ListReport, PutReport, PutRequest, PutWait, RmReport,
-    RmRequest, ShareState, ShareStatus, StatusReport, StatusRequest,
+    CatRequest, GetReport, GetRequest, ListEntry, ListReport, ProofState, PutReport, PutRequest, PutWait,
+    RmReport, RmRequest, ShareState, ShareStatus, StatusReport, StatusRequest,
 };
 pub use rm::rm;
 pub use status::status;

@@ -7,22 +7,20 @@ use super::price::Wanted;
 use super::source::Source;
 use super::upload::{Outcome, Upload, UploadError};
 use super::wire::{Holder, WireError};
-use crate::api::types::{DealInfo, DealStage, Outcome as Receipt};
+use crate::api::types::{DealInfo, DealStage, KeyInfo, Outcome as Receipt};
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
 use crate::ui::{Progress, Ui};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::time::sleep;
 use watt_content::encoder::EncodeError;
 use watt_content::{FilePlan, Manifest};
 use watt_engine::transfer::Objects;
 use watt_light::operation::AcceptanceTerms;
 use watt_light::{Acceptance, Operation};
-use watt_primitives::{Amount, BoundedBytes, BoundedVec, Cid, DealId, TransactionId};
+use watt_primitives::{Amount, BoundedBytes, BoundedVec, Cid, DealId, Hash, NetworkId, TransactionId};
 
 /// Bundles that are worked on at once. While two travel, the bids of the next two are matched: the ledger allows four.
 const BUNDLES_AT_ONCE: usize = 2;
@@ -57,10 +55,6 @@ pub(super) struct Placing<'a> {
     pub(super) manifest: Manifest,
     pub(super) term_ms: u64,
     pub(super) price_max: Option<Amount>,
-    /// Transactions of one account have consecutive numbers: one at a time.
-    pub(super) ledger: Mutex<()>,
-    /// Whether the file was found to be another than in the first pass.
-    pub(super) has_changed: AtomicBool,
 }
 
 impl Placing<'_> {
@@ -105,7 +99,7 @@ impl Placing<'_> {
 
     /// Makes sure that every bundle of `bundles` is bid for: hands in again what was signed before, bids for the rest.
     async fn bid(&self, bundles: &[usize]) -> Result<(), CommandError> {
-        let _one_at_a_time = self.ledger.lock().await;
+        let _turn = self.context.turn().await?;
         let mut open = Vec::new();
         for bundle in bundles {
             let is_bid_for = match self.journal.deal_of(*bundle) {
@@ -161,7 +155,8 @@ impl Placing<'_> {
         Ok(false)
     }
 
-    /// Signs one transaction that ends `given_up` and bids for `bundles`, writes it down, and hands it in.
+    /// Signs one transaction that ends `given_up` and bids for `bundles`, writes it down, and hands it in. The caller has the
+    /// account's turn.
     async fn place_bids(&self, bundles: &[usize], given_up: Vec<DealId>) -> Result<(), CommandError> {
         let providers = self.context.api.providers().await?;
         let excluded = self.journal.excluded();
@@ -267,7 +262,7 @@ impl Placing<'_> {
                 ));
             }
             n_rebids += 1;
-            let _one_at_a_time = self.ledger.lock().await;
+            let _turn = self.context.turn().await?;
             self.place_bids(&[bundle], given_up.into_iter().collect()).await?;
         }
     }
@@ -368,16 +363,32 @@ impl Placing<'_> {
                 .run(self.net.net(), self.context.network, &holders, counting.take())
                 .await;
             let outcome = outcome.map_err(|error| {
-                let has_changed = matches!(error, UploadError::Encode(_));
-                self.has_changed.fetch_or(has_changed, Ordering::Relaxed);
+                if matches!(error, UploadError::Encode(_)) {
+                    self.journal.spoil();
+                }
                 upload_error(&error)
             })?;
             for (slot, acceptance) in outcome.accepted {
-                if self.is_valid(&upload, slot, &acceptance) {
-                    all.failed.remove(&slot);
-                    all.accepted.insert(slot, acceptance);
-                } else if let Some(holder) = holders.iter().find(|holder| holder.slot.0 == slot) {
-                    all.failed.insert(slot, (holder.clone(), WireError::Protocol));
+                let Some(holder) = holders.iter().find(|holder| holder.slot.0 == slot) else {
+                    continue;
+                };
+                // The ledger decides by the keys that the account has now.
+                let keys = self.context.api.account(&holder.provider).await?.keys;
+                let terms = AcceptanceTerms {
+                    deal: upload.deal,
+                    slot: holder.slot,
+                    root: upload
+                        .slot_roots
+                        .get(usize::from(slot))
+                        .copied()
+                        .unwrap_or(Hash::ZERO),
+                };
+                match check_acceptance(&terms, &acceptance, &keys, &self.context.network) {
+                    Ok(()) => {
+                        all.failed.remove(&slot);
+                        all.accepted.insert(slot, acceptance);
+                    }
+                    Err(why) => drop(all.failed.insert(slot, (holder.clone(), why))),
                 }
             }
             all.failed.extend(outcome.failed);
@@ -392,22 +403,8 @@ impl Placing<'_> {
         }
     }
 
-    /// Whether an acceptance is worth putting into the certificate: one bad signature would spoil all.
-    fn is_valid(&self, upload: &Upload, slot: u8, acceptance: &Acceptance) -> bool {
-        let Some(root) = upload.slot_roots.get(usize::from(slot)) else {
-            return false;
-        };
-        let terms = AcceptanceTerms {
-            deal: upload.deal,
-            slot: acceptance.slot,
-            root: *root,
-        };
-        acceptance.slot.0 == slot && terms.signature_check(acceptance, &self.context.network).holds()
-    }
-
     /// Posts the acceptances; fine, too, if somebody else did.
     async fn certify(&self, deal: &DealInfo, acceptances: Vec<Acceptance>) -> Result<(), CommandError> {
-        let _one_at_a_time = self.ledger.lock().await;
         let acceptances = BoundedVec::new(acceptances).unwrap_or_default();
         let operation = Operation::Certify {
             deal: deal.id,
@@ -420,6 +417,27 @@ impl Placing<'_> {
             Some(DealStage::Active { .. }) => Ok(()),
             Some(_) | None => Err(error),
         }
+    }
+}
+
+/// Whether an acceptance may go into the certificate: one that the ledger does not take would spoil all. `keys` are the live
+/// keys of the holder's account.
+fn check_acceptance(
+    terms: &AcceptanceTerms,
+    acceptance: &Acceptance,
+    keys: &[KeyInfo],
+    network: &NetworkId,
+) -> Result<(), WireError> {
+    if acceptance.slot != terms.slot {
+        return Err(WireError::Protocol);
+    }
+    if !keys.iter().any(|key| key.is(&acceptance.key)) {
+        return Err(WireError::StrangeKey);
+    }
+    if terms.signature_check(acceptance, network).holds() {
+        Ok(())
+    } else {
+        Err(WireError::BadSignature)
     }
 }
 
@@ -497,6 +515,35 @@ mod tests {
         let error = unmatched(Some((7, 10)), 10);
         assert_eq!(error.kind, ErrorKind::Temporary);
         assert!(error.message.starts_with("7 offers fit, 10 are needed"));
+    }
+
+    /// A holder that signs with a key which is not its account's on the ledger, or signs for something else, is found out before
+    /// the certificate leaves: the ledger would refuse all of it. Covers: D1.
+    #[test]
+    fn an_acceptance_is_compared_with_the_ledger() {
+        let (network, key) = (NetworkId([7; 32]), watt_primitives::SecretKey::from_seed([1; 32]));
+        let stranger = watt_primitives::SecretKey::from_seed([2; 32]);
+        let terms = AcceptanceTerms {
+            deal: DealId([3; 32]),
+            slot: watt_primitives::SlotIndexInDeal(4),
+            root: Hash::ZERO,
+        };
+        let keys = [KeyInfo::of(0, &key.public(), "owner", 5)];
+        let check = |acceptance: &Acceptance| check_acceptance(&terms, acceptance, &keys, &network);
+        let good = terms.accept(&key, &network);
+        assert!(check(&good).is_ok());
+        let strange = terms.accept(&stranger, &network);
+        assert!(matches!(check(&strange), Err(WireError::StrangeKey)));
+        let forged = Acceptance {
+            key: key.public(),
+            ..strange
+        };
+        assert!(matches!(check(&forged), Err(WireError::BadSignature)));
+        let other_slot = Acceptance {
+            slot: watt_primitives::SlotIndexInDeal(5),
+            ..good
+        };
+        assert!(matches!(check(&other_slot), Err(WireError::Protocol)));
     }
 
     /// A file that changes is not sealed a second time under its key, and its owner learns why. Covers: C3.

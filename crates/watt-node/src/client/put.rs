@@ -18,9 +18,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
 use watt_content::{FileInfo, FileKey, FileName, FilePlan, Manifest, RootsPass, ShareLink};
 use watt_primitives::Amount;
 use watt_primitives::class::Class;
@@ -56,9 +54,34 @@ pub async fn put(context: &Context, ui: &Ui, request: PutRequest) -> Result<PutR
     if resumed {
         ui.note("going on with an interrupted put of this file");
     }
-    check_funds(context, &journal, &plan, &request).await?;
-    let headers = read_file(ui, &source, &plan, &journal).await?;
-    let manifest = manifest(&source, &journal, &headers)?;
+    let stored = Box::pin(store(context, ui, &request, &source, &plan, &journal, &net)).await;
+    net.stop().await;
+    let (link, deals) = match stored {
+        Ok(stored) => stored,
+        Err(error) => {
+            journal.close_failed()?;
+            return Err(error);
+        }
+    };
+    let report = report(context, &plan, &link, &deals, started.elapsed(), resumed);
+    remember(&client_dir, &source, &report)?;
+    journal.remove()?;
+    Ok(report)
+}
+
+/// Reads the file, places it and waits as far as is wanted; returns its link and its deals.
+async fn store(
+    context: &Context,
+    ui: &Ui,
+    request: &PutRequest,
+    source: &Source,
+    plan: &FilePlan,
+    journal: &Journal,
+    net: &ClientNet,
+) -> Result<(ShareLink, Vec<DealInfo>), CommandError> {
+    check_funds(context, journal, plan, request).await?;
+    let headers = read_file(ui, source, plan, journal).await?;
+    let manifest = manifest(source, journal, &headers)?;
     let link = ShareLink {
         manifest: manifest.cid(),
         network: None,
@@ -67,34 +90,19 @@ pub async fn put(context: &Context, ui: &Ui, request: PutRequest) -> Result<PutR
     let placing = Placing {
         context,
         ui,
-        net: &net,
-        source: &source,
-        journal: &journal,
-        plan,
+        net,
+        source,
+        journal,
+        plan: *plan,
         manifest,
         term_ms: request.term_ms,
         price_max: request.price_max,
-        ledger: Mutex::new(()),
-        has_changed: AtomicBool::new(false),
     };
-    let mut deals = match Box::pin(placing.run()).await {
-        Ok(deals) => deals,
-        Err(error) => {
-            if placing.has_changed.load(Ordering::Relaxed) {
-                // This key must never seal the file again.
-                journal.remove()?;
-            }
-            return Err(error);
-        }
-    };
-    if request.wait == PutWait::Proven {
-        deals = wait_proven(context, ui, deals).await?;
+    let deals = placing.run().await?;
+    match request.wait {
+        PutWait::Certified => Ok((link, deals)),
+        PutWait::Proven => Ok((link, wait_proven(context, ui, deals).await?)),
     }
-    let report = report(context, &plan, &link, &deals, started.elapsed(), resumed);
-    remember(&client_dir, &source, &report)?;
-    journal.remove()?;
-    net.stop().await;
-    Ok(report)
 }
 
 /// Refuses a put that the account can't pay, before the file is read.

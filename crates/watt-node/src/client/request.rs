@@ -1,6 +1,6 @@
 //! What is asked of the client functions and what they tell; the reports are what `--json` prints.
 
-use crate::api::types::amount_text;
+use crate::api::types::{PaidInfo, amount_text};
 use serde::Serialize;
 use std::path::PathBuf;
 use watt_primitives::Amount;
@@ -150,6 +150,8 @@ pub struct RmReport {
     /// Paid to providers over its life.
     #[serde(with = "amount_text")]
     pub paid: Amount,
+    /// The same, by what it was paid for.
+    pub paid_for: PaidInfo,
 }
 
 /// A file to look at.
@@ -174,6 +176,14 @@ pub struct StatusReport {
     pub shares_alive: u32,
     /// Shares of each bundle.
     pub shares_per_bundle: u32,
+    /// Shares, of all bundles, with the proof of the last window that was due.
+    pub shares_proven: u32,
+    /// Shares of which no proof was due yet.
+    pub shares_not_proven_yet: u32,
+    /// Shares whose proof was due and did not come.
+    pub shares_missed: u32,
+    /// Shares that their holder declared unreadable.
+    pub shares_unreadable: u32,
     /// Locked by the client.
     #[serde(with = "amount_text")]
     pub escrowed: Amount,
@@ -200,6 +210,8 @@ pub struct ShareStatus {
     pub holder: String,
     /// How far it is on the ledger.
     pub state: ShareState,
+    /// How its proofs are.
+    pub proof: ProofState,
     /// Whether the holder answers and has it now.
     pub is_alive: bool,
     /// Newest window in which the holder proved it.
@@ -209,6 +221,20 @@ pub struct ShareStatus {
     /// Paid for this share so far.
     #[serde(with = "amount_text")]
     pub paid: Amount,
+}
+
+/// How the proofs of a share are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProofState {
+    /// None was due yet.
+    NotYet,
+    /// That of the last window that was due came.
+    Proven,
+    /// That of the last window that was due did not come.
+    Missed,
+    /// Its holder declared it unreadable.
+    Unreadable,
 }
 
 /// How far a share is.

@@ -5,7 +5,7 @@ use super::journal::{Unfinished, unfinished};
 use super::request::{RmReport, RmRequest};
 use super::stored::{StoredFile, StoredList};
 use crate::api::DealsFilter;
-use crate::api::types::{DealInfo, DealStage};
+use crate::api::types::{DealInfo, DealStage, PaidInfo};
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
 use crate::ui::Ui;
@@ -29,7 +29,11 @@ pub async fn rm(context: &Context, ui: &Ui, request: RmRequest) -> Result<RmRepo
     let stored = list.read()?;
     let target = match is_link(&request.link) {
         true => Target::File(find::parse_link(&request.link, &context.network)?.manifest),
-        false => by_name(&request.link, &stored, unfinished(&client_dir.join("puts"))?)?,
+        false => by_name(
+            &request.link,
+            &stored,
+            unfinished(&client_dir.join("puts"), &stored)?,
+        )?,
     };
     let (deals, cid) = match &target {
         Target::File(cid) => (
@@ -55,11 +59,9 @@ pub async fn rm(context: &Context, ui: &Ui, request: RmRequest) -> Result<RmRepo
             .collect();
         context.transact(ui, operations).await?;
     }
-    let (mut refunded, mut paid) = (Amount::ZERO, Amount::ZERO);
+    let mut ended = Vec::with_capacity(mine.len());
     for deal in &mine {
-        let ended = context.api.deal(deal.id).await?;
-        refunded = Amount(refunded.0.saturating_add(ended.refunded.0));
-        paid = Amount(paid.0.saturating_add(ended.paid.0));
+        ended.push(context.api.deal(deal.id).await?);
     }
     match target {
         Target::File(_) => list.remove(&cid)?,
@@ -68,12 +70,25 @@ pub async fn rm(context: &Context, ui: &Ui, request: RmRequest) -> Result<RmRepo
                 .map_err(|error| CommandError::file("remove", &put.dir, &error))?;
         }
     }
-    Ok(RmReport {
+    Ok(report(cid, &ended))
+}
+
+/// What the ledger says of deals that are over.
+fn report(cid: String, ended: &[DealInfo]) -> RmReport {
+    let sum = |amount: fn(&DealInfo) -> Amount| {
+        Amount::checked_sum(ended.iter().map(amount)).unwrap_or(Amount::ZERO)
+    };
+    RmReport {
         cid,
-        deals: mine.iter().map(|deal| deal.id.to_string()).collect(),
-        refunded,
-        paid,
-    })
+        deals: ended.iter().map(|deal| deal.id.to_string()).collect(),
+        refunded: sum(|deal| deal.refunded),
+        paid: sum(|deal| deal.paid),
+        paid_for: PaidInfo {
+            proven: sum(|deal| deal.paid_for.proven),
+            reserved: sum(|deal| deal.paid_for.reserved),
+            early_end: sum(|deal| deal.paid_for.early_end),
+        },
+    }
 }
 
 fn is_link(text: &str) -> bool {

@@ -3,7 +3,7 @@
 use super::find::{self, holder_of};
 use super::net::ClientNet;
 use super::put::ends_at;
-use super::request::{ShareStatus, StatusReport, StatusRequest};
+use super::request::{ProofState, ShareStatus, StatusReport, StatusRequest};
 use super::wire::{Holder, Wire, WireError};
 use crate::api::types::{DealInfo, SlotInfo, SlotState};
 use crate::context::Context;
@@ -36,7 +36,7 @@ pub async fn status(
     let link = find::parse_link(&request.link, &context.network)?;
     let deals = find::live_deals(context, link.manifest).await?;
     let class = deals.first().map_or(Ok(Class::Devnet), find::class_of)?;
-    let now = context.api.status().await?.ledger_time;
+    let node = context.api.status().await?;
     let net = ClientNet::start().await?;
     let spinner = ui.spinner("status");
     spinner.message("asking the holders");
@@ -44,7 +44,7 @@ pub async fn status(
         .iter()
         .flat_map(|deal| deal.slots.iter().map(move |slot| (deal, slot)));
     let work: Vec<_> = asking
-        .map(|(deal, slot)| share_status(context, net.net(), deal, slot))
+        .map(|(deal, slot)| share_status(context, net.net(), deal, slot, node.window))
         .collect();
     let shares: Vec<ShareStatus> = futures::stream::iter(work)
         .buffered(ASKED_AT_ONCE)
@@ -58,16 +58,23 @@ pub async fn status(
     };
     spinner.finish();
     net.stop().await;
+    let proofs = Proofs::of(&shares);
     let weakest = weakest(&deals, &shares);
     let parameters = &context.genesis.parameters;
-    let refundable = deals.iter().map(|deal| refundable(deal, class, parameters, now));
+    let refundable = deals
+        .iter()
+        .map(|deal| refundable(deal, class, parameters, node.ledger_time));
     Ok(StatusReport {
         cid: link.manifest.to_string(),
         bytes,
-        summary: summary(weakest, class, count(&shares, SlotState::Proving), shares.len()),
+        summary: summary(weakest, class, &proofs),
         shares_needed: u32::from(class.k()),
         shares_alive: weakest,
         shares_per_bundle: u32::from(class.n()),
+        shares_proven: proofs.proven,
+        shares_not_proven_yet: proofs.not_yet,
+        shares_missed: proofs.missed,
+        shares_unreadable: proofs.unreadable,
         escrowed: Amount::checked_sum(deals.iter().map(|deal| deal.escrow)).unwrap_or(Amount::ZERO),
         paid: Amount::checked_sum(deals.iter().map(|deal| deal.paid)).unwrap_or(Amount::ZERO),
         refundable: Amount::checked_sum(refundable).unwrap_or(Amount::ZERO),
@@ -81,6 +88,7 @@ async fn share_status(
     net: &Net,
     deal: &DealInfo,
     slot: &SlotInfo,
+    window: u64,
 ) -> Result<ShareStatus, CommandError> {
     let holder = holder_of(context, deal, slot)?;
     let random: [u8; 8] = random_bytes()?;
@@ -105,6 +113,7 @@ async fn share_status(
         slot: slot.slot,
         holder: slot.provider.clone(),
         state: slot.state,
+        proof: proof_of(slot, window),
         is_alive,
         last_proven_window: slot.last_proven_window,
         last_proven_at: slot.last_proven_at,
@@ -149,18 +158,72 @@ fn weakest(deals: &[DealInfo], shares: &[ShareStatus]) -> u32 {
     u32::try_from(fewest).unwrap_or(u32::MAX)
 }
 
-fn count(shares: &[ShareStatus], state: SlotState) -> usize {
-    shares.iter().filter(|share| share.state == state).count()
+/// How the proofs of a share are in `window`: that of the window before it may still come, that of the one before that had to.
+fn proof_of(slot: &SlotInfo, window: u64) -> ProofState {
+    let due = window.checked_sub(2);
+    match slot.state {
+        SlotState::Reserved | SlotState::Accepted | SlotState::Sealing => ProofState::NotYet,
+        SlotState::Faulty => ProofState::Unreadable,
+        SlotState::Proving => match (slot.last_proven_window, slot.proving_from) {
+            (Some(last), _) if due.is_none_or(|due| due <= last) => ProofState::Proven,
+            (Some(_), _) => ProofState::Missed,
+            (None, Some(from)) if due.is_some_and(|due| from <= due) => ProofState::Missed,
+            (None, _) => ProofState::NotYet,
+        },
+    }
+}
+
+/// How many shares are proven and how many are not.
+#[derive(Clone, Copy, Default)]
+struct Proofs {
+    proven: u32,
+    not_yet: u32,
+    missed: u32,
+    unreadable: u32,
+}
+
+impl Proofs {
+    fn of(shares: &[ShareStatus]) -> Self {
+        let mut all = Self::default();
+        for share in shares {
+            let counter = match share.proof {
+                ProofState::NotYet => &mut all.not_yet,
+                ProofState::Proven => &mut all.proven,
+                ProofState::Missed => &mut all.missed,
+                ProofState::Unreadable => &mut all.unreadable,
+            };
+            *counter = counter.saturating_add(1);
+        }
+        all
+    }
+
+    /// The counts as a sentence: those that are zero are left out.
+    fn in_words(self) -> String {
+        let Self {
+            proven,
+            not_yet,
+            missed,
+            unreadable,
+        } = self;
+        let total = proven + not_yet + missed + unreadable;
+        if proven == total {
+            return format!("all {total} are proven");
+        }
+        let rest = [
+            (not_yet, "not proven yet"),
+            (missed, "missed the last proof"),
+            (unreadable, "unreadable for their holders"),
+        ];
+        let rest = rest.into_iter().filter(|(n, _)| *n > 0);
+        let rest: String = rest.map(|(n, what)| format!(", {n} {what}")).collect();
+        format!("{proven} of {total} proven{rest}")
+    }
 }
 
 /// How the file is, in words.
-fn summary(alive: u32, class: Class, n_proving: usize, n_shares: usize) -> String {
+fn summary(alive: u32, class: Class, proofs: &Proofs) -> String {
     let (k, n) = (u32::from(class.k()), u32::from(class.n()));
-    let proofs = if n_proving == n_shares {
-        "every share is proven window after window".to_owned()
-    } else {
-        format!("{n_proving} of {n_shares} shares are proven so far")
-    };
+    let proofs = proofs.in_words();
     match alive {
         alive if alive < k => format!("not readable now: {alive} of the {k} shares needed are reachable"),
         alive if alive == k => format!("at risk: exactly the {k} shares that are needed answer; {proofs}"),
@@ -204,13 +267,56 @@ fn refundable(deal: &DealInfo, class: Class, parameters: &NetworkParameters, now
 mod tests {
     use super::*;
 
-    /// The one sentence that an owner reads. Covers: A9, C1.
+    fn slot(state: SlotState, proving_from: Option<u64>, last_proven_window: Option<u64>) -> SlotInfo {
+        SlotInfo {
+            slot: 0,
+            root: Hash::ZERO,
+            provider: String::new(),
+            peer_id: String::new(),
+            addresses: Vec::new(),
+            state,
+            sector: None,
+            price: Amount::ZERO,
+            paid: Amount::ZERO,
+            paid_proven: Amount::ZERO,
+            due: Amount::ZERO,
+            proven_ms: 0,
+            proving_from,
+            last_proven_window,
+            last_proven_at: 0,
+        }
+    }
+
+    /// A share counts as proven only with the proof of the last window that was due. Covers: C1.
+    #[test]
+    fn a_share_is_proven_only_with_its_last_proof() {
+        let proving = |from, last, window| proof_of(&slot(SlotState::Proving, Some(from), last), window);
+        for state in [SlotState::Reserved, SlotState::Accepted, SlotState::Sealing] {
+            assert_eq!(proof_of(&slot(state, None, None), 9), ProofState::NotYet);
+        }
+        // The proof of window 7 may come in window 8, and had come before window 9.
+        assert_eq!(proving(7, None, 8), ProofState::NotYet);
+        assert_eq!(proving(7, None, 9), ProofState::Missed);
+        assert_eq!(proving(7, Some(7), 9), ProofState::Proven);
+        assert_eq!(proving(7, Some(7), 10), ProofState::Missed);
+        assert_eq!(proving(0, Some(0), 1), ProofState::Proven);
+        assert_eq!(
+            proof_of(&slot(SlotState::Faulty, None, None), 9),
+            ProofState::Unreadable
+        );
+    }
+
+    /// The one sentence that an owner reads. Covers: C1.
     #[test]
     fn the_summary_says_safe_at_risk_or_lost() {
-        let words = |alive| summary(alive, Class::Devnet, 10, 10);
+        let all = Proofs {
+            proven: 10,
+            ..Proofs::default()
+        };
+        let words = |alive| summary(alive, Class::Devnet, &all);
         assert_eq!(
             words(10),
-            "safe: all 10 shares answer, any 4 are enough; every share is proven window after window"
+            "safe: all 10 shares answer, any 4 are enough; all 10 are proven"
         );
         assert!(words(5).starts_with("safe: 5 of 10 shares answer"));
         assert!(words(4).starts_with("at risk: exactly the 4 shares"));
@@ -218,6 +324,15 @@ mod tests {
             words(3),
             "not readable now: 3 of the 4 shares needed are reachable"
         );
-        assert!(summary(10, Class::Devnet, 3, 10).ends_with("3 of 10 shares are proven so far"));
+        let some = Proofs {
+            proven: 7,
+            not_yet: 2,
+            missed: 1,
+            unreadable: 0,
+        };
+        assert!(
+            summary(10, Class::Devnet, &some)
+                .ends_with("7 of 10 proven, 2 not proven yet, 1 missed the last proof")
+        );
     }
 }

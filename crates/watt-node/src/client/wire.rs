@@ -11,7 +11,7 @@ use watt_primitives::terms::Endpoint;
 use watt_primitives::{AccountId, DealId, Hash, NetworkId, SlotIndexInDeal};
 
 /// How long a holder has to answer a connection.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a holder has to answer a question.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(12);
@@ -40,6 +40,12 @@ pub(super) enum WireError {
     /// It answered something else than was asked.
     #[error("it does not keep to the protocol")]
     Protocol,
+    /// It accepted with a key that the ledger would refuse.
+    #[error("it signed with a key that is not its account's on the ledger")]
+    StrangeKey,
+    /// It accepted with a signature that does not hold.
+    #[error("its signature does not hold")]
+    BadSignature,
 }
 
 struct Detail<'a>(&'a str);

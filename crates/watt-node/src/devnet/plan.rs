@@ -12,6 +12,7 @@ use crate::config::{create_private_dir, read_genesis};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::keyfile;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use watt_ledger::Genesis;
 use watt_ledger::genesis::GenesisAccount;
@@ -190,6 +191,13 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Names of the nodes by the addresses of their accounts.
+    #[must_use]
+    pub fn names(&self) -> BTreeMap<String, String> {
+        let name = |node: &NodePlan| (node.account.clone(), node.name.clone());
+        self.nodes.iter().map(name).collect()
     }
 
     /// How many nodes of each sort.

@@ -140,7 +140,7 @@ impl Devnet {
                 self.processes.lock().await.insert(node.name.clone(), process);
             }
             match self.wait_ready(ui).await {
-                Err(error) if error.kind == ErrorKind::Conflict && attempt < STARTS_MAX => {
+                Err(error) if error.kind == ErrorKind::AddressTaken && attempt < STARTS_MAX => {
                     ui.note(&format!("{}; trying other ports", error.message));
                     self.stop_all().await;
                 }
@@ -160,12 +160,10 @@ impl Devnet {
             "the devnet's nodes are down: see `watt devnet status`",
         )?;
         let account = Account::read(super::Registry::ACCOUNT_NAME, &self.plan.client_key())?;
-        Ok(Context::new(
-            api,
-            home.clone(),
-            self.plan.genesis()?,
-            Some(account),
-        ))
+        Ok(
+            Context::new(api, home.clone(), self.plan.genesis()?, Some(account))
+                .with_nodes(self.plan.names()),
+        )
     }
 
     /// Ends a node with SIGKILL.
@@ -346,10 +344,10 @@ impl Devnet {
         // A port that was free a moment ago is taken: that alone is worth another try.
         let is_port = node.state
             == (NodeState::Exited {
-                code: Some(i32::from(ErrorKind::Conflict.exit_code())),
+                code: Some(i32::from(ErrorKind::AddressTaken.exit_code())),
             });
         let kind = if is_port {
-            ErrorKind::Conflict
+            ErrorKind::AddressTaken
         } else {
             ErrorKind::Other
         };

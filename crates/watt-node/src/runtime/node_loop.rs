@@ -258,9 +258,13 @@ impl NodeLoop {
         // A clock that steps back must not unsettle the engine; it waits until real time has caught up.
         self.now = self.now.max(clock());
         let mut effects = Vec::new();
-        let chain = self.storage.snapshot();
-        self.engine.handle(self.now, event, &chain, &mut effects);
-        self.perform_all(effects);
+        let (state, now) = (self.storage.snapshot(), self.now);
+        let engine = &mut self.engine;
+        match state.read(|rows| engine.handle(now, event, rows, &mut effects)) {
+            Ok(()) => self.perform_all(effects),
+            // Whatever was concluded from damaged rows is not done.
+            Err(error) => self.fail(&error),
+        }
     }
 
     fn perform_all(&mut self, effects: Vec<Effect>) {
@@ -312,10 +316,12 @@ impl NodeLoop {
             Effect::Apply { value, block } => {
                 let state = self.storage.snapshot();
                 self.work(async move {
-                    let trial =
-                        tokio::task::spawn_blocking(move || try_block(&state, (*block).clone(), false));
+                    let trial = tokio::task::spawn_blocking(move || {
+                        state.read(|rows| try_block(rows, (*block).clone(), false))
+                    });
                     let result = match tokio::time::timeout(APPLY_PATIENCE, trial).await {
-                        Ok(Ok(result)) => result,
+                        Ok(Ok(Ok(result))) => result,
+                        Ok(Ok(Err(damaged))) => return Command::Fail(unsafe_to_go_on(&damaged)),
                         Ok(Err(_)) => Err(ApplyFailure::Panicked { culprit: None }),
                         Err(_) => Err(ApplyFailure::TooSlow),
                     };
@@ -326,10 +332,14 @@ impl NodeLoop {
                 let (state, quorum_set) = (self.storage.snapshot(), self.quorum_set.clone());
                 let height = BlockHeight::from(block.proposal.proposal.slot);
                 self.work(async move {
-                    let trial = tokio::task::spawn_blocking(move || try_decided(&state, &quorum_set, &block));
-                    let result = trial
-                        .await
-                        .unwrap_or(Err(ApplyFailure::Panicked { culprit: None }));
+                    let trial = tokio::task::spawn_blocking(move || {
+                        state.read(|rows| try_decided(rows, &quorum_set, &block))
+                    });
+                    let result = match trial.await {
+                        Ok(Ok(result)) => result,
+                        Ok(Err(damaged)) => return Command::Fail(unsafe_to_go_on(&damaged)),
+                        Err(_) => Err(ApplyFailure::Panicked { culprit: None }),
+                    };
                     Command::Event(Box::new(Event::DecidedApplied { height, from, result }))
                 });
             }
@@ -436,8 +446,14 @@ impl NodeLoop {
                 .min(BLOCKS_PER_MESSAGE_MAX);
             let (mut found, mut bytes, mut height) = (Vec::new(), 0usize, from);
             while found.len() < count {
-                let Ok(Some((block, _))) = read_block(&blocks, height) else {
-                    break;
+                let block = match read_block(&blocks, height) {
+                    Ok(Some((block, _))) => block,
+                    Ok(None) => break,
+                    // Whoever asked gets what there is below, and asks another for the rest.
+                    Err(error) => {
+                        tracing::warn!(height = height.0, %error, "a block of the log can't be served");
+                        break;
+                    }
                 };
                 bytes += codec::encode(&block).len();
                 if bytes > BLOCKS_BYTES_MAX && !found.is_empty() {

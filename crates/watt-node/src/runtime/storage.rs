@@ -11,7 +11,8 @@ use watt_ledger::{BlockOutcome, Genesis, Receipt, StateRead, Writes, genesis_blo
 use watt_light::Header;
 use watt_primitives::{BlockHeight, TransactionId, codec};
 use watt_store::{
-    BlockStore, Folder, Journal, Keystore, Opened, Origin, Seed, Snapshot, StateConfig, StateDb,
+    BlockStore, BlockStoreError, Folder, Journal, Keystore, Opened, Origin, Seed, Snapshot, StateConfig,
+    StateDb,
 };
 
 /// The most bytes of a stored block.
@@ -38,20 +39,6 @@ struct Place {
     index: u32,
 }
 
-/// The state of the head, shared with whoever asks.
-#[derive(Clone)]
-pub(crate) struct HeadSnapshot(pub(crate) Arc<Snapshot>);
-
-impl StateRead for HeadSnapshot {
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.get(key)
-    }
-
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.0.scan(prefix, after, limit)
-    }
-}
-
 /// Everything on disk but the provider's data.
 pub(crate) struct Storage {
     pub(crate) folder: Folder,
@@ -60,7 +47,9 @@ pub(crate) struct Storage {
     journal: Mutex<Journal>,
     entries: Vec<Entry>,
     head: Header,
-    snapshot: HeadSnapshot,
+    /// Height up to which an earlier life may have voted: above the head if blocks have to be fetched again.
+    voted_to: BlockHeight,
+    snapshot: Arc<Snapshot>,
 }
 
 /// Trouble with the disk, in one sentence.
@@ -93,15 +82,14 @@ impl Storage {
         .map_err(conflict)?;
         let (journal, records) = Journal::open(&folder.scp_dir()).map_err(|error| trouble(&error))?;
         let blocks = BlockStore::open(&folder.blocks_dir()).map_err(|error| trouble(&error))?;
-        let (state, opened) =
-            StateDb::open(&folder.state_dir(), StateConfig::default()).map_err(|error| trouble(&error))?;
-        match opened {
-            Opened::Intact => {}
-            Opened::Recovered { from, reason } => {
-                let from = from.map_or(0, |height| height.0);
-                tracing::warn!(from, %reason, "the state was damaged; rebuilding it from a checkpoint and the blocks");
-            }
-        }
+        let state = open_state(&folder)?;
+        let reached = state.head().map(|head| head.height);
+        let voted_to = reached.max(blocks.head()).unwrap_or(BlockHeight(0));
+        let state = if reached > Some(blocks.head().unwrap_or(BlockHeight(0))) {
+            go_back(state, &folder, &blocks)?
+        } else {
+            state
+        };
         let entries = records
             .iter()
             .map(|bytes| Entry::decode(bytes))
@@ -112,7 +100,7 @@ impl Storage {
                 ))
             })?;
         let head = rebuild(&state, &blocks, genesis)?;
-        let snapshot = HeadSnapshot(Arc::new(state.snapshot().map_err(|error| trouble(&error))?));
+        let snapshot = Arc::new(state.snapshot().map_err(|error| trouble(&error))?);
         Ok(Self {
             folder,
             blocks: Arc::new(blocks),
@@ -120,6 +108,7 @@ impl Storage {
             journal: Mutex::new(journal),
             entries,
             head,
+            voted_to,
             snapshot,
         })
     }
@@ -128,8 +117,14 @@ impl Storage {
         &self.head
     }
 
-    pub(crate) fn snapshot(&self) -> HeadSnapshot {
-        self.snapshot.clone()
+    /// Height up to which an earlier life of this node may have voted.
+    pub(crate) const fn voted_to(&self) -> BlockHeight {
+        self.voted_to
+    }
+
+    /// The state of the head, shared with whoever asks.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot)
     }
 
     pub(crate) fn blocks(&self) -> Arc<BlockStore> {
@@ -178,7 +173,7 @@ impl Storage {
     ) -> Result<(), watt_store::JournalError> {
         let height = header.height;
         self.head = header;
-        self.snapshot = HeadSnapshot(Arc::new(snapshot));
+        self.snapshot = Arc::new(snapshot);
         if height.0.is_multiple_of(JOURNAL_KEPT_BLOCKS) {
             let is_live = |bytes: &[u8]| Entry::decode(bytes).is_ok_and(|entry| entry.slot().0 > height.0);
             self.journal
@@ -214,12 +209,75 @@ impl Committer {
             receipts: outcome.receipts.clone(),
         };
         let height = outcome.header.height;
-        self.blocks
-            .append(height, &codec::encode(block), &codec::encode(&applied))
-            .map_err(|error| trouble(&error))?;
+        self.keep(height, block, &applied)?;
         write_state(&self.state, outcome).map_err(|error| trouble(&error))?;
         self.state.snapshot().map_err(|error| trouble(&error))
     }
+}
+
+impl Committer {
+    /// Puts a block into the log: at its end, or in the place of a damaged one. What stands above a damaged block comes from
+    /// peers a second time, and is there already.
+    fn keep(&self, height: BlockHeight, block: &DecidedBlock, applied: &Applied) -> Result<(), CommandError> {
+        let (block, proof) = (codec::encode(block), codec::encode(applied));
+        match self.blocks.get(height) {
+            Ok(None) => self.blocks.append(height, &block, &proof),
+            Err(BlockStoreError::Damaged { .. }) => {
+                tracing::info!(height = height.0, "a damaged block of the log is whole again");
+                self.blocks.repair(height, &block, &proof)
+            }
+            Ok(Some(stored)) => {
+                let stored: Applied =
+                    codec::decode(&stored.proof, STORED_BYTES_MAX).map_err(|error| trouble(&error))?;
+                if stored.header == applied.header {
+                    return Ok(());
+                }
+                return Err(trouble(&format!(
+                    "the log holds another block {height} than the network decided"
+                )));
+            }
+            Err(error) => Err(error),
+        }
+        .map_err(|error| trouble(&error))
+    }
+}
+
+fn open_state(folder: &Folder) -> Result<StateDb, CommandError> {
+    let (state, opened) =
+        StateDb::open(&folder.state_dir(), StateConfig::default()).map_err(|error| trouble(&error))?;
+    match opened {
+        Opened::Intact => {}
+        Opened::Recovered { from, reason } => {
+            let from = from.map_or(0, |height| height.0);
+            tracing::warn!(from, %reason, "the state was damaged; rebuilding it from a checkpoint and the blocks");
+        }
+    }
+    Ok(state)
+}
+
+/// The state is above the end of the log, whose last blocks rotted: makes it anew below that, so that they are fetched again.
+fn go_back(state: StateDb, folder: &Folder, blocks: &BlockStore) -> Result<StateDb, CommandError> {
+    let end = blocks.head().unwrap_or(BlockHeight(0));
+    tracing::warn!(
+        height = end.0,
+        "the last blocks of the log are damaged; they are fetched from peers again"
+    );
+    state
+        .mark_damaged("it is above the end of the block log")
+        .map_err(|error| trouble(&error))?;
+    drop(state);
+    let state = open_state(folder)?;
+    if state.head().is_some_and(|head| head.height > end) {
+        return Err(CommandError::new(
+            ErrorKind::Other,
+            format!("the block log ends at {end}, below the oldest checkpoint of the state"),
+            format!(
+                "remove the folder {} and start again: the state is made anew from the blocks",
+                folder.state_dir().display()
+            ),
+        ));
+    }
+    Ok(state)
 }
 
 fn write_state(state: &StateDb, outcome: &BlockOutcome) -> Result<(), watt_store::StateError> {
@@ -238,7 +296,8 @@ fn place_key(id: &TransactionId) -> Vec<u8> {
     [b"X".as_slice(), id.as_ref()].concat()
 }
 
-/// Brings the state to the height of the block log; returns the head.
+/// Brings the state to the height of the block log, or to the first damaged block in it: that one and those above it are then
+/// fetched from peers like any other. Returns the head.
 fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<Header, CommandError> {
     let first = genesis_block(genesis).map_err(|error| {
         CommandError::new(
@@ -266,10 +325,20 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
     }
     while head.height < target {
         let height = head.height.next();
+        if matches!(blocks.get(height), Err(BlockStoreError::Damaged { .. })) {
+            tracing::warn!(
+                height = height.0,
+                "a block of the log is damaged; it is fetched from peers again, and the blocks above it"
+            );
+            break;
+        }
         let (block, applied) =
             read_block(blocks, height)?.ok_or_else(|| trouble(&format!("block {height} is missing")))?;
         let snapshot = state.snapshot().map_err(|error| trouble(&error))?;
-        let outcome = try_block(&snapshot, block.to_block(), true).map_err(|failure| trouble(&failure))?;
+        let outcome = snapshot
+            .read(|rows| try_block(rows, block.to_block(), true))
+            .map_err(|error| trouble(&error))?
+            .map_err(|failure| trouble(&failure))?;
         if outcome.header != applied.header {
             state
                 .mark_damaged("replaying a block gave another header")
@@ -309,3 +378,6 @@ pub(crate) fn find_transaction(
     let receipt = applied.receipts.get(usize::try_from(place.index).ok()?)?;
     Some((place.height, place.index, receipt.clone()))
 }
+
+#[cfg(test)]
+mod tests;

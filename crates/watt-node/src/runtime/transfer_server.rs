@@ -164,9 +164,13 @@ impl Server {
         root: &Hash,
         objects: &Objects,
     ) -> Result<(), Refusal> {
-        let state = self.shared.snapshot();
-        let row = query::slot(&state, &deal, slot).ok_or(Refusal::NotMatched)?;
-        let terms = query::deal(&state, &deal).ok_or(Refusal::NotMatched)?.row;
+        let known = self
+            .shared
+            .snapshot()
+            .read(|rows| (query::slot(rows, &deal, slot), query::deal(rows, &deal)));
+        let (row, terms) = known.map_err(|_| Refusal::Trouble)?;
+        let row = row.ok_or(Refusal::NotMatched)?;
+        let terms = terms.ok_or(Refusal::NotMatched)?.row;
         if row.row.provider != self.account {
             return Err(Refusal::NotMatched);
         }

@@ -8,13 +8,13 @@ use crate::openings::{PorepOpenings, to_bytes};
 use crate::params::{LEAF_BYTES, index};
 use crate::porep::{self, OpenError};
 use crate::seal::{apply_key, label_layers};
-use crate::sector::PIECES_MAX;
 use crate::verify::{self, InvalidProof, Part, PorepStatement, leaf_digest};
 use crate::{PieceTable, ProofParams, tree};
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use watt_primitives::codec::{self, InvalidEncoding};
+use watt_primitives::terms::PIECES_MAX;
 use watt_primitives::{Hash, NetworkId, merkle};
 
 const PARAMS: ProofParams = ProofParams::DEVNET;

@@ -19,8 +19,7 @@ const HEAD_CHECK_BYTES: usize = 16;
 
 /// The rows after one block, whatever is committed later. May go to other threads and outlive the [`super::StateDb`].
 ///
-/// Reading can't fail by its signature. If a row is damaged it reads as absent, and [`Snapshot::damage`] tells from then on:
-/// **ask it before you believe anything that was computed from this view.** The state takes no commit after that.
+/// Rows are read inside [`Snapshot::read`] only, which gives a result only if every row was as it was written.
 pub struct Snapshot {
     rows: ReadOnlyTable<&'static [u8], &'static [u8]>,
     head: Option<Head>,
@@ -73,11 +72,21 @@ impl Snapshot {
         self.head.as_ref()
     }
 
-    /// Whether the rows that were read are as they were written.
+    /// Computes something from the rows, and gives the result only if all rows that were read are as they were written.
+    ///
+    /// Reading a row can't fail by its signature: one that is damaged reads as absent, so whatever follows from it is wrong.
+    /// After that nothing is read or committed any more, and the next opening makes the state anew.
     ///
     /// # Errors
     /// [`StateError::Damaged`].
-    pub fn damage(&self) -> Result<(), StateError> {
+    pub fn read<T>(&self, compute: impl FnOnce(&Rows<'_>) -> T) -> Result<T, StateError> {
+        self.check()?;
+        let result = compute(&Rows(self));
+        self.check()?;
+        Ok(result)
+    }
+
+    fn check(&self) -> Result<(), StateError> {
         self.fault.check(&self.dir)
     }
 
@@ -93,7 +102,7 @@ impl Snapshot {
                 Some(value) => each(key.value(), value)?,
                 None => {
                     self.fault.note("a row is not as it was written");
-                    self.damage()?;
+                    self.check()?;
                 }
             }
         }
@@ -123,27 +132,33 @@ impl Snapshot {
     }
 }
 
-impl StateRead for Snapshot {
+/// The rows of a [`Snapshot`], for the length of one [`Snapshot::read`].
+#[derive(Debug)]
+pub struct Rows<'a>(&'a Snapshot);
+
+impl StateRead for Rows<'_> {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        match self.rows.get(key) {
+        let snapshot = self.0;
+        match snapshot.rows.get(key) {
             Ok(None) => None,
             Ok(Some(value)) => {
                 let value = open_row(key, value.value()).map(<[u8]>::to_vec);
                 if value.is_none() {
-                    self.fault.note("a row is not as it was written");
+                    snapshot.fault.note("a row is not as it was written");
                 }
                 value
             }
             Err(error) => {
-                self.fault.note(&error.to_string());
+                snapshot.fault.note(&error.to_string());
                 None
             }
         }
     }
 
     fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.scan_rows(prefix, after, limit).unwrap_or_else(|error| {
-            self.fault.note(&error.to_string());
+        let snapshot = self.0;
+        snapshot.scan_rows(prefix, after, limit).unwrap_or_else(|error| {
+            snapshot.fault.note(&error.to_string());
             Vec::new()
         })
     }

@@ -1,0 +1,192 @@
+//! What others say: statements, the proposals behind them, and the bodies behind those.
+
+use super::{BODY_ASK_MS, BODY_GIVE_UP_MS, Consensus, Context, ENVELOPES_PER_NODE_MAX, values_of};
+use crate::candidates::{Body, NotAdmitted};
+use crate::effect::{Effect, Priority, Timer};
+use crate::event::PeerId;
+use crate::message::Message;
+use std::sync::Arc;
+use watt_ledger::UncheckedBlock;
+use watt_ledger::block::describe_body;
+use watt_light::proposal::empty_value;
+use watt_light::{SignedProposal, SignedTransaction};
+use watt_primitives::SlotIndex;
+use watt_scp::{Envelope, Input, Statement, Value};
+
+impl Consensus {
+    /// Takes in a statement whose signatures, and those of its proposals, hold.
+    ///
+    /// Returns whether it is news worth relaying.
+    pub(crate) fn receive(
+        &mut self,
+        from: PeerId,
+        envelope: Envelope,
+        proposals: Vec<SignedProposal>,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let statement = envelope.statement.clone();
+        if statement.slot != self.slot || self.envelopes.contains_key(&statement) {
+            return false;
+        }
+        self.admit_all(from, proposals, context);
+        let kept_of_node = self
+            .envelopes
+            .keys()
+            .filter(|kept| kept.node == statement.node)
+            .count();
+        if kept_of_node >= ENVELOPES_PER_NODE_MAX {
+            return false;
+        }
+        self.envelopes.insert(statement.clone(), envelope);
+        for value in self.vouch(&statement) {
+            self.step(
+                Input::ValidityChanged {
+                    slot: self.slot,
+                    value,
+                },
+                context,
+            );
+        }
+        self.step(
+            Input::Receive {
+                slot: self.slot,
+                statements: std::slice::from_ref(&statement),
+            },
+            context,
+        );
+        true
+    }
+
+    pub(super) fn admit_all(
+        &mut self,
+        from: PeerId,
+        proposals: Vec<SignedProposal>,
+        context: &mut Context<'_>,
+    ) {
+        for signed in proposals {
+            let is_entry = self.is_entry(&signed.proposal.proposer);
+            let (slot, proposer) = (signed.proposal.slot, signed.proposal.proposer);
+            let is_new = self.candidates.get(&signed.proposal.value()).is_none();
+            match self.candidates.admit(signed, is_entry, context.now, Some(from)) {
+                Ok(value) if is_new => {
+                    let at = context.now.plus(BODY_ASK_MS);
+                    context.effects.push(Effect::SetTimer {
+                        timer: Timer::Body { slot, value },
+                        at,
+                    });
+                }
+                Ok(_) | Err(NotAdmitted::IllMade) => {}
+                Err(NotAdmitted::Second) => {
+                    tracing::warn!(node = %proposer, slot = slot.0, "a validator proposed twice in one slot");
+                }
+            }
+        }
+    }
+
+    /// Values that the statement makes acceptable here, fallbacks included: f + 1 entries name a proposal whose close
+    /// time looked wrong.
+    pub(super) fn vouch(&mut self, statement: &Statement) -> Vec<Value> {
+        let k = self.quorum_set.nodes.len();
+        let enough = k.saturating_sub(1) / 3 + 1;
+        let named = values_of(&statement.pledges);
+        let vouched: Vec<Value> = named
+            .into_iter()
+            .filter(|value| self.candidates.vouch(value, statement.node, enough))
+            .collect();
+        vouched
+            .iter()
+            .filter_map(|value| self.candidates.resolve(value))
+            .flat_map(|(proposed, _)| [proposed, empty_value(&self.network, &proposed)])
+            .collect()
+    }
+
+    /// A statement of this node's own key that it does not remember: either it forgot (restored from an older record), then
+    /// it stays silent in this slot; or a copy of it runs elsewhere, then it must stop (TC3).
+    pub(super) fn meet_own(&mut self, statement: &Statement, context: &mut Context<'_>) {
+        if self.has_spoken {
+            let sentence = "another program signs with this node's voting key; one of the two must stop for good (was the data folder copied?)";
+            context.effects.push(Effect::Halt(sentence.to_owned()));
+        } else {
+            tracing::warn!(
+                slot = statement.slot.0,
+                "a forgotten own statement was met; silent in this slot"
+            );
+            self.muted_to = self.muted_to.max(statement.slot);
+        }
+    }
+
+    /// The body behind `value` arrived (or is the own one).
+    pub(crate) fn take_body(
+        &mut self,
+        value: Value,
+        transactions: Vec<SignedTransaction>,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let network = self.network;
+        let Some(candidate) = self.candidates.get_mut(&value) else {
+            return false;
+        };
+        if !matches!(candidate.body, Body::Missing) {
+            return false;
+        }
+        let proposal = &candidate.signed.proposal;
+        let described = (proposal.body_root, proposal.n_transactions, proposal.body_bytes);
+        if describe_body(&network, &transactions) != described {
+            return false;
+        }
+        let block = Arc::new(UncheckedBlock {
+            proposal: candidate.signed.clone(),
+            is_empty: false,
+            transactions,
+        });
+        candidate.body = Body::Trying(Arc::clone(&block));
+        context.effects.push(Effect::Apply { value, block });
+        true
+    }
+
+    /// The body behind `value`, to answer a peer.
+    pub(crate) fn body(&self, value: &Value) -> Option<&[SignedTransaction]> {
+        match &self.candidates.get(value)?.body {
+            Body::Trying(block) | Body::Good(block, _) => Some(&block.transactions),
+            Body::Missing | Body::Bad(_) => None,
+        }
+    }
+
+    /// The body timer of `value` fired: ask for it, then give it up.
+    pub(crate) fn body_due(&mut self, slot: SlotIndex, value: Value, context: &mut Context<'_>) {
+        let Some(candidate) = self.candidates.get(&value) else {
+            return;
+        };
+        if slot != self.slot || !matches!(candidate.body, Body::Missing) {
+            return;
+        }
+        let is_first = candidate.asked == 0;
+        self.ask_body(value, context);
+        let at = context
+            .now
+            .plus(BODY_GIVE_UP_MS.saturating_sub(if is_first { BODY_ASK_MS } else { 0 }));
+        context.effects.push(Effect::SetTimer {
+            timer: Timer::Body { slot, value },
+            at,
+        });
+        if !is_first {
+            self.step(Input::BodyTimeout { slot, value }, context);
+        }
+    }
+
+    /// Asks for the body behind `value`: first who named it, then everybody in turn, since its proposer may be gone and
+    /// whoever has it may never name it again.
+    pub(super) fn ask_body(&mut self, value: Value, context: &mut Context<'_>) {
+        let Some(candidate) = self.candidates.get_mut(&value) else {
+            return;
+        };
+        let everybody: Vec<PeerId> = context.peers.agreeing(None).collect();
+        let turn = usize::try_from(candidate.asked).unwrap_or(0);
+        let first = candidate.sources.first().filter(|_| turn == 0);
+        let in_turn = turn.checked_rem(everybody.len()).and_then(|at| everybody.get(at));
+        candidate.asked = candidate.asked.saturating_add(1);
+        if let Some(to) = first.or(in_turn).copied() {
+            context.send(to, &Message::GetBody { value }, Priority::Urgent);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What happens because time passes or the head moves.
+
+use super::{Engine, RESEND_EVERY, START_QUIET_MS};
+use crate::consensus::{Context, Head};
+use crate::effect::{Effect, Priority, Timer};
+use crate::message::Message;
+use watt_ledger::StateRead;
+use watt_light::{Header, SignedTransaction};
+use watt_primitives::Timestamp;
+use watt_scp::TimerKind;
+
+impl Engine {
+    pub(super) fn started(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.quiet_until = now.plus(START_QUIET_MS);
+        self.consensus.resume(&mut Context {
+            now,
+            peers: &self.peers,
+            effects,
+        });
+        effects.push(Effect::SetTimer {
+            timer: Timer::Tick,
+            at: now.plus(self.parameters.slot_ms),
+        });
+        self.schedule_slot(now, effects);
+    }
+
+    pub(super) fn schedule_slot(&self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.consensus.is_validator() {
+            let due = self.head.header.close_time.plus(self.parameters.slot_ms);
+            let at = due.max(now).max(self.quiet_until);
+            effects.push(Effect::SetTimer {
+                timer: Timer::NextSlot,
+                at,
+            });
+        }
+    }
+
+    pub(super) fn timer_fired(
+        &mut self,
+        timer: Timer,
+        now: Timestamp,
+        chain: &impl StateRead,
+        effects: &mut Vec<Effect>,
+    ) {
+        match timer {
+            Timer::NextSlot => {
+                self.hear_early(now, effects);
+                if !self.consensus.has_begun() && !self.consensus.is_committing() {
+                    let transactions = self.mempool.select(chain);
+                    let mut context = Context {
+                        now,
+                        peers: &self.peers,
+                        effects,
+                    };
+                    self.consensus.begin(&self.head, transactions, &mut context);
+                }
+            }
+            Timer::Nomination { slot, generation } => {
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
+                self.consensus
+                    .timer_fired(slot, TimerKind::Nomination, generation, &mut context);
+            }
+            Timer::Ballot { slot, generation } => {
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
+                self.consensus
+                    .timer_fired(slot, TimerKind::Ballot, generation, &mut context);
+            }
+            Timer::Body { slot, value } => {
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
+                self.consensus.body_due(slot, value, &mut context);
+            }
+            Timer::Tick => self.tick(now, effects),
+        }
+    }
+
+    /// Nothing relies on a message having arrived: own words are said again, and when stuck, others are asked.
+    pub(super) fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        effects.push(Effect::SetTimer {
+            timer: Timer::Tick,
+            at: now.plus(self.parameters.slot_ms),
+        });
+        self.ticks_since_head = self.ticks_since_head.saturating_add(1);
+        if self.ticks_since_head < 2 {
+            return;
+        }
+        let hello = self.hello();
+        let slot = self.consensus.slot();
+        let mut context = Context {
+            now,
+            peers: &self.peers,
+            effects,
+        };
+        for message in self.consensus.statements(true) {
+            context.flood(&message, Priority::Urgent, None);
+        }
+        for peer in self.peers.all() {
+            context.send(peer, &hello, Priority::Urgent);
+        }
+        if self.consensus.is_validator() && self.ticks_since_head >= 3 {
+            context.flood(&Message::GetStatements { slot }, Priority::Urgent, None);
+        }
+        self.catch_up(now, effects);
+    }
+
+    /// Asks for blocks if a peer is ahead. Who agrees himself is usually about to know the next block, and waits for a tick.
+    pub(super) fn catch_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let gap = self
+            .peers
+            .height_max()
+            .0
+            .saturating_sub(self.head.header.height.0);
+        let is_waiting =
+            self.consensus.is_validator() && self.ticks_since_head < 2 && now >= self.quiet_until;
+        let is_behind = gap > 1 || (gap == 1 && !is_waiting);
+        if is_behind && !self.consensus.is_committing() {
+            let mut context = Context {
+                now,
+                peers: &self.peers,
+                effects,
+            };
+            self.sync.ask(&self.head, &mut context);
+        }
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        header: Header,
+        included: &[SignedTransaction],
+        now: Timestamp,
+        chain: &impl StateRead,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.head = Head::new(header);
+        self.ticks_since_head = 0;
+        self.mempool.settle(included, chain, self.head.header.height);
+        self.consensus.advance(&self.head);
+        let announcement = Message::NewBlock {
+            height: self.head.header.height,
+            header: self.head.hash,
+        };
+        let mut context = Context {
+            now,
+            peers: &self.peers,
+            effects,
+        };
+        for peer in self.peers.all() {
+            context.send(peer, &announcement, Priority::Urgent);
+        }
+        // Said again every few blocks: a message may be lost, and so may whoever got it.
+        if self.head.header.height.0.is_multiple_of(RESEND_EVERY) {
+            for signed in self.mempool.local() {
+                context.flood(
+                    &Message::Transaction(Box::new(signed.clone())),
+                    Priority::Bulk,
+                    None,
+                );
+            }
+        }
+        let is_syncing = self.sync.continue_from(&self.head, &mut context);
+        if !is_syncing {
+            self.schedule_slot(now, effects);
+            self.catch_up(now, effects);
+        }
+        self.hear_early(now, effects);
+    }
+}

@@ -1,0 +1,162 @@
+use super::*;
+use crate::config::{ApiAddresses, Role};
+use std::path::Path;
+use watt_ledger::block::describe_body;
+use watt_ledger::genesis::GenesisAccount;
+use watt_ledger::{NetworkParameters, UncheckedBlock};
+use watt_light::Proposal;
+use watt_light::proposal::PROTOCOL_VERSION;
+use watt_primitives::{Amount, BoundedString, BoundedVec, SecretKey, SlotIndex, Timestamp};
+
+fn validator() -> SecretKey {
+    SecretKey::from_seed([2; 32])
+}
+
+fn config(dir: &Path) -> NodeConfig {
+    let genesis = Genesis {
+        name: BoundedString::new("test".to_owned()).unwrap(),
+        is_main: false,
+        time: Timestamp(1_700_000_000_000),
+        parameters: NetworkParameters {
+            slot_ms: 1_000,
+            window_slots: 8,
+            block_transactions_max: 100,
+            block_bytes_max: 1 << 20,
+            certify_slots: 60,
+            certify_slots_per_gb: 60,
+            commit_slots: 60,
+            insecure_proofs: true,
+        },
+        accounts: BoundedVec::new(vec![GenesisAccount {
+            key: SecretKey::from_seed([1; 32]).public(),
+            balance: Amount(1_000),
+        }])
+        .unwrap(),
+        backbone: BoundedVec::new(vec![validator().node_id()]).unwrap(),
+    };
+    NodeConfig {
+        data_dir: dir.to_owned(),
+        was_moved: false,
+        genesis,
+        role: Role::Follower,
+        network_key: None,
+        listen: Vec::new(),
+        bootstrap: Vec::new(),
+        api: ApiAddresses {
+            public: "127.0.0.1:0".parse().unwrap(),
+            owner: "127.0.0.1:0".parse().unwrap(),
+            owner_hosts: Vec::new(),
+        },
+        provider: None,
+    }
+}
+
+fn open(config: &NodeConfig) -> Storage {
+    Storage::open(config, &config.genesis).unwrap()
+}
+
+/// The next block, without transactions, and what applying it gives.
+fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
+    let head = storage.head();
+    let (body_root, n_transactions, body_bytes) = describe_body(&head.network, &[]);
+    let proposal = Proposal {
+        network: head.network,
+        slot: SlotIndex(head.height.0 + 1),
+        version: PROTOCOL_VERSION,
+        parent: head.hash(),
+        close_time: head.close_time.plus(1_000),
+        body_root,
+        n_transactions,
+        body_bytes,
+        upgrades: BoundedVec::empty(),
+        proposer: validator().node_id(),
+    };
+    let block = DecidedBlock {
+        proposal: proposal.sign(&validator()),
+        is_empty: false,
+        transactions: BoundedVec::empty(),
+        decision: BoundedVec::empty(),
+    };
+    let unchecked: UncheckedBlock = block.to_block();
+    let outcome = storage.snapshot().read(|rows| try_block(rows, unchecked, true));
+    (block, outcome.unwrap().unwrap())
+}
+
+/// Stores the next block, as a node does that decided it or fetched it.
+fn grow(storage: &mut Storage) {
+    let (block, outcome) = next_block(storage);
+    let snapshot = storage.committer().commit(&block, &outcome).unwrap();
+    storage.advance(outcome.header.clone(), snapshot).unwrap();
+}
+
+/// Flips a bit of the block at `height` in the log.
+fn rot(storage: Storage, height: u64) {
+    let stored = storage.blocks.get(BlockHeight(height)).unwrap().unwrap();
+    let dir = storage.folder.blocks_dir();
+    drop(storage);
+    let path = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes
+        .windows(stored.block.len())
+        .position(|window| window == stored.block)
+        .unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+}
+
+/// A block that rotted while the state is behind it does not keep the node from starting: the block and those above it are
+/// taken from peers again, and the log is whole afterwards. Covers: A1.
+#[test]
+fn a_damaged_block_is_fetched_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let mut storage = open(&config);
+    (0..5).for_each(|_| grow(&mut storage));
+    let agreed = storage.head().clone();
+    let state_dir = storage.folder.state_dir();
+    rot(storage, 3);
+    std::fs::remove_dir_all(state_dir).unwrap();
+
+    let mut storage = open(&config);
+    assert_eq!(storage.head().height, BlockHeight(2));
+    assert_eq!(storage.voted_to(), BlockHeight(5));
+    assert!(read_block(&storage.blocks, BlockHeight(3)).is_err());
+    (0..3).for_each(|_| grow(&mut storage));
+    assert_eq!(*storage.head(), agreed);
+    for height in 1..=5 {
+        assert!(
+            read_block(&storage.blocks, BlockHeight(height))
+                .unwrap()
+                .is_some()
+        );
+    }
+    grow(&mut storage);
+    let head = storage.head().clone();
+    drop(storage);
+    assert_eq!(*open(&config).head(), head);
+}
+
+/// The last block of the log rotted, and the state stands above it: the state goes back, and the block is fetched again.
+/// Covers: A1.
+#[test]
+fn a_state_above_a_rotted_log_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let mut storage = open(&config);
+    (0..5).for_each(|_| grow(&mut storage));
+    let agreed = storage.head().clone();
+    storage.flush();
+    rot(storage, 5);
+
+    let mut storage = open(&config);
+    assert_eq!(storage.head().height, BlockHeight(4));
+    assert_eq!(storage.voted_to(), BlockHeight(5));
+    grow(&mut storage);
+    assert_eq!(*storage.head(), agreed);
+    drop(storage);
+    assert_eq!(*open(&config).head(), agreed);
+}
