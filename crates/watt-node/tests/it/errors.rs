@@ -143,7 +143,7 @@ fn of_ports_and_folders(network: &Network) {
                 config = config.replace(&old, &new);
             }
         }
-        let (happened, _) = refused("a taken port", &start("ports.toml", &config), 7);
+        let (happened, _) = refused("a taken port", &start("ports.toml", &config), 10);
         assert!(happened.contains(&taken.to_string()), "{happened}");
     }
     // The bootstrap list names other ports only, so that this touches just the node's own.
