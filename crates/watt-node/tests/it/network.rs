@@ -257,9 +257,18 @@ impl Network {
     }
 
     /// As [`Self::http`], for what is no JSON, and with the reason.
+    ///
+    /// A kept connection may be one that the node closes just now, as it does after a body that it refused to read;
+    /// a read is then asked again, as every client does.
     pub(crate) fn http_text(&self, node: &str, path: &str) -> Result<String, reqwest::Error> {
         let url = format!("{}{path}", self.node(node).api());
-        self.wait_for(async { self.http.get(url).send().await?.error_for_status()?.text().await })
+        let ask = || async { self.http.get(&url).send().await?.error_for_status()?.text().await };
+        self.wait_for(async {
+            match ask().await {
+                Err(error) if error.is_request() && !error.is_connect() => ask().await,
+                answer => answer,
+            }
+        })
     }
 
     /// Hands bytes to a node as a transaction; the status of its answer.
