@@ -3,6 +3,7 @@
 mod apply;
 mod jobs;
 pub(crate) mod node_loop;
+mod receiving;
 pub(crate) mod storage;
 mod transfer_server;
 

@@ -1,5 +1,6 @@
 //! A provider's work on its disk: seal, open, answer, prove, free. Runs on blocking threads; each job ends in one event.
 
+use super::receiving::Receiving;
 use super::storage::{Storage, trouble};
 use super::transfer_server::Server;
 use crate::config::ProviderConfig;
@@ -64,6 +65,7 @@ pub(crate) struct Jobs {
     replicas: Arc<ReplicaStore>,
     log: Arc<Mutex<Log>>,
     local: Arc<Vec<LocalSector>>,
+    receiving: Arc<Receiving>,
 }
 
 struct Log {
@@ -116,6 +118,7 @@ impl Jobs {
             replicas: Arc::new(replicas),
             log: Arc::new(Mutex::new(Log { journal, answers })),
             local: Arc::new(local),
+            receiving: Arc::default(),
         })
     }
 
@@ -134,6 +137,7 @@ impl Jobs {
             key: self.key.clone(),
             pieces: self.pieces.clone(),
             shared,
+            receiving: Arc::clone(&self.receiving),
         }
     }
 

@@ -1,7 +1,9 @@
 //! The provider's end of a transfer stream: takes slots that the ledger assigns to it, gives bytes to whoever asks.
 
+use super::receiving::Receiving;
 use crate::node::Shared;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use watt_content::{Header, SlotRoots};
@@ -22,6 +24,12 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that wait between stream and disk.
 const CHUNKS_AHEAD: usize = 4;
 
+/// Pause between two looks whether an older transfer of the same slot has let go of it.
+const LET_GO_PAUSE: Duration = Duration::from_millis(20);
+
+/// Looks before the client is told to try later: the older transfer may be making its slot durable.
+const LET_GO_LOOKS: u32 = 100;
+
 /// What a transfer needs to know.
 pub(crate) struct Server {
     pub(crate) network: NetworkId,
@@ -29,6 +37,7 @@ pub(crate) struct Server {
     pub(crate) key: SecretKey,
     pub(crate) pieces: PieceStore,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) receiving: Arc<Receiving>,
 }
 
 /// Why a conversation goes no further.
@@ -209,20 +218,43 @@ impl Server {
         objects: Objects,
     ) -> Result<(), Stop> {
         self.check_put((deal, slot), len, &root, &objects)?;
-        let is_held = self
-            .pieces
-            .info(deal, slot)
-            .is_some_and(|info| info.root == root && info.len == len);
-        if !is_held {
-            let pieces = self.pieces.clone();
-            let writer = on_disk(move || pieces.begin(deal, slot, len)).await?;
+        let turn = self.receiving.begin((deal, slot));
+        if let Some(writer) = self.writer((deal, slot), len, &root).await? {
             let from = writer.resume_at();
             say(stream, &Reply::Ready { from }).await?;
-            receive(stream, writer, len.saturating_sub(from), root, objects).await?;
+            tokio::select! {
+                received = receive(stream, writer, len.saturating_sub(from), root, objects) => received?,
+                () = turn.is_over() => return Err(Refusal::Busy.into()),
+            }
         }
         // Durable now, so it may be signed for.
         let acceptance = AcceptanceTerms { deal, slot, root }.accept(&self.key, &self.network);
         Ok(say(stream, &Reply::Accepted { acceptance }).await?)
+    }
+
+    /// Where to write the slot; `None` if it is here already.
+    async fn writer(
+        &self,
+        (deal, slot): (DealId, SlotIndexInDeal),
+        len: u64,
+        root: &Hash,
+    ) -> Result<Option<PieceWriter>, Stop> {
+        let mut looks = 0;
+        loop {
+            let held = self.pieces.info(deal, slot);
+            if held.is_some_and(|info| info.root == *root && info.len == len) {
+                return Ok(None);
+            }
+            let pieces = self.pieces.clone();
+            match tokio::task::spawn_blocking(move || pieces.begin(deal, slot, len)).await {
+                Ok(Err(PieceError::Busy { .. })) if looks < LET_GO_LOOKS => {
+                    looks += 1;
+                    tokio::time::sleep(LET_GO_PAUSE).await;
+                }
+                Ok(begun) => return Ok(Some(begun?)),
+                Err(_) => return Err(Refusal::Trouble.into()),
+            }
+        }
     }
 
     async fn read(

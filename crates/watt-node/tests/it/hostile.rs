@@ -1,6 +1,6 @@
 //! Strangers who send what nobody should.
 
-use crate::network::{Network, noise};
+use crate::network::{Network, noise, resident_kib};
 use crate::stranger::Stranger;
 use crate::wait::{PATIENCE, until};
 use std::io::{Read as _, Write as _};
@@ -56,13 +56,6 @@ fn noise_at_every_door_changes_nothing() {
         network.id.as_str()
     );
     network.check_supply("v1");
-}
-
-/// Memory of a process that is really there, in KiB.
-fn resident_kib(pid: u64) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// Random bytes to each port that a node listens on, by TCP and UDP, in short and long pieces: it goes on serving, and blocks go on.

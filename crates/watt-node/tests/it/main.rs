@@ -14,6 +14,7 @@
 mod errors;
 mod floods;
 mod hostile;
+mod large;
 mod network;
 mod providers;
 mod storing;

@@ -389,6 +389,10 @@ impl Running {
         }
     }
 
+    pub(crate) fn id(&self) -> u64 {
+        self.child.id().into()
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
@@ -420,6 +424,22 @@ fn watt(home: &Path) -> Command {
 
 fn read_text(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+}
+
+/// The most memory that a process has ever really held, in KiB; `None` once it has ended.
+pub(crate) fn resident_peak_kib(pid: u64) -> Option<u64> {
+    resident(pid, "VmHWM:")
+}
+
+/// Memory that a process really holds now, in KiB.
+pub(crate) fn resident_kib(pid: u64) -> u64 {
+    resident(pid, "VmRSS:").unwrap()
+}
+
+fn resident(pid: u64, key: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(key))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Bytes that look random; the same for the same name.
