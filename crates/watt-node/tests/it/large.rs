@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// A file of 1 GiB is stored and fetched, and none of those who take part, the client, the providers that receive, seal and
 /// serve it, and the validators, ever holds 256 MiB.
 ///
-/// Covers: B11, C1.
+/// Covers: C1.
 #[test]
 fn a_file_of_1_gib_passes_through_little_memory() {
     let network = Network::up(4, 10);
