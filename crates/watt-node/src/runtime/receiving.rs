@@ -11,11 +11,11 @@ type Key = (DealId, SlotIndexInDeal);
 
 /// The newest transfer of each slot.
 #[derive(Debug, Default)]
-pub(super) struct Receiving(Mutex<BTreeMap<Key, Arc<Notify>>>);
+pub(crate) struct Receiving(Mutex<BTreeMap<Key, Arc<Notify>>>);
 
 /// A transfer's right to write, until it is dropped or superseded.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     all: &'a Receiving,
     key: Key,
     superseded: Arc<Notify>,
@@ -23,7 +23,7 @@ pub(super) struct Turn<'a> {
 
 impl Receiving {
     /// Begins a transfer, and tells an older one of the same slot to end.
-    pub(super) fn begin(&self, key: Key) -> Turn<'_> {
+    pub(crate) fn begin(&self, key: Key) -> Turn<'_> {
         let superseded = Arc::new(Notify::new());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(older) = all.insert(key, Arc::clone(&superseded)) {
@@ -39,7 +39,7 @@ impl Receiving {
 
 impl Turn<'_> {
     /// Returns when a newer transfer of the slot has begun.
-    pub(super) async fn is_over(&self) {
+    pub(crate) async fn is_over(&self) {
         self.superseded.notified().await;
     }
 }
