@@ -60,10 +60,9 @@ impl Drop for Turn<'_> {
 mod tests {
     use super::*;
     use futures::FutureExt as _;
-    use watt_primitives::Hash;
 
     fn slot(n: u8) -> Key {
-        (DealId(Hash([7; 32])), SlotIndexInDeal(n))
+        (DealId([7; 32]), SlotIndexInDeal(n))
     }
 
     /// A client that comes back is served at once; its dead transfer ends, other slots go on, and nothing is left behind.
