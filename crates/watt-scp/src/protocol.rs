@@ -19,7 +19,8 @@ pub mod inspect;
 pub const SLOTS_MAX: usize = 128;
 
 /// Who this node is and whom it needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
     /// This node.
     pub node: NodeId,
@@ -150,7 +151,8 @@ pub struct Record {
 }
 
 /// What a node wants done, in the order in which it must be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Output {
     /// Make the record durable before performing any later output.
     Persist(Record),
@@ -193,6 +195,24 @@ pub enum Output {
     Amnesia(Statement),
     /// A record was not this node's or not sane: it says nothing about the slot.
     RecordRefused(SlotIndex),
+}
+
+impl Output {
+    /// Its name in the encoding.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Persist(_) => "persist",
+            Self::Send(_) => "send",
+            Self::SetTimer { .. } => "set-timer",
+            Self::CancelTimer { .. } => "cancel-timer",
+            Self::Externalized { .. } => "externalized",
+            Self::NeedQuorumSet(_) => "need-quorum-set",
+            Self::Evidence(_, _) => "evidence",
+            Self::Amnesia(_) => "amnesia",
+            Self::RecordRefused(_) => "record-refused",
+        }
+    }
 }
 
 /// What the rules of a slot may look at.

@@ -16,6 +16,7 @@ mod floods;
 mod hostile;
 mod network;
 mod providers;
+mod recording;
 mod storing;
 mod stranger;
 mod validators;

@@ -89,16 +89,15 @@ impl Protocol for Weighed {
 }
 
 pub(crate) fn run() {
-    // The first slot also pays for what all later ones share; the third for itself alone.
+    // The first slot also pays for what all later ones share; the second for itself alone.
     if throughput::<Weighed>(N, 3).n_slots == 3 {
         let held = AT_BEGINNING.take();
-        if let [idle, one, two] = held[..] {
-            show("first finished slot", one - idle);
-            show("finished slot", two - one);
+        if let [_, one, two] = held[..] {
+            show(&format!("n={N}"), two - one);
         }
     }
-    show("busy slot", unfinished(&BUSY));
-    show("fullest slot", unfinished(&FULLEST));
+    show(&format!("n={N}, four leaders and no agreement"), unfinished(&BUSY));
+    show(&format!("n={N}, liars at every bound"), unfinished(&FULLEST));
 }
 
 /// A slot in which every node says something and nothing is agreed on.
@@ -128,7 +127,7 @@ const FULLEST: Unfinished = Unfinished {
 fn show(case: &str, bytes: i64) {
     let bytes = i32::try_from(bytes).map(f64::from).unwrap_or(f64::NAN);
     let kib = bytes / 1024.0;
-    println!(r#"{{"bench":"scp","case":"n={N}, {case}","metric":"memory","value":{kib:.1},"unit":"KiB"}}"#);
+    println!(r#"{{"bench":"scp","case":"{case}","metric":"slot_kib","value":{kib:.1},"unit":"KiB"}}"#);
 }
 
 /// What one node holds of a slot that the others made so.
