@@ -191,7 +191,10 @@ impl World {
     /// The log file that the node would have written.
     pub fn scp_log(&self, node: usize) -> Vec<u8> {
         let mut framer = log::Framer::default();
-        let frames = self.nodes[node].scp_log.iter().map(|entry| framer.frame(entry).unwrap());
+        let frames = self.nodes[node]
+            .scp_log
+            .iter()
+            .map(|entry| framer.frame(entry).unwrap());
         log::MAGIC.into_iter().chain(frames.flatten()).collect()
     }
 

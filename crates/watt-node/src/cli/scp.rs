@@ -17,7 +17,9 @@ pub(super) enum ScpCommand {
     /// `watt node run --record-scp FILE` records all that goes into the consensus protocol of a node and comes out, restarts
     /// included. Without network, clock or disk the same must come out again, bit for bit: exit code 8 and the first step
     /// that differs otherwise. What a crash tore at the end is said and left out.
-    #[command(after_help = "Examples:\n  watt scp replay scp.log\n  watt scp replay scp.log --json | jq .steps")]
+    #[command(
+        after_help = "Examples:\n  watt scp replay scp.log\n  watt scp replay scp.log --json | jq .steps"
+    )]
     Replay {
         /// A file that `--record-scp` wrote
         file: PathBuf,
@@ -28,7 +30,11 @@ pub(super) async fn run(session: &Session, command: ScpCommand) -> Result<(), Co
     let ScpCommand::Replay { file } = command;
     let replayed = tokio::task::spawn_blocking(move || replay_file(&file))
         .await
-        .or_fail(ErrorKind::Other, "the replay stopped", "report this, with the file")??;
+        .or_fail(
+            ErrorKind::Other,
+            "the replay stopped",
+            "report this, with the file",
+        )??;
     let mut object = json!(replayed);
     object["restarts"] = json!(restarts(&replayed));
     object["identical"] = json!(true);
@@ -42,7 +48,9 @@ fn replay_file(path: &Path) -> Result<Replayed, CommandError> {
 
 fn refuse(path: &Path, invalid: &InvalidLogFile) -> CommandError {
     let hint = match invalid {
-        InvalidLogFile::Foreign => "name a file that `watt node run --record-scp` wrote, with the same version of watt",
+        InvalidLogFile::Foreign => {
+            "name a file that `watt node run --record-scp` wrote, with the same version of watt"
+        }
         InvalidLogFile::TooLong | InvalidLogFile::Damaged { .. } | InvalidLogFile::NoEntry { .. } => {
             "copy the file again from where it was written; from a damaged byte on a log can't be replayed"
         }
@@ -75,7 +83,10 @@ fn text(replayed: &Replayed) -> String {
     table.row(["restarts".into(), restarts(replayed).to_string()]);
     if replayed.torn_bytes > 0 {
         let torn = bytes_text(replayed.torn_bytes);
-        table.row(["torn".into(), format!("{torn} that crashes left half-written, not replayed")]);
+        table.row([
+            "torn".into(),
+            format!("{torn} that crashes left half-written, not replayed"),
+        ]);
     }
     table.to_string()
 }

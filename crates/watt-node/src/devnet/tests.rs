@@ -95,7 +95,10 @@ fn validators_record_when_asked_to() {
     let records = |plan: &Plan| -> Vec<bool> {
         let text = |name: &str| std::fs::read_to_string(plan.node_dir(name).join("config.toml")).unwrap();
         let is_recording = |text: String| text.contains("record_scp = \"scp.log\"");
-        plan.nodes.iter().map(|node| is_recording(text(&node.name))).collect()
+        plan.nodes
+            .iter()
+            .map(|node| is_recording(text(&node.name)))
+            .collect()
     };
     plan.record_scp();
     plan.prepare(false).unwrap();

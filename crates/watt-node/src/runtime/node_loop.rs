@@ -278,7 +278,9 @@ impl NodeLoop {
         let entries = self.engine.take_scp_log();
         let is_failed = |recorder: &mut Recorder| !entries.is_empty() && !recorder.record(entries);
         if let Some(recorder) = self.recorder.take_if(is_failed) {
-            tracing::warn!("SCP's inputs are no longer recorded: the disk does not keep up, or takes no more");
+            tracing::warn!(
+                "SCP's inputs are no longer recorded: the disk does not keep up, or takes no more"
+            );
             self.engine.end_scp_log();
             // It ends by writing what waits, which nobody waits for.
             drop(tokio::task::spawn_blocking(move || drop(recorder)));

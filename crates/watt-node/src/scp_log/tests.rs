@@ -87,7 +87,13 @@ fn a_log_is_gone_on_with() {
     // Torn within the first bytes: as good as new.
     std::fs::write(&path, &MAGIC[..7]).unwrap();
     record(&path);
-    assert_eq!(replayed(&path), Replayed { torn_bytes: 7, ..once });
+    assert_eq!(
+        replayed(&path),
+        Replayed {
+            torn_bytes: 7,
+            ..once
+        }
+    );
 }
 
 /// A file that is something else, damaged, or being recorded into stays as it is. Covers: I1.

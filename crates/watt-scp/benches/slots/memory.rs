@@ -96,7 +96,10 @@ pub(crate) fn run() {
             show(&format!("n={N}"), two - one);
         }
     }
-    show(&format!("n={N}, four leaders and no agreement"), unfinished(&BUSY));
+    show(
+        &format!("n={N}, four leaders and no agreement"),
+        unfinished(&BUSY),
+    );
     show(&format!("n={N}, liars at every bound"), unfinished(&FULLEST));
 }
 

@@ -105,7 +105,9 @@ impl fmt::Display for Difference {
         }
         write!(f, ", life {}, byte {}) ", self.life, self.offset)?;
         let both = self.recorded.iter().zip(&self.replayed);
-        let n_alike = both.take_while(|(recorded, replayed)| recorded == replayed).count();
+        let n_alike = both
+            .take_while(|(recorded, replayed)| recorded == replayed)
+            .count();
         let kind = |outputs: &[Output]| outputs.get(n_alike).map_or("nothing", Output::kind);
         if self.recorded == self.replayed {
             f.write_str("asks the oracle something that it did not ask when it was recorded")
