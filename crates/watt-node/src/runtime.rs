@@ -11,6 +11,7 @@ use crate::api::NodeView;
 use crate::config::{NodeConfig, ProviderConfig, Role};
 use crate::error::{CommandError, ErrorKind};
 use crate::node::{NodeHandle, Shared};
+use crate::scp_log::Recorder;
 use jobs::Jobs;
 use node_loop::NodeLoop;
 use std::sync::Arc;
@@ -33,9 +34,13 @@ const EVENTS_WAITING_MAX: usize = 1024;
 /// The folder is in use, copied or damaged; an address is taken; the genesis is refused.
 pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError> {
     let genesis = Arc::new(config.genesis.clone());
-    let (storage, config) = tokio::task::spawn_blocking({
+    let (storage, recorder, config) = tokio::task::spawn_blocking({
         let genesis = Arc::clone(&genesis);
-        move || Storage::open(&config, &genesis).map(|storage| (storage, config))
+        move || {
+            let storage = Storage::open(&config, &genesis)?;
+            let recorder = config.record_scp.as_deref().map(Recorder::open).transpose()?;
+            Ok::<_, CommandError>((storage, recorder, config))
+        }
     })
     .await
     .map_err(|error| {
@@ -72,7 +77,7 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
     let (events, events_in) = mpsc::channel(EVENTS_WAITING_MAX);
     let shared = Arc::new(Shared::new(genesis, &storage, jobs.as_ref().map(Jobs::account)));
     let handle = NodeHandle::new(Arc::clone(&shared), events.clone());
-    let node_loop = NodeLoop::new(engine, storage, jobs, net, shared, events);
+    let node_loop = NodeLoop::new(engine, storage, recorder, jobs, net, shared, events);
     tokio::spawn(node_loop.run(net_events, events_in));
     Ok(Arc::new(handle))
 }
@@ -124,6 +129,7 @@ fn engine(
         voting_key,
         voted_to: storage.voted_to(),
         provider,
+        logs_scp: config.record_scp.is_some(),
     };
     Ok(Engine::new(
         engine_config,

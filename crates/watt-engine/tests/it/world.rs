@@ -13,6 +13,7 @@ use watt_ledger::{
 };
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
+use watt_scp::replay::log;
 
 /// What a validator's disk holds: everything that survives a crash.
 #[derive(Clone, Default)]
@@ -33,6 +34,8 @@ struct Node {
     timers: BTreeMap<Timer, Timestamp>,
     /// A life's number: what was meant for an earlier life is dropped.
     life: u64,
+    /// What went into SCP and came out, in all its lives.
+    scp_log: Vec<log::Entry>,
 }
 
 /// Something that will happen.
@@ -136,6 +139,7 @@ impl World {
                 key,
                 timers: BTreeMap::new(),
                 life: 0,
+                scp_log: Vec::new(),
             })
             .collect();
         let mut world = Self {
@@ -184,6 +188,16 @@ impl World {
         self.nodes[node].engine.as_ref().expect("the node is up")
     }
 
+    /// The log file that the node would have written.
+    pub fn scp_log(&self, node: usize) -> Vec<u8> {
+        let mut framer = log::Framer::default();
+        let frames = self.nodes[node]
+            .scp_log
+            .iter()
+            .map(|entry| framer.frame(entry).unwrap());
+        log::MAGIC.into_iter().chain(frames.flatten()).collect()
+    }
+
     pub fn disk(&self, node: usize) -> &Disk {
         &self.nodes[node].disk
     }
@@ -221,6 +235,7 @@ impl World {
             quorum_set: genesis.quorum_set(),
             voting_key: this.key.clone(),
             provider: None,
+            logs_scp: true,
         };
         this.engine = Some(Engine::new(config, head, entries));
         this.life += 1;
@@ -289,6 +304,7 @@ impl World {
         };
         let mut effects = Vec::new();
         engine.handle(self.now, event, &this.disk.state, &mut effects);
+        this.scp_log.extend(engine.take_scp_log());
         for effect in effects {
             self.perform(node, effect);
         }

@@ -61,6 +61,8 @@ pub struct NodeSection {
     pub listen: Option<Vec<String>>,
     /// Multiaddresses of nodes to connect to first, each with the node's peer id: `/ip4/…/tcp/…/p2p/…`.
     pub bootstrap: Option<Vec<String>>,
+    /// File to record the consensus protocol's inputs and outputs in, for `watt scp replay`.
+    pub record_scp: Option<String>,
 }
 
 /// `[api]`.

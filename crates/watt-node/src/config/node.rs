@@ -68,6 +68,8 @@ pub struct NodeConfig {
     pub listen: Vec<String>,
     /// Multiaddresses of nodes to connect to first.
     pub bootstrap: Vec<String>,
+    /// File to record the consensus protocol's inputs and outputs in, if anywhere.
+    pub record_scp: Option<PathBuf>,
     /// The two HTTP listeners.
     pub api: ApiAddresses,
     /// Lending space, if it does.
@@ -122,6 +124,7 @@ impl NodeConfig {
                 .transpose()?,
             listen: settings.listen.value.clone(),
             bootstrap: settings.bootstrap.value.clone(),
+            record_scp: settings.record_scp.value.clone(),
             api: ApiAddresses {
                 public,
                 owner,

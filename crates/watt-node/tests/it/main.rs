@@ -17,6 +17,7 @@ mod hostile;
 mod large;
 mod network;
 mod providers;
+mod recording;
 mod storing;
 mod stranger;
 mod validators;

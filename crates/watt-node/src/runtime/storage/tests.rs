@@ -42,6 +42,7 @@ fn config(dir: &Path) -> NodeConfig {
         network_key: None,
         listen: Vec::new(),
         bootstrap: Vec::new(),
+        record_scp: None,
         api: ApiAddresses {
             public: "127.0.0.1:0".parse().unwrap(),
             owner: "127.0.0.1:0".parse().unwrap(),
