@@ -7,7 +7,7 @@ use std::path::Path;
 /// Every validator of a network records, one of them is killed and started again, another one killed at the end. Each log
 /// replays bit for bit, the restart included; a torn end is said; damage, other files and missing ones are refused.
 ///
-/// Covers: A1, C1.
+/// Covers: A1.
 #[test]
 fn what_validators_record_replays() {
     let network = Network::up_with(4, 0, &["--record-scp"]);
