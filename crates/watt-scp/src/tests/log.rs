@@ -9,6 +9,9 @@ use crate::replay::{LoggedInput, Step};
 use std::string::ToString;
 use std::vec::Vec;
 
+/// What a validator of a devnet recorded (`docs/spec/scp.md` 10.12).
+const DEVNET: &[u8] = include_bytes!("devnet.scplog");
+
 /// The entries of node 2 of a network in which it crashes.
 fn entries() -> Vec<Entry> {
     let network = logged_network(1);
@@ -172,14 +175,28 @@ fn what_was_cut_off_before_is_counted() {
     assert_eq!(replay(&bytes).unwrap().torn_bytes, 10);
 }
 
+/// What a validator of a network of processes recorded, killed with SIGKILL and started again in the middle of a slot, comes
+/// out again bit for bit, from the naive implementation as well. Covers: A1.
+#[test]
+fn what_a_real_validator_recorded_comes_out_again() {
+    let done = replay(DEVNET).unwrap();
+    assert!(done.lives > 1 && done.decided > 5 && done.steps > 100, "{done:?}");
+    gives_the_recorded_outputs(read(DEVNET));
+}
+
 /// The naive implementation, which asks its oracle other questions in another order, gives the recorded outputs as well.
 /// Covers: A1.
 #[test]
 fn the_naive_implementation_gives_the_recorded_outputs() {
+    gives_the_recorded_outputs(entries());
+}
+
+/// Runs the naive implementation on what another one recorded, a restart in the middle of a slot among it.
+fn gives_the_recorded_outputs(entries: Vec<Entry>) {
     let mut facts = Facts::default();
     let mut naive: Option<Naive> = None;
     let mut restored = 0;
-    for (number, entry) in entries().into_iter().enumerate() {
+    for (number, entry) in entries.into_iter().enumerate() {
         match entry {
             Entry::Life(config) => {
                 naive = Some(Naive::new(config));
