@@ -3,9 +3,10 @@
 //! One slot at a time: slot `s + 1` begins when block `s` is committed. SCP itself knows no proposal; this module answers its
 //! questions from [`Candidates`] and turns its outputs into effects, in SCP's order.
 
-use crate::candidates::Candidates;
+use crate::candidates::{Candidates, NotAdmitted};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::PeerId;
+use crate::evidence::{Evidence, EvidenceLog};
 use crate::journal::Entry;
 use crate::message::Message;
 use crate::peers::Peers;
@@ -125,6 +126,9 @@ pub(crate) struct Consensus {
     stored: BTreeSet<Value>,
     /// Bodies from the journal, tried when the node starts.
     restored: Vec<(Value, Vec<SignedTransaction>)>,
+    /// Entries whose second proposal in this slot was reported.
+    accused: BTreeSet<NodeId>,
+    evidence: EvidenceLog,
 }
 
 /// SCP's questions, answered from what is known of the slot.
@@ -199,6 +203,8 @@ impl Consensus {
             is_committing: false,
             stored: BTreeSet::new(),
             restored: Vec::new(),
+            accused: BTreeSet::new(),
+            evidence: EvidenceLog::default(),
         };
         for entry in entries {
             this.restore(entry);
@@ -216,8 +222,10 @@ impl Consensus {
                 proposal,
                 transactions,
             } => {
-                let close_time = proposal.proposal.close_time;
-                if let Ok(value) = self.candidates.admit(*proposal, true, close_time, None) {
+                // It was voted for, so it is acceptable also if it is its proposer's second.
+                let (value, close_time) = (proposal.proposal.value(), proposal.proposal.close_time);
+                if self.candidates.admit(*proposal, true, close_time, None) != Err(NotAdmitted::IllMade) {
+                    self.candidates.accept(&value);
                     self.restored.push((value, transactions));
                 }
             }
@@ -304,9 +312,23 @@ impl Consensus {
                 }
             }
             Output::Evidence(a, b) => {
-                tracing::warn!(node = %a.node, slot = a.slot.0, ?a, ?b, "conflicting statements of one validator");
+                let envelope = |statement| self.envelopes.get(statement).cloned();
+                if let (Some(a), Some(b)) = (envelope(&a), envelope(&b)) {
+                    self.accuse(Evidence::Commits(Box::new([a, b])));
+                }
             }
         }
+    }
+
+    /// Keeps evidence against a validator.
+    fn accuse(&mut self, evidence: Evidence) {
+        let (node, slot, what) = (evidence.node(), evidence.slot().0, evidence.what());
+        tracing::warn!(%node, slot, what, "a validator contradicted itself");
+        self.evidence.note(evidence);
+    }
+
+    pub(crate) const fn evidence(&self) -> &EvidenceLog {
+        &self.evidence
     }
 
     fn is_own(&self, node: &NodeId) -> bool {
@@ -374,6 +396,7 @@ impl Consensus {
         self.own = None;
         self.is_committing = false;
         self.stored.clear();
+        self.accused.clear();
         self.step_scp(Input::Purge { below: self.slot });
     }
 }

@@ -3,6 +3,7 @@
 use crate::consensus::{Consensus, Context, Head};
 use crate::effect::{Effect, Priority};
 use crate::event::{Event, PeerId, RequestId, VerifyTicket};
+use crate::evidence::EvidenceLog;
 use crate::journal::Entry;
 use crate::mempool::Mempool;
 use crate::message::Message;
@@ -158,6 +159,12 @@ impl Engine {
     #[must_use]
     pub const fn refused(&self) -> &BTreeMap<&'static str, u64> {
         &self.refused
+    }
+
+    /// Which validators contradicted themselves since the start, with the proofs.
+    #[must_use]
+    pub const fn evidence(&self) -> &EvidenceLog {
+        self.consensus.evidence()
     }
 
     /// Handles one event at `now`; `chain` shows the state of the head. What must be done is appended to `effects`.

@@ -1,9 +1,10 @@
 //! What others say: statements, the proposals behind them, and the bodies behind those.
 
 use super::{BODY_ASK_MS, BODY_GIVE_UP_MS, Consensus, Context, ENVELOPES_PER_NODE_MAX, values_of};
-use crate::candidates::{Body, NotAdmitted};
+use crate::candidates::{Body, Candidate, NotAdmitted};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::PeerId;
+use crate::evidence::Evidence;
 use crate::message::Message;
 use std::sync::Arc;
 use watt_ledger::UncheckedBlock;
@@ -28,7 +29,6 @@ impl Consensus {
         if statement.slot != self.slot || self.envelopes.contains_key(&statement) {
             return false;
         }
-        self.admit_all(from, proposals, context);
         let kept_of_node = self
             .envelopes
             .keys()
@@ -38,7 +38,8 @@ impl Consensus {
             return false;
         }
         self.envelopes.insert(statement.clone(), envelope);
-        for value in self.vouch(&statement) {
+        self.admit_named(from, &statement, proposals, context);
+        for value in self.vouch(&statement, context) {
             self.step(
                 Input::ValidityChanged {
                     slot: self.slot,
@@ -57,35 +58,57 @@ impl Consensus {
         true
     }
 
-    pub(super) fn admit_all(
+    /// Takes in the proposals behind what a statement names, and no others: so their number is bounded by that of the statements.
+    fn admit_named(
         &mut self,
         from: PeerId,
+        statement: &Statement,
         proposals: Vec<SignedProposal>,
         context: &mut Context<'_>,
     ) {
+        let named = values_of(&statement.pledges);
         for signed in proposals {
+            let value = signed.proposal.value();
+            if !named.contains(&value) && !named.contains(&empty_value(&self.network, &value)) {
+                continue;
+            }
             let is_entry = self.is_entry(&signed.proposal.proposer);
-            let (slot, proposer) = (signed.proposal.slot, signed.proposal.proposer);
-            let is_new = self.candidates.get(&signed.proposal.value()).is_none();
-            match self.candidates.admit(signed, is_entry, context.now, Some(from)) {
-                Ok(value) if is_new => {
-                    let at = context.now.plus(BODY_ASK_MS);
-                    context.effects.push(Effect::SetTimer {
-                        timer: Timer::Body { slot, value },
-                        at,
-                    });
-                }
+            let is_new = self.candidates.get(&value).is_none();
+            let admitted = self
+                .candidates
+                .admit(signed.clone(), is_entry, context.now, Some(from));
+            match admitted {
+                Ok(value) if is_new => self.await_body(value, context),
                 Ok(_) | Err(NotAdmitted::IllMade) => {}
-                Err(NotAdmitted::Second) => {
-                    tracing::warn!(node = %proposer, slot = slot.0, "a validator proposed twice in one slot");
-                }
+                Err(NotAdmitted::Second) => self.met_second(signed),
             }
         }
     }
 
+    /// The body behind `value` is usually on its way: it is asked for if it has not come soon.
+    fn await_body(&self, value: Value, context: &mut Context<'_>) {
+        if self.candidates.get(&value).is_some_and(Candidate::is_acceptable) {
+            let slot = self.slot;
+            let (timer, at) = (Timer::Body { slot, value }, context.now.plus(BODY_ASK_MS));
+            context.effects.push(Effect::SetTimer { timer, at });
+        }
+    }
+
+    /// A second proposal of one entry: evidence, once per slot.
+    fn met_second(&mut self, second: SignedProposal) {
+        let proposer = second.proposal.proposer;
+        let first = self.candidates.of_proposer(&proposer);
+        let first = first.and_then(|value| self.candidates.get(&value));
+        if let Some(first) = first.map(|known| known.signed.clone())
+            && self.accused.insert(proposer)
+        {
+            self.accuse(Evidence::Proposals(Box::new([first, second])));
+        }
+    }
+
     /// Values that the statement makes acceptable here, fallbacks included: f + 1 entries name a proposal whose close
-    /// time looked wrong.
-    pub(super) fn vouch(&mut self, statement: &Statement) -> Vec<Value> {
+    /// time looked wrong, or that came here as the second of its proposer.
+    fn vouch(&mut self, statement: &Statement, context: &mut Context<'_>) -> Vec<Value> {
         let k = self.quorum_set.nodes.len();
         let enough = k.saturating_sub(1) / 3 + 1;
         let named = values_of(&statement.pledges);
@@ -93,11 +116,16 @@ impl Consensus {
             .into_iter()
             .filter(|value| self.candidates.vouch(value, statement.node, enough))
             .collect();
-        vouched
+        let proposed: Vec<Value> = vouched
             .iter()
             .filter_map(|value| self.candidates.resolve(value))
-            .flat_map(|(proposed, _)| [proposed, empty_value(&self.network, &proposed)])
-            .collect()
+            .map(|(proposed, _)| proposed)
+            .collect();
+        for value in &proposed {
+            self.await_body(*value, context);
+        }
+        let with_fallback = |value| [value, empty_value(&self.network, &value)];
+        proposed.into_iter().flat_map(with_fallback).collect()
     }
 
     /// A statement of this node's own key that it does not remember: either it forgot (restored from an older record), then
@@ -126,7 +154,7 @@ impl Consensus {
         let Some(candidate) = self.candidates.get_mut(&value) else {
             return false;
         };
-        if !matches!(candidate.body, Body::Missing) {
+        if !candidate.is_acceptable() || !matches!(candidate.body, Body::Missing) {
             return false;
         }
         let proposal = &candidate.signed.proposal;

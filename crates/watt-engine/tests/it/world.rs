@@ -246,6 +246,19 @@ impl World {
         }
     }
 
+    /// Ends a node's engine without a word: to the others it stays connected, and whoever drives the test speaks for it.
+    pub fn usurp(&mut self, node: usize) {
+        let this = &mut self.nodes[node];
+        this.engine = None;
+        this.timers.clear();
+    }
+
+    /// Header of the node's head.
+    pub fn head(&self, node: usize) -> &Header {
+        let newest = self.nodes[node].disk.blocks.last();
+        newest.map_or(&self.genesis_header, |(_, header)| header)
+    }
+
     /// Cuts the network between two groups.
     pub fn partition(&mut self, left: &[usize], right: &[usize]) {
         for a in left {
