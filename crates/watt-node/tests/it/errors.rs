@@ -77,7 +77,7 @@ fn of_files(network: &Network, link: &str, bytes: &[u8]) {
     std::fs::create_dir(&folder).unwrap();
     refused("a folder", &network.run(&["put", folder.to_str().unwrap()]), 2);
     let (secret, _) = network.file("secret", 5_000);
-    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o000)).unwrap();
     // For the superuser there are no unreadable files.
     if std::fs::File::open(&secret).is_err() {
         refused(
@@ -143,7 +143,7 @@ fn of_ports_and_folders(network: &Network) {
                 config = config.replace(&old, &new);
             }
         }
-        let (happened, _) = refused("a taken port", &start("ports.toml", &config), 7);
+        let (happened, _) = refused("a taken port", &start("ports.toml", &config), 10);
         assert!(happened.contains(&taken.to_string()), "{happened}");
     }
     // The bootstrap list names other ports only, so that this touches just the node's own.

@@ -56,7 +56,7 @@ impl Stranger {
                 Ok(()) => return true,
                 Err(SendRefused::NotConnected(_)) => return false,
                 Err(SendRefused::QueueFull(_)) => {
-                    drop(tokio::time::timeout(BREATH, self.events.next()).await)
+                    drop(tokio::time::timeout(BREATH, self.events.next()).await);
                 }
                 Err(refused) => panic!("{refused}"),
             }
