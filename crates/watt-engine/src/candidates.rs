@@ -196,21 +196,17 @@ impl Candidates {
         }
     }
 
-    /// Notes that `node` names `value`; returns whether that makes its proposal acceptable: `enough` entries name it, so at least
-    /// one honest one met it first, or found its close time right (TC23).
-    pub(crate) fn vouch(&mut self, value: &Value, node: NodeId, enough: usize) -> bool {
-        let Some((value, _)) = self.resolve(value) else {
-            return false;
-        };
-        let Some(candidate) = self.by_value.get_mut(&value) else {
-            return false;
-        };
+    /// Notes that `node` names `value`; the answer is the proposal's value if that makes it acceptable: `enough` entries name it, so
+    /// at least one honest one met it first, or found its close time right (TC23).
+    pub(crate) fn vouch(&mut self, value: &Value, node: NodeId, enough: usize) -> Option<Value> {
+        let (value, _) = self.resolve(value)?;
+        let candidate = self.by_value.get_mut(&value)?;
         if candidate.is_acceptable {
-            return false;
+            return None;
         }
         candidate.vouchers.insert(node);
         candidate.is_acceptable = candidate.vouchers.len() >= enough;
-        candidate.is_acceptable
+        candidate.is_acceptable.then_some(value)
     }
 
     /// The best of `values`: most transactions, then the order of bytes.

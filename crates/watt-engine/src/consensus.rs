@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::peers::Peers;
 use std::collections::{BTreeMap, BTreeSet};
 use watt_light::proposal::empty_value;
-use watt_light::{Header, SignedProposal, SignedTransaction};
+use watt_light::{Header, SignedTransaction};
 use watt_primitives::{Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp};
 use watt_scp::{
     Config, Envelope, Input, Oracle, Output, Pledges, QuorumSet, Scp, Statement, TimerKind, Validity, Value,
@@ -126,8 +126,6 @@ pub(crate) struct Consensus {
     stored: BTreeSet<Value>,
     /// Bodies from the journal, tried when the node starts.
     restored: Vec<(Value, Vec<SignedTransaction>)>,
-    /// Entries whose second proposal in this slot was reported.
-    accused: BTreeSet<NodeId>,
     evidence: EvidenceLog,
 }
 
@@ -203,7 +201,6 @@ impl Consensus {
             is_committing: false,
             stored: BTreeSet::new(),
             restored: Vec::new(),
-            accused: BTreeSet::new(),
             evidence: EvidenceLog::default(),
         };
         for entry in entries {
@@ -322,9 +319,10 @@ impl Consensus {
 
     /// Keeps evidence against a validator.
     fn accuse(&mut self, evidence: Evidence) {
-        let (node, slot, what) = (evidence.node(), evidence.slot().0, evidence.what());
-        tracing::warn!(%node, slot, what, "a validator contradicted itself");
-        self.evidence.note(evidence);
+        let (node, slot, what) = (evidence.node(), evidence.slot().0, evidence.kind());
+        if self.evidence.note(evidence) {
+            tracing::warn!(%node, slot, what, "a validator contradicted itself");
+        }
     }
 
     pub(crate) const fn evidence(&self) -> &EvidenceLog {
@@ -380,11 +378,6 @@ impl Consensus {
         self.envelopes.contains_key(statement)
     }
 
-    /// Whether this proposal is known.
-    pub(crate) fn has_proposal(&self, signed: &SignedProposal) -> bool {
-        self.candidates.get(&signed.proposal.value()).is_some()
-    }
-
     /// Block `head` is committed: its slot is history, the next one begins to be listened to.
     pub(crate) fn advance(&mut self, head: &Head) {
         self.slot = head.next_slot();
@@ -396,7 +389,6 @@ impl Consensus {
         self.own = None;
         self.is_committing = false;
         self.stored.clear();
-        self.accused.clear();
         self.step_scp(Input::Purge { below: self.slot });
     }
 }

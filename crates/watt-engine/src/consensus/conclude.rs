@@ -94,6 +94,7 @@ impl Consensus {
             Body::Trying(_) => {}
             Body::Missing => {
                 self.candidates.accept(&proposed);
+                self.await_body(proposed, context);
                 self.ask_body(proposed, context);
             }
             Body::Bad(failure) => {

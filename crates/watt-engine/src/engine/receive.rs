@@ -203,15 +203,14 @@ impl Engine {
             }
             return;
         }
-        if !is_current || self.consensus.knows(statement) {
+        if !is_current {
             return;
         }
-        let fresh: Vec<SignedProposal> = proposals
-            .into_iter()
-            .filter(|signed| {
-                self.consensus.is_entry(&signed.proposal.proposer) && !self.consensus.has_proposal(signed)
-            })
-            .collect();
+        // A known one may bring proposals that its first copy came without.
+        let fresh = self.consensus.missing_of(statement, proposals);
+        if fresh.is_empty() && self.consensus.knows(statement) {
+            return;
+        }
         let checks = std::iter::once(envelope.signature_check(&self.network))
             .chain(fresh.iter().map(SignedProposal::signature_check))
             .collect();

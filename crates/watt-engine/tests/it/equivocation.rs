@@ -160,10 +160,28 @@ fn the_culprit_is_named_with_both_signatures() {
                 "a signature does not hold: {evidence:?}"
             );
         }
-        let has = |what: &str| newest.iter().any(|evidence| evidence.what() == what);
+        let has = |what: &str| newest.iter().any(|evidence| evidence.kind() == what);
         assert!(
-            has("two proposals") && has("two commits"),
+            has("two-proposals") && has("two-commits"),
             "node {node}: {newest:?}"
+        );
+    }
+}
+
+/// One validator has the fastest links and passes on what the others say without the proposals behind it, which no signature of a
+/// statement covers. The proposals are taken from the copies that come later, and blocks go on.
+///
+/// Covers: A1.
+#[test]
+fn a_statement_that_comes_first_without_its_proposals_does_not_hide_them() {
+    for seed in 0..4 {
+        let mut world = world_with_a_liar(9_200 + seed);
+        world.stripper = Some(LIAR);
+        let target = world.height(0) + 10;
+        assert!(
+            world.reach(&HONEST, target, 60_000),
+            "seed {seed}: heights {:?}",
+            HONEST.map(|node| world.height(node))
         );
     }
 }

@@ -82,6 +82,8 @@ pub struct World {
     pub replies: Vec<Result<watt_primitives::TransactionId, String>>,
     /// Memo that makes applying fail as if it panicked.
     pub poison: Option<&'static [u8]>,
+    /// A peer with the fastest links, who passes every statement on at once, without the proposals behind it.
+    pub stripper: Option<usize>,
     genesis_header: Header,
 }
 
@@ -152,6 +154,7 @@ impl World {
             halts: Vec::new(),
             replies: Vec::new(),
             poison: None,
+            stripper: None,
             genesis_header: first.header,
         };
         (0..world.nodes.len()).for_each(|node| world.start(node));
@@ -321,6 +324,7 @@ impl World {
                 let delay = low + self.random(high - low + 1);
                 let is_lost =
                     self.random(1000) < self.weather.loss_permille || self.cut.contains(&(node, to));
+                self.strip(to, &message);
                 if !is_lost {
                     let life = self.nodes[to].life;
                     self.schedule(
@@ -400,6 +404,26 @@ impl World {
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::RemoveSector { .. } => unreachable!("no provider lives in this world"),
+        }
+    }
+
+    fn strip(&mut self, to: usize, message: &[u8]) {
+        let Some(from) = self.stripper.filter(|stripper| *stripper != to) else {
+            return;
+        };
+        if let Ok(Message::Statement { envelope, .. }) = Message::decode(message) {
+            let proposals = BoundedVec::empty();
+            let bytes = Message::Statement { envelope, proposals }.encode();
+            let life = self.nodes[to].life;
+            self.schedule(
+                0,
+                Due::Deliver {
+                    from,
+                    to,
+                    life,
+                    bytes,
+                },
+            );
         }
     }
 
