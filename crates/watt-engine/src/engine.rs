@@ -57,7 +57,6 @@ enum Verifying {
         from: PeerId,
         envelope: Box<Envelope>,
         proposals: Vec<SignedProposal>,
-        bytes: Vec<u8>,
     },
     Transaction {
         from: Origin,

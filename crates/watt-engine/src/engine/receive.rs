@@ -218,7 +218,6 @@ impl Engine {
             from,
             envelope,
             proposals: fresh,
-            bytes,
         };
         self.verify(pending, checks, effects);
     }
@@ -265,7 +264,6 @@ impl Engine {
                 from,
                 envelope,
                 proposals,
-                bytes,
             } => {
                 if !all_hold {
                     self.count("bad statement signature");
@@ -277,14 +275,13 @@ impl Engine {
                     peers: &self.peers,
                     effects,
                 };
-                if self.consensus.receive(from, *envelope, proposals, &mut context) {
-                    for to in self.peers.agreeing(Some(from)) {
-                        effects.push(Effect::Send {
-                            to,
-                            message: bytes.clone(),
-                            priority: Priority::Urgent,
-                        });
-                    }
+                if self
+                    .consensus
+                    .receive(from, (*envelope).clone(), proposals, &mut context)
+                {
+                    // With the proposals known here, not those that came: not all of them were looked at.
+                    let message = self.consensus.with_proposals(*envelope);
+                    context.flood(&message, Priority::Urgent, Some(from));
                 }
             }
             Verifying::Transaction { from, signed } => {

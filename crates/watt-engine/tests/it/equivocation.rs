@@ -185,3 +185,39 @@ fn a_statement_that_comes_first_without_its_proposals_does_not_hide_them() {
         );
     }
 }
+
+/// One validator names another's proposal and puts a signature under it that does not hold. Who knows the proposal need not look,
+/// and passes on the one it has: nobody hangs up on an honest peer.
+///
+/// Covers: A1.
+#[test]
+fn a_broken_copy_of_a_known_proposal_is_not_passed_on() {
+    let mut world = world_with_a_liar(9_300);
+    settle(&mut world, "before");
+    // Two speak with each other, and the third hears of no proposal.
+    world.partition(&[2], &[0, 1]);
+    world.overheard.clear();
+    world.run_for(3_000);
+    let slot = SlotIndex::from(world.head(0).height).next();
+    let proposals = world
+        .overheard
+        .iter()
+        .filter_map(|bytes| match Message::decode(bytes) {
+            Ok(Message::Statement { proposals, .. }) => Some(proposals.into_inner()),
+            _ => None,
+        });
+    let known = proposals.flatten().find(|signed| signed.proposal.slot == slot);
+    let mut broken = known.expect("somebody proposed");
+    broken.signature = broken.proposal.clone().sign(&key(LIAR_SEED)).signature;
+    world.heal();
+    say(
+        &mut world,
+        &[0],
+        &nominate(&[broken.proposal.value()], &[]),
+        &[broken],
+    );
+    world.run_for(10_000);
+    let honest = |node: &usize| HONEST.contains(node);
+    let between_honest = |(a, b): &&(usize, usize)| honest(a) && honest(b);
+    assert_eq!(world.hang_ups.iter().find(between_honest), None);
+}

@@ -79,6 +79,10 @@ pub struct World {
     /// Every header ever committed, by height: agreement is checked at each commit.
     agreed: BTreeMap<BlockHeight, Hash>,
     pub halts: Vec<(usize, String)>,
+    /// Who hung up on whom.
+    pub hang_ups: Vec<(usize, usize)>,
+    /// What was sent to nodes that are not up.
+    pub overheard: Vec<Vec<u8>>,
     pub replies: Vec<Result<watt_primitives::TransactionId, String>>,
     /// Memo that makes applying fail as if it panicked.
     pub poison: Option<&'static [u8]>,
@@ -152,6 +156,8 @@ impl World {
             luck: seed,
             agreed: BTreeMap::from([(BlockHeight(0), first.header.hash())]),
             halts: Vec::new(),
+            hang_ups: Vec::new(),
+            overheard: Vec::new(),
             replies: Vec::new(),
             poison: None,
             stripper: None,
@@ -325,6 +331,9 @@ impl World {
                 let is_lost =
                     self.random(1000) < self.weather.loss_permille || self.cut.contains(&(node, to));
                 self.strip(to, &message);
+                if !self.is_up(to) {
+                    self.overheard.push(message.clone());
+                }
                 if !is_lost {
                     let life = self.nodes[to].life;
                     self.schedule(
@@ -341,6 +350,7 @@ impl World {
             Effect::Disconnect(peer) => {
                 // A broken connection is dialled again at once.
                 let (here, there) = (PeerId(node as u64), peer.0 as usize);
+                self.hang_ups.push((node, there));
                 self.handle(node, Event::Disconnected(peer));
                 self.handle(there, Event::Disconnected(here));
                 self.handle(node, Event::Connected(peer));
