@@ -3,6 +3,7 @@
 
 use crate::network::Network;
 use crate::weather::Weather;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use watt_engine::message::Message;
@@ -36,6 +37,8 @@ struct Liar {
     quorum_set: Hash,
     peers: Vec<PeerId>,
     told: SlotIndex,
+    /// Statements of the slot that were passed on.
+    passed: BTreeSet<Statement>,
     slots: Arc<AtomicU64>,
 }
 
@@ -78,6 +81,7 @@ pub(crate) fn usurp(network: &Network, weather: &Weather, name: &str) -> Leash {
             key,
             peers: Vec::new(),
             told: SlotIndex(0),
+            passed: BTreeSet::new(),
             slots,
         };
         liar.live(&is_over).await;
@@ -116,6 +120,9 @@ impl Liar {
     /// Passes a statement on without the proposals behind it; and lies, once in each slot.
     fn heard(&mut self, envelope: Envelope, proposals: Vec<SignedProposal>) {
         let slot = envelope.statement.slot;
+        if !self.passed.insert(envelope.statement.clone()) {
+            return;
+        }
         let stripped = Message::Statement {
             envelope: Box::new(envelope),
             proposals: BoundedVec::empty(),
@@ -124,6 +131,7 @@ impl Liar {
         let known = proposals.into_iter().find(|known| known.proposal.slot == slot);
         if let Some(known) = known.filter(|_| slot > self.told) {
             self.told = slot;
+            self.passed.retain(|statement| statement.slot >= slot);
             self.lie(&known.proposal);
             self.slots.fetch_add(1, Ordering::SeqCst);
         }
@@ -165,9 +173,10 @@ impl Liar {
     }
 
     fn say(&self, message: &Message, to: &[PeerId]) {
-        let priority = match message {
-            Message::Body { .. } => Priority::Bulk,
-            _ => Priority::Urgent,
+        let priority = if matches!(message, Message::Body { .. }) {
+            Priority::Bulk
+        } else {
+            Priority::Urgent
         };
         for peer in to {
             // A peer that is gone, or has no room, hears this lie not.
