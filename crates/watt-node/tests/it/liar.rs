@@ -179,8 +179,8 @@ impl Liar {
             Priority::Urgent
         };
         for peer in to {
-            // A peer that is gone, or has no room, hears this lie not.
-            drop(self.net.send(*peer, message.encode().into(), priority));
+            // A peer that is gone, or has no room, does not hear it.
+            let _ = self.net.send(*peer, message.encode().into(), priority);
         }
     }
 }
