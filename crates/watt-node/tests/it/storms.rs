@@ -2,7 +2,7 @@
 
 use crate::liar::usurp;
 use crate::network::Network;
-use crate::wait::{PATIENCE, until, until_calm};
+use crate::wait::{PATIENCE, until, until_calm, until_some};
 use crate::weather::{Conditions, Weather};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -30,8 +30,10 @@ fn check_agreement(network: &Network, names: &[String]) {
         let hashes: BTreeSet<String> = names
             .iter()
             .map(|name| {
-                let block = network.http(name, &format!("/api/v1/blocks/{height}"));
-                let block = block.unwrap_or_else(|| panic!("{name} has no block {height}"));
+                // A busy machine may let a request time out.
+                let block = until_some(&format!("{name} tells block {height}"), PATIENCE, || {
+                    network.http(name, &format!("/api/v1/blocks/{height}"))
+                });
                 block["hash"].as_str().unwrap().to_owned()
             })
             .collect();
