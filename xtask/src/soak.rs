@@ -119,6 +119,7 @@ impl Soaked {
     }
 
     fn to_json(&self, failures: &[String]) -> Value {
+        let quarters = [0, 1, 2, 3].map(|quarter| self.quarter_kib(quarter));
         json!({
             "minutes": self.minutes,
             "validators": self.validators,
@@ -126,7 +127,7 @@ impl Soaked {
             "blocks": self.slots_ms.len(),
             "slot_ms": { "p50": self.slot_ms(50), "p99": self.slot_ms(99), "max": self.slot_ms(100) },
             "slowest_return_ms": u64::try_from(self.slowest_return.as_millis()).unwrap_or(u64::MAX),
-            "v1_peak_kib_by_quarter": [0, 1, 2, 3].map(|quarter| self.quarter_kib(quarter)),
+            "v1_peak_kib_by_quarter": quarters,
             "peak_kib": self.peaks_kib,
             "failures": failures,
         })
