@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod layers;
 mod requirements;
+mod soak;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -25,6 +26,8 @@ cargo xtask COMMAND
   tidy                  headers, links, forbidden words, unfinished marks
   requirements          mission rows and the tests that cover them
   bench [NAME] [--json] measure; NAME is one of apply, encode, journal, put-get, scp, seal
+  soak [--minutes 30] [--validators 7] [--json]
+                        a devnet in release with one restart a minute: memory flat, slots in time
 ";
 
 fn main() -> Result<()> {
@@ -37,6 +40,7 @@ fn main() -> Result<()> {
         ["tidy"] => tidy::run(),
         ["requirements"] => requirements::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["soak", rest @ ..] => soak::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

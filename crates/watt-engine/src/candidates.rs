@@ -37,9 +37,10 @@ pub(crate) struct Candidate {
     pub(crate) sources: Vec<PeerId>,
     /// How often its body has been asked for.
     pub(crate) asked: u32,
-    /// Whether its close time was believable when it came, or enough entries think so; ballots know no clock.
-    is_timely: bool,
-    /// Entries that name it although its close time looked wrong here.
+    /// Whether it came as the first of its proposer with a believable close time, or enough entries name it: ballots know no
+    /// clock, and which of two proposals came first is another one elsewhere.
+    is_acceptable: bool,
+    /// Entries that name it although it is not acceptable here.
     vouchers: BTreeSet<NodeId>,
 }
 
@@ -51,11 +52,11 @@ const SOURCES_MAX: usize = 8;
 pub(crate) enum NotAdmitted {
     /// Wrong slot, parent, network, version, proposer or size.
     IllMade,
-    /// A second proposal of one entry in one slot: evidence.
+    /// A second proposal of one entry in one slot: evidence. It is kept, and acceptable once enough entries name it.
     Second,
 }
 
-/// The proposals of one slot, at most one per backbone entry.
+/// The proposals of one slot: the first of each backbone entry, and others that entries name.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidates {
     network: NetworkId,
@@ -67,6 +68,13 @@ pub(crate) struct Candidates {
     by_proposer: BTreeMap<NodeId, Value>,
     /// `E(V)` to `V`.
     fallbacks: BTreeMap<Value, Value>,
+}
+
+impl Candidate {
+    /// Whether SCP may vote for it, so that its body is worth having.
+    pub(crate) const fn is_acceptable(&self) -> bool {
+        self.is_acceptable
+    }
 }
 
 impl Candidates {
@@ -105,7 +113,8 @@ impl Candidates {
         self.fallbacks.get(value).map(|v| (*v, true))
     }
 
-    /// Takes in a proposal whose signature holds; the first of each entry counts.
+    /// Takes in a proposal whose signature holds; the first of each entry counts. Another one is kept for [`Self::vouch`]: the
+    /// caller bounds how many.
     ///
     /// # Errors
     /// See [`NotAdmitted`].
@@ -137,12 +146,10 @@ impl Candidates {
         if !is_well_made {
             return Err(NotAdmitted::IllMade);
         }
-        if self.by_proposer.contains_key(&proposal.proposer) {
-            return Err(NotAdmitted::Second);
-        }
+        let is_first = !self.by_proposer.contains_key(&proposal.proposer);
         let is_timely = proposal.close_time.0 <= now.0.saturating_add(CLOSE_TIME_FUTURE_MAX_MS)
             && proposal.close_time.0.saturating_add(CLOSE_TIME_PAST_MAX_MS) >= now.0;
-        self.by_proposer.insert(proposal.proposer, value);
+        self.by_proposer.entry(proposal.proposer).or_insert(value);
         self.fallbacks.insert(empty_value(&self.network, &value), value);
         let sources = source.into_iter().collect();
         self.by_value.insert(
@@ -152,11 +159,22 @@ impl Candidates {
                 body: Body::Missing,
                 sources,
                 asked: 0,
-                is_timely,
+                is_acceptable: is_first && is_timely,
                 vouchers: BTreeSet::new(),
             },
         );
-        Ok(value)
+        if is_first {
+            Ok(value)
+        } else {
+            Err(NotAdmitted::Second)
+        }
+    }
+
+    /// From now on `value` is acceptable, whoever names it: an earlier life voted for it, or it is decided.
+    pub(crate) fn accept(&mut self, value: &Value) {
+        if let Some(candidate) = self.by_value.get_mut(value) {
+            candidate.is_acceptable = true;
+        }
     }
 
     /// What SCP may do with `value`.
@@ -167,7 +185,7 @@ impl Candidates {
         let known = self.by_value.get(&proposed);
         // The fallback has the proposal's close time, and nothing to fetch or to try.
         match known
-            .filter(|candidate| candidate.is_timely)
+            .filter(|candidate| candidate.is_acceptable)
             .map(|known| &known.body)
         {
             None => Validity::Invalid,
@@ -178,21 +196,17 @@ impl Candidates {
         }
     }
 
-    /// Notes that `node` names `value`; returns whether that makes an untimely proposal acceptable: `enough` entries, so at
-    /// least one honest one, found its close time right (TC23).
-    pub(crate) fn vouch(&mut self, value: &Value, node: NodeId, enough: usize) -> bool {
-        let Some((value, _)) = self.resolve(value) else {
-            return false;
-        };
-        let Some(candidate) = self.by_value.get_mut(&value) else {
-            return false;
-        };
-        if candidate.is_timely {
-            return false;
+    /// Notes that `node` names `value`; the answer is the proposal's value if that makes it acceptable: `enough` entries name it, so
+    /// at least one honest one met it first, or found its close time right (TC23).
+    pub(crate) fn vouch(&mut self, value: &Value, node: NodeId, enough: usize) -> Option<Value> {
+        let (value, _) = self.resolve(value)?;
+        let candidate = self.by_value.get_mut(&value)?;
+        if candidate.is_acceptable {
+            return None;
         }
         candidate.vouchers.insert(node);
-        candidate.is_timely = candidate.vouchers.len() >= enough;
-        candidate.is_timely
+        candidate.is_acceptable = candidate.vouchers.len() >= enough;
+        candidate.is_acceptable.then_some(value)
     }
 
     /// The best of `values`: most transactions, then the order of bytes.

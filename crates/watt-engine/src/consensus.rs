@@ -3,15 +3,16 @@
 //! One slot at a time: slot `s + 1` begins when block `s` is committed. SCP itself knows no proposal; this module answers its
 //! questions from [`Candidates`] and turns its outputs into effects, in SCP's order.
 
-use crate::candidates::Candidates;
+use crate::candidates::{Candidates, NotAdmitted};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::PeerId;
+use crate::evidence::{Evidence, EvidenceLog};
 use crate::journal::Entry;
 use crate::message::Message;
 use crate::peers::Peers;
 use std::collections::{BTreeMap, BTreeSet};
 use watt_light::proposal::empty_value;
-use watt_light::{Header, SignedProposal, SignedTransaction};
+use watt_light::{Header, SignedTransaction};
 use watt_primitives::{Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp};
 use watt_scp::replay::{Step, log};
 use watt_scp::{
@@ -128,6 +129,7 @@ pub(crate) struct Consensus {
     restored: Vec<(Value, Vec<SignedTransaction>)>,
     /// What goes into SCP and comes out, where it is asked for.
     log: Option<Vec<log::Entry>>,
+    evidence: EvidenceLog,
 }
 
 /// SCP's questions, answered from what is known of the slot.
@@ -205,6 +207,7 @@ impl Consensus {
             stored: BTreeSet::new(),
             restored: Vec::new(),
             log,
+            evidence: EvidenceLog::default(),
         };
         for entry in entries {
             this.restore(entry);
@@ -222,8 +225,10 @@ impl Consensus {
                 proposal,
                 transactions,
             } => {
-                let close_time = proposal.proposal.close_time;
-                if let Ok(value) = self.candidates.admit(*proposal, true, close_time, None) {
+                // It was voted for, so it is acceptable also if it is its proposer's second.
+                let (value, close_time) = (proposal.proposal.value(), proposal.proposal.close_time);
+                if self.candidates.admit(*proposal, true, close_time, None) != Err(NotAdmitted::IllMade) {
+                    self.candidates.accept(&value);
                     self.restored.push((value, transactions));
                 }
             }
@@ -326,9 +331,24 @@ impl Consensus {
                 }
             }
             Output::Evidence(a, b) => {
-                tracing::warn!(node = %a.node, slot = a.slot.0, ?a, ?b, "conflicting statements of one validator");
+                let envelope = |statement| self.envelopes.get(statement).cloned();
+                if let (Some(a), Some(b)) = (envelope(&a), envelope(&b)) {
+                    self.accuse(Evidence::Commits(Box::new([a, b])));
+                }
             }
         }
+    }
+
+    /// Keeps evidence against a validator.
+    fn accuse(&mut self, evidence: Evidence) {
+        let (node, slot, what) = (evidence.node(), evidence.slot().0, evidence.kind());
+        if self.evidence.note(evidence) {
+            tracing::warn!(%node, slot, what, "a validator contradicted itself");
+        }
+    }
+
+    pub(crate) const fn evidence(&self) -> &EvidenceLog {
+        &self.evidence
     }
 
     fn is_own(&self, node: &NodeId) -> bool {
@@ -378,11 +398,6 @@ impl Consensus {
     /// Whether this statement was taken in before.
     pub(crate) fn knows(&self, statement: &Statement) -> bool {
         self.envelopes.contains_key(statement)
-    }
-
-    /// Whether this proposal is known.
-    pub(crate) fn has_proposal(&self, signed: &SignedProposal) -> bool {
-        self.candidates.get(&signed.proposal.value()).is_some()
     }
 
     /// Block `head` is committed: its slot is history, the next one begins to be listened to.

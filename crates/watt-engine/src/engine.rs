@@ -3,6 +3,7 @@
 use crate::consensus::{Consensus, Context, Head};
 use crate::effect::{Effect, Priority};
 use crate::event::{Event, PeerId, RequestId, VerifyTicket};
+use crate::evidence::EvidenceLog;
 use crate::journal::Entry;
 use crate::mempool::Mempool;
 use crate::message::Message;
@@ -58,7 +59,6 @@ enum Verifying {
         from: PeerId,
         envelope: Box<Envelope>,
         proposals: Vec<SignedProposal>,
-        bytes: Vec<u8>,
     },
     Transaction {
         from: Origin,
@@ -172,6 +172,12 @@ impl Engine {
     /// Keeps no more for [`Self::take_scp_log`].
     pub fn end_scp_log(&mut self) {
         self.consensus.end_log();
+    }
+
+    /// Which validators contradicted themselves since the start, with the proofs.
+    #[must_use]
+    pub const fn evidence(&self) -> &EvidenceLog {
+        self.consensus.evidence()
     }
 
     /// Handles one event at `now`; `chain` shows the state of the head. What must be done is appended to `effects`.

@@ -4,6 +4,7 @@
 //! wants a token, a known host name and no foreign page on every request. Both bound what a caller can make the node do.
 
 pub mod client;
+mod evidence;
 mod facts;
 pub mod guard;
 mod limits;
@@ -16,6 +17,7 @@ pub mod types;
 pub mod view;
 
 pub use client::{ApiClient, DealsFilter};
+pub use evidence::{AccusedInfo, EvidenceInfo, EvidencePiece};
 pub use guard::OwnerToken;
 pub use owner::OwnerRoute;
 pub use problem::Problem;

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
+use watt_engine::EvidenceLog;
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::ProviderWork;
 use watt_ledger::{Genesis, Receipt};
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     status: Mutex<NodeStatus>,
     provider: Option<AccountId>,
     work: Mutex<ProviderWork>,
+    evidence: Mutex<Arc<EvidenceLog>>,
     /// Set once, when the node has ended: why, if it could not go on.
     ended: watch::Sender<Option<Option<CommandError>>>,
 }
@@ -64,6 +66,7 @@ impl Shared {
             status: Mutex::default(),
             provider,
             work: Mutex::default(),
+            evidence: Mutex::default(),
             ended: watch::Sender::new(None),
         }
     }
@@ -82,6 +85,10 @@ impl Shared {
     pub(crate) fn show_head(&self, header: Header, snapshot: Arc<Snapshot>) {
         *locked(&self.snapshot) = snapshot;
         self.head.send_replace(header);
+    }
+
+    pub(crate) fn show_evidence(&self, log: EvidenceLog) {
+        *locked(&self.evidence) = Arc::new(log);
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -154,6 +161,10 @@ impl NodeView for NodeHandle {
             answered.await.map_err(|_| ending())?
         }
         .boxed()
+    }
+
+    fn evidence(&self) -> Arc<EvidenceLog> {
+        Arc::clone(&locked(&self.shared.evidence))
     }
 
     fn subscribe(&self) -> watch::Receiver<Header> {

@@ -92,7 +92,11 @@ impl Consensus {
             }
             // The trial's end concludes.
             Body::Trying(_) => {}
-            Body::Missing => self.ask_body(proposed, context),
+            Body::Missing => {
+                self.candidates.accept(&proposed);
+                self.await_body(proposed, context);
+                self.ask_body(proposed, context);
+            }
             Body::Bad(failure) => {
                 let sentence = format!(
                     "block {} was agreed on by the network but cannot be executed here ({failure}); update this program",

@@ -1,9 +1,10 @@
 //! What others say: statements, the proposals behind them, and the bodies behind those.
 
 use super::{BODY_ASK_MS, BODY_GIVE_UP_MS, Consensus, Context, ENVELOPES_PER_NODE_MAX, values_of};
-use crate::candidates::{Body, NotAdmitted};
+use crate::candidates::{Body, Candidate, NotAdmitted};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::PeerId;
+use crate::evidence::Evidence;
 use crate::message::Message;
 use std::sync::Arc;
 use watt_ledger::UncheckedBlock;
@@ -14,9 +15,26 @@ use watt_primitives::SlotIndex;
 use watt_scp::{Envelope, Input, Statement, Value};
 
 impl Consensus {
-    /// Takes in a statement whose signatures, and those of its proposals, hold.
+    /// Of the proposals that came with a statement those behind values that it names, of entries, and not known here: what is worth
+    /// checking, and no more than statements can name.
+    pub(crate) fn missing_of(
+        &self,
+        statement: &Statement,
+        proposals: Vec<SignedProposal>,
+    ) -> Vec<SignedProposal> {
+        let named = values_of(&statement.pledges);
+        let is_missing = |signed: &SignedProposal| {
+            let value = signed.proposal.value();
+            self.is_entry(&signed.proposal.proposer)
+                && self.candidates.get(&value).is_none()
+                && (named.contains(&value) || named.contains(&empty_value(&self.network, &value)))
+        };
+        proposals.into_iter().filter(is_missing).collect()
+    }
+
+    /// Takes in a statement whose signature holds, with those of [`Self::missing_of`] its proposals.
     ///
-    /// Returns whether it is news worth relaying.
+    /// Returns whether it is news worth relaying: it, or a proposal that came only now, since no signature binds the two together.
     pub(crate) fn receive(
         &mut self,
         from: PeerId,
@@ -25,78 +43,108 @@ impl Consensus {
         context: &mut Context<'_>,
     ) -> bool {
         let statement = envelope.statement.clone();
-        if statement.slot != self.slot || self.envelopes.contains_key(&statement) {
+        if statement.slot != self.slot {
             return false;
         }
-        self.admit_all(from, proposals, context);
+        let is_new = !self.envelopes.contains_key(&statement);
         let kept_of_node = self
             .envelopes
             .keys()
             .filter(|kept| kept.node == statement.node)
             .count();
-        if kept_of_node >= ENVELOPES_PER_NODE_MAX {
+        if is_new && kept_of_node >= ENVELOPES_PER_NODE_MAX {
             return false;
         }
-        self.envelopes.insert(statement.clone(), envelope);
-        for value in self.vouch(&statement) {
-            self.step(
-                Input::ValidityChanged {
-                    slot: self.slot,
-                    value,
-                },
-                context,
-            );
-        }
-        self.step(
-            Input::Receive {
-                slot: self.slot,
-                statements: std::slice::from_ref(&statement),
-            },
-            context,
-        );
-        true
-    }
-
-    pub(super) fn admit_all(
-        &mut self,
-        from: PeerId,
-        proposals: Vec<SignedProposal>,
-        context: &mut Context<'_>,
-    ) {
+        let mut changed = Vec::new();
+        let mut has_news = is_new;
         for signed in proposals {
-            let is_entry = self.is_entry(&signed.proposal.proposer);
-            let (slot, proposer) = (signed.proposal.slot, signed.proposal.proposer);
-            let is_new = self.candidates.get(&signed.proposal.value()).is_none();
-            match self.candidates.admit(signed, is_entry, context.now, Some(from)) {
-                Ok(value) if is_new => {
-                    let at = context.now.plus(BODY_ASK_MS);
-                    context.effects.push(Effect::SetTimer {
-                        timer: Timer::Body { slot, value },
-                        at,
-                    });
-                }
-                Ok(_) | Err(NotAdmitted::IllMade) => {}
-                Err(NotAdmitted::Second) => {
-                    tracing::warn!(node = %proposer, slot = slot.0, "a validator proposed twice in one slot");
-                }
+            if let Some(value) = self.admit(from, signed, context) {
+                changed.extend(self.named_before(value));
+                has_news = true;
             }
         }
+        if is_new {
+            self.envelopes.insert(statement.clone(), envelope);
+            changed.extend(self.vouch(&statement));
+        }
+        for value in changed {
+            self.changed(value, context);
+        }
+        if is_new {
+            let (slot, statements) = (self.slot, std::slice::from_ref(&statement));
+            self.step(Input::Receive { slot, statements }, context);
+        }
+        has_news
     }
 
-    /// Values that the statement makes acceptable here, fallbacks included: f + 1 entries name a proposal whose close
-    /// time looked wrong.
-    pub(super) fn vouch(&mut self, statement: &Statement) -> Vec<Value> {
+    /// Takes in a proposal; the answer is its value if it is new and well made.
+    fn admit(&mut self, from: PeerId, signed: SignedProposal, context: &mut Context<'_>) -> Option<Value> {
+        let value = signed.proposal.value();
+        if self.candidates.get(&value).is_some() {
+            return None;
+        }
+        let is_entry = self.is_entry(&signed.proposal.proposer);
+        let admitted = self
+            .candidates
+            .admit(signed.clone(), is_entry, context.now, Some(from));
+        match admitted {
+            Ok(_) => self.await_body(value, context),
+            Err(NotAdmitted::Second) => self.met_second(signed),
+            Err(NotAdmitted::IllMade) => return None,
+        }
+        Some(value)
+    }
+
+    /// `value` if statements that came without its proposal name it, which count now.
+    fn named_before(&mut self, value: Value) -> Option<Value> {
+        let fallback = empty_value(&self.network, &value);
+        let names = |statement: &&Statement| {
+            let named = values_of(&statement.pledges);
+            named.contains(&value) || named.contains(&fallback)
+        };
+        let before: Vec<Statement> = self.envelopes.keys().filter(names).cloned().collect();
+        for statement in &before {
+            self.vouch(statement);
+        }
+        before.first().map(|_| value)
+    }
+
+    /// SCP may look at `value` in another way now, and at its fallback.
+    fn changed(&mut self, value: Value, context: &mut Context<'_>) {
+        self.await_body(value, context);
+        for value in [value, empty_value(&self.network, &value)] {
+            let slot = self.slot;
+            self.step(Input::ValidityChanged { slot, value }, context);
+        }
+    }
+
+    /// The body behind `value` is usually on its way: it is asked for if it has not come soon.
+    pub(super) fn await_body(&self, value: Value, context: &mut Context<'_>) {
+        if self.candidates.get(&value).is_some_and(Candidate::is_acceptable) {
+            let slot = self.slot;
+            let (timer, at) = (Timer::Body { slot, value }, context.now.plus(BODY_ASK_MS));
+            context.effects.push(Effect::SetTimer { timer, at });
+        }
+    }
+
+    /// A second proposal of one entry: evidence.
+    fn met_second(&mut self, second: SignedProposal) {
+        let first = self.candidates.of_proposer(&second.proposal.proposer);
+        let first = first.and_then(|value| self.candidates.get(&value));
+        if let Some(first) = first.map(|known| known.signed.clone()) {
+            self.accuse(Evidence::Proposals(Box::new([first, second])));
+        }
+    }
+
+    /// Proposals that the statement makes acceptable here: f + 1 entries name one whose close time looked wrong, or that came here
+    /// as the second of its proposer.
+    fn vouch(&mut self, statement: &Statement) -> Vec<Value> {
         let k = self.quorum_set.nodes.len();
         let enough = k.saturating_sub(1) / 3 + 1;
-        let named = values_of(&statement.pledges);
-        let vouched: Vec<Value> = named
-            .into_iter()
-            .filter(|value| self.candidates.vouch(value, statement.node, enough))
-            .collect();
-        vouched
+        let candidates = &mut self.candidates;
+        values_of(&statement.pledges)
             .iter()
-            .filter_map(|value| self.candidates.resolve(value))
-            .flat_map(|(proposed, _)| [proposed, empty_value(&self.network, &proposed)])
+            .filter_map(|value| candidates.vouch(value, statement.node, enough))
             .collect()
     }
 
@@ -126,7 +174,7 @@ impl Consensus {
         let Some(candidate) = self.candidates.get_mut(&value) else {
             return false;
         };
-        if !matches!(candidate.body, Body::Missing) {
+        if !candidate.is_acceptable() || !matches!(candidate.body, Body::Missing) {
             return false;
         }
         let proposal = &candidate.signed.proposal;

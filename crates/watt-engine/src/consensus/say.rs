@@ -86,7 +86,8 @@ impl Consensus {
         }
     }
 
-    pub(super) fn with_proposals(&self, envelope: Envelope) -> Message {
+    /// The envelope with the proposals behind it that are known here.
+    pub(crate) fn with_proposals(&self, envelope: Envelope) -> Message {
         let values = values_of(&envelope.statement.pledges);
         let mut proposals = self.candidates.behind(values.iter());
         proposals.truncate(32);

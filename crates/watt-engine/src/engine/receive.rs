@@ -203,15 +203,14 @@ impl Engine {
             }
             return;
         }
-        if !is_current || self.consensus.knows(statement) {
+        if !is_current {
             return;
         }
-        let fresh: Vec<SignedProposal> = proposals
-            .into_iter()
-            .filter(|signed| {
-                self.consensus.is_entry(&signed.proposal.proposer) && !self.consensus.has_proposal(signed)
-            })
-            .collect();
+        // A known one may bring proposals that its first copy came without.
+        let fresh = self.consensus.missing_of(statement, proposals);
+        if fresh.is_empty() && self.consensus.knows(statement) {
+            return;
+        }
         let checks = std::iter::once(envelope.signature_check(&self.network))
             .chain(fresh.iter().map(SignedProposal::signature_check))
             .collect();
@@ -219,7 +218,6 @@ impl Engine {
             from,
             envelope,
             proposals: fresh,
-            bytes,
         };
         self.verify(pending, checks, effects);
     }
@@ -266,7 +264,6 @@ impl Engine {
                 from,
                 envelope,
                 proposals,
-                bytes,
             } => {
                 if !all_hold {
                     self.count("bad statement signature");
@@ -278,14 +275,13 @@ impl Engine {
                     peers: &self.peers,
                     effects,
                 };
-                if self.consensus.receive(from, *envelope, proposals, &mut context) {
-                    for to in self.peers.agreeing(Some(from)) {
-                        effects.push(Effect::Send {
-                            to,
-                            message: bytes.clone(),
-                            priority: Priority::Urgent,
-                        });
-                    }
+                if self
+                    .consensus
+                    .receive(from, (*envelope).clone(), proposals, &mut context)
+                {
+                    // With the proposals known here, not those that came: not all of them were looked at.
+                    let message = self.consensus.with_proposals(*envelope);
+                    context.flood(&message, Priority::Urgent, Some(from));
                 }
             }
             Verifying::Transaction { from, signed } => {

@@ -8,5 +8,6 @@
 #![allow(missing_docs, unreachable_pub, reason = "test code")]
 
 mod agreement;
+mod equivocation;
 mod hostile;
 mod world;

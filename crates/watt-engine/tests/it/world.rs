@@ -82,9 +82,15 @@ pub struct World {
     /// Every header ever committed, by height: agreement is checked at each commit.
     agreed: BTreeMap<BlockHeight, Hash>,
     pub halts: Vec<(usize, String)>,
+    /// Who hung up on whom.
+    pub hang_ups: Vec<(usize, usize)>,
+    /// What was sent to nodes that are not up.
+    pub overheard: Vec<Vec<u8>>,
     pub replies: Vec<Result<watt_primitives::TransactionId, String>>,
     /// Memo that makes applying fail as if it panicked.
     pub poison: Option<&'static [u8]>,
+    /// A peer with the fastest links, who passes every statement on at once, without the proposals behind it.
+    pub stripper: Option<usize>,
     genesis_header: Header,
 }
 
@@ -154,8 +160,11 @@ impl World {
             luck: seed,
             agreed: BTreeMap::from([(BlockHeight(0), first.header.hash())]),
             halts: Vec::new(),
+            hang_ups: Vec::new(),
+            overheard: Vec::new(),
             replies: Vec::new(),
             poison: None,
+            stripper: None,
             genesis_header: first.header,
         };
         (0..world.nodes.len()).for_each(|node| world.start(node));
@@ -261,6 +270,19 @@ impl World {
         }
     }
 
+    /// Ends a node's engine without a word: to the others it stays connected, and whoever drives the test speaks for it.
+    pub fn usurp(&mut self, node: usize) {
+        let this = &mut self.nodes[node];
+        this.engine = None;
+        this.timers.clear();
+    }
+
+    /// Header of the node's head.
+    pub fn head(&self, node: usize) -> &Header {
+        let newest = self.nodes[node].disk.blocks.last();
+        newest.map_or(&self.genesis_header, |(_, header)| header)
+    }
+
     /// Cuts the network between two groups.
     pub fn partition(&mut self, left: &[usize], right: &[usize]) {
         for a in left {
@@ -324,6 +346,10 @@ impl World {
                 let delay = low + self.random(high - low + 1);
                 let is_lost =
                     self.random(1000) < self.weather.loss_permille || self.cut.contains(&(node, to));
+                self.strip(to, &message);
+                if !self.is_up(to) {
+                    self.overheard.push(message.clone());
+                }
                 if !is_lost {
                     let life = self.nodes[to].life;
                     self.schedule(
@@ -340,6 +366,7 @@ impl World {
             Effect::Disconnect(peer) => {
                 // A broken connection is dialled again at once.
                 let (here, there) = (PeerId(node as u64), peer.0 as usize);
+                self.hang_ups.push((node, there));
                 self.handle(node, Event::Disconnected(peer));
                 self.handle(there, Event::Disconnected(here));
                 self.handle(node, Event::Connected(peer));
@@ -403,6 +430,26 @@ impl World {
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::RemoveSector { .. } => unreachable!("no provider lives in this world"),
+        }
+    }
+
+    fn strip(&mut self, to: usize, message: &[u8]) {
+        let Some(from) = self.stripper.filter(|stripper| *stripper != to) else {
+            return;
+        };
+        if let Ok(Message::Statement { envelope, .. }) = Message::decode(message) {
+            let proposals = BoundedVec::empty();
+            let bytes = Message::Statement { envelope, proposals }.encode();
+            let life = self.nodes[to].life;
+            self.schedule(
+                0,
+                Due::Deliver {
+                    from,
+                    to,
+                    life,
+                    bytes,
+                },
+            );
         }
     }
 

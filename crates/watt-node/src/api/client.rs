@@ -3,6 +3,7 @@
 //! It knows several addresses if the network has several: when one refuses the connection it goes to the next, so that a
 //! command outlives the death of a node. Errors arrive as [`CommandError`]s with the node's own words.
 
+use super::evidence::EvidenceInfo;
 use super::problem::ProblemBody;
 use super::types::{
     AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
@@ -123,6 +124,14 @@ impl ApiClient {
     /// No answer.
     pub async fn head(&self) -> Result<HeadInfo, CommandError> {
         self.get("/api/v1/head").await
+    }
+
+    /// Which validators contradicted themselves.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn evidence(&self) -> Result<EvidenceInfo, CommandError> {
+        self.get("/api/v1/evidence").await
     }
 
     /// The block at `height`.

@@ -3,9 +3,10 @@
 use super::limits::Limits;
 use crate::node::NodeStatus;
 use std::sync::atomic::Ordering;
+use watt_engine::EvidenceLog;
 
 /// All metrics in the text format, version 0.0.4.
-pub(super) fn text(status: &NodeStatus, limits: &Limits) -> String {
+pub(super) fn text(status: &NodeStatus, evidence: &EvidenceLog, limits: &Limits) -> String {
     let mut page = Page(String::new());
     page.metric("watt_build_info", "gauge", "The program's version.");
     page.sample("watt_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -33,6 +34,18 @@ pub(super) fn text(status: &NodeStatus, limits: &Limits) -> String {
         "1 if this node votes.",
         u64::from(status.is_validator),
     );
+    page.metric(
+        "watt_consensus_evidence_total",
+        "counter",
+        "Pieces of evidence against validators that contradicted themselves, by voting key.",
+    );
+    for (node, total) in evidence.nodes() {
+        page.sample(
+            "watt_consensus_evidence_total",
+            &[("node", &node.to_string())],
+            total,
+        );
+    }
     page.single(
         "watt_p2p_connections",
         "gauge",

@@ -1,6 +1,7 @@
 //! The public listener: reading, and one POST of signed transactions. It tells nothing that is not on the ledger.
 
 use super::client::DealsFilter;
+use super::evidence::EvidenceInfo;
 use super::facts::{self, Facts};
 use super::limits::{BODY_BYTES_MAX, Limits, STREAMS_MAX};
 use super::metrics;
@@ -52,6 +53,8 @@ pub enum PublicRoute {
     Deals,
     /// One deal.
     Deal,
+    /// Validators that contradicted themselves.
+    Evidence,
     /// How the node is.
     Status,
     /// The genesis document.
@@ -68,7 +71,7 @@ pub enum PublicRoute {
 
 impl PublicRoute {
     /// Every route.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Head,
         Self::Block,
         Self::Transaction,
@@ -77,6 +80,7 @@ impl PublicRoute {
         Self::Providers,
         Self::Deals,
         Self::Deal,
+        Self::Evidence,
         Self::Status,
         Self::Genesis,
         Self::Events,
@@ -97,6 +101,7 @@ impl PublicRoute {
             Self::Providers => "/api/v1/providers",
             Self::Deals => "/api/v1/deals",
             Self::Deal => "/api/v1/deals/{id}",
+            Self::Evidence => "/api/v1/evidence",
             Self::Status => "/api/v1/status",
             Self::Genesis => "/api/v1/genesis",
             Self::Events => "/api/v1/events",
@@ -116,6 +121,7 @@ impl PublicRoute {
             Self::Providers => get(providers),
             Self::Deals => get(deals),
             Self::Deal => get(deal),
+            Self::Evidence => get(evidence),
             Self::Status => get(status),
             Self::Genesis => get(genesis),
             Self::Events => get(events),
@@ -391,6 +397,10 @@ async fn status(State(api): State<PublicState>) -> Result<Json<StatusInfo>, Prob
     api.ask(move |facts| facts.status(&status)).await.map(Json)
 }
 
+async fn evidence(State(api): State<PublicState>) -> Json<EvidenceInfo> {
+    Json(EvidenceInfo::of(&api.node.evidence()))
+}
+
 async fn genesis(State(api): State<PublicState>) -> Response {
     (
         [(header::CONTENT_TYPE, "application/cbor")],
@@ -414,7 +424,7 @@ async fn ready(State(api): State<PublicState>) -> Response {
 }
 
 async fn prometheus(State(api): State<PublicState>) -> Response {
-    let text = metrics::text(&api.node.status(), &api.limits);
+    let text = metrics::text(&api.node.status(), &api.node.evidence(), &api.limits);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
@@ -449,7 +459,7 @@ fn deal_id(text: &str) -> Result<DealId, Problem> {
     })
 }
 
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| {
         char::from(byte)
             .to_digit(16)

@@ -12,12 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 use watt_engine::message::DecidedBlock;
+use watt_engine::{Evidence, EvidenceLog};
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, genesis_block};
-use watt_light::{Header, Operation, SignedTransaction, Transaction};
+use watt_light::proposal::PROTOCOL_VERSION;
+use watt_light::{Header, Operation, Proposal, SignedProposal, SignedTransaction, Transaction};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, SecretKey, Timestamp,
-    TransactionId, codec,
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Hash, SecretKey, SlotIndex,
+    Timestamp, TransactionId, codec,
 };
 
 /// A node that has closed no block and takes every transaction.
@@ -109,6 +111,26 @@ impl NodeView for StillNode {
         self.submitted.fetch_add(1, Ordering::SeqCst);
         let id = transaction.transaction.id(&self.genesis.network());
         Box::pin(async move { Ok(id) })
+    }
+
+    fn evidence(&self) -> Arc<EvidenceLog> {
+        let liar = SecretKey::from_seed([2; 32]);
+        let proposal = |close_time| Proposal {
+            network: self.genesis.network(),
+            slot: SlotIndex(1),
+            version: PROTOCOL_VERSION,
+            parent: self.header.hash(),
+            close_time,
+            body_root: Hash::ZERO,
+            n_transactions: 0,
+            body_bytes: 0,
+            upgrades: BoundedVec::empty(),
+            proposer: liar.node_id(),
+        };
+        let two = [Timestamp(1), Timestamp(2)].map(|close_time| proposal(close_time).sign(&liar));
+        let mut log = EvidenceLog::default();
+        assert!(log.note(Evidence::Proposals(Box::new(two))));
+        Arc::new(log)
     }
 
     fn subscribe(&self) -> watch::Receiver<Header> {
@@ -467,6 +489,7 @@ async fn metrics_count_what_was_refused() {
         text.contains("watt_http_requests_total{result=\"refused\"} 1"),
         "{text}"
     );
+    assert!(text.contains("watt_consensus_evidence_total{node="), "{text}");
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
         assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
@@ -565,4 +588,33 @@ fn the_token_is_never_printed_and_survives_a_restart() {
             0o600
         );
     }
+}
+
+/// Evidence comes with both signed things in full, so that anybody can check it, also after it was stored and read again.
+///
+/// Covers: A1.
+#[tokio::test]
+async fn evidence_can_be_checked_by_whoever_asks() {
+    let served = Served::start().await;
+    let answer = served
+        .http
+        .get(format!("{}/api/v1/evidence", served.public))
+        .send();
+    let info: EvidenceInfo = answer.await.unwrap().json().await.unwrap();
+    let log = served.node.evidence();
+    assert_eq!(
+        info,
+        EvidenceInfo::of(&EvidenceLog::decode(&log.encode()).unwrap())
+    );
+    let liar = SecretKey::from_seed([2; 32]).node_id();
+    assert_eq!(info.nodes, [AccusedInfo { node: liar, total: 1 }]);
+    let signed: Vec<SignedProposal> = info.evidence[0]
+        .signed
+        .iter()
+        .map(|hex| codec::decode(&public::decode_hex(hex).unwrap(), 4_096).unwrap())
+        .collect();
+    let two: [SignedProposal; 2] = signed.try_into().unwrap();
+    let evidence = Evidence::Proposals(Box::new(two));
+    assert!(evidence.holds(&served.node.genesis.network()));
+    assert_eq!((evidence.node(), evidence.slot()), (liar, SlotIndex(1)));
 }

@@ -3,7 +3,9 @@
 use crate::error::CommandError;
 use crate::node::NodeStatus;
 use futures::future::BoxFuture;
+use std::sync::Arc;
 use tokio::sync::watch;
+use watt_engine::EvidenceLog;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::{Genesis, Receipt, StateRead};
 use watt_light::{Header, SignedTransaction};
@@ -79,6 +81,8 @@ pub trait NodeView: Send + Sync {
     fn transaction(&self, id: TransactionId) -> anyhow::Result<Option<(BlockHeight, u32, Receipt)>>;
     /// Offers a transaction to the pool; an error is a sentence with a next step.
     fn submit(&self, transaction: SignedTransaction) -> BoxFuture<'static, Result<TransactionId, String>>;
+    /// Which validators contradicted themselves, with the proofs.
+    fn evidence(&self) -> Arc<EvidenceLog>;
     /// New heads as they come.
     fn subscribe(&self) -> watch::Receiver<Header>;
     /// What the provider is doing, on a node that is one.

@@ -1,6 +1,7 @@
 //! `watt chain`.
 
 use super::session::Session;
+use crate::api::EvidenceInfo;
 use crate::api::types::{BlockInfo, Outcome, TransactionInfo};
 use crate::error::CommandError;
 use crate::ui::{Table, bytes_text, time_text};
@@ -19,6 +20,11 @@ pub(super) enum ChainCommand {
         /// Its height
         height: u64,
     },
+    /// Show validators that contradicted themselves, with the proofs
+    #[command(
+        after_help = "Examples:\n  watt chain evidence\n  watt chain evidence --json | jq '.evidence[0].signed'"
+    )]
+    Evidence,
     /// Show what became of a transaction
     #[command(
         after_help = "Examples:\n  watt chain tx 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -49,11 +55,32 @@ pub(super) async fn run(session: &Session, command: ChainCommand) -> Result<(), 
             let block = context.api.block(BlockHeight(height)).await?;
             session.ui.result(&block, || block_text(&block))
         }
+        ChainCommand::Evidence => {
+            let evidence = context.api.evidence().await?;
+            session.ui.result(&evidence, || evidence_text(&evidence))
+        }
         ChainCommand::Tx { id } => {
             let transaction = context.api.transaction(id).await?;
             session.ui.result(&transaction, || transaction_text(&transaction))
         }
     }
+}
+
+fn evidence_text(info: &EvidenceInfo) -> String {
+    if info.nodes.is_empty() {
+        return "no validator has contradicted itself, as far as this node knows".to_owned();
+    }
+    let mut table = Table::new(&["VALIDATOR", "SLOT", "SIGNED", "ONE VALUE", "ANOTHER VALUE"]);
+    for piece in &info.evidence {
+        let [one, other] = piece.values.clone();
+        let words = piece.kind.replace('-', " ");
+        table.row([piece.node.to_string(), piece.slot.to_string(), words, one, other]);
+    }
+    let mut text = table.to_string();
+    for accused in &info.nodes {
+        text.push_str(&format!("\n{}: {} in all", accused.node, accused.total));
+    }
+    text
 }
 
 fn block_text(block: &BlockInfo) -> String {

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 use watt_engine::event::{ApplyFailure, VerifyTicket};
 use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, MESSAGE_BYTES_MAX, Message};
-use watt_engine::{Effect, Engine, Event, PeerId, Priority, RequestId, Timer};
+use watt_engine::{Effect, Engine, Event, EvidenceLog, PeerId, Priority, RequestId, Timer};
 use watt_light::{Header, SignedTransaction};
 use watt_net::{Bytes, Net};
 use watt_primitives::key::SignatureCheck;
@@ -72,6 +72,8 @@ pub(crate) struct NodeLoop {
     next_request: u64,
     now: Timestamp,
     failure: Option<CommandError>,
+    /// Evidence of earlier lives, and how much of this one's is kept with it.
+    evidence: (EvidenceLog, u64),
 }
 
 impl NodeLoop {
@@ -85,6 +87,8 @@ impl NodeLoop {
         commands: mpsc::Sender<Command>,
     ) -> Self {
         let quorum_set = shared.genesis().quorum_set();
+        let earlier = storage.evidence();
+        shared.show_evidence(earlier.clone());
         Self {
             engine,
             storage,
@@ -102,6 +106,7 @@ impl NodeLoop {
             next_request: 0,
             now: Timestamp(0),
             failure: None,
+            evidence: (earlier, 0),
         }
     }
 
@@ -267,7 +272,10 @@ impl NodeLoop {
         let (state, now) = (self.storage.snapshot(), self.now);
         let engine = &mut self.engine;
         match state.read(|rows| engine.handle(now, event, rows, &mut effects)) {
-            Ok(()) => self.perform_all(effects),
+            Ok(()) => {
+                self.perform_all(effects);
+                self.keep_evidence();
+            }
             // Whatever was concluded from damaged rows is not done.
             Err(error) => self.fail(&error),
         }
@@ -285,6 +293,22 @@ impl NodeLoop {
             // It ends by writing what waits, which nobody waits for.
             drop(tokio::task::spawn_blocking(move || drop(recorder)));
         }
+    }
+
+    /// Shows and stores what was found against validators, when there is more of it.
+    fn keep_evidence(&mut self) {
+        let found = self.engine.evidence();
+        let (earlier, kept) = &mut self.evidence;
+        if found.total() == *kept {
+            return;
+        }
+        *kept = found.total();
+        let log = earlier.clone().with(found);
+        // It can be collected again, so a disk that refuses does not stop the node here.
+        if let Err(error) = tokio::task::block_in_place(|| self.storage.keep_evidence(&log)) {
+            tracing::warn!(%error, "evidence against a validator could not be stored");
+        }
+        self.shared.show_evidence(log);
     }
 
     fn perform_all(&mut self, effects: Vec<Effect>) {

@@ -5,18 +5,22 @@ use crate::config::NodeConfig;
 use crate::error::{CommandError, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
+use watt_engine::EvidenceLog;
 use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::{BlockOutcome, Genesis, Receipt, StateRead, Writes, genesis_block};
 use watt_light::Header;
 use watt_primitives::{BlockHeight, TransactionId, codec};
 use watt_store::{
-    BlockStore, BlockStoreError, Folder, Journal, Keystore, Opened, Origin, Seed, Snapshot, StateConfig,
-    StateDb,
+    BlockStore, BlockStoreError, Folder, Journal, Keystore, Kv, KvError, Opened, Origin, Seed, Snapshot,
+    StateConfig, StateDb,
 };
 
 /// The most bytes of a stored block.
 const STORED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Name of the evidence among the small values.
+const EVIDENCE: &str = "evidence";
 
 /// Blocks between two clean-ups of the journal.
 const JOURNAL_KEPT_BLOCKS: u64 = 64;
@@ -45,6 +49,7 @@ pub(crate) struct Storage {
     blocks: Arc<BlockStore>,
     state: Arc<StateDb>,
     journal: Mutex<Journal>,
+    values: Kv,
     entries: Vec<Entry>,
     head: Header,
     /// Height up to which an earlier life may have voted: above the head if blocks have to be fetched again.
@@ -82,6 +87,7 @@ impl Storage {
         .map_err(conflict)?;
         let (journal, records) = Journal::open(&folder.scp_dir()).map_err(|error| trouble(&error))?;
         let blocks = BlockStore::open(&folder.blocks_dir()).map_err(|error| trouble(&error))?;
+        let values = Kv::open(&folder.values_dir()).map_err(|error| trouble(&error))?;
         let state = open_state(&folder)?;
         let reached = state.head().map(|head| head.height);
         let voted_to = reached.max(blocks.head()).unwrap_or(BlockHeight(0));
@@ -106,6 +112,7 @@ impl Storage {
             blocks: Arc::new(blocks),
             state: Arc::new(state),
             journal: Mutex::new(journal),
+            values,
             entries,
             head,
             voted_to,
@@ -155,6 +162,24 @@ impl Storage {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .append(&entries)
+    }
+
+    /// Evidence of earlier lives. A file that can't be read is said and counts as none: a node goes on without it.
+    pub(crate) fn evidence(&self) -> EvidenceLog {
+        let stored = self.values.get(EVIDENCE).map_err(|error| error.to_string());
+        let log = stored.and_then(|bytes| {
+            let decode = |bytes: Vec<u8>| EvidenceLog::decode(&bytes).map_err(|error| error.to_string());
+            bytes.map_or_else(|| Ok(EvidenceLog::default()), decode)
+        });
+        log.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the evidence against validators can't be read; it is collected anew");
+            EvidenceLog::default()
+        })
+    }
+
+    /// Makes evidence durable.
+    pub(crate) fn keep_evidence(&self, log: &EvidenceLog) -> Result<(), KvError> {
+        self.values.put(EVIDENCE, &log.encode())
     }
 
     /// What stores a block, to be called off the main loop.

@@ -1,7 +1,7 @@
 //! Good and bad days of real networks: every node and every command here is a process of the program `watt`.
 //!
 //! Each test starts a devnet of its own and tells one long story on it, because starting takes longer than most scenarios.
-//! Reading order: `network` (a devnet, and what can be done to it), `wait` (the one way to wait), `stranger` (a hostile peer), then the stories.
+//! Reading order: `network` (a devnet, and what can be done to it), `wait` (the one way to wait), `stranger` (a hostile peer), `weather` (links that delay, lose and part), `liar` (a validator that contradicts itself), then the stories.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,10 +15,13 @@ mod errors;
 mod floods;
 mod hostile;
 mod large;
+mod liar;
 mod network;
 mod providers;
 mod recording;
 mod storing;
+mod storms;
 mod stranger;
 mod validators;
 mod wait;
+mod weather;

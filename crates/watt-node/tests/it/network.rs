@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) account: String,
     pub(crate) peer_id: String,
+    /// Of a validator; else empty.
+    pub(crate) voting_key: String,
     pub(crate) p2p_port: u16,
     pub(crate) api_port: u16,
     pub(crate) owner_port: u16,
@@ -40,6 +42,7 @@ impl Node {
             name: text("name"),
             account: text("account"),
             peer_id: text("peer_id"),
+            voting_key: text("voting_key"),
             p2p_port: port("p2p_port"),
             api_port: port("api_port"),
             owner_port: port("owner_port"),
