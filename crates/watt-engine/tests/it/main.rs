@@ -9,4 +9,7 @@
 
 mod agreement;
 mod hostile;
+mod load;
+mod sync;
+mod withheld;
 mod world;

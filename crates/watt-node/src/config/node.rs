@@ -68,6 +68,8 @@ pub struct NodeConfig {
     pub listen: Vec<String>,
     /// Multiaddresses of nodes to connect to first.
     pub bootstrap: Vec<String>,
+    /// Blocks from one state that is served to fresh nodes to the next.
+    pub checkpoint_blocks: u64,
     /// The two HTTP listeners.
     pub api: ApiAddresses,
     /// Lending space, if it does.
@@ -122,6 +124,7 @@ impl NodeConfig {
                 .transpose()?,
             listen: settings.listen.value.clone(),
             bootstrap: settings.bootstrap.value.clone(),
+            checkpoint_blocks: settings.checkpoint_blocks.value,
             api: ApiAddresses {
                 public,
                 owner,

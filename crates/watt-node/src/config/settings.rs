@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 const API_PUBLIC: &str = "127.0.0.1:28471";
 /// Default of `api.owner`: the block's last port.
 const API_OWNER: &str = "127.0.0.1:28475";
+/// Default of `node.checkpoint_blocks`: an hour of blocks every five seconds (TC22).
+const CHECKPOINT_BLOCKS: u64 = 720;
 /// Default of `node.listen`: everything else stays on this machine, but peers come from anywhere.
 const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/tcp/28470", "/ip4/0.0.0.0/udp/28470/quic-v1"];
 
@@ -93,6 +95,8 @@ pub struct Settings {
     pub listen: Sourced<Vec<String>>,
     /// Multiaddresses to connect to first.
     pub bootstrap: Sourced<Vec<String>>,
+    /// Blocks from one state that is served to the next.
+    pub checkpoint_blocks: Sourced<u64>,
     /// Public listener.
     pub api_public: Sourced<SocketAddr>,
     /// Owner's listener.
@@ -170,6 +174,9 @@ impl Settings {
             row("node.listen", &self.listen, |list| Value::from(list.clone())),
             row("node.bootstrap", &self.bootstrap, |list| {
                 Value::from(list.clone())
+            }),
+            row("node.checkpoint_blocks", &self.checkpoint_blocks, |blocks| {
+                Value::from(*blocks)
             }),
             row("api.public", &self.api_public, text),
             row("api.owner", &self.api_owner, text),
@@ -264,6 +271,16 @@ impl Layers<'_> {
                 &overrides.bootstrap,
                 self.list(node.bootstrap.as_ref(), &[]),
             ),
+            checkpoint_blocks: match node.checkpoint_blocks {
+                Some(value) => Sourced {
+                    value,
+                    origin: self.file(),
+                },
+                None => Sourced {
+                    value: CHECKPOINT_BLOCKS,
+                    origin: Origin::Default,
+                },
+            },
             api_public: self.parsed("api.public", api.public.as_ref(), API_PUBLIC, socket_address)?,
             api_owner: self.parsed("api.owner", api.owner.as_ref(), API_OWNER, socket_address)?,
             api_owner_hosts: self.list(api.owner_hosts.as_ref(), &[]),
