@@ -256,6 +256,7 @@ fn collect(state: &impl StateRead, at: &Hash, depth: usize, count: usize) -> (Ve
 const _: () = assert!(BUCKET_LEAVES_MAX <= CHUNK_ENTRIES_MAX, "a bucket is a chunk");
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use super::*;
     use crate::state::MemoryState;
