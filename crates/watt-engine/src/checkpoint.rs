@@ -92,6 +92,7 @@ impl Incoming {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a node has one")]
 enum Phase {
     /// Blocks are fetched as ever.
     Off,
@@ -365,7 +366,11 @@ impl Checkpoint {
         };
         let then = incoming.after(chunk.first(&at), chunk.next(&at));
         *storing = Some((from, then.clone()));
-        context.effects.push(Effect::TakeChunk { at, chunk, then });
+        context.effects.push(Effect::TakeChunk {
+            at,
+            chunk,
+            then: Box::new(then),
+        });
     }
 
     /// A chunk is stored, or was none of this state.

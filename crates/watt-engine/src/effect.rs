@@ -150,7 +150,7 @@ pub enum Effect {
         /// The part.
         chunk: Box<StateChunk>,
         /// What is missing when it is stored.
-        then: Incoming,
+        then: Box<Incoming>,
     },
     /// Make the state that came in completely the one that `chain` shows, durably;
     /// [`Event::Committed`](crate::Event::Committed) ends it.

@@ -388,7 +388,7 @@ impl World {
             Effect::SendCheckpoint { to } => self.serve_checkpoint(node, to),
             Effect::SendState { to, height, at } => self.serve_state(node, to, height, at),
             Effect::TakeChunk { at, chunk, then } => {
-                let is_good = self.take_chunk(node, at, &chunk, then);
+                let is_good = self.take_chunk(node, at, &chunk, *then);
                 self.schedule(3, soon(Event::ChunkTaken { is_good }));
             }
             Effect::AdoptState(header) => {
