@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use watt_light::proposal::empty_value;
 use watt_light::{Header, SignedProposal, SignedTransaction};
 use watt_primitives::{Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp};
+use watt_scp::replay::{Step, log};
 use watt_scp::{
     Config, Envelope, Input, Oracle, Output, Pledges, QuorumSet, Scp, Statement, TimerKind, Validity, Value,
 };
@@ -125,6 +126,8 @@ pub(crate) struct Consensus {
     stored: BTreeSet<Value>,
     /// Bodies from the journal, tried when the node starts.
     restored: Vec<(Value, Vec<SignedTransaction>)>,
+    /// What goes into SCP and comes out, where it is asked for.
+    log: Option<Vec<log::Entry>>,
 }
 
 /// SCP's questions, answered from what is known of the slot.
@@ -171,6 +174,7 @@ impl Consensus {
         muted_to: SlotIndex,
         block_bytes_max: u32,
         entries: Vec<Entry>,
+        is_logged: bool,
     ) -> Self {
         let network = head.header.network;
         let node = key.as_ref().map_or(NodeId([0; 32]), SecretKey::node_id);
@@ -181,6 +185,7 @@ impl Consensus {
             quorum_set: quorum_set.clone(),
             votes,
         };
+        let log = is_logged.then(|| vec![log::Entry::Life(config.clone())]);
         let mut this = Self {
             scp: Scp::new(config),
             key,
@@ -199,6 +204,7 @@ impl Consensus {
             is_committing: false,
             stored: BTreeSet::new(),
             restored: Vec::new(),
+            log,
         };
         for entry in entries {
             this.restore(entry);
@@ -252,8 +258,24 @@ impl Consensus {
             network: self.network,
         };
         let mut outputs = Vec::new();
-        self.scp.step(input, &answers, &mut outputs);
+        match &mut self.log {
+            None => self.scp.step(input, &answers, &mut outputs),
+            Some(log) => {
+                let step = Step::record(&mut self.scp, input, &answers, &mut outputs);
+                let outputs = outputs.clone();
+                log.push(log::Entry::Step { step, outputs });
+            }
+        }
         outputs
+    }
+
+    /// What was logged since the last call.
+    pub(crate) fn take_log(&mut self) -> Vec<log::Entry> {
+        self.log.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn end_log(&mut self) {
+        self.log = None;
     }
 
     fn step(&mut self, input: Input<'_>, context: &mut Context<'_>) {

@@ -59,6 +59,8 @@ pub struct EngineConfig {
     pub incoming: Option<Incoming>,
     /// What it offers, if it is a provider, and the sealed sectors on its disk.
     pub provider: Option<(ProviderConfig, Vec<LocalSector>)>,
+    /// Whether all that goes into SCP and comes out is kept for [`Engine::take_scp_log`].
+    pub logs_scp: bool,
 }
 
 /// What waits for its signatures to be checked.
@@ -157,6 +159,7 @@ impl Engine {
                 config.voted_to.into(),
                 block_bytes_max,
                 live,
+                config.logs_scp,
             ),
             parameters: config.parameters,
             head,
@@ -208,6 +211,17 @@ impl Engine {
     #[must_use]
     pub const fn refused(&self) -> &BTreeMap<&'static str, u64> {
         &self.refused
+    }
+
+    /// What went into SCP and came out since the last call, from the beginning of this life on; nothing unless
+    /// [`EngineConfig::logs_scp`]. To be called after every event, since it grows.
+    pub fn take_scp_log(&mut self) -> Vec<watt_scp::replay::log::Entry> {
+        self.consensus.take_log()
+    }
+
+    /// Keeps no more for [`Self::take_scp_log`].
+    pub fn end_scp_log(&mut self) {
+        self.consensus.end_log();
     }
 
     /// Handles one event at `now`; `chain` shows the state of the head. What must be done is appended to `effects`.

@@ -14,6 +14,7 @@ mod node;
 mod provider;
 mod put;
 mod rm;
+mod scp;
 mod session;
 mod status;
 mod usage;
@@ -104,6 +105,9 @@ enum Command {
     /// Lend space and earn
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
+    /// Look into agreement
+    #[command(subcommand)]
+    Scp(scp::ScpCommand),
     /// Show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -156,6 +160,7 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Account(_)
         | Command::Chain(_)
         | Command::Provider(provider::ProviderCommand::Status { .. })
+        | Command::Scp(_)
         | Command::Config(_)
         | Command::Completion(_) => false,
     };
@@ -185,6 +190,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Chain(command) => chain::run(session, command).await,
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,
         Command::Provider(command) => provider::run(session, command).await,
+        Command::Scp(command) => scp::run(session, command).await,
         Command::Config(command) => config::run(session, &command),
         Command::Completion(args) => completion::run(session, &args),
     }

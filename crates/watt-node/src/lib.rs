@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`error`] (two lines and an exit code), [`ui`] (the one printer), [`config`], [`cli`] (one file per
 //! command), [`api`] (two listeners, and the client), [`context`] and [`client`] (put, get), [`runtime`] and [`node`] (the
-//! event loop), [`devnet`] (a network of processes), [`demo`] (its story).
+//! event loop), `scp_log` (the file of `--record-scp`), [`devnet`] (a network of processes), [`demo`] (its story).
 //!
 //! Sources: `docs/spec/api.md`, `docs/spec/node.md`.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "I/O shell")]
@@ -24,3 +24,5 @@ pub mod runtime;
 pub mod telemetry;
 pub mod ui;
 pub mod wallet;
+
+mod scp_log;

@@ -13,6 +13,7 @@ use crate::api::NodeView;
 use crate::config::{NodeConfig, ProviderConfig, Role};
 use crate::error::{CommandError, ErrorKind};
 use crate::node::{NodeHandle, Shared};
+use crate::scp_log::Recorder;
 use jobs::Jobs;
 use node_loop::NodeLoop;
 use std::sync::Arc;
@@ -35,9 +36,13 @@ const EVENTS_WAITING_MAX: usize = 1024;
 /// The folder is in use, copied or damaged; an address is taken; the genesis is refused.
 pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError> {
     let genesis = Arc::new(config.genesis.clone());
-    let (storage, config) = tokio::task::spawn_blocking({
+    let (storage, recorder, config) = tokio::task::spawn_blocking({
         let genesis = Arc::clone(&genesis);
-        move || Storage::open(&config, &genesis).map(|storage| (storage, config))
+        move || {
+            let storage = Storage::open(&config, &genesis)?;
+            let recorder = config.record_scp.as_deref().map(Recorder::open).transpose()?;
+            Ok::<_, CommandError>((storage, recorder, config))
+        }
     })
     .await
     .map_err(|error| {
@@ -78,6 +83,7 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         engine,
         storage,
         config.checkpoint_blocks,
+        recorder,
         jobs,
         net,
         shared,
@@ -136,6 +142,7 @@ fn engine(
         checkpoint_gap: config.checkpoint_blocks,
         incoming: storage.incoming(),
         provider,
+        logs_scp: config.record_scp.is_some(),
     };
     Ok(Engine::new(
         engine_config,

@@ -1,7 +1,7 @@
 //! The ballot protocol of one slot: one function per rule, named as in the paper (`docs/spec/scp.md` §5).
 
 use crate::heard::Heard;
-use crate::node_set::NodeIndex;
+use crate::node_set::{NodeIndex, place_of};
 use crate::pledge::Pledge;
 use crate::protocol::{Env, OWN, Validity};
 use crate::roster::{Declarations, Declared, Roster};
@@ -155,6 +155,7 @@ impl BallotProtocol {
     pub(crate) fn record(
         &mut self,
         node: NodeIndex,
+        n_nodes: usize,
         statement: &Statement,
         pledge: Pledge,
         declared: Declared,
@@ -169,7 +170,9 @@ impl BallotProtocol {
         };
         let declared = if is_final { Declared::Itself } else { declared };
         self.heard.record(node, pledge, declared);
-        place(&mut self.statements, node, statement.clone());
+        if let Some(place) = place_of(node, n_nodes, &mut self.statements) {
+            *place = Some(statement.clone());
+        }
         self.has_news = true;
     }
 
@@ -563,14 +566,5 @@ impl BallotProtocol {
             Pledge::Confirm { .. } | Pledge::Externalize { .. } => true,
         });
         self.heard_from_quorum = self.heard.declarations().has_quorum_in(&there, env.roster);
-    }
-}
-
-fn place<T>(list: &mut Vec<Option<T>>, node: NodeIndex, element: T) {
-    if list.len() <= node.position() {
-        list.resize_with(node.position().saturating_add(1), || None);
-    }
-    if let Some(place) = list.get_mut(node.position()) {
-        *place = Some(element);
     }
 }

@@ -1,5 +1,7 @@
 //! Sets of nodes as bits: what makes a federated check a handful of machine instructions.
 
+use alloc::vec::Vec;
+
 /// The most nodes one `Scp` tells apart: a full quorum set of 1000, this node, and some room.
 pub(crate) const NODES_MAX: usize = 1024;
 
@@ -34,6 +36,20 @@ impl NodeIndex {
     fn bit(self) -> u64 {
         1u64.wrapping_shl(u32::from(self.0))
     }
+}
+
+/// The place of `node` in a list by node position, which grows once, to as many places as there are nodes.
+pub(crate) fn place_of<T>(
+    node: NodeIndex,
+    n_nodes: usize,
+    list: &mut Vec<Option<T>>,
+) -> Option<&mut Option<T>> {
+    let len = n_nodes.max(node.position().saturating_add(1));
+    if list.len() <= node.position() {
+        list.reserve_exact(len.saturating_sub(list.len()));
+        list.resize_with(len, || None);
+    }
+    list.get_mut(node.position())
 }
 
 /// A set of nodes. Words at or above `width` are zero, so small networks pay for one word only.

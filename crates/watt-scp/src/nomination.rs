@@ -1,7 +1,7 @@
 //! The nomination protocol of one slot (`docs/spec/scp.md` §4).
 
 use crate::leader::Draw;
-use crate::node_set::{NodeIndex, NodeSet};
+use crate::node_set::{NodeIndex, NodeSet, place_of};
 use crate::protocol::{Env, OWN, Validity};
 use crate::roster::{Declarations, Declared};
 use crate::statement::{Pledges, Statement, VALUES_PER_STATEMENT_MAX, Value};
@@ -145,12 +145,15 @@ impl Nomination {
     }
 
     /// Notes what another node nominates; the rules run later, once for a whole batch.
-    pub(crate) fn record(&mut self, node: NodeIndex, statement: &Statement, declared: Declared) {
+    pub(crate) fn record(
+        &mut self,
+        node: NodeIndex,
+        n_nodes: usize,
+        statement: &Statement,
+        declared: Declared,
+    ) {
         self.declarations.declare(node, declared);
-        if self.heard.len() <= node.position() {
-            self.heard.resize(node.position().saturating_add(1), None);
-        }
-        if let Some(place) = self.heard.get_mut(node.position()) {
+        if let Some(place) = place_of(node, n_nodes, &mut self.heard) {
             let n_adopted = place.as_ref().map_or(0, |heard| heard.n_adopted);
             let statement = statement.clone();
             *place = Some(Heard { statement, n_adopted });

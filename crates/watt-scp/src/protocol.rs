@@ -5,6 +5,7 @@ use crate::quorum_set::QuorumSet;
 use crate::roster::Roster;
 use crate::slot::Slot;
 use crate::statement::{Statement, Value};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,8 @@ pub mod inspect;
 pub const SLOTS_MAX: usize = 128;
 
 /// Who this node is and whom it needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
     /// This node.
     pub node: NodeId,
@@ -149,7 +151,8 @@ pub struct Record {
 }
 
 /// What a node wants done, in the order in which it must be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Output {
     /// Make the record durable before performing any later output.
     Persist(Record),
@@ -194,6 +197,24 @@ pub enum Output {
     RecordRefused(SlotIndex),
 }
 
+impl Output {
+    /// Its name in the encoding.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Persist(_) => "persist",
+            Self::Send(_) => "send",
+            Self::SetTimer { .. } => "set-timer",
+            Self::CancelTimer { .. } => "cancel-timer",
+            Self::Externalized { .. } => "externalized",
+            Self::NeedQuorumSet(_) => "need-quorum-set",
+            Self::Evidence(_, _) => "evidence",
+            Self::Amnesia(_) => "amnesia",
+            Self::RecordRefused(_) => "record-refused",
+        }
+    }
+}
+
 /// What the rules of a slot may look at.
 #[derive(Clone, Copy)]
 pub(crate) struct Env<'a> {
@@ -211,7 +232,7 @@ pub struct Scp {
     config: Config,
     quorum_set_hash: Hash,
     roster: Roster,
-    slots: BTreeMap<SlotIndex, Slot>,
+    slots: BTreeMap<SlotIndex, Box<Slot>>,
     /// Nothing is said or heard about slots below.
     lowest: SlotIndex,
 }
@@ -269,24 +290,24 @@ impl Scp {
 
     /// The newest statements held about `slot`, of every node and own ones included: what answers a state request.
     pub fn latest(&self, slot: SlotIndex) -> impl Iterator<Item = &Statement> {
-        self.slots.get(&slot).into_iter().flat_map(Slot::latest)
+        self.held(slot).into_iter().flat_map(Slot::latest)
     }
 
     /// Own newest statements about `slot`, for sending again as they are: NOMINATE, then the ballot statement.
     pub fn own(&self, slot: SlotIndex) -> impl Iterator<Item = &Statement> {
-        self.slots.get(&slot).into_iter().flat_map(Slot::own)
+        self.held(slot).into_iter().flat_map(Slot::own)
     }
 
     /// What the slot decided, if it has.
     #[must_use]
     pub fn externalized(&self, slot: SlotIndex) -> Option<Value> {
-        self.slots.get(&slot).and_then(Slot::externalized)
+        self.held(slot).and_then(Slot::externalized)
     }
 
     /// Whether a quorum is known to be at this node's ballot counter, or the slot is decided.
     #[must_use]
     pub fn heard_from_quorum(&self, slot: SlotIndex) -> bool {
-        self.slots.get(&slot).is_some_and(Slot::heard_from_quorum)
+        self.held(slot).is_some_and(Slot::heard_from_quorum)
     }
 
     /// Slots held, ascending.
@@ -309,7 +330,11 @@ impl Scp {
         if self.slots.len() > SLOTS_MAX {
             return Err("too many slots held");
         }
-        self.slots.values().try_for_each(Slot::check_invariants)
+        self.slots.values().try_for_each(|slot| slot.check_invariants())
+    }
+
+    fn held(&self, slot: SlotIndex) -> Option<&Slot> {
+        self.slots.get(&slot).map(Box::as_ref)
     }
 
     fn receive(
@@ -322,7 +347,10 @@ impl Scp {
         if !self.make_room_for_heard(slot) {
             return;
         }
-        let held = self.slots.entry(slot).or_insert_with(|| Slot::new(slot));
+        let held = self
+            .slots
+            .entry(slot)
+            .or_insert_with(|| Box::new(Slot::new(slot)));
         for statement in statements {
             if statement.slot == slot && statement.pledges.is_sane() {
                 held.record(statement, &self.config, &mut self.roster, oracle, out);
@@ -395,7 +423,7 @@ impl Scp {
                     None => return,
                 }
             }
-            self.slots.insert(slot, Slot::new(slot));
+            self.slots.insert(slot, Box::new(Slot::new(slot)));
         }
         self.with_held_slot(slot, oracle, act);
     }

@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use watt_primitives::codec::{self, InvalidEncoding, zero_or_one};
 use watt_primitives::{Hash, NodeId, SlotIndex};
 
+#[cfg(any(test, feature = "testing"))]
+pub mod facts;
+pub mod log;
+
 /// An [`Input`] that owns what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -140,6 +144,35 @@ impl LoggedInput {
             Self::QuorumSetKnown { hash } => Input::QuorumSetKnown { hash: *hash },
             Self::Restore(record) => Input::Restore(record),
             Self::Purge { below } => Input::Purge { below: *below },
+        }
+    }
+
+    /// Its name in the encoding.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Nominate { .. } => "nominate",
+            Self::Receive { .. } => "receive",
+            Self::Timer { .. } => "timer",
+            Self::ValidityChanged { .. } => "validity-changed",
+            Self::BodyTimeout { .. } => "body-timeout",
+            Self::QuorumSetKnown { .. } => "quorum-set-known",
+            Self::Restore(_) => "restore",
+            Self::Purge { .. } => "purge",
+        }
+    }
+
+    /// The one slot that it is about, if it is about one.
+    #[must_use]
+    pub fn slot(&self) -> Option<SlotIndex> {
+        match self {
+            Self::Nominate { slot, .. }
+            | Self::Receive { slot, .. }
+            | Self::Timer { slot, .. }
+            | Self::ValidityChanged { slot, .. }
+            | Self::BodyTimeout { slot, .. } => Some(*slot),
+            Self::Restore(record) => Some(record.slot),
+            Self::QuorumSetKnown { .. } | Self::Purge { .. } => None,
         }
     }
 }

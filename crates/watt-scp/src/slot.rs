@@ -173,7 +173,8 @@ impl Slot {
                 values.intern_from(node, roster.len(), value, oracle)
             });
             if let Some(pledge) = pledge {
-                self.ballot.record(node, statement, pledge, declared);
+                self.ballot
+                    .record(node, roster.len(), statement, pledge, declared);
             }
         }
         for index in self.values.indexes_from(n_known) {
@@ -369,7 +370,7 @@ impl Slot {
         let Pledges::Nominate { votes, accepted } = &statement.pledges else {
             return;
         };
-        self.nomination.record(node, statement, declared);
+        self.nomination.record(node, n_nodes, statement, declared);
         for value in votes {
             if let Some(index) = self.values.intern_nominated(node, n_nodes, value, oracle) {
                 self.nomination.count(node, index, false);

@@ -165,3 +165,23 @@ fn a_partition_heals() {
     world.heal();
     assert!(world.reach(&[0, 1, 2, 3], stopped + 3, 30_000));
 }
+
+/// All that went into the consensus protocol, in lives that ended at any instant, gives the same outputs again without engine,
+/// network and clock. Covers: A1.
+#[test]
+fn a_log_of_every_life_replays() {
+    let mut world = World::new(4, 0, 17);
+    world.weather = ROUGH;
+    for round in 0..6 {
+        world.run_for(700 + 390 * round);
+        world.kill(2);
+        world.run_for(300);
+        world.start(2);
+    }
+    assert!(world.reach(&[0, 1, 2, 3], 8, 120_000));
+    for node in 0..4 {
+        let done = watt_scp::replay::log::replay(&world.scp_log(node)).unwrap();
+        assert_eq!(done.lives, if node == 2 { 7 } else { 1 });
+        assert!(done.decided >= 5 && done.steps > done.slots, "{done:?}");
+    }
+}

@@ -15,6 +15,7 @@ use watt_ledger::{
 };
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
+use watt_scp::replay::log;
 
 mod serving;
 pub use serving::{Serving, Withholding};
@@ -50,6 +51,8 @@ struct Node {
     timers: BTreeMap<Timer, Timestamp>,
     /// A life's number: what was meant for an earlier life is dropped.
     life: u64,
+    /// What went into SCP and came out, in all its lives.
+    scp_log: Vec<log::Entry>,
 }
 
 /// Something that will happen.
@@ -164,6 +167,7 @@ impl World {
                 key,
                 timers: BTreeMap::new(),
                 life: 0,
+                scp_log: Vec::new(),
             })
             .collect();
         let mut world = Self {
@@ -219,6 +223,16 @@ impl World {
         self.nodes[node].engine.as_ref().expect("the node is up")
     }
 
+    /// The log file that the node would have written.
+    pub fn scp_log(&self, node: usize) -> Vec<u8> {
+        let mut framer = log::Framer::default();
+        let frames = self.nodes[node]
+            .scp_log
+            .iter()
+            .map(|entry| framer.frame(entry).unwrap());
+        log::MAGIC.into_iter().chain(frames.flatten()).collect()
+    }
+
     pub fn disk(&self, node: usize) -> &Disk {
         &self.nodes[node].disk
     }
@@ -264,6 +278,7 @@ impl World {
             checkpoint_gap: self.checkpoint_gap,
             incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
             provider: None,
+            logs_scp: true,
         };
         this.engine = Some(Engine::new(config, head, entries));
         this.life += 1;
@@ -332,6 +347,7 @@ impl World {
         };
         let mut effects = Vec::new();
         engine.handle(self.now, event, &this.disk.state, &mut effects);
+        this.scp_log.extend(engine.take_scp_log());
         for effect in effects {
             self.perform(node, effect);
         }

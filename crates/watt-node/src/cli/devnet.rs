@@ -65,6 +65,10 @@ pub(super) struct UpArgs {
     /// Forget the network that was there, with all that it stored
     #[arg(long)]
     fresh: bool,
+    /// Let each validator record all that goes into the consensus protocol and comes out, in DIR/nodes/NAME/scp.log, for
+    /// `watt scp replay`
+    #[arg(long)]
+    record_scp: bool,
 }
 
 pub(super) async fn run(session: &Session, command: DevnetCommand) -> Result<(), CommandError> {
@@ -99,6 +103,9 @@ async fn up(session: &Session, args: UpArgs) -> Result<(), CommandError> {
     };
     let dir = args.dir.unwrap_or_else(|| session.home.devnet_dir());
     let mut devnet = Devnet::open(&dir, size, args.fresh, executable()?)?;
+    if args.record_scp {
+        devnet.record_scp();
+    }
     let launched = tokio::select! {
         launched = devnet.launch(&session.ui) => launched,
         () = interrupted() => Err(CommandError::interrupted()),

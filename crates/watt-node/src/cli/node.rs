@@ -45,6 +45,10 @@ pub(super) struct NodeRunArgs {
     /// Connect to this node first; repeat for several [config: node.bootstrap]
     #[arg(long, value_name = "MULTIADDR")]
     pub(super) bootstrap: Vec<String>,
+    /// Record all that goes into the consensus protocol and comes out in this file, for `watt scp replay`; a file that is there
+    /// is gone on with [config: node.record_scp]
+    #[arg(long, value_name = "FILE")]
+    pub(super) record_scp: Option<PathBuf>,
     /// Accept that the data folder was moved here on purpose; never use it for a copy: two nodes with one voting key are a
     /// fault that the network sees
     #[arg(long)]
@@ -62,6 +66,7 @@ impl NodeRunArgs {
             genesis: self.genesis.clone(),
             listen: self.listen.clone(),
             bootstrap: self.bootstrap.clone(),
+            record_scp: self.record_scp.clone(),
             ..Overrides::default()
         }
     }

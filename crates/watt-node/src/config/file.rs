@@ -64,6 +64,8 @@ pub struct NodeSection {
     /// Blocks from one state that is served to fresh nodes to the next, and how many blocks behind this node, if fresh, starts
     /// from such a state.
     pub checkpoint_blocks: Option<u64>,
+    /// File to record the consensus protocol's inputs and outputs in, for `watt scp replay`.
+    pub record_scp: Option<String>,
 }
 
 /// `[api]`.

@@ -70,6 +70,8 @@ pub struct NodeConfig {
     pub bootstrap: Vec<String>,
     /// Blocks from one state that is served to fresh nodes to the next.
     pub checkpoint_blocks: u64,
+    /// File to record the consensus protocol's inputs and outputs in, if anywhere.
+    pub record_scp: Option<PathBuf>,
     /// The two HTTP listeners.
     pub api: ApiAddresses,
     /// Lending space, if it does.
@@ -125,6 +127,7 @@ impl NodeConfig {
             listen: settings.listen.value.clone(),
             bootstrap: settings.bootstrap.value.clone(),
             checkpoint_blocks: settings.checkpoint_blocks.value,
+            record_scp: settings.record_scp.value.clone(),
             api: ApiAddresses {
                 public,
                 owner,

@@ -64,6 +64,8 @@ pub struct Overrides {
     pub listen: Vec<String>,
     /// `--bootstrap`, if given at all.
     pub bootstrap: Vec<String>,
+    /// `--record-scp`.
+    pub record_scp: Option<PathBuf>,
     /// `-v`, `-vv`, `-q` as a log level.
     pub log_level: Option<&'static str>,
     /// `--capacity`.
@@ -97,6 +99,8 @@ pub struct Settings {
     pub bootstrap: Sourced<Vec<String>>,
     /// Blocks from one state that is served to the next.
     pub checkpoint_blocks: Sourced<u64>,
+    /// File of the consensus protocol's inputs and outputs, absolute; `None` records nothing.
+    pub record_scp: Sourced<Option<PathBuf>>,
     /// Public listener.
     pub api_public: Sourced<SocketAddr>,
     /// Owner's listener.
@@ -178,6 +182,7 @@ impl Settings {
             row("node.checkpoint_blocks", &self.checkpoint_blocks, |blocks| {
                 Value::from(*blocks)
             }),
+            row("node.record_scp", &self.record_scp, path),
             row("api.public", &self.api_public, text),
             row("api.owner", &self.api_owner, text),
             row("api.owner_hosts", &self.api_owner_hosts, |list| {
@@ -281,6 +286,11 @@ impl Layers<'_> {
                     origin: Origin::Default,
                 },
             },
+            record_scp: optional_path(self.path_or(
+                overrides.record_scp.as_deref(),
+                "--record-scp",
+                node.record_scp.as_ref(),
+            )),
             api_public: self.parsed("api.public", api.public.as_ref(), API_PUBLIC, socket_address)?,
             api_owner: self.parsed("api.owner", api.owner.as_ref(), API_OWNER, socket_address)?,
             api_owner_hosts: self.list(api.owner_hosts.as_ref(), &[]),

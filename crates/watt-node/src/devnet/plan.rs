@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/devnet.json      this plan                DIR/genesis.cbor    the network
 //! DIR/client.key       the funded account       DIR/lock            held by the supervisor
-//! DIR/nodes/NAME/      config.toml, account.key, voting.key, network.key, data/, node.log
+//! DIR/nodes/NAME/      config.toml, account.key, voting.key, network.key, data/, node.log, scp.log
 //! ```
 
 use super::parameters::{self, DevnetSize};
@@ -88,6 +88,9 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     #[serde(skip)]
     dir: PathBuf,
+    /// Whether validators record SCP's inputs; said anew at every start.
+    #[serde(skip)]
+    records_scp: bool,
 }
 
 impl Plan {
@@ -212,6 +215,11 @@ impl Plan {
         }
     }
 
+    /// From the next [`Self::prepare`] on, validators record SCP's inputs in `scp.log` in their folders.
+    pub const fn record_scp(&mut self) {
+        self.records_scp = true;
+    }
+
     /// The devnet's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -314,6 +322,7 @@ impl Plan {
             client: address(&client),
             nodes: Vec::new(),
             dir: dir.to_owned(),
+            records_scp: false,
         };
         let mut genesis = Genesis {
             name: BoundedString::new(parameters::NAME.to_owned()).unwrap_or_default(),
@@ -384,6 +393,9 @@ impl Plan {
         );
         if node.role == NodeRole::Validator {
             text.push_str("validator_key = \"voting.key\"\n");
+            if self.records_scp {
+                text.push_str("record_scp = \"scp.log\"\n");
+            }
         }
         text.push_str(&format!(
             "\n[api]\npublic = \"127.0.0.1:{}\"\nowner = \"127.0.0.1:{}\"\n",

@@ -126,6 +126,11 @@ impl Devnet {
         &self.plan
     }
 
+    /// Has validators record SCP's inputs, each in `scp.log` in its folder, when they are started next.
+    pub const fn record_scp(&mut self) {
+        self.plan.record_scp();
+    }
+
     /// Starts all nodes and waits until they are ready.
     ///
     /// # Errors

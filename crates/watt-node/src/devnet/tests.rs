@@ -86,6 +86,28 @@ fn ports_are_drawn_once_each_and_anew_when_taken() {
     drop(taken);
 }
 
+/// Recording is for validators, and for one start.
+#[test]
+fn validators_record_when_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("net");
+    let mut plan = Plan::load_or_create(&dir, Some(SMALL), NOW).unwrap();
+    let records = |plan: &Plan| -> Vec<bool> {
+        let text = |name: &str| std::fs::read_to_string(plan.node_dir(name).join("config.toml")).unwrap();
+        let is_recording = |text: String| text.contains("record_scp = \"scp.log\"");
+        plan.nodes
+            .iter()
+            .map(|node| is_recording(text(&node.name)))
+            .collect()
+    };
+    plan.record_scp();
+    plan.prepare(false).unwrap();
+    assert_eq!(records(&plan), [true, true, true, true, false, false]);
+    let mut again = Plan::load(&dir).unwrap();
+    again.prepare(false).unwrap();
+    assert_eq!(records(&again), [false; 6]);
+}
+
 #[test]
 fn a_folder_with_other_things_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ use super::storage::Storage;
 use super::transfer_server;
 use crate::error::{CommandError, ErrorKind};
 use crate::node::{NodeStatus, Shared};
+use crate::scp_log::Recorder;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
@@ -64,6 +65,7 @@ pub(crate) enum Command {
 pub(crate) struct NodeLoop {
     engine: Engine,
     storage: Storage,
+    recorder: Option<Recorder>,
     quorum_set: QuorumSet,
     jobs: Option<Jobs>,
     net: Net,
@@ -87,6 +89,7 @@ impl NodeLoop {
         engine: Engine,
         storage: Storage,
         checkpoint_blocks: u64,
+        recorder: Option<Recorder>,
         jobs: Option<Jobs>,
         net: Net,
         shared: Arc<Shared>,
@@ -98,6 +101,7 @@ impl NodeLoop {
         Self {
             engine,
             storage,
+            recorder,
             quorum_set,
             jobs,
             net,
@@ -147,6 +151,7 @@ impl NodeLoop {
         }
         let Self {
             storage,
+            recorder,
             net,
             shared,
             jobs,
@@ -156,6 +161,7 @@ impl NodeLoop {
         drop(jobs);
         // The folder's lock is given back before anybody is told that the node has ended.
         let closing = tokio::task::spawn_blocking(move || {
+            drop(recorder);
             storage.flush();
             drop(storage);
         });
@@ -304,6 +310,20 @@ impl NodeLoop {
             Ok(()) => self.perform_all(effects),
             // Whatever was concluded from damaged rows is not done.
             Err(error) => self.fail(&error),
+        }
+        self.record_scp();
+    }
+
+    fn record_scp(&mut self) {
+        let entries = self.engine.take_scp_log();
+        let is_failed = |recorder: &mut Recorder| !entries.is_empty() && !recorder.record(entries);
+        if let Some(recorder) = self.recorder.take_if(is_failed) {
+            tracing::warn!(
+                "SCP's inputs are no longer recorded: the disk does not keep up, or takes no more"
+            );
+            self.engine.end_scp_log();
+            // It ends by writing what waits, which nobody waits for.
+            drop(tokio::task::spawn_blocking(move || drop(recorder)));
         }
     }
 

@@ -18,6 +18,7 @@ mod large;
 mod late;
 mod network;
 mod providers;
+mod recording;
 mod storing;
 mod stranger;
 mod validators;

@@ -80,6 +80,11 @@ pub(crate) struct Network {
 impl Network {
     /// Starts a devnet and returns when it serves.
     pub(crate) fn up(validators: u32, providers: u32) -> Self {
+        Self::up_with(validators, providers, &[])
+    }
+
+    /// As [`Self::up`], with further flags of `watt devnet up`.
+    pub(crate) fn up_with(validators: u32, providers: u32, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (validators, providers) = (validators.to_string(), providers.to_string());
         let net = dir.path().join("net");
@@ -94,6 +99,7 @@ impl Network {
                 "--providers",
                 &providers,
             ])
+            .args(flags)
             .arg("--dir")
             .arg(&net)
             .stdout(File::create(dir.path().join("up.out")).unwrap())
@@ -231,6 +237,11 @@ impl Network {
     /// Ends a node with SIGKILL.
     pub(crate) fn kill(&self, name: &str) {
         self.ask(&["devnet", "kill", name]);
+    }
+
+    /// Asks a node to end, and waits until it has.
+    pub(crate) fn stop(&self, name: &str) {
+        self.ask(&["devnet", "stop", name]);
     }
 
     /// Starts a node again; does not wait for anything.

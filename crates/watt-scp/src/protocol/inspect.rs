@@ -42,7 +42,7 @@ impl Scp {
     #[must_use]
     pub fn leaders(&self, slot: SlotIndex) -> Vec<NodeId> {
         let ids = |node| self.roster.id(node);
-        let held = self.slots.get(&slot);
+        let held = self.held(slot);
         let mut leaders: Vec<NodeId> = held.map_or_else(Vec::new, |held| {
             let indexes = self.roster.indexes();
             indexes
@@ -57,7 +57,7 @@ impl Scp {
     /// What nomination has made of its candidates, or [`Self::force_ballot`] put in its place.
     #[must_use]
     pub fn composite(&self, slot: SlotIndex) -> Option<Value> {
-        self.slots.get(&slot)?.composite()
+        self.held(slot)?.composite()
     }
 
     /// The newest statements of `node` that are held: nomination, then ballot statement.
@@ -100,7 +100,7 @@ impl Scp {
     /// Feeds `hasher` everything about `slot` that later behaviour depends on, but generations of timers: states that
     /// feed the same behave the same.
     pub fn fingerprint(&self, slot: SlotIndex, hasher: &mut impl Hasher) {
-        let Some(held) = self.slots.get(&slot) else { return };
+        let Some(held) = self.held(slot) else { return };
         held.fingerprint(&self.roster, hasher);
     }
 }

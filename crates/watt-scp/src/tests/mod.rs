@@ -12,6 +12,7 @@ mod byzantine;
 mod differential;
 mod found;
 mod holes;
+mod log;
 mod model;
 mod network;
 mod nomination;

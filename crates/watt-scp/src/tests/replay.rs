@@ -18,7 +18,7 @@ fn value(n: u8) -> Value {
 }
 
 /// A network with loss, a crash, late bodies and bodies given up, logged.
-fn logged_network(seed: u64) -> Network {
+pub(super) fn logged_network(seed: u64) -> Network {
     let mut luck = Luck(seed);
     let mut network = Network::new(&differing_sets(), seed);
     network.log = Some(Vec::new());

@@ -43,6 +43,7 @@ fn config(dir: &Path) -> NodeConfig {
         listen: Vec::new(),
         bootstrap: Vec::new(),
         checkpoint_blocks: 720,
+        record_scp: None,
         api: ApiAddresses {
             public: "127.0.0.1:0".parse().unwrap(),
             owner: "127.0.0.1:0".parse().unwrap(),

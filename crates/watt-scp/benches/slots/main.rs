@@ -1,4 +1,4 @@
-//! Slots per second of CPU time, a whole network in one thread; one JSON object per line.
+//! Speed and size of the protocol, a whole network in one thread; one JSON object per line.
 #![allow(
     clippy::print_stdout,
     clippy::float_arithmetic,
@@ -11,6 +11,9 @@ use std::time::Instant;
 use watt_scp::Scp;
 use watt_scp::naive::Naive;
 use watt_scp::testing::{Protocol, Throughput, throughput};
+
+mod delivery;
+mod memory;
 
 /// Network sizes, each with slots per run, and slots of one run of the naive implementation where it comes to an end.
 const CASES: [(usize, u64, Option<u64>); 4] = [
@@ -37,6 +40,8 @@ fn main() {
             beside.unwrap_or_default()
         );
     }
+    delivery::run();
+    memory::run();
 }
 
 fn slots_per_s<P: Protocol>(n: usize, n_slots: u64) -> Option<f64> {
