@@ -106,6 +106,7 @@ async fn measure(genesis: Genesis, transfers: Vec<SignedTransaction>) {
         listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
         bootstrap: peer.listen_addresses().iter().map(ToString::to_string).collect(),
         checkpoint_blocks: 720,
+        record_scp: None,
         api: ApiAddresses {
             public: "127.0.0.1:0".parse().unwrap(),
             owner: "127.0.0.1:0".parse().unwrap(),

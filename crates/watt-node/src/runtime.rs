@@ -83,12 +83,12 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         engine,
         storage,
         config.checkpoint_blocks,
-        recorder,
         jobs,
         net,
         shared,
         events,
-    );
+    )
+    .recording(recorder);
     tokio::spawn(node_loop.run(net_events, events_in));
     Ok(Arc::new(handle))
 }

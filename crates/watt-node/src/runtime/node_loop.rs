@@ -89,7 +89,6 @@ impl NodeLoop {
         engine: Engine,
         storage: Storage,
         checkpoint_blocks: u64,
-        recorder: Option<Recorder>,
         jobs: Option<Jobs>,
         net: Net,
         shared: Arc<Shared>,
@@ -101,7 +100,7 @@ impl NodeLoop {
         Self {
             engine,
             storage,
-            recorder,
+            recorder: None,
             quorum_set,
             jobs,
             net,
@@ -119,6 +118,12 @@ impl NodeLoop {
             steps: Histogram::default(),
             persists: Histogram::default(),
         }
+    }
+
+    /// The same loop, writing down what goes into consensus and comes out.
+    pub(crate) fn recording(mut self, recorder: Option<Recorder>) -> Self {
+        self.recorder = recorder;
+        self
     }
 
     /// Runs until told to end, or until going on would be unsafe.
@@ -209,8 +214,10 @@ impl NodeLoop {
                     return;
                 }
                 self.show_head(&header);
-                let bodies = blocks.iter().map(|block| block.transactions.as_slice());
-                let included = bodies.collect::<Vec<_>>().concat();
+                let included: Vec<_> = blocks
+                    .iter()
+                    .flat_map(|block| block.transactions.iter().cloned())
+                    .collect();
                 tracing::debug!(
                     height = header.height.0,
                     n_blocks = blocks.len(),
