@@ -117,8 +117,9 @@ async fn measure(genesis: Genesis, transfers: Vec<SignedTransaction>) {
     let node = watt_node::runtime::start(config)
         .await
         .expect("a new node starts");
+    let node = &node;
     let taken = futures::stream::iter(transfers)
-        .map(|signed| async {
+        .map(|signed| async move {
             // The pool is bounded: who is refused tries again.
             while node.submit(signed.clone()).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
