@@ -170,7 +170,9 @@ async fn listener(network: NetworkId) -> Net {
                     height: BlockHeight(0),
                     wants_statements: true,
                 };
-                drop(saying.send(peer, Bytes::from(hello.encode()), Priority::Urgent));
+                saying
+                    .send(peer, Bytes::from(hello.encode()), Priority::Urgent)
+                    .expect("it is connected");
             }
         }
     });

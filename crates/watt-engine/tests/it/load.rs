@@ -64,6 +64,7 @@ impl Alone {
             checkpoint_gap: 720,
             incoming: None,
             provider: None,
+            logs_scp: false,
         };
         let mut alone = Self {
             engine: Engine::new(config, first.header.clone(), Vec::new()),
