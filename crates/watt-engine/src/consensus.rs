@@ -84,14 +84,21 @@ impl Context<'_> {
 
     /// Sends to every peer that takes part in agreement, but `except`.
     pub(crate) fn flood(&mut self, message: &Message, priority: Priority, except: Option<PeerId>) {
+        self.send_all(self.peers.agreeing(except), message, priority);
+    }
+
+    /// Passes on a statement of `node` that came from `from`, to every peer that wants it from here.
+    pub(crate) fn relay(&mut self, message: &Message, node: NodeId, from: PeerId) {
+        self.send_all(self.peers.relayed_to(node, from), message, Priority::Urgent);
+    }
+
+    fn send_all(&mut self, to: impl Iterator<Item = PeerId>, message: &Message, priority: Priority) {
         let bytes = message.encode();
-        for to in self.peers.agreeing(except) {
-            self.effects.push(Effect::Send {
-                to,
-                message: bytes.clone(),
-                priority,
-            });
-        }
+        self.effects.extend(to.map(|to| Effect::Send {
+            to,
+            message: bytes.clone(),
+            priority,
+        }));
     }
 }
 

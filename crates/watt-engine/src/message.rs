@@ -8,7 +8,7 @@ use watt_light::transaction::body_root;
 use watt_light::{DecisionProof, FinalityProof, Header, SignedProposal, SignedTransaction};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
-use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SlotIndex};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SlotIndex};
 use watt_scp::{Envelope, QuorumSet, Statement, Value, finality};
 
 /// The most bytes of an encoded message; the transport's frame limit.
@@ -113,6 +113,11 @@ pub enum Message {
         /// The blocks.
         blocks: BoundedVec<DecidedBlock, BLOCKS_PER_MESSAGE_MAX>,
     },
+    /// The sender has enough sources of the statements of these entries; in place of what it said before.
+    Squelch {
+        /// Whose statements the receiver need not pass on.
+        nodes: BoundedVec<NodeId, { Message::SQUELCHED_MAX }>,
+    },
 }
 
 /// A block with the statements that prove its agreement: what is stored, and what catches another node up.
@@ -207,6 +212,9 @@ impl DecidedBlock {
 }
 
 impl Message {
+    /// The most entries that a peer can be asked not to pass on.
+    pub const SQUELCHED_MAX: usize = 128;
+
     /// The message's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

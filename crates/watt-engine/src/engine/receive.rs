@@ -2,7 +2,8 @@
 
 use super::pool::reply;
 use super::{
-    EARLY_MAX, Engine, Kind, Origin, VERIFYING_STATEMENTS_MAX, VERIFYING_TRANSACTIONS_MAX, Verifying,
+    EARLY_PER_NODE_MAX, Early, Engine, Kind, Origin, VERIFYING_STATEMENTS_MAX, VERIFYING_TRANSACTIONS_MAX,
+    Verifying,
 };
 use crate::consensus::Context;
 use crate::effect::{Effect, Priority};
@@ -45,7 +46,8 @@ impl Engine {
             | Message::NewBlock { .. }
             | Message::GetBlocks { .. }
             | Message::GetCheckpoint
-            | Message::GetState { .. } => &mut peer.urgent,
+            | Message::GetState { .. }
+            | Message::Squelch { .. } => &mut peer.urgent,
         };
         if !bucket.take(now) {
             self.count("over quota");
@@ -67,8 +69,9 @@ impl Engine {
                 self.greeted(from, height, wants_statements, now, effects);
             }
             Message::Statement { envelope, proposals } => {
-                self.stated(from, envelope, proposals.into_inner(), bytes, now, effects);
+                self.stated(from, envelope, proposals.into_inner(), effects);
             }
+            Message::Squelch { nodes } => peer.squelched = nodes.into_inner().into_iter().collect(),
             Message::GetStatements { slot } => self.asked_statements(from, slot, now, effects),
             Message::GetBody { value } => {
                 if let Some(body) = self.consensus.body(&value)
@@ -280,8 +283,6 @@ impl Engine {
         from: PeerId,
         envelope: Box<Envelope>,
         proposals: Vec<SignedProposal>,
-        bytes: Vec<u8>,
-        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let statement = &envelope.statement;
@@ -292,22 +293,16 @@ impl Engine {
             self.count("statement of a stranger");
             return;
         }
-        // While quiet, only what this node itself may have said counts.
-        let is_kept = now < self.quiet_until && !self.consensus.is_mine(&statement.node);
-        let is_early = statement.slot == self.consensus.slot().next();
-        let is_current = statement.slot == self.consensus.slot();
-        if is_early || (is_current && is_kept) {
-            if self.early.len() < EARLY_MAX {
-                self.early.push((from, bytes));
-            }
-            return;
-        }
-        if !is_current {
+        let slot = self.consensus.slot();
+        if statement.slot != slot && statement.slot != slot.next() {
             return;
         }
         // A known one may bring proposals that its first copy came without.
-        let fresh = self.consensus.missing_of(statement, proposals);
-        if fresh.is_empty() && self.consensus.knows(statement) {
+        let mut fresh = self.consensus.missing_of(statement, proposals);
+        let early = self.early.get(statement);
+        fresh.retain(|signed| !early.is_some_and(|early| early.proposals.contains(signed)));
+        if fresh.is_empty() && (early.is_some() || self.consensus.knows(statement)) {
+            self.sources.came_again(statement.node, from);
             return;
         }
         let checks = std::iter::once(envelope.signature_check(&self.network))
@@ -321,12 +316,71 @@ impl Engine {
         self.verify(pending, checks, effects);
     }
 
+    /// A statement came whose signatures hold: it is taken in and passed on, or kept until its slot begins.
+    fn heard(
+        &mut self,
+        from: PeerId,
+        envelope: Envelope,
+        proposals: Vec<SignedProposal>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let statement = &envelope.statement;
+        let node = statement.node;
+        // While quiet, only what this node itself may have said counts.
+        let is_kept = now < self.quiet_until && !self.consensus.is_mine(&node);
+        if is_kept || statement.slot == self.consensus.slot().next() {
+            self.keep(from, envelope, proposals);
+            return;
+        }
+        if statement.slot != self.consensus.slot() {
+            return;
+        }
+        if self.consensus.knows(statement) {
+            self.sources.came_again(node, from);
+        } else {
+            self.sources.came_first(node, from);
+        }
+        let mut context = Context {
+            now,
+            peers: &self.peers,
+            effects,
+        };
+        if self
+            .consensus
+            .receive(from, envelope.clone(), proposals, &mut context)
+        {
+            // With the proposals known here, not those that came: not all of them were looked at.
+            let message = self.consensus.with_proposals(envelope);
+            context.relay(&message, node, from);
+        }
+    }
+
+    fn keep(&mut self, from: PeerId, envelope: Envelope, mut proposals: Vec<SignedProposal>) {
+        let statement = envelope.statement.clone();
+        if let Some(early) = self.early.get_mut(&statement) {
+            proposals.retain(|signed| !early.proposals.contains(signed));
+            early.proposals.append(&mut proposals);
+            return;
+        }
+        let of_node = self.early.keys().filter(|kept| kept.node == statement.node);
+        if of_node.clone().count() >= EARLY_PER_NODE_MAX
+            && let Some(lowest) = of_node.min().cloned()
+        {
+            self.early.remove(&lowest);
+        }
+        let early = Early {
+            from,
+            envelope,
+            proposals,
+        };
+        self.early.insert(statement, early);
+    }
+
     /// Looks at the statements that came too early, or while this node was quiet.
     pub(super) fn hear_early(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        for (from, bytes) in std::mem::take(&mut self.early) {
-            if let Ok(Message::Statement { envelope, proposals }) = Message::decode(&bytes) {
-                self.stated(from, envelope, proposals.into_inner(), bytes, now, effects);
-            }
+        for early in std::mem::take(&mut self.early).into_values() {
+            self.heard(early.from, early.envelope, early.proposals, now, effects);
         }
     }
 
@@ -390,19 +444,7 @@ impl Engine {
                     effects.push(Effect::Disconnect(from));
                     return;
                 }
-                let mut context = Context {
-                    now,
-                    peers: &self.peers,
-                    effects,
-                };
-                if self
-                    .consensus
-                    .receive(from, (*envelope).clone(), proposals, &mut context)
-                {
-                    // With the proposals known here, not those that came: not all of them were looked at.
-                    let message = self.consensus.with_proposals(*envelope);
-                    context.flood(&message, Priority::Urgent, Some(from));
-                }
+                self.heard(from, *envelope, proposals, now, effects);
             }
             Verifying::Transactions { from, transactions } => {
                 for (signed, holds) in transactions.into_iter().zip(holds) {

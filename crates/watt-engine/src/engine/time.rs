@@ -1,6 +1,6 @@
 //! What happens because time passes or the head moves.
 
-use super::{Engine, RESEND_EVERY, START_QUIET_MS};
+use super::{ASKED_PER_TICK, Engine, RESEND_EVERY, STALL_TICKS, START_QUIET_MS};
 use crate::consensus::{Context, Head};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::ApplyFailure;
@@ -104,6 +104,14 @@ impl Engine {
             at: now.plus(self.parameters.slot_ms),
         });
         self.ticks_since_head = self.ticks_since_head.saturating_add(1);
+        if self.ticks_since_head.is_multiple_of(STALL_TICKS) {
+            self.sources.renew(now);
+        }
+        self.sources.tell(&mut Context {
+            now,
+            peers: &self.peers,
+            effects,
+        });
         if self.ticks_since_head < 2 {
             if self.sync.is_active() || self.checkpoint.is_active() {
                 self.catch_up(now, effects);
@@ -124,7 +132,13 @@ impl Engine {
             context.send(peer, &hello, Priority::Urgent);
         }
         if self.consensus.is_validator() && self.ticks_since_head >= 3 {
-            context.flood(&Message::GetStatements { slot }, Priority::Urgent, None);
+            let turn = usize::try_from(self.ticks_since_head).unwrap_or(0);
+            let asked = self
+                .peers
+                .in_turn(turn.saturating_mul(ASKED_PER_TICK), ASKED_PER_TICK);
+            for peer in asked {
+                context.send(peer, &Message::GetStatements { slot }, Priority::Urgent);
+            }
         }
         self.catch_up(now, effects);
     }
