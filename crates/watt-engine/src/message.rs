@@ -49,10 +49,12 @@ pub enum Message {
         /// Proposals whose `V` or `E(V)` it names.
         proposals: BoundedVec<SignedProposal, 32>,
     },
-    /// Asks for the newest statements of a slot.
+    /// Asks for the newest statements of a slot that the sender does not have.
     GetStatements {
         /// Which.
         slot: SlotIndex,
+        /// Those it has, each by the first 8 bytes of its signature.
+        have: BoundedVec<u64, { Message::HAVE_MAX }>,
     },
     /// Asks for the body behind a value.
     GetBody {
@@ -212,6 +214,9 @@ impl DecidedBlock {
 }
 
 impl Message {
+    /// The most statements that an asker can say it has: of 128 entries one of nomination and one of ballots.
+    pub const HAVE_MAX: usize = 256;
+
     /// The most entries that a peer can be asked not to pass on.
     pub const SQUELCHED_MAX: usize = 128;
 

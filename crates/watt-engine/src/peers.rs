@@ -10,6 +10,8 @@ use watt_primitives::{BlockHeight, NodeId, Timestamp};
 pub(crate) struct Peer {
     /// Head it last told of; `None` before its hello.
     pub(crate) height: Option<BlockHeight>,
+    /// Whether its hello has come.
+    pub(crate) is_greeted: bool,
     /// Whether it takes part in agreement.
     pub(crate) wants_statements: bool,
     /// Entries whose statements it has from others.
@@ -34,6 +36,7 @@ impl Peers {
             id,
             Peer {
                 height: None,
+                is_greeted: false,
                 wants_statements: false,
                 squelched: BTreeSet::new(),
                 urgent: Bucket::full(MESSAGES, now),

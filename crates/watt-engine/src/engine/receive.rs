@@ -66,13 +66,16 @@ impl Engine {
                 }
                 peer.height = Some(height);
                 peer.wants_statements = wants_statements;
-                self.greeted(from, height, wants_statements, now, effects);
+                if !std::mem::replace(&mut peer.is_greeted, true) {
+                    self.greeted(from, height, wants_statements, now, effects);
+                }
+                self.catch_up(now, effects);
             }
             Message::Statement { envelope, proposals } => {
                 self.stated(from, envelope, proposals.into_inner(), effects);
             }
             Message::Squelch { nodes } => peer.squelched = nodes.into_inner().into_iter().collect(),
-            Message::GetStatements { slot } => self.asked_statements(from, slot, now, effects),
+            Message::GetStatements { slot, have } => self.asked_statements(from, slot, &have, now, effects),
             Message::GetBody { value } => {
                 if let Some(body) = self.consensus.body(&value)
                     && let Ok(transactions) = body.to_vec().try_into()
@@ -179,7 +182,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn greeted(
+    /// A peer's first hello: it is told what it may have missed.
+    fn greeted(
         &mut self,
         from: PeerId,
         height: BlockHeight,
@@ -192,21 +196,21 @@ impl Engine {
             self.answer(from, &local, Priority::Bulk, now, effects);
         }
         if wants_statements && height == self.head.header.height {
-            let statements = self.consensus.statements(false);
+            let statements = self.consensus.statements_but(&[]);
             self.answer(from, &statements, Priority::Urgent, now, effects);
         }
-        self.catch_up(now, effects);
     }
 
     pub(super) fn asked_statements(
         &mut self,
         from: PeerId,
         slot: SlotIndex,
+        have: &[u64],
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let messages = if slot == self.consensus.slot() {
-            self.consensus.statements(false)
+            self.consensus.statements_but(have)
         } else if slot < self.consensus.slot() {
             vec![Message::NewBlock {
                 height: self.head.header.height,

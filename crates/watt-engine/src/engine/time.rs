@@ -119,14 +119,17 @@ impl Engine {
             return;
         }
         let hello = self.hello();
-        let slot = self.consensus.slot();
+        let ask = self.consensus.ask_statements();
         let mut context = Context {
             now,
             peers: &self.peers,
             effects,
         };
-        for message in self.consensus.statements(true) {
-            context.flood(&message, Priority::Urgent, None);
+        // Less and less often: on a bad link what is said again stands in the way of what is new.
+        if self.ticks_since_head.is_power_of_two() {
+            for message in self.consensus.own_statements() {
+                context.flood(&message, Priority::Urgent, None);
+            }
         }
         for peer in self.peers.all() {
             context.send(peer, &hello, Priority::Urgent);
@@ -137,7 +140,7 @@ impl Engine {
                 .peers
                 .in_turn(turn.saturating_mul(ASKED_PER_TICK), ASKED_PER_TICK);
             for peer in asked {
-                context.send(peer, &Message::GetStatements { slot }, Priority::Urgent);
+                context.send(peer, &ask, Priority::Urgent);
             }
         }
         self.catch_up(now, effects);

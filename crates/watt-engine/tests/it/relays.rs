@@ -42,3 +42,20 @@ fn dead_sources_are_replaced() {
         nine.iter().map(|n| world.height(*n)).collect::<Vec<_>>()
     );
 }
+
+/// A network in two parts, neither of which can go on, says little while it stands: what is said again and asked for must leave a bad
+/// link free for what is new. Covers: A1, A6.
+#[test]
+fn a_network_that_stands_still_says_little() {
+    let mut world = World::new(13, 0, 303);
+    assert!(world.reach(&ALL, 4, 60_000));
+    world.partition(&ALL[..6], &ALL[6..]);
+    world.run_for(30_000);
+    world.bytes = 0;
+    world.run_for(60_000);
+    let per_link_and_second = world.bytes / (60 * ALL.len() * (ALL.len() - 1));
+    assert!(
+        per_link_and_second < 300,
+        "{per_link_and_second} bytes per link and second"
+    );
+}
