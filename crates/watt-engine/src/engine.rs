@@ -256,7 +256,7 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         match event {
-            Event::Started => self.started(now, effects),
+            Event::Started => self.started(now, chain, effects),
             Event::Connected(peer) => self.connected(peer, now, effects),
             Event::Disconnected(peer) => {
                 self.peers.disconnected(peer);

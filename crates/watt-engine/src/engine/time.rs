@@ -8,13 +8,15 @@ use crate::gossip::in_batches;
 use crate::message::Message;
 use crate::sync::Checked;
 use std::sync::Arc;
+use watt_ledger::query::reduced_leaders;
 use watt_ledger::{BlockOutcome, StateRead};
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::{BlockHeight, Timestamp};
 use watt_scp::TimerKind;
 
 impl Engine {
-    pub(super) fn started(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub(super) fn started(&mut self, now: Timestamp, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+        self.consensus.weigh(reduced_leaders(chain));
         self.quiet_until = now.plus(START_QUIET_MS);
         self.consensus.resume(&mut Context {
             now,
@@ -211,6 +213,7 @@ impl Engine {
         self.checkpoint.over();
         self.mempool.settle(included, chain, self.head.header.height);
         self.consensus.advance(&self.head);
+        self.consensus.weigh(reduced_leaders(chain));
         let announcement = Message::NewBlock {
             height: self.head.header.height,
             header: self.head.hash,
