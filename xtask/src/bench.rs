@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
 
 /// Name, package, cargo bench target, features.
-const BENCHES: [(&str, &str, &str, &str); 9] = [
+const BENCHES: [(&str, &str, &str, &str); 10] = [
     ("apply", "watt-ledger", "apply", ""),
     ("catch-up", "watt-node", "catch_up", ""),
     ("encode", "watt-content", "encode", ""),
@@ -16,6 +16,7 @@ const BENCHES: [(&str, &str, &str, &str); 9] = [
     ("rank", "watt-trust", "rank", ""),
     ("scp", "watt-scp", "slots", "testing"),
     ("seal", "watt-proofs", "seal", ""),
+    ("term", "watt-ledger", "term", ""),
 ];
 
 pub(crate) fn run(words: &[&str]) -> Result<()> {

@@ -8,7 +8,8 @@
 use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
-use watt_trust::{Edge, Graph, Level, PageRank, Person, Piece, Seeds, SybilRank};
+use watt_primitives::TrustLevel;
+use watt_trust::{Edge, Graph, PageRank, Person, Piece, Seeds, SybilRank};
 
 /// Edges that leave each person.
 const EDGES_EACH: u32 = 5;
@@ -67,7 +68,7 @@ fn edges(n_people: u32) -> impl Iterator<Item = Edge> + Clone {
         to.into_iter().map(move |to| Edge {
             from: Person(from),
             to: Person(to),
-            level: Level::InPerson,
+            level: TrustLevel::InPerson,
         })
     })
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::{fs, thread};
-use watt_trust::{Edge, Graph, Level, PageRank, Person, Piece, Seeds};
+use watt_primitives::TrustLevel;
+use watt_trust::{Edge, Graph, PageRank, Person, Piece, Seeds};
 
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).context("usage: real_graphs FOLDER")?;
@@ -86,7 +87,7 @@ fn graph(text: &str) -> Result<Graph> {
         .map(|((from, to), _)| Edge {
             from: numbers[from],
             to: numbers[to],
-            level: Level::Online,
+            level: TrustLevel::Online,
         });
     Ok(Graph::new(u32::try_from(people.len())?, edges)?)
 }

@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use watt_primitives::TrustLevel;
 
 /// A person's number in one graph: its place among all people of the graph, in the order of their account ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,41 +16,6 @@ impl Person {
     }
 }
 
-/// How well somebody knows whom they trust.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Level {
-    /// Met online.
-    Online = 1,
-    /// Met in person.
-    InPerson = 2,
-    /// Family, or a friend of years.
-    Close = 3,
-}
-
-impl Level {
-    /// Its weight: 1, 2 or 3.
-    #[must_use]
-    pub const fn weight(self) -> u8 {
-        match self {
-            Self::Online => 1,
-            Self::InPerson => 2,
-            Self::Close => 3,
-        }
-    }
-
-    /// The level with this weight.
-    #[must_use]
-    pub const fn of_weight(weight: u8) -> Option<Self> {
-        match weight {
-            1 => Some(Self::Online),
-            2 => Some(Self::InPerson),
-            3 => Some(Self::Close),
-            _ => None,
-        }
-    }
-}
-
 /// `from` trusts `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
@@ -58,7 +24,7 @@ pub struct Edge {
     /// Whom.
     pub to: Person,
     /// How well they know each other.
-    pub level: Level,
+    pub level: TrustLevel,
 }
 
 /// People and the trust between them. 8 bytes per person and 5 per edge.

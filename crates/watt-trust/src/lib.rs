@@ -4,8 +4,8 @@
 //! order of summation and on any number of threads. The crate starts no threads itself; it hands out the pieces of a round,
 //! and whoever calls decides where they run.
 //!
-//! Reading order: [`graph`] (people and edges), [`flow`] (a round of mass along edges, in pieces), [`page_rank`],
-//! [`sybil_rank`].
+//! Reading order: [`circle`] (whom one person trusts), [`graph`] (people and edges), [`flow`] (a round of mass along edges, in
+//! pieces), [`page_rank`], [`sybil_rank`], [`ranking`] (from circles to ranks and their root).
 //!
 //! Sources: `docs/spec/trust.md`.
 #![no_std]
@@ -20,12 +20,16 @@
 
 extern crate alloc;
 
+pub mod circle;
 pub mod flow;
 pub mod graph;
 pub mod page_rank;
+pub mod ranking;
 pub mod sybil_rank;
 
+pub use circle::{Circle, InvalidTrust, TrustEdge};
 pub use flow::{InvalidSeeds, MASS, Piece, Seeds};
-pub use graph::{Edge, Graph, InvalidGraph, Level, Person};
+pub use graph::{Edge, Graph, InvalidGraph, Person};
 pub use page_rank::PageRank;
+pub use ranking::{Neighbourhood, Ranking};
 pub use sybil_rank::SybilRank;

@@ -151,6 +151,7 @@ impl World {
             time: Timestamp(1_700_000_000_000),
             parameters: parameters(),
             accounts: BoundedVec::new((100..110).map(account).collect()).unwrap(),
+            trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::new((1..=n_validators).map(|seed| key(seed).node_id()).collect()).unwrap(),
         };
         let first = genesis::genesis_block(&genesis).unwrap();

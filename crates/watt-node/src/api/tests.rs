@@ -57,6 +57,7 @@ impl StillNode {
                 balance: Amount(1_250_000_000),
             }])
             .unwrap(),
+            trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::new(vec![SecretKey::from_seed([2; 32]).node_id()]).unwrap(),
         };
         let outcome = genesis_block(&genesis).unwrap();

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::thread;
-use watt_trust::{Edge, Graph, Level, Person, Piece};
+use watt_primitives::TrustLevel;
+use watt_trust::{Edge, Graph, Person, Piece};
 
 pub(crate) struct Drawn(pub(crate) u64);
 
@@ -19,16 +20,16 @@ impl Drawn {
 
 /// Edges in the making: one per pair.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trust(pub(crate) BTreeMap<(u32, u32), Level>);
+pub(crate) struct Trust(pub(crate) BTreeMap<(u32, u32), TrustLevel>);
 
 impl Trust {
-    pub(crate) fn add(&mut self, from: u32, to: u32, level: Level) {
+    pub(crate) fn add(&mut self, from: u32, to: u32, level: TrustLevel) {
         if from != to {
             self.0.insert((from, to), level);
         }
     }
 
-    pub(crate) fn add_mutual(&mut self, one: u32, other: u32, level: Level) {
+    pub(crate) fn add_mutual(&mut self, one: u32, other: u32, level: TrustLevel) {
         self.add(one, other, level);
         self.add(other, one, level);
     }

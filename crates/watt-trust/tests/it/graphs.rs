@@ -3,7 +3,8 @@
 use crate::drawn::{Trust, backwards, on_threads, people, pieces};
 use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
-use watt_trust::{Graph, Level, MASS, PageRank, Person, Seeds, SybilRank};
+use watt_primitives::TrustLevel;
+use watt_trust::{Graph, MASS, PageRank, Person, Seeds, SybilRank};
 
 prop_compose! {
     fn any_graph()(n in 1u32..40)(
@@ -13,7 +14,7 @@ prop_compose! {
     ) -> (u32, Trust, Vec<Person>) {
         let mut trust = Trust::default();
         for ((from, to), weight) in edges {
-            trust.add(from, to, Level::of_weight(weight).unwrap());
+            trust.add(from, to, TrustLevel::of_weight(weight).unwrap());
         }
         (n, trust, people(seeds))
     }
@@ -72,7 +73,7 @@ proptest! {
             let mut back = Trust::default();
             for to in graph.people() {
                 for (from, weight) in graph.trusters(to) {
-                    back.add(from.0, to.0, Level::of_weight(weight).unwrap());
+                    back.add(from.0, to.0, TrustLevel::of_weight(weight).unwrap());
                 }
             }
             back
@@ -81,7 +82,7 @@ proptest! {
         let mut mutual = Trust::default();
         for (from, to) in trust.0.keys() {
             if trust.0.contains_key(&(*to, *from)) {
-                mutual.add(*from, *to, Level::Online);
+                mutual.add(*from, *to, TrustLevel::Online);
             }
         }
         prop_assert_eq!(&back(&graph.mutual()).0, &mutual.0);

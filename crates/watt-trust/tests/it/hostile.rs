@@ -1,13 +1,14 @@
 //! Graphs and seeds that are none.
 
 use crate::drawn::people;
-use watt_trust::{Edge, Graph, InvalidGraph, InvalidSeeds, Level, Person, Seeds};
+use watt_primitives::TrustLevel;
+use watt_trust::{Edge, Graph, InvalidGraph, InvalidSeeds, Person, Seeds};
 
 fn edges(pairs: &[(u32, u32)]) -> Result<Graph, InvalidGraph> {
     let edges = pairs.iter().map(|(from, to)| Edge {
         from: Person(*from),
         to: Person(*to),
-        level: Level::Online,
+        level: TrustLevel::Online,
     });
     Graph::new(3, edges)
 }

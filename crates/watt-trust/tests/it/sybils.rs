@@ -1,7 +1,8 @@
 //! A region of invented people behind a few real friendships: how much of the rank they get, and whether they are told apart.
 
 use crate::drawn::{Drawn, Trust, people};
-use watt_trust::{Level, MASS, PageRank, Person, Seeds, SybilRank};
+use watt_primitives::TrustLevel;
+use watt_trust::{MASS, PageRank, Person, Seeds, SybilRank};
 
 const HONEST: u32 = 2_000;
 const SYBILS: u32 = 1_000;
@@ -25,19 +26,23 @@ fn attack(n_edges: u32, seed: u64) -> Attack {
     for person in 0..HONEST {
         let village = person - person % 20;
         for step in [1, 2] {
-            trust.add_mutual(person, village + (person + step) % 20, Level::InPerson);
+            trust.add_mutual(person, village + (person + step) % 20, TrustLevel::InPerson);
         }
         if person % 2 == 0 {
-            trust.add_mutual(person, drawn.below(HONEST / 2) * 2 + 1, Level::Close);
+            trust.add_mutual(person, drawn.below(HONEST / 2) * 2 + 1, TrustLevel::Close);
         }
     }
     for sybil in HONEST..HONEST + SYBILS {
         for _ in 0..3 {
-            trust.add_mutual(sybil, HONEST + drawn.below(SYBILS), Level::Close);
+            trust.add_mutual(sybil, HONEST + drawn.below(SYBILS), TrustLevel::Close);
         }
     }
     for _ in 0..n_edges {
-        trust.add_mutual(drawn.below(HONEST), HONEST + drawn.below(SYBILS), Level::InPerson);
+        trust.add_mutual(
+            drawn.below(HONEST),
+            HONEST + drawn.below(SYBILS),
+            TrustLevel::InPerson,
+        );
     }
     let graph = trust.graph(HONEST + SYBILS);
     let numbers: Vec<u32> = (0..50).map(|village| village * 40 + 7).collect();
@@ -98,10 +103,10 @@ fn invented_people_get_what_their_real_friends_give() {
 fn numbers_alone_give_no_rank() {
     let mut trust = Trust::default();
     for person in 0..10 {
-        trust.add_mutual(person, (person + 1) % 10, Level::Close);
+        trust.add_mutual(person, (person + 1) % 10, TrustLevel::Close);
     }
     for sybil in 11..5_000 {
-        trust.add(sybil, 10, Level::Close);
+        trust.add(sybil, 10, TrustLevel::Close);
     }
     let graph = trust.graph(5_000);
     let seeds = Seeds::new(&graph, vec![Person(0)]).unwrap();

@@ -3,7 +3,8 @@
 use crate::drawn::{backwards, on_threads, people, pieces};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use watt_trust::{Edge, Graph, Level, PageRank, Person, Seeds, SybilRank};
+use watt_primitives::TrustLevel;
+use watt_trust::{Edge, Graph, PageRank, Person, Seeds, SybilRank};
 
 fn vectors() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/trust.json");
@@ -23,7 +24,7 @@ fn graph(vector: &Value) -> Graph {
     let edges = vector["edges"].as_array().unwrap().iter().map(|edge| Edge {
         from: Person(number(&edge[0])),
         to: Person(number(&edge[1])),
-        level: Level::of_weight(u8::try_from(number(&edge[2])).unwrap()).unwrap(),
+        level: TrustLevel::of_weight(u8::try_from(number(&edge[2])).unwrap()).unwrap(),
     });
     Graph::new(number(&vector["n_people"]), edges).unwrap()
 }
