@@ -10,7 +10,7 @@ use watt_primitives::hash::{self, Domain};
 use watt_primitives::{AccountId, Hash, LedgerTime, NetworkId, merkle};
 
 /// The most people who are ranked: those nearest to the seeds. Bounds what ranking costs, whoever opens how many accounts.
-pub const PEOPLE_MAX: usize = 1 << 18;
+pub const PEOPLE_MAX: usize = 1 << 16;
 
 /// The people whom chains of trust connect to the seeds, and their circles.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +35,20 @@ impl Neighbourhood {
     ) -> Self {
         let mut found: BTreeSet<AccountId> = seeds.iter().copied().take(people_max).collect();
         let mut trust: Vec<(AccountId, Circle)> = Vec::new();
-        let mut depth: BTreeSet<AccountId> = found.clone();
+        let mut depth: Vec<AccountId> = found.iter().copied().collect();
         while !depth.is_empty() {
-            let mut next = BTreeSet::new();
+            let mut next: Vec<AccountId> = Vec::new();
             for person in &depth {
                 let circle = circle(person);
-                next.extend(circle.live(now).map(|edge| edge.to));
+                let members = circle.live(now).map(|edge| edge.to);
+                next.extend(members.filter(|member| !found.contains(member)));
                 trust.push((*person, circle));
             }
-            let room = people_max.saturating_sub(found.len());
-            depth = next.difference(&found).copied().take(room).collect();
-            found.extend(depth.iter().copied());
+            next.sort_unstable();
+            next.dedup();
+            next.truncate(people_max.saturating_sub(found.len()));
+            found.extend(next.iter().copied());
+            depth = next;
         }
         trust.sort_unstable_by_key(|(person, _)| *person);
         Self::new(seeds, found.into_iter().collect(), &trust, now)
