@@ -13,6 +13,7 @@ mod owner;
 mod problem;
 mod public;
 mod serve;
+mod trust;
 pub mod types;
 pub mod view;
 
@@ -23,6 +24,7 @@ pub use owner::OwnerRoute;
 pub use problem::Problem;
 pub use public::PublicRoute;
 pub use serve::{ApiListeners, ApiServers, serve};
+pub use trust::{TrustInfo, TrustedInfo, TrusterInfo};
 pub use view::{HeadState, NodeView, ProviderStatus};
 
 #[cfg(test)]

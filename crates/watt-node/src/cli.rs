@@ -17,6 +17,7 @@ mod rm;
 mod scp;
 mod session;
 mod status;
+mod trust;
 mod usage;
 
 use crate::config::Environment;
@@ -96,6 +97,9 @@ enum Command {
     /// Accounts: make, list, balance, send
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Say whom you trust
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
     /// Look into the ledger
     #[command(subcommand)]
     Chain(chain::ChainCommand),
@@ -158,6 +162,7 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Rm(_)
         | Command::Status(_)
         | Command::Account(_)
+        | Command::Trust(_)
         | Command::Chain(_)
         | Command::Provider(provider::ProviderCommand::Status { .. })
         | Command::Scp(_)
@@ -187,6 +192,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Rm(args) => rm::run(session, args).await,
         Command::Status(args) => status::run(session, args).await,
         Command::Account(command) => account::run(session, command).await,
+        Command::Trust(command) => trust::run(session, command).await,
         Command::Chain(command) => chain::run(session, command).await,
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,
         Command::Provider(command) => provider::run(session, command).await,
