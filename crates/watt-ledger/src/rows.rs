@@ -40,7 +40,7 @@ pub const PENDING_BIDS: &[u8] = b"Eq";
 /// Prefix of all security circles.
 pub const CIRCLES: &[u8] = b"Ef";
 /// Key of the accounts in whom trust begins, ascending.
-pub const TRUST_SEEDS: &[u8] = b"El";
+pub const TRUST_SEEDS: &[u8] = b"Ei";
 /// Prefix of what falls due at a height.
 pub const DUE_AT_HEIGHT: &[u8] = b"Exh";
 /// Prefix of what falls due at a ledger time.
