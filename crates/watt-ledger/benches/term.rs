@@ -13,7 +13,7 @@ use std::time::Instant;
 use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::{MemoryState, Writes, query};
 use watt_primitives::{
-    AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, NetworkId, Timestamp, TrustLevel, codec,
+    AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, NetworkId, Term, Timestamp, TrustLevel, codec,
 };
 use watt_trust::Circle;
 use watt_trust::circle::{CIRCLE_MAX, NEW_PERIOD_MS};
@@ -29,7 +29,7 @@ fn main() {
         let state = state(n_people);
         let start = Instant::now();
         let ranking = query::ranking(&state);
-        let root = ranking.root(&NetworkId([1; 32]), 1);
+        let root = ranking.root(&NetworkId([1; 32]), Term(1));
         let seconds = start.elapsed().as_secs_f64();
         assert!(ranking.people().len() == n_people && root != Hash::ZERO);
         println!(

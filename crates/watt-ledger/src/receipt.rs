@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use watt_market::Paid;
 use watt_primitives::hash::{self, Domain};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber,
+    AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber, Term,
     TransactionId, Window, codec, merkle,
 };
 
@@ -177,7 +177,7 @@ pub enum Event {
     /// A term began, and people were ranked.
     TermBegan {
         /// Which.
-        term: u64,
+        term: Term,
         /// People who have a rank.
         n_ranked: u64,
         /// Trust between them that counts.

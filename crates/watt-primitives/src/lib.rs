@@ -40,5 +40,5 @@ pub use cid::Cid;
 pub use hash::{Domain, Hash, NetworkId};
 pub use id::{AccountId, DealId, NodeId, SectorNumber, SlotIndexInDeal, TransactionId};
 pub use key::{PublicKey, SecretKey, Signature};
-pub use time::{BlockHeight, LedgerTime, SlotIndex, Timestamp, Window};
+pub use time::{BlockHeight, LedgerTime, SlotIndex, Term, Timestamp, Window};
 pub use trust::TrustLevel;

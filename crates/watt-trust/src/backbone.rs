@@ -7,7 +7,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use watt_primitives::hash::{Domain, DomainHasher};
-use watt_primitives::{AccountId, Hash};
+use watt_primitives::{AccountId, Hash, Term};
 
 /// The most seats: a set of nodes fits one machine word.
 pub const SEATS_MAX: usize = 61;
@@ -60,7 +60,7 @@ pub struct Seat {
     /// Whose it is.
     pub holder: AccountId,
     /// First term of theirs.
-    pub since: u64,
+    pub since: Term,
     /// Who stands in while the holder is silent.
     pub away: Option<Away>,
 }
@@ -69,13 +69,13 @@ pub struct Seat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Away {
     /// First term without the holder.
-    pub since: u64,
+    pub since: Term,
     /// Who stands in.
     pub substitute: AccountId,
 }
 
 impl Seat {
-    const fn new(holder: AccountId, since: u64) -> Self {
+    const fn new(holder: AccountId, since: Term) -> Self {
         Self {
             holder,
             since,
@@ -90,7 +90,7 @@ impl Seat {
     }
 
     /// The seat from `term` on, with another who votes.
-    fn changed(self, enters: AccountId, why: Why, term: u64) -> Self {
+    fn changed(self, enters: AccountId, why: Why, term: Term) -> Self {
         let is_holder_gone = matches!(why, Why::Faulty) && self.away.is_none();
         match why {
             Why::Faulty | Why::Silent if !is_holder_gone => Self {
@@ -106,9 +106,9 @@ impl Seat {
     }
 
     /// Who has stood in for long enough holds the seat.
-    fn taken_over(self, term: u64) -> Self {
+    fn taken_over(self, term: Term) -> Self {
         match self.away {
-            Some(away) if term >= away.since.saturating_add(AWAY_TERMS) => Self::new(away.substitute, term),
+            Some(away) if term >= away.since.plus(AWAY_TERMS) => Self::new(away.substitute, term),
             Some(_) | None => self,
         }
     }
@@ -120,9 +120,9 @@ pub struct Backbone {
     /// Ascending by holder. Nobody holds or stands in twice.
     seats: Vec<Seat>,
     /// Terms with which a seat was given on, ascending: those of the last [`ELECTIVE_TERMS`].
-    given_on: Vec<u64>,
+    given_on: Vec<Term>,
     /// The term with which it last grew, or began.
-    grown: u64,
+    grown: Term,
 }
 
 /// Why people can't be a backbone.
@@ -146,7 +146,7 @@ pub enum InvalidBackbone {
 #[derive(Clone, Debug)]
 pub struct TermFacts<'a> {
     /// The term that the plan is for.
-    pub next_term: u64,
+    pub next_term: Term,
     /// In the last whole term, of everybody with a seat, in it or away, and everybody on the standby list; who is missing here was never there.
     pub attendance: &'a BTreeMap<AccountId, Attendance>,
     /// Those against whom there is evidence.
@@ -197,7 +197,7 @@ impl Backbone {
     ///
     /// # Errors
     /// See [`InvalidBackbone`].
-    pub fn new(mut people: Vec<AccountId>, term: u64) -> Result<Self, InvalidBackbone> {
+    pub fn new(mut people: Vec<AccountId>, term: Term) -> Result<Self, InvalidBackbone> {
         people.sort_unstable();
         let found = people.len();
         if found > SEATS_MAX || found.checked_rem(GROWTH) != Some(1) {
@@ -266,8 +266,7 @@ impl Backbone {
             };
         }
         let n_after = self.seats.len().saturating_add(GROWTH);
-        let may_grow =
-            is_quiet && n_after <= SEATS_MAX && facts.next_term >= self.grown.saturating_add(GROWTH_TERMS);
+        let may_grow = is_quiet && n_after <= SEATS_MAX && facts.next_term >= self.grown.plus(GROWTH_TERMS);
         // Whoever stays on the list after it has to do for as many as may then be faulty.
         let n_spare = n_after.saturating_sub(1).checked_div(3).unwrap_or(0);
         let growth: Vec<AccountId> = if may_grow && drawn.len() >= GROWTH.saturating_add(n_spare) {
@@ -284,7 +283,7 @@ impl Backbone {
     /// The backbone of `term` by `plan`, less the entrants who fell silent since: for them those who were to leave stay, and a
     /// growth that lost one does not happen.
     #[must_use]
-    pub fn settle(&self, plan: &Plan, silent: &BTreeSet<AccountId>, term: u64) -> Self {
+    pub fn settle(&self, plan: &Plan, silent: &BTreeSet<AccountId>, term: Term) -> Self {
         let mut given_on = self.given_on.clone();
         let change_of = |seat: &Seat| {
             let mut changes = plan.replacements.iter();
@@ -308,7 +307,7 @@ impl Backbone {
             grown = term;
         }
         seats.sort_unstable_by_key(|seat| seat.holder);
-        given_on.retain(|at| term < at.saturating_add(ELECTIVE_TERMS));
+        given_on.retain(|at| term < at.plus(ELECTIVE_TERMS));
         Self {
             seats,
             given_on,
@@ -362,7 +361,7 @@ impl Backbone {
         });
         let mut replacements: Vec<Replacement> = removed.take(self.n_removed_max()).collect();
         let is_leaving = |voter: &AccountId| replacements.iter().any(|one| one.leaves == *voter);
-        let mut back: Vec<(u64, Replacement)> = self
+        let mut back: Vec<(Term, Replacement)> = self
             .seats
             .iter()
             .filter(|seat| attendance(&seat.holder).is_steady() && !facts.faulty.contains(&seat.holder))
@@ -382,15 +381,12 @@ impl Backbone {
     /// Who has held a seat longest, if it is time to give it on.
     fn time_over(&self, facts: &TermFacts<'_>) -> Option<AccountId> {
         let next = facts.next_term;
-        let recent = self
-            .given_on
-            .iter()
-            .filter(|at| next < at.saturating_add(ELECTIVE_TERMS));
+        let recent = self.given_on.iter().filter(|at| next < at.plus(ELECTIVE_TERMS));
         if recent.count() >= self.n_faulty_max() {
             return None;
         }
         let oldest = self.seats.iter().min_by_key(|seat| (seat.since, seat.holder))?;
-        let is_over = next >= oldest.since.saturating_add(SEAT_TERMS);
+        let is_over = next >= oldest.since.plus(SEAT_TERMS);
         is_over.then_some(oldest.voter())
     }
 }

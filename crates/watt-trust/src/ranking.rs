@@ -7,7 +7,7 @@ use crate::page_rank::PageRank;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use watt_primitives::hash::{self, Domain};
-use watt_primitives::{AccountId, Hash, LedgerTime, NetworkId, merkle};
+use watt_primitives::{AccountId, Hash, LedgerTime, NetworkId, Term, merkle};
 
 /// The most people who are ranked: those nearest to the seeds. Bounds what ranking costs, whoever opens how many accounts.
 pub const PEOPLE_MAX: usize = 1 << 16;
@@ -141,7 +141,7 @@ impl Ranking {
     /// What stands in the headers of `term`: a hash over the term, the number of people, and the Merkle root over their ranks, so
     /// that one rank can be shown without the others. Zero if nobody has a rank.
     #[must_use]
-    pub fn root(&self, network: &NetworkId, term: u64) -> Hash {
+    pub fn root(&self, network: &NetworkId, term: Term) -> Hash {
         if self.0.is_empty() {
             return Hash::ZERO;
         }
@@ -150,7 +150,7 @@ impl Ranking {
         };
         let leaves: Vec<Hash> = self.0.iter().map(leaf).collect();
         let n = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
-        let (term, n, root) = (term.to_be_bytes(), n.to_be_bytes(), merkle::root(&leaves));
+        let (term, n, root) = (term.0.to_be_bytes(), n.to_be_bytes(), merkle::root(&leaves));
         hash::hash(Domain::RankRoot, network, &[&term, &n, root.as_ref()])
     }
 }

@@ -3,6 +3,7 @@
 use crate::ledger::Ledger;
 use crate::receipt::Event;
 use crate::trust;
+use watt_primitives::Term;
 
 /// Windows in a term: a day, of windows of 120 slots of five seconds.
 pub const TERM_WINDOWS: u64 = 144;
@@ -16,7 +17,7 @@ impl Ledger<'_> {
         if !is_first {
             return;
         }
-        let term = window.0.checked_div(TERM_WINDOWS).unwrap_or(0);
+        let term = Term(window.0.checked_div(TERM_WINDOWS).unwrap_or(0));
         let found = trust::neighbourhood(&self.rows, self.now());
         let ranking = found.rank();
         self.chain.rank_root = ranking.root(self.network(), term);

@@ -6,7 +6,7 @@ use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::{Done, Event, PROTOCOL_WALLET, Refused, query, tree};
 use watt_light::{KeyRole, Operation};
 use watt_primitives::time::DAY_MS;
-use watt_primitives::{AccountId, BoundedVec, Hash, LedgerTime, Timestamp, TrustLevel, codec};
+use watt_primitives::{AccountId, BoundedVec, Hash, LedgerTime, Term, Timestamp, TrustLevel, codec};
 use watt_trust::circle::{NEW_PERIOD_MS, TRUST_MS};
 use watt_trust::{MASS, Neighbourhood};
 
@@ -167,10 +167,10 @@ fn ranks_of_a_term_stand_in_its_headers() {
     assert_eq!(expected.people().iter().map(|(_, rank)| *rank).sum::<u64>(), MASS);
     assert!(expected.of(&id(11)) > expected.of(&id(12)));
 
-    let root = expected.root(&world.network, 1);
+    let root = expected.root(&world.network, Term(1));
     let began = *world.go_to_next_term();
     let expected = Event::TermBegan {
-        term: 1,
+        term: Term(1),
         n_ranked: 6,
         n_edges: 5,
         rank_root: root,
@@ -180,7 +180,7 @@ fn ranks_of_a_term_stand_in_its_headers() {
 
     world.act(2, trust(40)).unwrap();
     assert_eq!(world.last.header.rank_root, root, "for the next term");
-    let found = query::ranking(&world.state).root(&world.network, 2);
+    let found = query::ranking(&world.state).root(&world.network, Term(2));
     world.go_to_next_term();
     assert_eq!(world.last.header.rank_root, found);
     assert_ne!(found, root);
@@ -194,7 +194,7 @@ fn ranks_are_of_the_state_before_the_term() {
     world.act(0, trust(10)).unwrap();
     let slots = TERM_WINDOWS * crate::world::parameters().window_slots;
     world.blind_skip(slots - 1 - world.height());
-    let expected = query::ranking(&world.state).root(&world.network, 1);
+    let expected = query::ranking(&world.state).root(&world.network, Term(1));
     let signed = world.sign(0, vec![distrust(10)]);
     world.block(vec![signed]);
     assert_eq!((world.height(), world.last.header.rank_root), (slots, expected));

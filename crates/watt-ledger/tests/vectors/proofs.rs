@@ -9,7 +9,9 @@ use watt_ledger::tree;
 use watt_light::{DecisionProof, FinalityProof, Header, History, HistoryProof};
 use watt_primitives::slot_tree::SlotHasher;
 use watt_primitives::time::DAY_MS;
-use watt_primitives::{AccountId, BlockHeight, Hash, LedgerTime, SlotIndex, TrustLevel, merkle, slot_tree};
+use watt_primitives::{
+    AccountId, BlockHeight, Hash, LedgerTime, SlotIndex, Term, TrustLevel, merkle, slot_tree,
+};
 use watt_scp::{Ballot, Envelope, Pledges, Statement};
 use watt_trust::circle::{Circle, NEW_PERIOD_MS, TRUST_MS};
 use watt_trust::{Neighbourhood, TrustEdge};
@@ -219,12 +221,12 @@ fn rankings() -> Vec<Vector> {
         .map(|seeds| {
             let seeds: Vec<AccountId> = seeds.into_iter().map(person).collect();
             let ranking = Neighbourhood::find(&seeds, 1 << 18, now, find).rank();
-            let root = ranking.root(&network(), 9);
+            let root = ranking.root(&network(), Term(9));
             Vector::new("Circles", &format!("{} seeds", seeds.len()), &circles)
                 .input("network", &network())
                 .input("seeds", &seeds)
                 .input("now", &now)
-                .input("term", &9u64)
+                .input("term", &Term(9))
                 .derived("ranks", &ranking.people().to_vec())
                 .derived("root", &root)
         })

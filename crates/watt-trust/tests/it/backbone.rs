@@ -3,7 +3,7 @@
 use crate::drawn::Drawn;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use watt_primitives::{AccountId, Hash};
+use watt_primitives::{AccountId, Hash, Term};
 use watt_trust::Backbone;
 use watt_trust::backbone::{
     AWAY_TERMS, Attendance, GROWTH, GROWTH_TERMS, InvalidBackbone, Plan, SEAT_TERMS, SEATS_MAX, TermFacts,
@@ -42,7 +42,7 @@ struct World {
 impl World {
     fn new(n_seats: u32) -> Self {
         Self {
-            backbone: Backbone::new(ids(0..n_seats), 0).unwrap(),
+            backbone: Backbone::new(ids(0..n_seats), Term(0)).unwrap(),
             next_term: 2,
             attendance: (0..2_000).map(|n| (id(n), THERE)).collect(),
             faulty: BTreeSet::new(),
@@ -53,7 +53,7 @@ impl World {
 
     fn facts(&self) -> TermFacts<'_> {
         TermFacts {
-            next_term: self.next_term,
+            next_term: Term(self.next_term),
             attendance: &self.attendance,
             faulty: &self.faulty,
             on_time_permille: self.on_time_permille,
@@ -68,7 +68,9 @@ impl World {
 
     fn settle(&mut self) -> Plan {
         let plan = self.plan();
-        self.backbone = self.backbone.settle(&plan, &BTreeSet::new(), self.next_term);
+        self.backbone = self
+            .backbone
+            .settle(&plan, &BTreeSet::new(), Term(self.next_term));
         self.next_term += 1;
         plan
     }
@@ -139,7 +141,7 @@ fn who_comes_back_has_the_seat_again() {
     assert_eq!(world.settle(), Plan::default());
     let seats = world.backbone.seats();
     let seat = seats.iter().find(|seat| seat.holder == substitute).unwrap();
-    assert_eq!((seat.since, seat.away), (away + AWAY_TERMS, None));
+    assert_eq!((seat.since, seat.away), (Term(away + AWAY_TERMS), None));
 
     world.faulty.insert(id(5));
     world.settle();
@@ -260,7 +262,7 @@ fn entrants_who_fall_silent_stay_out() {
     world.attendance.insert(id(4), there_for(1));
     let plan = world.plan();
     let silent = BTreeSet::from([plan.replacements[0].enters]);
-    let settled = world.backbone.settle(&plan, &silent, 2);
+    let settled = world.backbone.settle(&plan, &silent, Term(2));
     let people = settled.voters();
     assert!(people.contains(&id(3)) && !people.contains(&id(4)));
     assert!(people.contains(&plan.replacements[1].enters));
@@ -270,7 +272,7 @@ fn entrants_who_fall_silent_stay_out() {
     let plan = world.plan();
     let silent = BTreeSet::from([plan.growth[1]]);
     assert_eq!(
-        world.backbone.settle(&plan, &silent, GROWTH_TERMS),
+        world.backbone.settle(&plan, &silent, Term(GROWTH_TERMS)),
         world.backbone
     );
 }
@@ -280,14 +282,17 @@ fn entrants_who_fall_silent_stay_out() {
 fn senseless_backbones_are_refused() {
     for found in [0, 2, 3, 5, 64] {
         let people = ids(0..u32::try_from(found).unwrap());
-        assert_eq!(Backbone::new(people, 0), Err(InvalidBackbone::Size { found }));
+        assert_eq!(
+            Backbone::new(people, Term(0)),
+            Err(InvalidBackbone::Size { found })
+        );
     }
     let twice = vec![id(1), id(2), id(1), id(3)];
     assert_eq!(
-        Backbone::new(twice, 0),
+        Backbone::new(twice, Term(0)),
         Err(InvalidBackbone::Twice { person: id(1) })
     );
-    assert!(Backbone::new(ids(0..61), 0).is_ok());
+    assert!(Backbone::new(ids(0..61), Term(0)).is_ok());
 }
 
 /// One holder after the other dies, one every third day for 60 days, while slots are late: there are never more dead than may be
@@ -321,7 +326,7 @@ fn a_slow_death_does_not_stop_the_network() {
                 "day {day}: {n_dead} of {n_seats} are dead"
             );
             if let Some(plan) = planned.take() {
-                world.backbone = world.backbone.settle(&plan, &dead, world.next_term);
+                world.backbone = world.backbone.settle(&plan, &dead, Term(world.next_term));
             }
             world.next_term += 1;
             planned = Some(world.plan());
@@ -354,7 +359,7 @@ fn two_years(
             .extend(silenced.iter().map(|one| (*one, there_for(0))));
         let mut facts = world.facts();
         // Growth is another matter: it is left out here.
-        facts.on_time_permille = if facts.next_term.is_multiple_of(GROWTH_TERMS) {
+        facts.on_time_permille = if facts.next_term.0.is_multiple_of(GROWTH_TERMS) {
             0
         } else {
             1_000
@@ -362,7 +367,7 @@ fn two_years(
         facts.seed = Hash::of_content(&[run.to_be_bytes(), term.to_be_bytes()].concat());
         let mut plan = world.backbone.plan(&facts);
         plan.growth.clear();
-        world.backbone = world.backbone.settle(&plan, &BTreeSet::new(), term);
+        world.backbone = world.backbone.settle(&plan, &BTreeSet::new(), Term(term));
         world.next_term = term + 1;
         world.attendance.extend(silenced.iter().map(|one| (*one, THERE)));
         let n_hostile = world.people().iter().filter(|one| is_hostile(one)).count();

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use watt_primitives::time::DAY_MS;
-use watt_primitives::{AccountId, Hash, LedgerTime, NetworkId, TrustLevel, hash, merkle};
+use watt_primitives::{AccountId, Hash, LedgerTime, NetworkId, Term, TrustLevel, hash, merkle};
 use watt_trust::circle::{CIRCLE_MAX, NEW_MAX, NEW_PERIOD_MS, TRUST_MS};
 use watt_trust::{Circle, InvalidTrust, MASS, Neighbourhood};
 
@@ -189,11 +189,11 @@ fn the_root_commits_to_every_rank() {
     let tree = merkle::root(&leaves);
     let parts: [&[u8]; 3] = [&term, &n, tree.as_ref()];
     let expected = hash::hash(hash::Domain::RankRoot, &network, &parts);
-    assert_eq!(ranking.root(&network, 3), expected);
-    assert_ne!(ranking.root(&network, 4), expected);
-    assert_ne!(ranking.root(&NetworkId([8; 32]), 3), expected);
+    assert_eq!(ranking.root(&network, Term(3)), expected);
+    assert_ne!(ranking.root(&network, Term(4)), expected);
+    assert_ne!(ranking.root(&NetworkId([8; 32]), Term(3)), expected);
 
     let nobody = find(&circles, &[], 100);
     assert_eq!((nobody.people().len(), nobody.rank().people().len()), (0, 0));
-    assert_eq!(nobody.rank().root(&network, 3), Hash::ZERO);
+    assert_eq!(nobody.rank().root(&network, Term(3)), Hash::ZERO);
 }
