@@ -129,6 +129,56 @@ const stateProofRoot = (proof, entryKey, entryValue) => {
   return stateRoot(proof.leaf_count, digest)
 }
 
+// --- Ranks (trust.md 2 to 4) -------------------------------------------------------------------------------------------------
+
+const MASS = 2n ** 56n
+const WEIGHT = { online: 1n, 'in-person': 2n, close: 3n }
+
+/** Gives `amount` to the seeds in equal parts, the odd units to the first. */
+const receive = (mass, seeds, amount) => {
+  const n = BigInt(seeds.length)
+  seeds.forEach((seed, k) => mass.set(seed, mass.get(seed) + amount / n + (BigInt(k) < amount % n ? 1n : 0n)))
+}
+
+/** Ranks by account in hexadecimal, ascending, of everyone whom live trust connects to the seeds. */
+const ranksOf = (circles, seeds, now) => {
+  const live = ([person, { edges }]) => [
+    bytesToHex(person),
+    edges.filter((edge) => now < edge.expires_at).map(({ to, level }) => [bytesToHex(to), WEIGHT[level]]),
+  ]
+  const trust = new Map(circles.map(live))
+  const found = new Set(seeds.map(bytesToHex).sort())
+  const start = [...found]
+  found.forEach((person) => trust.get(person)?.forEach(([to]) => found.add(to)))
+  const people = [...found].sort()
+  if (people.length === 0) return []
+  const nothing = () => new Map(people.map((person) => [person, 0n]))
+  let mass = nothing()
+  receive(mass, start, MASS)
+  for (let round = 0; round < 50; round++) {
+    const arrived = nothing()
+    let sum = 0n
+    for (const person of people) {
+      const edges = trust.get(person) ?? []
+      const given = edges.reduce((all, [, weight]) => all + weight, 0n)
+      for (const [to, weight] of edges) {
+        const share = ((mass.get(person) * 217n) / 256n / given) * weight
+        arrived.set(to, arrived.get(to) + share)
+        sum += share
+      }
+    }
+    receive(arrived, start, MASS - sum)
+    mass = arrived
+  }
+  return people.map((person) => [hexToBytes(person), mass.get(person)])
+}
+
+const rankRoot = (ranks, network, term) => {
+  if (ranks.length === 0) return ZERO
+  const leaves = ranks.map(([person, rank]) => hash('rank-leaf', network, person, u64(rank)))
+  return hash('rank-root', network, u64(term), u64(leaves.length), merkleRoot(leaves))
+}
+
 // --- What follows from a value, by type -----------------------------------------------------------------------------------
 
 const encode = dagCbor.encode
@@ -247,6 +297,12 @@ const DERIVE = {
     const history_root = merkleRootOfPath(later.height, earlier.height, headerHash(earlier), path)
     same(later.history_root, history_root)
     return { history_root }
+  },
+  Circles(circles, { network, seeds, now, term }) {
+    const ranks = ranksOf(circles, seeds, now)
+    // Integers up to 2^53 are numbers in a vector, larger ones are not.
+    const plain = (rank) => (rank <= Number.MAX_SAFE_INTEGER ? Number(rank) : rank)
+    return { ranks: ranks.map(([person, rank]) => [person, plain(rank)]), root: rankRoot(ranks, network, term) }
   },
   FinalityProof(proof, inputs) {
     checkFinality(proof, inputs)

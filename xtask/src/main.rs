@@ -25,7 +25,8 @@ cargo xtask COMMAND
   layers                dependency directions against the table in ARCHITECTURE.md
   tidy                  headers, links, forbidden words, unfinished marks
   requirements          mission rows and the tests that cover them
-  bench [NAME] [--json] measure; NAME is one of apply, catch-up, encode, journal, pace, put-get, scp, seal
+  bench [NAME] [--json] measure; NAME is one of apply, catch-up, encode, journal, pace, put-get, rank, scp, seal, term
+  trust-data FOLDER     ranks of the public trust graphs in FOLDER against vectors/trust.json
   soak [--minutes 30] [--validators 7] [--json]
                         a devnet in release with one restart a minute: memory flat, slots in time
 ";
@@ -40,6 +41,23 @@ fn main() -> Result<()> {
         ["tidy"] => tidy::run(),
         ["requirements"] => requirements::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["trust-data", folder] => {
+            let folder = std::path::absolute(folder)?;
+            let folder = folder.to_string_lossy();
+            sh(
+                "cargo",
+                &[
+                    "run",
+                    "--locked",
+                    "-p",
+                    "watt-trust",
+                    "--example",
+                    "real_graphs",
+                    "--",
+                    &folder,
+                ],
+            )
+        }
         ["soak", rest @ ..] => soak::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -5,12 +5,13 @@ use anyhow::{Result, bail};
 use std::path::Path;
 
 /// Crates of layers 0-2: their `lib.rs` begins with the same walls.
-const CORE: [&str; 8] = [
+const CORE: [&str; 9] = [
     "primitives",
     "scp",
     "content",
     "proofs",
     "market",
+    "trust",
     "light",
     "ledger",
     "engine",

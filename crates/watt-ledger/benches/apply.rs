@@ -68,6 +68,7 @@ impl Chain {
                 insecure_proofs: true,
             },
             accounts: BoundedVec::new(vec![rich]).unwrap(),
+            trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::new(vec![key(u32::MAX).node_id()]).unwrap(),
         };
         let last = genesis_block(&genesis).unwrap();

@@ -1,7 +1,7 @@
 //! Applying a block (`docs/spec/ledger.md` §4): one pure function.
 //!
 //! 1. The block fits on top of the state below and within the network's limits.
-//! 2. What falls due by itself: the window rolls over, deals end, bids of the block before are matched.
+//! 2. What falls due by itself: window and term roll over, deals end, bids of the block before are matched.
 //! 3. Every transaction is admitted and its fee taken, in the block's order.
 //! 4. Every transaction is done or undone, in the block's order.
 //! 5. Money is counted, the tree is brought up to date, the header is made.
@@ -21,7 +21,9 @@ mod pledge;
 mod pre_commit;
 mod prove_window;
 pub(crate) mod sectors;
+mod term;
 mod transfer;
+mod trust;
 mod window;
 
 pub use bid::{OPEN_BIDS_MAX, certify_slots, reservation_ms_max};
@@ -29,6 +31,7 @@ pub use due::DUE_PER_BLOCK_MAX;
 pub use leaders::{EMPTY_WITHIN, REDUCED_FOR};
 pub use matching::MATCHES_PER_BLOCK_MAX;
 pub use pre_commit::CHALLENGE_DELAY;
+pub use term::TERM_WINDOWS;
 pub use transfer::DAILY_LIMIT;
 pub use window::WINDOWS_KEPT;
 
@@ -194,6 +197,7 @@ impl Ledger<'_> {
     /// What happens at the beginning of every block, empty ones included.
     fn start_block(&mut self) {
         self.roll_window();
+        self.roll_term();
         self.do_what_is_due();
         self.match_bids();
         self.rows.keep();
@@ -378,6 +382,8 @@ impl Ledger<'_> {
             Operation::Claim { slots } => self.claim(actor, slots),
             Operation::Terminate { deal } => self.terminate(actor, deal),
             Operation::Settle { deal } => self.settle(deal),
+            Operation::AddTrust { to, level } => self.add_trust(actor, to, *level),
+            Operation::RemoveTrust { to } => self.remove_trust(actor, to),
         }
     }
 
@@ -440,7 +446,7 @@ pub(crate) fn close(
         close_time: chain.close_time,
         state_root: tree.root,
         receipts_root: receipts_root(&rules.network, &receipts, &events),
-        rank_root: Hash::ZERO,
+        rank_root: chain.rank_root,
         next_backbone: rules.quorum_set,
         history_root: history::root(&chain),
     };

@@ -71,7 +71,9 @@ pub fn is_duty(signed: &SignedTransaction) -> bool {
             | Operation::Certify { .. }
             | Operation::Claim { .. }
             | Operation::Terminate { .. }
-            | Operation::Settle { .. } => false,
+            | Operation::Settle { .. }
+            | Operation::AddTrust { .. }
+            | Operation::RemoveTrust { .. } => false,
         })
 }
 

@@ -22,6 +22,12 @@ use watt_scp::QuorumSet;
 /// The most bytes of an encoded genesis document.
 pub const GENESIS_BYTES_MAX: usize = 1 << 20;
 
+/// The most people in whom trust begins.
+pub const TRUST_SEEDS_MAX: usize = 1024;
+
+/// The fewest of them on a main network, from many places: who wins over a few of them must not win the rank.
+pub const TRUST_SEEDS_MAIN_MIN: usize = 101;
+
 /// Numbers that rules depend on, fixed per network. They are state, never configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +74,8 @@ pub struct Genesis {
     pub parameters: NetworkParameters,
     /// First accounts.
     pub accounts: BoundedVec<GenesisAccount, 4096>,
+    /// The people in whom trust begins, until members are drawn: accounts of this document.
+    pub trust_seeds: BoundedVec<AccountId, TRUST_SEEDS_MAX>,
     /// First backbone: the voting keys, in every quorum set (flat `2f + 1` of `3f + 1`).
     pub backbone: BoundedVec<NodeId, 61>,
 }
@@ -102,9 +110,6 @@ pub enum InvalidGenesis {
     /// Small proof parameters on a main network.
     #[error("a main network can't have insecure proof parameters")]
     InsecureProofs,
-    /// A beacon that proposers can choose on a main network.
-    #[error("a main network needs a beacon that a proposer can't choose; this program has none yet")]
-    GrindableBeacon,
     /// A time of zero.
     #[error("the time between blocks must be above zero")]
     SlotTime,
@@ -137,9 +142,17 @@ pub enum InvalidGenesis {
     /// More money than there can be.
     #[error("the accounts have more than all WATT there can be")]
     Supply,
+    /// Too few people in whom trust begins, one twice, or one without account here.
+    #[error(
+        "the people in whom trust begins must be different accounts of the document, on a main network at least {TRUST_SEEDS_MAIN_MIN}"
+    )]
+    TrustSeeds,
     /// No backbone, an entry twice, or an unsafe key.
     #[error("the backbone must be a list of different, safe keys")]
     Backbone,
+    /// A beacon that proposers can choose on a main network.
+    #[error("a main network needs a beacon that a proposer can't choose; this program has none yet")]
+    GrindableBeacon,
 }
 
 impl Genesis {
@@ -151,9 +164,6 @@ impl Genesis {
         if self.is_main && self.parameters.insecure_proofs {
             return Err(InvalidGenesis::InsecureProofs);
         }
-        if self.is_main && beacon::IS_GRINDABLE {
-            return Err(InvalidGenesis::GrindableBeacon);
-        }
         self.parameters.check()?;
         let mut ids = BTreeSet::new();
         for (index, account) in self.accounts.iter().enumerate() {
@@ -162,6 +172,11 @@ impl Genesis {
             }
         }
         self.supply().ok_or(InvalidGenesis::Supply)?;
+        let seeds: BTreeSet<AccountId> = self.trust_seeds.iter().copied().collect();
+        let is_enough = !self.is_main || seeds.len() >= TRUST_SEEDS_MAIN_MIN;
+        if seeds.len() != self.trust_seeds.len() || !seeds.is_subset(&ids) || !is_enough {
+            return Err(InvalidGenesis::TrustSeeds);
+        }
         let entries: BTreeSet<&NodeId> = self.backbone.iter().collect();
         let is_safe = self
             .backbone
@@ -169,6 +184,9 @@ impl Genesis {
             .all(|entry| PublicKey::from(*entry).is_registrable());
         if entries.is_empty() || entries.len() != self.backbone.len() || !is_safe {
             return Err(InvalidGenesis::Backbone);
+        }
+        if self.is_main && beacon::IS_GRINDABLE {
+            return Err(InvalidGenesis::GrindableBeacon);
         }
         Ok(())
     }
@@ -240,7 +258,11 @@ pub fn genesis_block(genesis: &Genesis) -> Result<BlockOutcome, RefusedGenesis> 
         check::register_first_key(&mut row, &account.key);
         ledger.write_account(&AccountId::of_first_key(&account.key), row);
     }
+    let mut seeds = genesis.trust_seeds.to_vec();
+    seeds.sort_unstable();
+    ledger.rows.write(rows::TRUST_SEEDS.to_vec(), &seeds);
     ledger.roll_window();
+    ledger.roll_term();
     let closing = Closing {
         parent: Hash::ZERO,
         value: Hash::ZERO,
@@ -269,6 +291,7 @@ fn empty_ledger<'a>(genesis: &Genesis, below: &'a MemoryState) -> Ledger<'a> {
             windows_counted: 0,
             history: BoundedVec::empty(),
             history_len: 0,
+            rank_root: Hash::ZERO,
         },
         supply: SupplyRow {
             supply,

@@ -42,6 +42,7 @@ mod tests {
             windows_counted: 0,
             history: BoundedVec::empty(),
             history_len: 0,
+            rank_root: Hash::ZERO,
         };
         let mut all = Vec::new();
         for n in 0..70u8 {

@@ -7,7 +7,7 @@
 //! [`receipt`] and [`refused`] (what came of it), [`check`] and [`select`] (for whoever collects transactions), [`fee`],
 //! [`beacon`] (everything drawn by lot), [`query`] (what others may ask), [`tree`] (the state's root and proofs).
 //!
-//! Sources: `docs/spec/ledger.md`, `docs/spec/market.md`.
+//! Sources: `docs/spec/ledger.md`, `docs/spec/market.md`, `docs/spec/trust.md`.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::as_conversions,
@@ -35,6 +35,7 @@ pub mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tree;
+mod trust;
 
 pub use apply::{BlockOutcome, apply_block};
 pub use beacon::Beacon;

@@ -9,6 +9,7 @@ use crate::rows::{
     RulesRow, SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
 };
 use crate::state::StateRead;
+use crate::trust;
 use watt_light::Header;
 use watt_primitives::terms::{BundleTerms, Piece};
 use watt_primitives::{
@@ -16,6 +17,7 @@ use watt_primitives::{
     Window,
 };
 use watt_proofs::{ProofParams, SectorSet};
+use watt_trust::{Circle, Ranking};
 
 /// Where the chain stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -407,6 +409,37 @@ pub fn provider_window(state: &impl StateRead, id: &AccountId, window: Window) -
         beacon: beacon(window)?,
         heartbeat,
         sample_beacon: beacon(window.next()),
+    })
+}
+
+/// Somebody's security circle; expired trust may still be in it. Empty for whoever has none.
+#[must_use]
+pub fn circle(state: &impl StateRead, person: &AccountId) -> Circle {
+    rows::read(state, &rows::circle(person)).unwrap_or_default()
+}
+
+/// Up to `limit` people after `after` who have `person` in their circle, also by expired trust, in order of their ids.
+#[must_use]
+pub fn trusters(
+    state: &impl StateRead,
+    person: &AccountId,
+    after: Option<&AccountId>,
+    limit: usize,
+) -> Vec<AccountId> {
+    let prefix = rows::trusters_of(person);
+    let after = after.map(|after| rows::truster(person, after));
+    let page = state.scan(&prefix, after.as_deref(), limit);
+    page.iter()
+        .filter_map(|(key, _)| Some(AccountId(key.strip_prefix(prefix.as_slice())?.try_into().ok()?)))
+        .collect()
+}
+
+/// Everybody's rank as it would be if a term began now. Reads the circles of all who are ranked.
+#[must_use]
+pub fn ranking(state: &impl StateRead) -> Ranking {
+    let chain: Option<ChainRow> = rows::read(state, rows::CHAIN);
+    chain.map_or_else(Ranking::default, |chain| {
+        trust::neighbourhood(state, chain.ledger_time()).rank()
     })
 }
 

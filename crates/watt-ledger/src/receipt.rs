@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use watt_market::Paid;
 use watt_primitives::hash::{self, Domain};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber,
+    AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber, Term,
     TransactionId, Window, codec, merkle,
 };
 
@@ -119,6 +119,13 @@ pub enum Done {
         /// Returned to the client in all.
         refunded: Amount,
     },
+    /// The person is in the circle.
+    TrustAdded {
+        /// Ledger time, in milliseconds, at which the trust ends unless it is renewed.
+        expires_at: LedgerTime,
+    },
+    /// The person is no longer in the circle.
+    TrustRemoved {},
 }
 
 /// What a block did without a transaction asking for it.
@@ -166,6 +173,17 @@ pub enum Event {
         n_heartbeats: u64,
         /// Whether nobody is at fault for missing it.
         is_void: bool,
+    },
+    /// A term began, and people were ranked.
+    TermBegan {
+        /// Which.
+        term: Term,
+        /// People who have a rank.
+        n_ranked: u64,
+        /// Trust between them that counts.
+        n_edges: u64,
+        /// Root of the ranks.
+        rank_root: Hash,
     },
 }
 

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use watt_light::KeyRole;
 use watt_market::{InvalidAsk, InvalidBid};
-use watt_primitives::{AccountId, Amount, BlockHeight, DealId, SectorNumber, SlotIndexInDeal, Window};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, DealId, LedgerTime, SectorNumber, SlotIndexInDeal, Window,
+};
+use watt_trust::InvalidTrust;
 
 /// Why a transaction is not admitted, or which of its operations failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -305,6 +308,28 @@ pub enum Refused {
         /// Which.
         window: Window,
     },
+    // Trust.
+    /// Everybody trusts themselves already.
+    #[error("nobody is in their own circle")]
+    OwnCircle,
+    /// There is no such person on the ledger.
+    #[error("there is no account {account} that a person has")]
+    UnknownPerson {
+        /// Asked for.
+        account: AccountId,
+    },
+    /// All places of the circle are taken.
+    #[error("a circle has at most 5 people")]
+    CircleFull,
+    /// Too many new people at once.
+    #[error("at most 2 new people may come into a circle in seven days")]
+    NewTrustTooSoon {
+        /// Ledger time, in milliseconds, at which there is room for the next.
+        next_at: LedgerTime,
+    },
+    /// The person is not in the circle.
+    #[error("this person is not in the circle")]
+    NotInCircle,
     /// An invariant of the ledger would have been broken: a bug in the rules, contained in this transaction.
     #[error("the ledger protected itself from an error of its own; nothing was changed")]
     Invariant,
@@ -367,6 +392,12 @@ impl Refused {
             Self::Faults => "declare sectors of the current set, in ascending order",
             Self::NoHeartbeat { .. } => "send the heartbeat in time; this window is lost",
             Self::WindowProof { .. } => "scrub the sectors and declare the damaged ones",
+            Self::OwnCircle | Self::UnknownPerson { .. } => {
+                "name the account of somebody you know; they have one once they have received or sent anything"
+            }
+            Self::CircleFull => "take somebody out of the circle first",
+            Self::NewTrustTooSoon { .. } => "add them when seven days have passed since the last but one",
+            Self::NotInCircle => "look up who is in the circle",
             Self::Invariant => "report it: this is a bug of the ledger",
         }
     }
@@ -430,5 +461,16 @@ impl From<InvalidBid> for Refused {
             InvalidBid::Escrow { escrow, needed } => BidRefused::Escrow { escrow, needed },
             InvalidBid::TooExpensive => BidRefused::TooExpensive,
         })
+    }
+}
+
+impl From<InvalidTrust> for Refused {
+    fn from(why: InvalidTrust) -> Self {
+        match why {
+            InvalidTrust::Oneself => Self::OwnCircle,
+            InvalidTrust::Full => Self::CircleFull,
+            InvalidTrust::TooSoon { next_at } => Self::NewTrustTooSoon { next_at },
+            InvalidTrust::NotInCircle => Self::NotInCircle,
+        }
     }
 }

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use watt_primitives::{
     AccountId, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Window, codec,
 };
+use watt_trust::Circle;
 
 /// Key of the newest header.
 pub const HEAD: &[u8] = b"H";
@@ -38,6 +39,10 @@ pub const PROVIDERS: &[u8] = b"Ep";
 pub const ASKS: &[u8] = b"Eo";
 /// Prefix of bids that wait for the next block.
 pub const PENDING_BIDS: &[u8] = b"Eq";
+/// Prefix of all security circles.
+pub const CIRCLES: &[u8] = b"Ef";
+/// Key of the accounts in whom trust begins, ascending.
+pub const TRUST_SEEDS: &[u8] = b"Ei";
 /// Prefix of what falls due at a height.
 pub const DUE_AT_HEIGHT: &[u8] = b"Exh";
 /// Prefix of what falls due at a ledger time.
@@ -72,6 +77,12 @@ pub fn provider(id: &AccountId) -> Vec<u8> {
 #[must_use]
 pub fn ask(provider: &AccountId) -> Vec<u8> {
     join(&[ASKS, provider.as_ref()])
+}
+
+/// Key of a person's security circle.
+#[must_use]
+pub fn circle(person: &AccountId) -> Vec<u8> {
+    join(&[CIRCLES, person.as_ref()])
 }
 
 /// Key of a deal.
@@ -177,6 +188,18 @@ pub fn slots_of_provider(provider: &AccountId) -> Vec<u8> {
     join(&[b"Ip", provider.as_ref()])
 }
 
+/// Prefix of the index of those in whose circles a person is; their ids follow.
+#[must_use]
+pub fn trusters_of(person: &AccountId) -> Vec<u8> {
+    join(&[b"If", person.as_ref()])
+}
+
+/// Key of an index row: `truster` has `person` in their circle.
+#[must_use]
+pub fn truster(person: &AccountId, truster: &AccountId) -> Vec<u8> {
+    join(&[b"If", person.as_ref(), truster.as_ref()])
+}
+
 /// Key of an index row: `prefix`, then the deal.
 #[must_use]
 pub fn indexed_deal(prefix: &[u8], deal: &DealId) -> Vec<u8> {
@@ -208,6 +231,10 @@ pub(crate) fn indexes_of(entries: &Writes) -> Writes {
             let row: SlotRow = decode(value);
             let key = indexed_slot(&row.provider, &DealId(deal), SlotIndexInDeal(*slot));
             indexes.insert(key, Some(encode(&())));
+        } else if let Some((person, [])) = key.strip_prefix(CIRCLES).and_then(split::<20>) {
+            let circle: Circle = decode(value);
+            let marks = circle.edges.iter();
+            indexes.extend(marks.map(|edge| (truster(&edge.to, &AccountId(person)), Some(encode(&())))));
         }
     }
     indexes

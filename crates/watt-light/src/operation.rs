@@ -6,7 +6,7 @@ use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, PIECES_MAX, Piece, SLOTS_MAX};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, DealId, Domain, Hash, NetworkId, PublicKey,
-    SecretKey, SectorNumber, Signature, SlotIndexInDeal, Window,
+    SecretKey, SectorNumber, Signature, SlotIndexInDeal, TrustLevel, Window,
 };
 
 /// The most slots that one claim names.
@@ -201,6 +201,18 @@ pub enum Operation {
         /// Which deal.
         deal: DealId,
     },
+    /// Puts a person into the account's security circle, or renews the trust in one who is there.
+    AddTrust {
+        /// Who is trusted.
+        to: AccountId,
+        /// How well they know each other.
+        level: TrustLevel,
+    },
+    /// Takes a person out of the account's security circle.
+    RemoveTrust {
+        /// Who.
+        to: AccountId,
+    },
 }
 
 impl Operation {
@@ -221,7 +233,9 @@ impl Operation {
             | Self::Heartbeat { .. }
             | Self::Claim { .. }
             | Self::Terminate { .. }
-            | Self::Settle { .. } => None,
+            | Self::Settle { .. }
+            | Self::AddTrust { .. }
+            | Self::RemoveTrust { .. } => None,
         }
     }
 
@@ -243,7 +257,9 @@ impl Operation {
             | Self::PlaceAsk { .. }
             | Self::WithdrawAsk {}
             | Self::PlaceBid { .. }
-            | Self::Terminate { .. } => false,
+            | Self::Terminate { .. }
+            | Self::AddTrust { .. }
+            | Self::RemoveTrust { .. } => false,
         }
     }
 }

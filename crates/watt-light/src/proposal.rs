@@ -121,7 +121,7 @@ pub struct Header {
     pub state_root: Hash,
     /// Merkle root over the receipts.
     pub receipts_root: Hash,
-    /// Root of the day's rank; zero while no rank is computed.
+    /// Root of the ranks with which the running term began; zero in a network without seeds of trust.
     pub rank_root: Hash,
     /// Hash of the quorum set that decides the next slot.
     pub next_backbone: Hash,

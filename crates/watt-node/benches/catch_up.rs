@@ -96,6 +96,7 @@ fn genesis() -> Genesis {
             insecure_proofs: true,
         },
         accounts: BoundedVec::new((0..ACCOUNTS).map(account).collect()).unwrap(),
+        trust_seeds: BoundedVec::empty(),
         backbone: BoundedVec::new((0..VALIDATORS).map(|n| key(n).node_id()).collect()).unwrap(),
     }
 }

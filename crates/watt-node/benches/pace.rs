@@ -68,6 +68,7 @@ fn genesis() -> Genesis {
             insecure_proofs: true,
         },
         accounts: BoundedVec::new((0..ACCOUNTS).map(account).collect()).unwrap(),
+        trust_seeds: BoundedVec::empty(),
         backbone: BoundedVec::new(vec![key(u64::MAX).node_id()]).unwrap(),
     }
 }

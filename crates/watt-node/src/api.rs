@@ -14,6 +14,7 @@ mod problem;
 mod proofs;
 mod public;
 mod serve;
+mod trust;
 pub mod types;
 pub mod view;
 
@@ -24,6 +25,7 @@ pub use owner::OwnerRoute;
 pub use problem::Problem;
 pub use public::PublicRoute;
 pub use serve::{ApiListeners, ApiServers, serve};
+pub use trust::{TrustInfo, TrustedInfo, TrusterInfo};
 pub use view::{HeadState, NodeView, ProviderStatus};
 
 #[cfg(test)]

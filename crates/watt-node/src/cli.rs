@@ -17,6 +17,7 @@ mod rm;
 mod scp;
 mod session;
 mod status;
+mod trust;
 mod usage;
 mod verify;
 
@@ -97,6 +98,9 @@ enum Command {
     /// Accounts: make, list, balance, send
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Say whom you trust
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
     /// Look into the ledger
     #[command(subcommand)]
     Chain(chain::ChainCommand),
@@ -160,6 +164,7 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Rm(_)
         | Command::Status(_)
         | Command::Account(_)
+        | Command::Trust(_)
         | Command::Chain(_)
         | Command::Verify(_)
         | Command::Provider(provider::ProviderCommand::Status { .. })
@@ -190,6 +195,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Rm(args) => rm::run(session, args).await,
         Command::Status(args) => status::run(session, args).await,
         Command::Account(command) => account::run(session, command).await,
+        Command::Trust(command) => trust::run(session, command).await,
         Command::Chain(command) => chain::run(session, command).await,
         Command::Verify(args) => verify::run(session, args).await,
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,

@@ -113,11 +113,15 @@ pub enum Domain {
     SectorSet,
     /// Inner node of a plain Merkle tree.
     MerkleNode,
+    /// One person's rank.
+    RankLeaf,
+    /// The ranks of a term.
+    RankRoot,
 }
 
 impl Domain {
     /// Every domain, for tests that must not forget one.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::Network,
         Self::Genesis,
         Self::Account,
@@ -154,6 +158,8 @@ impl Domain {
         Self::PostSample,
         Self::SectorSet,
         Self::MerkleNode,
+        Self::RankLeaf,
+        Self::RankRoot,
     ];
 
     /// The string that begins every hash and signature of this domain.
@@ -196,6 +202,8 @@ impl Domain {
             Self::PostSample => "watt/1/post-sample",
             Self::SectorSet => "watt/1/sector-set",
             Self::MerkleNode => "watt/1/merkle-node",
+            Self::RankLeaf => "watt/1/rank-leaf",
+            Self::RankRoot => "watt/1/rank-root",
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`amount`], [`time`], [`hash`] (every hash has a domain and a network), [`id`], [`key`] (every signature
 //! has a domain and a network), [`codec`] (canonical DAG-CBOR), [`cid`], [`merkle`], [`slot_tree`] (16 KiB verified
-//! BLAKE3), [`class`] (encoding classes), [`terms`] (what is bought and sold).
+//! BLAKE3), [`class`] (encoding classes), [`terms`] (what is bought and sold), [`trust`].
 //!
 //! Sources: `docs/spec/encoding.md`.
 #![no_std]
@@ -32,6 +32,7 @@ pub mod merkle;
 pub mod slot_tree;
 pub mod terms;
 pub mod time;
+pub mod trust;
 
 pub use amount::Amount;
 pub use bounded::{BoundedBytes, BoundedString, BoundedVec};
@@ -39,4 +40,5 @@ pub use cid::Cid;
 pub use hash::{Domain, Hash, NetworkId};
 pub use id::{AccountId, DealId, NodeId, SectorNumber, SlotIndexInDeal, TransactionId};
 pub use key::{PublicKey, SecretKey, Signature};
-pub use time::{BlockHeight, LedgerTime, SlotIndex, Timestamp, Window};
+pub use time::{BlockHeight, LedgerTime, SlotIndex, Term, Timestamp, Window};
+pub use trust::TrustLevel;

@@ -1,4 +1,4 @@
-//! Words for time (`docs/spec/ledger.md` §2): slot, window, close time, ledger time. The core has no clock; these are arguments.
+//! Words for time (`docs/spec/ledger.md` §2): slot, window, term, close time, ledger time. The core has no clock; these are arguments.
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,10 @@ number_type!(
 number_type!(
     /// A proving window: a fixed number of slots (a network parameter), counted from genesis.
     Window
+);
+number_type!(
+    /// A term: 144 windows, counted from genesis. People are ranked at the beginning of each.
+    Term
 );
 number_type!(
     /// Milliseconds since the Unix epoch, as a clock tells them (close times, timers).

@@ -1,7 +1,8 @@
-//! A validator that announces bodies and does not give them (TC33).
+//! A validator that announces bodies and does not give them (TC33), and one that takes long to try them (TC35).
 
 use crate::agreement::transfer;
 use crate::world::{Withholding, World};
+use std::collections::BTreeSet;
 
 /// Slots that are watched.
 const SLOTS: u64 = 120;
@@ -66,4 +67,36 @@ fn withheld_bodies_delay_and_do_not_stop() {
             );
         }
     }
+}
+
+/// Trials of blocks take four seconds at one of four: it speaks in every slot all the same, the others never wait for it, and it is
+/// never far behind (TC35). Covers: A1, A6.
+#[test]
+fn slow_trials_silence_nobody() {
+    let mut world = World::new(4, 0, 131);
+    world.slow.insert(0, 4_000);
+    assert!(world.reach(&[0, 1, 2, 3], 2, 30_000));
+    let (began, first) = (world.now, world.height(1));
+    world.said.clear();
+    for nonce in 0..20 {
+        let signed = transfer(&world, 100, nonce, b"");
+        world.submit(1, signed);
+        let target = world.height(1) + 1;
+        assert!(world.reach(&[1, 2, 3], target, 10_000), "block {target}");
+        assert!(
+            world.height(0) + 8 >= world.height(1),
+            "the slow one is left behind"
+        );
+    }
+    let per_block = (world.now.0 - began.0) / (world.height(1) - first);
+    assert!(per_block < 2_000, "{per_block} ms a block");
+    let slow = crate::world::key(1).node_id();
+    let slots: BTreeSet<u64> = world
+        .said
+        .iter()
+        .filter(|said| said.node == slow)
+        .map(|said| said.slot.0)
+        .collect();
+    assert!(slots.len() >= 10, "it spoke in {slots:?}");
+    assert!(world.reach(&[0, 1, 2, 3], world.height(1) + 1, 30_000));
 }

@@ -102,6 +102,8 @@ pub struct World {
     pub halts: Vec<(usize, String)>,
     /// Who hung up on whom.
     pub hang_ups: Vec<(usize, usize)>,
+    /// How long trials of blocks take at a node, in milliseconds, if longer than usual.
+    pub slow: BTreeMap<usize, u64>,
     /// Statements sent, each as often as to somebody.
     pub statements: usize,
     /// Different ones among them.
@@ -158,6 +160,7 @@ impl World {
             time: Timestamp(1_700_000_000_000),
             parameters: parameters(),
             accounts: BoundedVec::new((100..110).map(account).collect()).unwrap(),
+            trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::new((1..=n_validators).map(|seed| key(seed).node_id()).collect()).unwrap(),
         };
         let first = genesis::genesis_block(&genesis).unwrap();
@@ -196,6 +199,7 @@ impl World {
             agreed: BTreeMap::from([(BlockHeight(0), first.header.hash())]),
             halts: Vec::new(),
             hang_ups: Vec::new(),
+            slow: BTreeMap::new(),
             statements: 0,
             said: BTreeSet::new(),
             bytes: 0,
@@ -430,7 +434,8 @@ impl World {
             }
             Effect::Apply { value, block } => {
                 let result = self.apply(node, &block);
-                self.schedule(3, soon(Event::Applied { value, result }));
+                let takes_ms = self.slow.get(&node).copied().unwrap_or(3);
+                self.schedule(takes_ms, soon(Event::Applied { value, result }));
             }
             Effect::ApplyDecided { first, blocks } => {
                 let (outcomes, failure) = self.apply_decided(node, &blocks);

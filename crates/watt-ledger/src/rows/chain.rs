@@ -40,6 +40,8 @@ pub struct ChainRow {
     pub history: BoundedVec<Hash, 64>,
     /// Headers under these peaks.
     pub history_len: u64,
+    /// Root of the ranks with which the running term began; zero while nobody has a rank.
+    pub rank_root: Hash,
 }
 
 impl ChainRow {

@@ -256,7 +256,10 @@ fn halted_time_counts_for_nobody() {
     world.go_to_height(10);
     let closed = world.last.events.iter().find_map(|event| match event {
         Event::WindowClosed { is_void, .. } => Some(*is_void),
-        Event::BidMatched { .. } | Event::DealEnded { .. } | Event::SectorExpired { .. } => None,
+        Event::BidMatched { .. }
+        | Event::DealEnded { .. }
+        | Event::SectorExpired { .. }
+        | Event::TermBegan { .. } => None,
     });
     assert_eq!(closed, Some(true));
     world.go_to_height(20);

@@ -44,7 +44,24 @@ fn senseless_networks_are_refused() {
     };
     assert_eq!(refused(&|g| g.is_main = true), InvalidGenesis::InsecureProofs);
     let secure_main = |g: &mut Genesis| (g.is_main, g.parameters.insecure_proofs) = (true, false);
-    assert_eq!(refused(&|g| secure_main(g)), InvalidGenesis::GrindableBeacon);
+    let enough_seeds = |g: &mut Genesis, n: u8| {
+        secure_main(g);
+        let accounts = (0..n).map(|n| GenesisAccount {
+            key: key(n).public(),
+            balance: Amount::ZERO,
+        });
+        g.accounts = BoundedVec::new(accounts.collect()).unwrap();
+        g.trust_seeds = BoundedVec::new((0..n).map(id).collect()).unwrap();
+    };
+    assert_eq!(refused(&|g| enough_seeds(g, 100)), InvalidGenesis::TrustSeeds);
+    assert_eq!(
+        refused(&|g| enough_seeds(g, 101)),
+        InvalidGenesis::GrindableBeacon
+    );
+    for seeds in [vec![id(1), id(2), id(1)], vec![id(60)]] {
+        let change = |g: &mut Genesis| g.trust_seeds = BoundedVec::new(seeds.clone()).unwrap();
+        assert_eq!(refused(&change), InvalidGenesis::TrustSeeds);
+    }
     assert_eq!(refused(&|g| g.parameters.slot_ms = 0), InvalidGenesis::SlotTime);
     for slots in [0, 1, 1025] {
         let why = InvalidGenesis::WindowSlots { max: 1024 };

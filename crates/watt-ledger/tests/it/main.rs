@@ -16,5 +16,6 @@ mod market;
 mod miner;
 mod random;
 mod sectors;
+mod trust;
 mod windows;
 mod world;

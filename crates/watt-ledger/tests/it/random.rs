@@ -6,7 +6,9 @@ use watt_ledger::query;
 use watt_light::transaction::witness_hash;
 use watt_light::{KeyRole, Operation, SlotRef};
 use watt_primitives::terms::Piece;
-use watt_primitives::{Amount, BlockHeight, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
+use watt_primitives::{
+    Amount, BlockHeight, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, TrustLevel, Window,
+};
 
 const DAY: u64 = 86_400_000;
 const SLOT: u64 = 4 * GROUP;
@@ -60,10 +62,15 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
         },
         Operation::Terminate { deal },
         Operation::Settle { deal },
+        Operation::AddTrust {
+            to: id(2),
+            level: TrustLevel::InPerson,
+        },
+        Operation::RemoveTrust { to: id(2) },
     ];
     assert_eq!(
         list.iter().map(kind).collect::<Vec<_>>(),
-        (0..15).collect::<Vec<_>>()
+        (0..17).collect::<Vec<_>>()
     );
     list
 }
@@ -85,6 +92,8 @@ fn kind(operation: &Operation) -> u8 {
         Operation::Claim { .. } => 12,
         Operation::Terminate { .. } => 13,
         Operation::Settle { .. } => 14,
+        Operation::AddTrust { .. } => 15,
+        Operation::RemoveTrust { .. } => 16,
     }
 }
 
@@ -102,6 +111,7 @@ enum Wish {
     Settle(u8),
     PreCommit(u8, u8),
     Commit(u64),
+    Trust(u8, u8),
     Beat,
     Wait(u64),
     Halt,
@@ -120,6 +130,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => (0u8..8).prop_map(Wish::Settle),
         2 => (0u8..8, 0u8..11).prop_map(|(deal, slot)| Wish::PreCommit(deal, slot)),
         1 => (0u64..3).prop_map(Wish::Commit),
+        2 => (0u8..14, 0u8..4).prop_map(|(to, level)| Wish::Trust(to, level)),
         1 => Just(Wish::Beat),
         4 => (1u64..40).prop_map(Wish::Wait),
         1 => Just(Wish::Halt),
@@ -150,6 +161,10 @@ fn operation(world: &World, deals: &[DealId], wish: &Wish) -> Option<Operation> 
         Wish::Commit(sector) => Operation::CommitSector {
             sector: SectorNumber(*sector),
             openings: witness_hash(&world.network, b"openings"),
+        },
+        Wish::Trust(to, level) => match TrustLevel::of_weight(*level) {
+            Some(level) => Operation::AddTrust { to: id(*to), level },
+            None => Operation::RemoveTrust { to: id(*to) },
         },
         Wish::Beat => Operation::Heartbeat {
             window: Window(world.height() / 10),

@@ -56,6 +56,7 @@ pub fn genesis(name: &str) -> Genesis {
         time: Timestamp(1_700_000_000_000),
         parameters: parameters(),
         accounts: BoundedVec::new(accounts.collect()).unwrap(),
+        trust_seeds: BoundedVec::new((0..3).map(id).collect()).unwrap(),
         backbone: BoundedVec::new((200..204).map(|n| key(n).node_id()).collect()).unwrap(),
     }
 }

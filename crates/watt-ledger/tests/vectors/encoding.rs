@@ -16,7 +16,8 @@ use watt_primitives::key::{CompressedPoint, signing_bytes};
 use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, Piece};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Domain, Hash,
-    NetworkId, PublicKey, SecretKey, SectorNumber, SlotIndex, SlotIndexInDeal, Timestamp, Window, codec,
+    NetworkId, PublicKey, SecretKey, SectorNumber, SlotIndex, SlotIndexInDeal, Timestamp, TrustLevel, Window,
+    codec,
 };
 use watt_scp::{Ballot, Envelope, Pledges, QuorumSet, Statement, Value};
 
@@ -57,6 +58,7 @@ pub(crate) fn genesis() -> Genesis {
                 balance: Amount(1),
             },
         ]),
+        trust_seeds: list([1, 2].map(|seed| AccountId::of_first_key(&key(seed).public()))),
         backbone: list((11..15).map(|seed| key(seed).node_id()).collect::<Vec<_>>()),
     }
 }
@@ -266,6 +268,14 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
         ),
         ("terminate", Operation::Terminate { deal }),
         ("settle", Operation::Settle { deal }),
+        (
+            "add-trust",
+            Operation::AddTrust {
+                to: account,
+                level: TrustLevel::InPerson,
+            },
+        ),
+        ("remove-trust", Operation::RemoveTrust { to: account }),
     ]
 }
 

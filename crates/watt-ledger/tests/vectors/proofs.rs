@@ -8,8 +8,13 @@ use watt_ledger::state::{MemoryState, Writes};
 use watt_ledger::tree;
 use watt_light::{DecisionProof, FinalityProof, Header, History, HistoryProof};
 use watt_primitives::slot_tree::SlotHasher;
-use watt_primitives::{BlockHeight, Hash, SlotIndex, merkle, slot_tree};
+use watt_primitives::time::DAY_MS;
+use watt_primitives::{
+    AccountId, BlockHeight, Hash, LedgerTime, SlotIndex, Term, TrustLevel, merkle, slot_tree,
+};
 use watt_scp::{Ballot, Envelope, Pledges, Statement};
+use watt_trust::circle::{Circle, NEW_PERIOD_MS, TRUST_MS};
+use watt_trust::{Neighbourhood, TrustEdge};
 
 /// All vectors of this file.
 pub(crate) fn all() -> Vec<Vector> {
@@ -20,6 +25,7 @@ pub(crate) fn all() -> Vec<Vector> {
         state_proofs(),
         history(),
         finality(),
+        rankings(),
     ]
     .into_iter()
     .flatten()
@@ -180,4 +186,49 @@ fn finality() -> Vec<Vector> {
             .derived("header", &proof.header.hash())
             .derived("value", &value),
     ]
+}
+
+/// Circles, and the ranks that follow: forty people, of whom some trust nobody, some are reached from no seed, and some of whose
+/// trust has ended.
+fn rankings() -> Vec<Vector> {
+    let person = |n: u64| AccountId([(n * 7 % 251) as u8; 20]);
+    let now = LedgerTime(1_000 * DAY_MS);
+    let circles: Vec<(AccountId, Circle)> = (0..40u64)
+        .map(|from| {
+            let mut circle = Circle::default();
+            let age = if from % 5 == 0 {
+                TRUST_MS + 2 * NEW_PERIOD_MS
+            } else {
+                20 * NEW_PERIOD_MS
+            };
+            for k in (0..from % 6).filter(|k| (from * from + 11 * k) % 37 != from) {
+                let to = person((from * from + 11 * k) % 37);
+                let level = TrustLevel::of_weight((k % 3 + 1) as u8).unwrap();
+                let at = LedgerTime(now.0 - age + k * NEW_PERIOD_MS);
+                circle.add(&person(from), to, level, at).unwrap();
+            }
+            (person(from), circle)
+        })
+        .collect();
+    let n_ended = circles.iter().flat_map(|(_, circle)| circle.edges.iter());
+    assert!(n_ended.filter(|edge: &&TrustEdge| !edge.is_live(now)).count() > 3);
+    let find = |id: &AccountId| {
+        let found = circles.iter().find(|(person, _)| person == id);
+        found.map(|(_, circle)| circle.clone()).unwrap_or_default()
+    };
+    [vec![], vec![3], vec![3, 14, 15, 39]]
+        .into_iter()
+        .map(|seeds| {
+            let seeds: Vec<AccountId> = seeds.into_iter().map(person).collect();
+            let ranking = Neighbourhood::find(&seeds, 1 << 18, now, find).rank();
+            let root = ranking.root(&network(), Term(9));
+            Vector::new("Circles", &format!("{} seeds", seeds.len()), &circles)
+                .input("network", &network())
+                .input("seeds", &seeds)
+                .input("now", &now)
+                .input("term", &Term(9))
+                .derived("ranks", &ranking.people().to_vec())
+                .derived("root", &root)
+        })
+        .collect()
 }

@@ -5,6 +5,7 @@
 
 use super::evidence::EvidenceInfo;
 use super::problem::ProblemBody;
+use super::trust::TrustInfo;
 use super::types::{
     AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
     TransactionInfo,
@@ -192,6 +193,21 @@ impl ApiClient {
             id.to_address(self.address_kind())
         ))
         .await
+    }
+
+    /// Somebody's circle, and all who trust them, page by page.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn trust(&self, id: &AccountId) -> Result<TrustInfo, CommandError> {
+        let path = format!("/api/v1/accounts/{}/trust", id.to_address(self.address_kind()));
+        let mut trust: TrustInfo = self.get(&path).await?;
+        while let Some(next) = trust.next.take() {
+            let page: TrustInfo = self.get(&format!("{path}?after={next}")).await?;
+            trust.trusted_by.extend(page.trusted_by);
+            trust.next = page.next;
+        }
+        Ok(trust)
     }
 
     /// All providers.

@@ -310,6 +310,7 @@ pub(super) fn head(header: &Header) -> HeadInfo {
         close_time: header.close_time.0,
         state_root: header.state_root,
         receipts_root: header.receipts_root,
+        rank_root: header.rank_root,
         next_backbone: header.next_backbone,
         history_root: header.history_root,
     }
@@ -439,6 +440,8 @@ pub(super) const fn operation_name(operation: &Operation) -> &'static str {
         Operation::Claim { .. } => "claim",
         Operation::Terminate { .. } => "terminate",
         Operation::Settle { .. } => "settle",
+        Operation::AddTrust { .. } => "add-trust",
+        Operation::RemoveTrust { .. } => "remove-trust",
     }
 }
 
@@ -464,6 +467,8 @@ fn done_text(done: &Done) -> String {
         Done::SectorCommitted { sector, from } => format!("sector {sector} is proven, from window {from} on"),
         Done::HeartbeatRecorded { window } => format!("window {window} is committed to"),
         Done::WindowProven { window, proven_ms } => format!("window {window} is proven, {proven_ms} ms"),
+        Done::TrustAdded { expires_at } => format!("the person is in the circle until {expires_at}"),
+        Done::TrustRemoved {} => "the person is no longer in the circle".to_owned(),
         Done::Claimed { amount } => format!("{amount} WATT paid"),
         Done::DealEnded { deal, paid, refunded } => {
             let Paid {

@@ -7,6 +7,7 @@ use super::limits::{BODY_BYTES_MAX, Limits, STREAMS_MAX};
 use super::metrics;
 use super::problem::Problem;
 use super::proofs;
+use super::trust::TrustInfo;
 use super::types::{
     AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
     TransactionInfo,
@@ -48,6 +49,8 @@ pub enum PublicRoute {
     Submit,
     /// An account.
     Account,
+    /// Whom an account's owner trusts, and who trusts them.
+    Trust,
     /// All providers.
     Providers,
     /// Deals of a file or a client.
@@ -76,12 +79,13 @@ pub enum PublicRoute {
 
 impl PublicRoute {
     /// Every route.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Head,
         Self::Block,
         Self::Transaction,
         Self::Submit,
         Self::Account,
+        Self::Trust,
         Self::Providers,
         Self::Deals,
         Self::Deal,
@@ -105,6 +109,7 @@ impl PublicRoute {
             Self::Transaction => "/api/v1/transactions/{id}",
             Self::Submit => "/api/v1/transactions",
             Self::Account => "/api/v1/accounts/{address}",
+            Self::Trust => "/api/v1/accounts/{address}/trust",
             Self::Providers => "/api/v1/providers",
             Self::Deals => "/api/v1/deals",
             Self::Deal => "/api/v1/deals/{id}",
@@ -127,6 +132,7 @@ impl PublicRoute {
             Self::Transaction => get(transaction),
             Self::Submit => post(submit),
             Self::Account => get(account),
+            Self::Trust => get(trust),
             Self::Providers => get(providers),
             Self::Deals => get(deals),
             Self::Deal => get(deal),
@@ -254,13 +260,8 @@ async fn account_proof(
     State(api): State<PublicState>,
     Path(address): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = parse_address(&api, &address)?;
+    let id = account_id(&api, &address)?;
     Ok(cbor(&proofs::of_account(api.node, id).await?))
-}
-
-fn parse_address(api: &PublicState, address: &str) -> Result<AccountId, Problem> {
-    AccountId::parse_address(address, facts::address_kind(api.node.genesis()))
-        .map_err(|error| Problem::bad_request(format!("`{address}`: {error}"), "copy the address again"))
 }
 
 fn cbor<T: serde::Serialize>(value: &T) -> Response {
@@ -359,7 +360,7 @@ async fn account(
     State(api): State<PublicState>,
     Path(address): Path<String>,
 ) -> Result<Json<AccountInfo>, Problem> {
-    let id = parse_address(&api, &address)?;
+    let id = account_id(&api, &address)?;
     let found = api.ask(move |facts| facts.account(&id)).await?;
     found.map(Json).ok_or_else(|| {
         Problem::not_found(
@@ -367,6 +368,30 @@ async fn account(
             "send some WATT to it first",
         )
     })
+}
+
+fn account_id(api: &PublicState, address: &str) -> Result<AccountId, Problem> {
+    AccountId::parse_address(address, facts::address_kind(api.node.genesis()))
+        .map_err(|error| Problem::bad_request(format!("`{address}`: {error}"), "copy the address again"))
+}
+
+#[derive(Debug, Deserialize)]
+struct TrustQuery {
+    after: Option<String>,
+}
+
+async fn trust(
+    State(api): State<PublicState>,
+    Path(address): Path<String>,
+    asked: Result<Query<TrustQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<TrustInfo>, Problem> {
+    let hint = "ask with ?after=ADDRESS for the next page";
+    let Query(asked) = asked.map_err(|error| Problem::bad_request(error.body_text(), hint))?;
+    let person = account_id(&api, &address)?;
+    let after = asked.after.map(|after| account_id(&api, &after)).transpose()?;
+    api.ask(move |facts| facts.trust(&person, after.as_ref()))
+        .await
+        .map(Json)
 }
 
 async fn providers(State(api): State<PublicState>) -> Result<Json<Vec<ProviderInfo>>, Problem> {

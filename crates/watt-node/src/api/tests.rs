@@ -14,13 +14,14 @@ use tokio::sync::watch;
 use watt_engine::message::DecidedBlock;
 use watt_engine::{Evidence, EvidenceLog};
 use watt_ledger::genesis::GenesisAccount;
-use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, genesis_block};
+use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, Writes, genesis_block, rows};
 use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{Header, Operation, Proposal, SignedProposal, SignedTransaction, Transaction};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Hash, SecretKey, SlotIndex,
-    Timestamp, TransactionId, codec,
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Hash, LedgerTime, SecretKey,
+    SlotIndex, Timestamp, TransactionId, TrustLevel, codec,
 };
+use watt_trust::Circle;
 
 /// A node that has closed no block and takes every transaction.
 struct StillNode {
@@ -34,6 +35,29 @@ struct StillNode {
 
 fn alice() -> SecretKey {
     SecretKey::from_seed([1; 32])
+}
+
+/// How many people have Alice in their circle.
+const TRUSTERS: u8 = 150;
+
+/// Alice trusts one of the many who trust her, and one who does not.
+fn circles(genesis: &Genesis) -> Writes {
+    let alice = AccountId::of_first_key(&alice().public());
+    let mut writes = Writes::new();
+    let mut trust = |from: AccountId, people: &[AccountId]| {
+        let mut circle = Circle::default();
+        for to in people {
+            let now = LedgerTime(genesis.time.0);
+            circle.add(&from, *to, TrustLevel::Close, now).unwrap();
+            writes.insert(rows::truster(to, &from), Some(codec::encode(&())));
+        }
+        writes.insert(rows::circle(&from), Some(codec::encode(&circle)));
+    };
+    for n in 0..TRUSTERS {
+        trust(AccountId([n; 20]), &[alice]);
+    }
+    trust(alice, &[AccountId([7; 20]), AccountId([200; 20])]);
+    writes
 }
 
 impl StillNode {
@@ -57,11 +81,13 @@ impl StillNode {
                 balance: Amount(1_250_000_000),
             }])
             .unwrap(),
+            trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::new(vec![SecretKey::from_seed([2; 32]).node_id()]).unwrap(),
         };
         let outcome = genesis_block(&genesis).unwrap();
         let mut state = MemoryState::default();
         state.write(&outcome.writes);
+        state.write(&circles(&genesis));
         let (heads, _) = watch::channel(outcome.header.clone());
         let (submitted, stops) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Arc::new(Self {
@@ -366,6 +392,33 @@ async fn client_reads_genesis_head_account_and_status() {
     assert!(!status.ready.is_ready);
     assert_eq!(api.providers().await.unwrap(), []);
     assert_eq!(api.deals(DealsFilter::Client(alice)).await.unwrap(), []);
+}
+
+/// A circle is shown with who trusts back, and everybody who trusts its owner, page by page. Covers: B2.
+#[tokio::test]
+async fn a_circle_is_shown_both_ways() {
+    let served = Served::start().await;
+    let api = served.client();
+    let alice = AccountId::of_first_key(&alice().public());
+    let trust = api.trust(&alice).await.unwrap();
+    let circle: Vec<_> = trust
+        .circle
+        .iter()
+        .map(|one| (one.level, one.is_mutual))
+        .collect();
+    assert_eq!(circle, [(TrustLevel::Close, true), (TrustLevel::Close, false)]);
+    let trusters: std::collections::BTreeSet<_> = trust.trusted_by.iter().map(|one| &one.address).collect();
+    assert_eq!(trusters.len(), usize::from(TRUSTERS));
+    assert_eq!(trust.next, None);
+
+    let nobody = api.trust(&AccountId([9; 20])).await.unwrap();
+    assert_eq!((nobody.circle.len(), nobody.trusted_by.len()), (1, 0));
+    let url = format!(
+        "{}/api/v1/accounts/{}/trust?after=x",
+        served.public, trust.address
+    );
+    let refused = served.http.get(url).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -108,6 +108,9 @@ pub struct HeadInfo {
     /// Root over the receipts.
     #[serde(with = "hash_hex")]
     pub receipts_root: watt_primitives::Hash,
+    /// Root of the ranks with which the running term began.
+    #[serde(with = "hash_hex")]
+    pub rank_root: watt_primitives::Hash,
     /// Hash of the quorum set that decides the next block.
     #[serde(with = "hash_hex")]
     pub next_backbone: watt_primitives::Hash,

@@ -165,7 +165,7 @@ async fn send(session: &Session, to: &str, amount: Amount, memo: String) -> Resu
 }
 
 /// An address, or the name of an account on this machine.
-fn resolve(
+pub(super) fn resolve(
     session: &Session,
     context: &crate::context::Context,
     text: &str,

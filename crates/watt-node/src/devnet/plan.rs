@@ -330,10 +330,12 @@ impl Plan {
             time: now,
             parameters: parameters::network_parameters(),
             accounts: BoundedVec::empty(),
+            trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::empty(),
         };
         let mut accounts = vec![funded(&client, parameters::CLIENT_BALANCE)];
-        let mut backbone = Vec::new();
+        // Trust begins in who runs the network: the client's owner and those of the validators.
+        let (mut backbone, mut seeds) = (Vec::new(), vec![AccountId::of_first_key(&client.public())]);
         let validators = (1..=size.validators).map(|number| (format!("v{number}"), NodeRole::Validator));
         let providers = (1..=size.providers).map(|number| (format!("p{number}"), NodeRole::Provider));
         for (name, role) in validators.chain(providers) {
@@ -346,6 +348,7 @@ impl Plan {
             if role == NodeRole::Validator {
                 let voting = keyfile::create(&folder.join("voting.key"))?;
                 backbone.push(voting.node_id());
+                seeds.push(AccountId::of_first_key(&account.public()));
                 voting_key = voting.node_id().to_string();
             }
             let account = address(&account);
@@ -365,6 +368,8 @@ impl Plan {
             BoundedVec::new(accounts).or_fail(ErrorKind::Usage, too_many, "start fewer nodes")?;
         genesis.backbone =
             BoundedVec::new(backbone).or_fail(ErrorKind::Usage, too_many, "start fewer nodes")?;
+        genesis.trust_seeds =
+            BoundedVec::new(seeds).or_fail(ErrorKind::Usage, too_many, "start fewer nodes")?;
         plan.network = genesis.network().to_string();
         keyfile::write_new_private(&dir.join("genesis.cbor"), &codec::encode(&genesis))?;
         plan.prepare(true)?;

@@ -11,6 +11,7 @@
     reason = "a test may panic, and these drive processes, which takes a clock"
 )]
 
+mod circles;
 mod errors;
 mod floods;
 mod hostile;

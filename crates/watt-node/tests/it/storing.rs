@@ -1,5 +1,6 @@
 //! What the network is for, and what befalls a stored file while nobody tends it.
 
+use crate::circles;
 use crate::errors;
 use crate::network::{Network, amount, texts};
 use crate::wait::{PATIENCE, until};
@@ -12,6 +13,7 @@ use watt_primitives::Amount;
 fn a_stored_file_lives_through_good_and_bad_days() {
     let network = Network::up(4, 11);
     a_file_goes_its_whole_way(&network);
+    circles::grow_and_shrink(&network);
 
     let (path, bytes) = network.file("holiday.mov", 5 << 20);
     let put = network.put(&path);

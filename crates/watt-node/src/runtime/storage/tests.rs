@@ -32,6 +32,7 @@ fn config(dir: &Path) -> NodeConfig {
             balance: Amount(1_000),
         }])
         .unwrap(),
+        trust_seeds: BoundedVec::empty(),
         backbone: BoundedVec::new(vec![validator().node_id()]).unwrap(),
     };
     NodeConfig {
