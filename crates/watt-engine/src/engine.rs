@@ -35,8 +35,12 @@ const VERIFYING_TRANSACTIONS_MAX: usize = 1_024;
 /// were checked, so that no peer can take the places of others.
 const EARLY_PER_NODE_MAX: usize = 16;
 
-/// Ticks without a new head after which everybody may pass on everything again: sources that are slow, or lie, are left.
-const STALL_TICKS: u32 = 5;
+/// Time without a new head after which everybody may pass on everything again, in milliseconds: sources that are slow, or lie, are
+/// left.
+const STALL_MS: u64 = 5_000;
+
+/// Ticks without a new head from which on own statements are said again at every such tick; before, at each power of two.
+const RESAY_TICKS: u32 = 8;
 
 /// Peers that are asked for their statements at a tick without a new head, in turn: all answers together must fit a bad link.
 const ASKED_PER_TICK: usize = 3;
@@ -99,6 +103,15 @@ type VerifyingOf = (Option<PeerId>, Kind);
 enum Kind {
     Statement,
     Transaction,
+}
+
+impl Early {
+    /// Whether this proposal is there, however it is signed.
+    fn has(&self, signed: &SignedProposal) -> bool {
+        self.proposals
+            .iter()
+            .any(|known| known.proposal == signed.proposal)
+    }
 }
 
 impl Verifying {

@@ -25,6 +25,8 @@ pub(crate) struct Sources {
     squelched: BTreeMap<PeerId, BTreeSet<NodeId>>,
     /// Peers that have to be told.
     changed: BTreeSet<PeerId>,
+    /// Whether all have to be: what they were told before may have been lost.
+    is_renewed: bool,
     renewed: Timestamp,
 }
 
@@ -75,14 +77,17 @@ impl Sources {
     pub(crate) fn renew(&mut self, now: Timestamp) {
         self.renewed = now;
         self.of.clear();
-        let asked = std::mem::take(&mut self.squelched);
-        self.changed.extend(asked.into_keys());
+        self.squelched.clear();
+        self.is_renewed = true;
     }
 
     /// Tells peers what has changed for them, all at once.
     pub(crate) fn tell(&mut self, context: &mut Context<'_>) {
         if context.now.0.saturating_sub(self.renewed.0) >= RENEW_MS {
             self.renew(context.now);
+        }
+        if std::mem::take(&mut self.is_renewed) {
+            self.changed.extend(context.peers.agreeing(None));
         }
         for peer in std::mem::take(&mut self.changed) {
             let squelched = self.squelched.get(&peer);
@@ -104,7 +109,11 @@ mod tests {
 
     /// What each peer is told now.
     fn told(sources: &mut Sources, now: u64) -> BTreeMap<u64, usize> {
-        let peers = Peers::default();
+        let mut peers = Peers::default();
+        for peer in (1..=5).map(PeerId) {
+            peers.connected(peer, Timestamp(0));
+            peers.get_mut(peer).unwrap().wants_statements = true;
+        }
         let mut effects = Vec::new();
         sources.tell(&mut Context {
             now: Timestamp(now),
@@ -158,12 +167,17 @@ mod tests {
     }
 
     #[test]
-    fn time_frees_everybody() {
+    fn time_frees_everybody_and_all_are_told() {
         let mut sources = Sources::default();
         five_bring_it(&mut sources);
         told(&mut sources, 1);
         assert_eq!(told(&mut sources, RENEW_MS - 1), BTreeMap::new());
-        assert_eq!(told(&mut sources, RENEW_MS), BTreeMap::from([(4, 0), (5, 0)]));
+        let all: BTreeMap<u64, usize> = (1..=5).map(|peer| (peer, 0)).collect();
+        assert_eq!(
+            told(&mut sources, RENEW_MS),
+            all,
+            "what they were told before may be lost"
+        );
     }
 
     /// Who is first although it was no source takes a source's place.

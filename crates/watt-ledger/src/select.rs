@@ -3,6 +3,7 @@
 use crate::beacon::Beacon;
 use crate::check::{self, Admission};
 use crate::fee::{FeeRate, PROOFS_PER_BLOCK_MAX};
+use crate::refused::Refused;
 use crate::rows::{self, AccountRow, ChainRow, RulesRow};
 use crate::state::StateRead;
 use std::cmp::Reverse;
@@ -162,8 +163,14 @@ impl<S: StateRead> Filling<'_, S> {
             .or_insert_with(|| rows::read(state, &rows::account(&transaction.account)));
         let height = self.chain.height.next();
         let authority = check::authorise(account.as_ref(), transaction, height);
-        let Ok(authority) = authority.map_err(|_| self.chosen.stale.push(at)) else {
-            return false;
+        let authority = match authority {
+            Ok(authority) => authority,
+            // The fees of those chosen before are only promised: what is too high now need not be in the next block.
+            Err(Refused::FeeTooHigh { .. }) => return false,
+            Err(_) => {
+                self.chosen.stale.push(at);
+                return false;
+            }
         };
         if authority.nonce != transaction.nonce {
             if authority.nonce > transaction.nonce {

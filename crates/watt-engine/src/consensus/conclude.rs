@@ -97,6 +97,8 @@ impl Consensus {
                 self.await_body(proposed, context);
                 self.ask_body(proposed, context);
             }
+            // Others have tried it in time: the block comes from them, and is then applied however long it takes.
+            Body::Bad(ApplyFailure::TooSlow) => {}
             Body::Bad(failure) => {
                 let sentence = format!(
                     "block {} was agreed on by the network but cannot be executed here ({failure}); update this program",

@@ -6,6 +6,7 @@ use crate::effect::{Effect, Priority, Timer};
 use crate::event::PeerId;
 use crate::evidence::Evidence;
 use crate::message::Message;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use watt_ledger::UncheckedBlock;
 use watt_ledger::block::describe_body;
@@ -23,13 +24,16 @@ impl Consensus {
         proposals: Vec<SignedProposal>,
     ) -> Vec<SignedProposal> {
         let named = values_of(&statement.pledges);
-        let is_missing = |signed: &SignedProposal| {
+        let mut missing = BTreeMap::new();
+        for signed in proposals {
             let value = signed.proposal.value();
-            self.is_entry(&signed.proposal.proposer)
-                && self.candidates.get(&value).is_none()
-                && (named.contains(&value) || named.contains(&empty_value(&self.network, &value)))
-        };
-        proposals.into_iter().filter(is_missing).collect()
+            let is_named = named.contains(&value) || named.contains(&empty_value(&self.network, &value));
+            if is_named && self.is_entry(&signed.proposal.proposer) && self.candidates.get(&value).is_none() {
+                // One proposal can be signed in any number of ways.
+                missing.entry(value).or_insert(signed);
+            }
+        }
+        missing.into_values().collect()
     }
 
     /// Takes in a statement whose signature holds, with those of [`Self::missing_of`] its proposals.

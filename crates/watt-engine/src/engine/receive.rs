@@ -304,7 +304,7 @@ impl Engine {
         // A known one may bring proposals that its first copy came without.
         let mut fresh = self.consensus.missing_of(statement, proposals);
         let early = self.early.get(statement);
-        fresh.retain(|signed| !early.is_some_and(|early| early.proposals.contains(signed)));
+        fresh.retain(|signed| !early.is_some_and(|early| early.has(signed)));
         if fresh.is_empty() && (early.is_some() || self.consensus.knows(statement)) {
             self.sources.came_again(statement.node, from);
             return;
@@ -340,10 +340,13 @@ impl Engine {
         if statement.slot != self.consensus.slot() {
             return;
         }
-        if self.consensus.knows(statement) {
-            self.sources.came_again(node, from);
-        } else {
-            self.sources.came_first(node, from);
+        // Who has left by now is nobody's source.
+        if self.peers.has(from) {
+            if self.consensus.knows(statement) {
+                self.sources.came_again(node, from);
+            } else {
+                self.sources.came_first(node, from);
+            }
         }
         let mut context = Context {
             now,
@@ -363,7 +366,7 @@ impl Engine {
     fn keep(&mut self, from: PeerId, envelope: Envelope, mut proposals: Vec<SignedProposal>) {
         let statement = envelope.statement.clone();
         if let Some(early) = self.early.get_mut(&statement) {
-            proposals.retain(|signed| !early.proposals.contains(signed));
+            proposals.retain(|signed| !early.has(signed));
             early.proposals.append(&mut proposals);
             return;
         }

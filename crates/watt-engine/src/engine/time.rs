@@ -1,6 +1,6 @@
 //! What happens because time passes or the head moves.
 
-use super::{ASKED_PER_TICK, Engine, RESEND_EVERY, STALL_TICKS, START_QUIET_MS};
+use super::{ASKED_PER_TICK, Engine, RESAY_TICKS, RESEND_EVERY, STALL_MS, START_QUIET_MS};
 use crate::consensus::{Context, Head};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::ApplyFailure;
@@ -106,7 +106,8 @@ impl Engine {
             at: now.plus(self.parameters.slot_ms),
         });
         self.ticks_since_head = self.ticks_since_head.saturating_add(1);
-        if self.ticks_since_head.is_multiple_of(STALL_TICKS) {
+        let stall_ticks = STALL_MS.div_ceil(self.parameters.slot_ms.max(1)).max(2);
+        if u64::from(self.ticks_since_head).is_multiple_of(stall_ticks) {
             self.sources.renew(now);
         }
         self.sources.tell(&mut Context {
@@ -128,7 +129,8 @@ impl Engine {
             effects,
         };
         // Less and less often: on a bad link what is said again stands in the way of what is new.
-        if self.ticks_since_head.is_power_of_two() {
+        let ticks = self.ticks_since_head;
+        if ticks.is_multiple_of(RESAY_TICKS) || (ticks < RESAY_TICKS && ticks.is_power_of_two()) {
             for message in self.consensus.own_statements() {
                 context.flood(&message, Priority::Urgent, None);
             }

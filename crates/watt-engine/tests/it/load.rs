@@ -97,9 +97,13 @@ impl Alone {
 
     /// Entry `seed` nominates a proposal of its own with this close time after the parent's.
     fn nomination(&self, seed: u8, after_ms: u64) -> Message {
+        self.nomination_in(SlotIndex(1), seed, after_ms)
+    }
+
+    fn nomination_in(&self, slot: SlotIndex, seed: u8, after_ms: u64) -> Message {
         let proposal = Proposal {
             network: self.network,
-            slot: SlotIndex(1),
+            slot,
             version: watt_light::proposal::PROTOCOL_VERSION,
             parent: self.head,
             close_time: self.genesis.time.plus(after_ms),
@@ -111,7 +115,7 @@ impl Alone {
         };
         let statement = Statement {
             node: key(seed).node_id(),
-            slot: SlotIndex(1),
+            slot,
             quorum_set: self.genesis.quorum_set().hash(&self.network),
             pledges: Pledges::Nominate {
                 votes: BoundedVec::new(vec![proposal.value()]).unwrap(),
@@ -252,4 +256,41 @@ fn an_entry_has_one_proposal_in_a_slot() {
         let message = alone.nomination(honest, 1_000);
         assert!(admits(&mut alone, 2, &message), "entry {honest}");
     }
+}
+
+/// A proposal for the next slot that comes again and again, each time signed otherwise, is looked at once (TC36): an Ed25519 key can
+/// sign the same in any number of ways. Covers: A5.
+#[test]
+fn one_proposal_signed_in_many_ways_is_one() {
+    let mut alone = Alone::new(2);
+    let message = alone.nomination_in(SlotIndex(2), 2, 1_000);
+    let Message::Statement { envelope, proposals } = message else {
+        unreachable!("a nomination is a statement")
+    };
+    let again = |n: u8| {
+        let mut signed = proposals.first().unwrap().clone();
+        signed.signature.0[0] ^= n;
+        signed
+    };
+    let copies = BoundedVec::new((0..32).map(again).collect()).unwrap();
+    let effects = alone.hear(
+        1,
+        &Message::Statement {
+            envelope: envelope.clone(),
+            proposals: copies,
+        },
+    );
+    let (ticket, n) = effects
+        .iter()
+        .find_map(|effect| match effect {
+            Effect::Verify { ticket, checks } => Some((*ticket, checks.len())),
+            _ => None,
+        })
+        .unwrap();
+    assert_eq!(n, 2, "the statement and one proposal");
+    let holds = vec![true; n];
+    alone.handle(Event::Verified { ticket, holds });
+    let proposals = BoundedVec::new(vec![again(77)]).unwrap();
+    let effects = alone.hear(1, &Message::Statement { envelope, proposals });
+    assert!(!verifies(&effects), "known, however it is signed");
 }

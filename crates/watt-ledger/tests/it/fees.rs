@@ -39,6 +39,31 @@ fn fill(world: &World, offered: &[SignedTransaction]) -> Vec<SignedTransaction> 
         .collect()
 }
 
+/// Two offers that the account can't both pay at once are not stale: what is really paid is known only when the block is full.
+/// Covers: A8.
+#[test]
+fn promised_fees_make_nothing_stale() {
+    let world = crowded();
+    let balance = world.balance(1).0;
+    let offered: Vec<_> = [0, 1]
+        .map(|nonce| with_fee(&world, 1, nonce, balance / 2 + 1))
+        .to_vec();
+    let admissions: Vec<_> = offered
+        .iter()
+        .map(|signed| admit(&world.state, signed).unwrap())
+        .collect();
+    let candidates: Vec<Candidate<'_>> = offered
+        .iter()
+        .zip(&admissions)
+        .map(|(transaction, admission)| Candidate {
+            transaction,
+            admission,
+        })
+        .collect();
+    let chosen = fill_block(&world.state, &candidates);
+    assert_eq!((chosen.block, chosen.stale), (vec![0], vec![]));
+}
+
 /// Whoever fills a block learns on the way which transactions are possible no more, so that a pool can let them go. Covers: A8.
 #[test]
 fn used_numbers_are_stale_and_gaps_are_not() {

@@ -33,6 +33,9 @@ const ANSWER_MS_MAX: u64 = 25_000;
 /// The most bytes of an answer: above the largest block in JSON.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
+/// The most pages of those who trust somebody that are fetched.
+const TRUST_PAGES_MAX: usize = 1_000;
+
 /// Which deals to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DealsFilter {
@@ -202,7 +205,9 @@ impl ApiClient {
     pub async fn trust(&self, id: &AccountId) -> Result<TrustInfo, CommandError> {
         let path = format!("/api/v1/accounts/{}/trust", id.to_address(self.address_kind()));
         let mut trust: TrustInfo = self.get(&path).await?;
-        while let Some(next) = trust.next.take() {
+        // A node may lie, and have another page for ever.
+        for _ in 0..TRUST_PAGES_MAX {
+            let Some(next) = trust.next.take() else { break };
             let page: TrustInfo = self.get(&format!("{path}?after={next}")).await?;
             trust.trusted_by.extend(page.trusted_by);
             trust.next = page.next;

@@ -252,16 +252,22 @@ async fn block_proof(
     State(api): State<PublicState>,
     Path(height): Path<String>,
 ) -> Result<Response, Problem> {
-    let shown = proofs::of_block(api.node, block_height(&height)?).await?;
-    Ok(cbor(&shown))
+    let (height, _waiting) = (block_height(&height)?, wait_place(&api)?);
+    Ok(cbor(&proofs::of_block(api.node, height).await?))
 }
 
 async fn account_proof(
     State(api): State<PublicState>,
     Path(address): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = account_id(&api, &address)?;
+    let (id, _waiting) = (account_id(&api, &address)?, wait_place(&api)?);
     Ok(cbor(&proofs::of_account(api.node, id).await?))
+}
+
+/// A place among those that may hold a request open: event streams, and proofs that wait for the next block.
+fn wait_place(api: &PublicState) -> Result<OwnedSemaphorePermit, Problem> {
+    let busy = |_| Problem::busy("too many others wait for the next block");
+    Arc::clone(&api.streams).try_acquire_owned().map_err(busy)
 }
 
 fn cbor<T: serde::Serialize>(value: &T) -> Response {

@@ -5,11 +5,11 @@ use crate::api::EvidenceInfo;
 use crate::api::types::{BlockInfo, Outcome, TransactionInfo};
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
-use crate::proof_file;
+use crate::proof_file::{self, Verified};
 use crate::ui::{Table, bytes_text, time_text};
 use clap::Subcommand;
 use std::path::PathBuf;
-use watt_primitives::{BlockHeight, TransactionId};
+use watt_primitives::{AccountId, BlockHeight, TransactionId};
 
 /// Look into the ledger
 #[derive(Debug, Subcommand)]
@@ -84,6 +84,23 @@ pub(super) async fn run(session: &Session, command: ChainCommand) -> Result<(), 
     }
 }
 
+/// What a proof is asked about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Block(BlockHeight),
+    Account(AccountId),
+}
+
+impl Asked {
+    /// What a proof is about.
+    fn of(verified: &Verified) -> Self {
+        match &verified.account {
+            Some((account, _)) => Self::Account(*account),
+            None => Self::Block(verified.header.height),
+        }
+    }
+}
+
 /// Fetches a proof, checks it, and writes it.
 async fn prove(
     session: &Session,
@@ -91,25 +108,36 @@ async fn prove(
     of: &str,
     output: Option<PathBuf>,
 ) -> Result<(), CommandError> {
-    let (shown, name) = match of.parse() {
-        Ok(height) => {
-            let shown = context.api.shown_block(BlockHeight(height)).await?;
-            (shown, format!("block-{height}.proof"))
-        }
+    let (shown, asked) = match of.parse().map(BlockHeight) {
+        Ok(height) => (context.api.shown_block(height).await?, Asked::Block(height)),
         Err(_) => {
             let account = context.parse_address(of)?;
-            (context.api.shown_account(&account).await?, format!("{of}.proof"))
+            (
+                context.api.shown_account(&account).await?,
+                Asked::Account(account),
+            )
         }
+    };
+    let name = match asked {
+        Asked::Block(height) => format!("block-{height}.proof"),
+        Asked::Account(_) => format!("{of}.proof"),
     };
     let path = output.unwrap_or_else(|| PathBuf::from(name));
     let bytes = proof_file::encode(context.genesis.clone(), shown);
-    let verified = proof_file::verify(&bytes, &context.network).map_err(|invalid| {
+    let refuse = |reason: String| {
         CommandError::new(
             ErrorKind::VerificationFailed,
-            format!("{} gave a proof that is none: {invalid}", context.api.base()),
+            format!("{} gave {reason}", context.api.base()),
             "ask another node with --api URL",
         )
-    })?;
+    };
+    let verified = proof_file::verify(&bytes, &context.network)
+        .map_err(|invalid| refuse(format!("a proof that is none: {invalid}")))?;
+    if Asked::of(&verified) != asked {
+        return Err(refuse(
+            "a proof of something else than it was asked for".to_owned(),
+        ));
+    }
     let write = || -> std::io::Result<()> {
         use std::io::Write as _;
         let mut file = std::fs::File::create_new(&path)?;
