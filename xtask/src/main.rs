@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod layers;
 mod requirements;
+mod sim;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -25,6 +26,7 @@ cargo xtask COMMAND
   tidy                  headers, links, forbidden words, unfinished marks
   requirements          mission rows and the tests that cover them
   bench [NAME] [--json] measure; NAME is one of apply, encode, journal, put-get, scp, seal
+  sim [OPTIONS]         the whole network in one world (`sim --help`); `sim same` compares traces of runs and profiles
 ";
 
 fn main() -> Result<()> {
@@ -37,6 +39,7 @@ fn main() -> Result<()> {
         ["tidy"] => tidy::run(),
         ["requirements"] => requirements::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["sim", rest @ ..] => sim::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
