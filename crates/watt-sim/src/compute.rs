@@ -12,10 +12,12 @@ use watt_engine::event::ApplyFailure;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::testing::{Rule, bend};
 use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, UncheckedBlock, apply_block};
+use watt_light::proposal::empty_value;
+use watt_light::transaction::body_root;
 use watt_light::{Operation, SignedTransaction};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{BlockHeight, Hash, NetworkId, codec};
-use watt_scp::QuorumSet;
+use watt_scp::{QuorumSet, Statement, finality};
 
 /// What trying a block gave.
 pub type Applied = Result<Arc<BlockOutcome>, ApplyFailure>;
@@ -39,8 +41,19 @@ fn quiet_panics() {
 
 /// Whether applying it takes longer than a node waits: no real time is burnt for it here.
 fn is_slow(signed: &SignedTransaction) -> bool {
-    let is_marked = |operation: &Operation| matches!(operation, Operation::Transfer { memo, .. } if **memo == *b"slow");
+    let is_marked =
+        |operation: &Operation| matches!(operation, Operation::Transfer { memo, .. } if **memo == *b"slow");
     signed.transaction.operations.iter().any(is_marked)
+}
+
+/// Everything that a verdict depends on.
+fn signature_key(check: &SignatureCheck) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update(&codec::encode(&check.key))
+        .update(&check.signature.0)
+        .update(&check.message);
+    *hasher.finalize().as_bytes()
 }
 
 /// One in this many answers from memory is computed again and compared.
@@ -92,19 +105,11 @@ impl Compute {
             .iter()
             .map(|check| {
                 self.n_asked += 1;
-                let mut hasher = blake3::Hasher::new();
-                hasher
-                    .update(&codec::encode(&check.key))
-                    .update(&check.signature.0)
-                    .update(&check.message);
                 let n_verified = &mut self.n_verified;
-                *self
-                    .signatures
-                    .entry(*hasher.finalize().as_bytes())
-                    .or_insert_with(|| {
-                        *n_verified += 1;
-                        check.holds()
-                    })
+                *self.signatures.entry(signature_key(check)).or_insert_with(|| {
+                    *n_verified += 1;
+                    check.holds()
+                })
             })
             .collect()
     }
@@ -140,7 +145,15 @@ impl Compute {
     pub fn really_apply(&mut self, state: &MemoryState, block: &UncheckedBlock) -> Applied {
         self.n_applied += 1;
         let invalid = |invalid: InvalidBlock| ApplyFailure::Invalid(invalid.to_string());
-        let block = block.clone().check(&self.network).map_err(invalid)?;
+        // Signatures that were found to hold, over the whole transaction, are not checked again.
+        let is_verified = |signed: &SignedTransaction| {
+            let check = signed.signature_check(&self.network);
+            self.signatures.get(&signature_key(&check)) == Some(&true)
+        };
+        let block = block
+            .clone()
+            .check_except(&self.network, is_verified)
+            .map_err(invalid)?;
         if block.transactions().iter().any(is_slow) {
             return Err(ApplyFailure::TooSlow);
         }
@@ -186,11 +199,46 @@ impl Compute {
     /// Whether the block's statements prove that the network decided it.
     pub fn is_decided(&mut self, block: &DecidedBlock) -> bool {
         let key = *blake3::hash(&codec::encode(block)).as_bytes();
-        let quorum_set = &self.quorum_set;
-        *self
-            .decided
-            .entry(key)
-            .or_insert_with(|| block.is_decided(quorum_set))
+        if let Some(known) = self.decided.get(&key) {
+            return *known;
+        }
+        // What `DecidedBlock::is_decided` asks, with each signature checked once for the whole world; of the answers a share is
+        // compared with its own.
+        let proposal = &block.proposal.proposal;
+        let proposed = proposal.value();
+        let (value, is_the_body) = if block.is_empty {
+            (
+                empty_value(&proposal.network, &proposed),
+                block.transactions.is_empty(),
+            )
+        } else {
+            (
+                proposed,
+                body_root(&proposal.network, &block.transactions) == proposal.body_root,
+            )
+        };
+        let statements: Vec<Statement> = block
+            .decision
+            .iter()
+            .map(|envelope| envelope.statement.clone())
+            .collect();
+        let checks: Vec<SignatureCheck> = block
+            .decision
+            .iter()
+            .map(|envelope| envelope.signature_check(&proposal.network))
+            .collect();
+        let are_signed = self.verify(&checks).iter().all(|holds| *holds);
+        let is_decided = is_the_body
+            && are_signed
+            && finality::proves(proposal.slot, &value, &statements, &self.quorum_set);
+        if self.luck.below(RECHECK_ONE_IN) == 0 && block.is_decided(&self.quorum_set) != is_decided {
+            self.disagreement = Some(format!(
+                "whether block {} is decided has two answers",
+                proposal.slot
+            ));
+        }
+        self.decided.insert(key, is_decided);
+        is_decided
     }
 
     /// The state that the header of `outcome` commits to: one copy for all nodes that have it.

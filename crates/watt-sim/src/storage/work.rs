@@ -59,8 +59,16 @@ impl World {
             }
             Effect::Respond(job) => {
                 let result = vault.respond(&network, &job).map_err(sentence);
+                // Who has no replica must seal again first. With the parameters of the main network that takes longer than a
+                // window; here the time is stated, not computed.
+                let is_ready = trade.is_none_or(Trade::has_replica);
+                let ms = if is_ready {
+                    ANSWER_MS
+                } else {
+                    window_ms + ANSWER_MS
+                };
                 (
-                    ANSWER_MS,
+                    ms,
                     Event::Responded {
                         window: job.window,
                         result,

@@ -4,6 +4,7 @@ use super::{Due, Mutation, World};
 use crate::actor::{EclipseAttacker, Twin};
 use crate::node::{Down, Restart};
 use crate::violation::{Promise, Violation};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use watt_engine::journal::Entry;
 use watt_engine::{Engine, EngineConfig, Event, PeerId};
@@ -82,6 +83,15 @@ impl World {
         }
         let (journal, records) = this.disk.drive.open_journal()?;
         this.journal = Some(journal);
+        // Whatever survived is durable now, acknowledged or not; of each slot the newest record counts.
+        let mut newest = BTreeMap::new();
+        for bytes in &records {
+            if let Ok(Entry::Record { slot, .. }) = Entry::decode(bytes) {
+                newest.insert(slot, bytes.clone());
+            }
+        }
+        let newest: Vec<Vec<u8>> = newest.into_values().collect();
+        self.remember(node, &newest);
         Ok(records
             .iter()
             .filter_map(|bytes| Entry::decode(bytes).ok())

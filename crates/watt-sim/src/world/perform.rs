@@ -196,7 +196,7 @@ impl World {
     }
 
     /// Notes what is durable now; the notes outlive every crash.
-    fn remember(&mut self, node: usize, entries: &[Vec<u8>]) {
+    pub(super) fn remember(&mut self, node: usize, entries: &[Vec<u8>]) {
         for bytes in entries {
             if let Ok(Entry::Record { record, .. }) = Entry::decode(bytes)
                 && self.nodes[node].is_honest()
