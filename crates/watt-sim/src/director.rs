@@ -76,6 +76,7 @@ pub struct Director {
     by_height: VecDeque<Step>,
     cued: BTreeMap<u64, Step>,
     next_cue: u64,
+    n_crashes: usize,
     beginning: Timestamp,
     until: Option<Until>,
 }
@@ -175,6 +176,7 @@ impl Director {
             by_height: by_height.into(),
             cued,
             next_cue,
+            n_crashes: 0,
             beginning,
             until: None,
         })
@@ -336,10 +338,16 @@ impl Director {
                 }
             }
             Act::CrashAtPersist => {
-                for (turn, node) in (1u64..).zip(chosen) {
+                // One after the other, each time one append further on; with `amount = 1` all of them each time.
+                let n = chosen.len().max(1);
+                for (place, node) in chosen.into_iter().enumerate() {
+                    let is_its_turn = amount == 1 || place == self.n_crashes % n;
+                    let further = if amount == 1 { place } else { self.n_crashes / n };
                     let this = &mut self.world.nodes[node];
-                    this.crash_at_persist = Some(this.n_persists + turn);
+                    let at = this.n_persists + 1 + u64::try_from(further % 8).unwrap_or(0);
+                    this.crash_at_persist = is_its_turn.then_some(at);
                 }
+                self.n_crashes += 1;
                 self.crash_again(step);
             }
             Act::Start => {

@@ -24,6 +24,9 @@ pub struct Scenario {
     /// What it needs that is not built yet; it can't run before.
     #[serde(default)]
     pub waits_for: Option<String>,
+    /// The promise that it breaks today, and why: a bug that is known. It can be run, and is left out of the runs of all.
+    #[serde(default)]
+    pub known_bug: Option<String>,
     /// Who takes part.
     #[serde(default)]
     pub network: Network,
@@ -435,6 +438,14 @@ impl Step {
             | Act::Clone
             | Act::Eclipse => Ok(()),
         }
+    }
+}
+
+impl Scenario {
+    /// Whether it can run and is expected to hold.
+    #[must_use]
+    pub const fn is_expected_to_hold(&self) -> bool {
+        self.waits_for.is_none() && self.known_bug.is_none()
     }
 }
 

@@ -12,6 +12,7 @@ macro_rules! files {
 
 files![
     "quiet-day",
+    "all-crash-at-persist",
     "amnesiacs",
     "backbone-churn",
     "bad-time-server",

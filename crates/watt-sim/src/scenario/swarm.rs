@@ -10,7 +10,7 @@ use crate::storage::Habits;
 #[must_use]
 pub fn swarm(seed: u64) -> Scenario {
     let mut luck = Luck::new(seed, Purpose::Faults);
-    let validators = [4, 4, 4, 5, 7, 7, 10][luck.index(7)];
+    let validators = [4, 4, 4, 4, 5, 7][luck.index(6)];
     let faulty = (usize::from(validators) - 1) / 3;
     let network = Network {
         validators,
@@ -35,8 +35,8 @@ pub fn swarm(seed: u64) -> Scenario {
         Vec::new()
     };
     let goal = Goal {
-        height: 15 + luck.below(25),
-        seconds: 400,
+        height: 8 + luck.below(12),
+        seconds: 120,
         mode: Mode::Liveness,
         recover_s: 120,
     };
@@ -52,6 +52,7 @@ pub fn swarm(seed: u64) -> Scenario {
         name: "swarm".to_owned(),
         about: "Every seed draws its own mix of faults.".to_owned(),
         waits_for: None,
+        known_bug: None,
         people: People {
             transfers_per_s: [0, 1, 5, 20][luck.index(4)],
         },

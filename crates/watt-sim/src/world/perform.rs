@@ -13,10 +13,11 @@ use watt_engine::journal::Entry;
 use watt_engine::mempool::{POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX};
 use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, MESSAGE_BYTES_MAX, Message};
 use watt_engine::{Effect, Event, PeerId, Priority};
-use watt_ledger::rows::AccountRow;
+use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::state::Writes;
-use watt_ledger::{BlockOutcome, MemoryState, StateRead, UncheckedBlock};
-use watt_primitives::{Amount, BlockHeight, BoundedVec, codec};
+use watt_ledger::{BlockOutcome, MemoryState, UncheckedBlock};
+use watt_primitives::{BlockHeight, BoundedVec, codec};
+use watt_scp::{Ballot, Pledges, Value};
 
 /// Bytes of blocks in one answer, as in `watt-node`.
 const BLOCKS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64 * 1024;
@@ -149,14 +150,12 @@ impl World {
     /// A bit of a node's state turns, and the program that is broken on purpose does not look.
     fn rot_state(&mut self, node: usize) {
         let state = &self.nodes[node].disk.state;
-        let account = state.scan(b"Ea", None, 1).into_iter().next();
-        let Some((key, row)) = account else { return };
-        let Ok(mut row) = codec::decode_own::<AccountRow>(&row) else {
+        let Some(mut row) = rows::read::<ChainRow>(&**state, rows::CHAIN) else {
             return;
         };
-        row.balance = Amount(row.balance.0 ^ 1);
+        row.halted_ms ^= 1;
         let mut rotten = MemoryState::clone(state);
-        rotten.write(&Writes::from([(key, Some(codec::encode(&row)))]));
+        rotten.write(&Writes::from([(rows::CHAIN.to_vec(), Some(codec::encode(&row)))]));
         self.nodes[node].disk.state = Arc::new(rotten);
         self.nodes[node].has_own_state = true;
     }
@@ -248,6 +247,14 @@ impl World {
             return;
         }
         let statement = &envelope.statement;
+        self.trace.note(
+            self.now,
+            format_args!(
+                "n{node} says {} in slot {}",
+                short(&statement.pledges),
+                statement.slot
+            ),
+        );
         let checked = if self.nodes[node].disk.drive.has_unsynced() {
             let pledges = &statement.pledges;
             Err(Violation::of(
@@ -400,5 +407,40 @@ impl World {
             let message = Message::Blocks { blocks }.encode();
             self.send(node, to, message, Priority::Bulk);
         }
+    }
+}
+
+/// What is said, short enough for a line.
+fn short(pledges: &Pledges) -> String {
+    let value = |value: &Value| value.0.to_string().chars().take(6).collect::<String>();
+    let ballot = |of: &Ballot| format!("{}.{}", of.counter, value(&of.value));
+    let maybe = |of: &Option<Ballot>| of.as_ref().map_or_else(|| "-".to_owned(), ballot);
+    match pledges {
+        Pledges::Nominate { votes, accepted } => {
+            let list = |values: &[Value]| values.iter().map(value).collect::<Vec<_>>().join(",");
+            format!("nominate [{}] [{}]", list(votes), list(accepted))
+        }
+        Pledges::Prepare {
+            ballot: b,
+            prepared,
+            prepared_prime,
+            c_counter,
+            h_counter,
+        } => format!(
+            "prepare b {} p {} p' {} c {c_counter} h {h_counter}",
+            ballot(b),
+            maybe(prepared),
+            maybe(prepared_prime)
+        ),
+        Pledges::Confirm {
+            ballot: b,
+            prepared_counter,
+            c_counter,
+            h_counter,
+        } => format!(
+            "confirm b {} p {prepared_counter} c {c_counter} h {h_counter}",
+            ballot(b)
+        ),
+        Pledges::Externalize { commit, h_counter } => format!("externalize {} h {h_counter}", ballot(commit)),
     }
 }

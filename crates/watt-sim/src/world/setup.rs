@@ -289,16 +289,19 @@ fn offer(number: usize) -> ProviderConfig {
     }
 }
 
-/// Who keeps a connection with whom: all validators with one another, every other node with some of those before it, so that
-/// the whole is connected.
+/// Who keeps a connection with whom: all validators with one another, every other node with a validator and some of those
+/// before it.
 fn edges(n_validators: usize, n: usize, links: usize, luck: &mut Luck) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
     for b in 1..n_validators {
         edges.extend((0..b).map(|a| (a, b)));
     }
     for b in n_validators..n {
-        let earlier = luck.choose(links.max(1), b);
-        edges.extend(earlier.into_iter().map(|a| (a, b)));
+        // One link to a validator: followers do not pass transactions on to followers.
+        let validator = luck.index(n_validators);
+        let others = luck.choose(links.saturating_sub(1), b);
+        edges.push((validator, b));
+        edges.extend(others.into_iter().filter(|a| *a != validator).map(|a| (a, b)));
     }
     edges
 }
