@@ -29,12 +29,7 @@ impl Consensus {
             return false;
         }
         self.admit_all(from, proposals, context);
-        let kept_of_node = self
-            .envelopes
-            .keys()
-            .filter(|kept| kept.node == statement.node)
-            .count();
-        if kept_of_node >= ENVELOPES_PER_NODE_MAX {
+        if !self.make_room_for(&statement) {
             return false;
         }
         self.envelopes.insert(statement.clone(), envelope);
@@ -55,6 +50,34 @@ impl Consensus {
             context,
         );
         true
+    }
+
+    /// Room for one more envelope of the statement's node: beyond the bound the oldest makes way, but only for news. A slot may
+    /// need any number of ballots, and who stops listening would never hear of its decision.
+    fn make_room_for(&mut self, statement: &Statement) -> bool {
+        let of_node = self.envelopes.keys().filter(|kept| kept.node == statement.node);
+        let kept: Vec<Statement> = of_node.cloned().collect();
+        if kept.len() < ENVELOPES_PER_NODE_MAX {
+            return true;
+        }
+        let latest: Vec<&Statement> = self
+            .scp
+            .latest(self.slot)
+            .filter(|latest| latest.node == statement.node)
+            .collect();
+        let is_news = latest
+            .iter()
+            .filter(|latest| latest.pledges.is_nomination() == statement.pledges.is_nomination())
+            .all(|latest| statement.pledges.is_newer_than(&latest.pledges));
+        // In the order of statements the lowest ballots come before what proves a decision.
+        let oldest = kept.iter().find(|kept| !latest.contains(kept));
+        match oldest {
+            Some(oldest) if is_news => {
+                self.envelopes.remove(oldest);
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     pub(super) fn admit_all(
