@@ -30,7 +30,7 @@ pub const ALL: [Broken; 5] = [
     Broken {
         name: "late-proof",
         mutation: Mutation::LateProof,
-        scenario: "greedy-providers",
+        scenario: "late-provers",
         promise: Promise::ExactPay,
     },
     Broken {

@@ -2,6 +2,7 @@
 
 use super::Actor;
 use watt_engine::message::Message;
+use watt_light::Operation;
 use watt_primitives::BlockHeight;
 
 fn is_kind(message: &[u8], kind: &str) -> bool {
@@ -134,6 +135,44 @@ impl Actor for Twin {
     }
 
     fn outgoing(&mut self, _: usize, message: Vec<u8>) -> Vec<Vec<u8>> {
+        vec![message]
+    }
+}
+
+/// Keeps its proofs of windows back until it is too late for them.
+pub struct LateProver {
+    window_slots: u64,
+    height: BlockHeight,
+}
+
+impl LateProver {
+    /// One in a network with windows of so many slots.
+    #[must_use]
+    pub const fn new(window_slots: u64) -> Self {
+        Self {
+            window_slots,
+            height: BlockHeight(0),
+        }
+    }
+}
+
+impl Actor for LateProver {
+    fn name(&self) -> &'static str {
+        "late-prover"
+    }
+
+    fn outgoing(&mut self, _: usize, message: Vec<u8>) -> Vec<Vec<u8>> {
+        match Message::decode(&message) {
+            Ok(Message::NewBlock { height, .. }) => self.height = self.height.max(height),
+            Ok(Message::Transaction(signed)) => {
+                let current = self.height.0 / self.window_slots;
+                let is_in_time = |operation: &Operation| matches!(operation, Operation::ProveWindow { window, .. } if window.0 + 1 >= current);
+                if signed.transaction.operations.iter().any(is_in_time) {
+                    return Vec::new();
+                }
+            }
+            Ok(_) | Err(_) => {}
+        }
         vec![message]
     }
 }

@@ -30,6 +30,7 @@ files![
     "full-disks",
     "full-disks-of-providers",
     "greedy-providers",
+    "late-provers",
     "lazy-providers",
     "long-outage",
     "lost-blocks",

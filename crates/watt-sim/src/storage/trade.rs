@@ -20,6 +20,8 @@ pub enum Trade {
     ReadWithholder,
     /// Hands in each of its proofs again, at once and a window later, and claims again.
     GreedyProvider,
+    /// Keeps its proofs back until it is too late for them.
+    LateProver,
     /// Commits to bytes drawn by lot in place of the replica, and answers with what it likes.
     Forger,
 }
@@ -33,6 +35,7 @@ impl Trade {
             Self::Outsourcer => "outsourcer",
             Self::ReadWithholder => "read-withholder",
             Self::GreedyProvider => "greedy-provider",
+            Self::LateProver => "late-prover",
             Self::Forger => "forger",
         }
     }
@@ -42,7 +45,7 @@ impl Trade {
     pub const fn has_replica(self) -> bool {
         match self {
             Self::LazyProvider | Self::Outsourcer => false,
-            Self::ReadWithholder | Self::GreedyProvider | Self::Forger => true,
+            Self::ReadWithholder | Self::GreedyProvider | Self::LateProver | Self::Forger => true,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How a world begins.
 
 use super::{Due, World};
-use crate::actor::ValidatorActor;
+use crate::actor::{Actor, LateProver, ValidatorActor};
 use crate::check::{ChainCheck, Observer, Speech};
 use crate::compute::Compute;
 use crate::luck::{Luck, Purpose};
@@ -174,6 +174,12 @@ impl Setup {
             let actor = self.actors.get(&number).zip(key.as_ref());
             let drive = TestDisk::new();
             drive.set_lying(self.mutation == Some(Mutation::SkipPersist));
+            let validator = actor.map(|(actor, key)| actor.build(key, network));
+            let trade = number
+                .checked_sub(first_provider)
+                .and_then(|number| self.trades.get(&number).copied());
+            let late = (trade == Some(Trade::LateProver))
+                .then(|| -> Box<dyn Actor> { Box::new(LateProver::new(self.window_slots)) });
             Node {
                 engine: None,
                 down: Down::Stopped,
@@ -188,12 +194,10 @@ impl Setup {
                     vault: Vault::default(),
                 },
                 journal: None,
-                actor: actor.map(|(actor, key)| actor.build(key, network)),
+                actor: validator.or(late),
                 key,
                 offer: number.checked_sub(first_provider).map(offer),
-                trade: number
-                    .checked_sub(first_provider)
-                    .and_then(|number| self.trades.get(&number).copied()),
+                trade,
                 timers: BTreeMap::new(),
                 skew_ms: 0,
                 told: Timestamp(0),

@@ -1,5 +1,10 @@
 //! A disk in memory that loses, tears and reorders what was not synced, fills up, rots, and fails when told to.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a disk of tests and simulators: trouble here is a bug of the test"
+)]
+
 use super::{Disk, DiskFile, Mode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
