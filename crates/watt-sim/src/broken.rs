@@ -42,7 +42,7 @@ pub const ALL: [Broken; 5] = [
     Broken {
         name: "forget-lock",
         mutation: Mutation::ForgetLock,
-        scenario: "crash-at-every-persist",
+        scenario: "all-crash-at-persist",
         promise: Promise::NoContradiction,
     },
     Broken {
