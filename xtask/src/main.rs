@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod layers;
 mod requirements;
+mod sim;
 mod soak;
 mod tidy;
 
@@ -26,6 +27,7 @@ cargo xtask COMMAND
   tidy                  headers, links, forbidden words, unfinished marks
   requirements          mission rows and the tests that cover them
   bench [NAME] [--json] measure; NAME is one of apply, encode, journal, put-get, scp, seal
+  sim [OPTIONS]         the whole network in one world (`sim --help`); `sim same` compares traces of runs and profiles
   soak [--minutes 30] [--validators 7] [--json]
                         a devnet in release with one restart a minute: memory flat, slots in time
 ";
@@ -40,6 +42,7 @@ fn main() -> Result<()> {
         ["tidy"] => tidy::run(),
         ["requirements"] => requirements::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["sim", rest @ ..] => sim::run(rest),
         ["soak", rest @ ..] => soak::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

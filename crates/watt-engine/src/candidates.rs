@@ -47,6 +47,9 @@ pub(crate) struct Candidate {
 /// The most peers remembered as sources of one body.
 const SOURCES_MAX: usize = 8;
 
+/// The most proposals of one entry that are kept in a slot: a liar can sign any number.
+const OF_PROPOSER_MAX: usize = 64;
+
 /// Why a proposal is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
@@ -54,6 +57,8 @@ pub(crate) enum NotAdmitted {
     IllMade,
     /// A second proposal of one entry in one slot: evidence. It is kept, and acceptable once enough entries name it.
     Second,
+    /// One more than [`OF_PROPOSER_MAX`].
+    TooMany,
 }
 
 /// The proposals of one slot: the first of each backbone entry, and others that entries name.
@@ -113,8 +118,8 @@ impl Candidates {
         self.fallbacks.get(value).map(|v| (*v, true))
     }
 
-    /// Takes in a proposal whose signature holds; the first of each entry counts. Another one is kept for [`Self::vouch`]: the
-    /// caller bounds how many.
+    /// Takes in a proposal whose signature holds; the first of each entry counts. A few others are kept for
+    /// [`Self::vouch`].
     ///
     /// # Errors
     /// See [`NotAdmitted`].
@@ -147,6 +152,10 @@ impl Candidates {
             return Err(NotAdmitted::IllMade);
         }
         let is_first = !self.by_proposer.contains_key(&proposal.proposer);
+        let of_proposer = |known: &&Candidate| known.signed.proposal.proposer == proposal.proposer;
+        if self.by_value.values().filter(of_proposer).count() >= OF_PROPOSER_MAX {
+            return Err(NotAdmitted::TooMany);
+        }
         let is_timely = proposal.close_time.0 <= now.0.saturating_add(CLOSE_TIME_FUTURE_MAX_MS)
             && proposal.close_time.0.saturating_add(CLOSE_TIME_PAST_MAX_MS) >= now.0;
         self.by_proposer.entry(proposal.proposer).or_insert(value);

@@ -227,7 +227,8 @@ impl Consensus {
             } => {
                 // It was voted for, so it is acceptable also if it is its proposer's second.
                 let (value, close_time) = (proposal.proposal.value(), proposal.proposal.close_time);
-                if self.candidates.admit(*proposal, true, close_time, None) != Err(NotAdmitted::IllMade) {
+                let admitted = self.candidates.admit(*proposal, true, close_time, None);
+                if matches!(admitted, Ok(_) | Err(NotAdmitted::Second)) {
                     self.candidates.accept(&value);
                     self.restored.push((value, transactions));
                 }

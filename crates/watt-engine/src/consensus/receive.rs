@@ -47,12 +47,7 @@ impl Consensus {
             return false;
         }
         let is_new = !self.envelopes.contains_key(&statement);
-        let kept_of_node = self
-            .envelopes
-            .keys()
-            .filter(|kept| kept.node == statement.node)
-            .count();
-        if is_new && kept_of_node >= ENVELOPES_PER_NODE_MAX {
+        if is_new && !self.make_room_for(&statement) {
             return false;
         }
         let mut changed = Vec::new();
@@ -77,6 +72,34 @@ impl Consensus {
         has_news
     }
 
+    /// Room for one more envelope of the statement's node: beyond the bound the oldest makes way, but only for news. A slot may
+    /// need any number of ballots, and who stops listening would never hear of its decision.
+    fn make_room_for(&mut self, statement: &Statement) -> bool {
+        let of_node = self.envelopes.keys().filter(|kept| kept.node == statement.node);
+        let kept: Vec<Statement> = of_node.cloned().collect();
+        if kept.len() < ENVELOPES_PER_NODE_MAX {
+            return true;
+        }
+        let latest: Vec<&Statement> = self
+            .scp
+            .latest(self.slot)
+            .filter(|latest| latest.node == statement.node)
+            .collect();
+        let is_news = latest
+            .iter()
+            .filter(|latest| latest.pledges.is_nomination() == statement.pledges.is_nomination())
+            .all(|latest| statement.pledges.is_newer_than(&latest.pledges));
+        // In the order of statements the lowest ballots come before what proves a decision.
+        let oldest = kept.iter().find(|kept| !latest.contains(kept));
+        match oldest {
+            Some(oldest) if is_news => {
+                self.envelopes.remove(oldest);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     /// Takes in a proposal; the answer is its value if it is new and well made.
     fn admit(&mut self, from: PeerId, signed: SignedProposal, context: &mut Context<'_>) -> Option<Value> {
         let value = signed.proposal.value();
@@ -90,7 +113,7 @@ impl Consensus {
         match admitted {
             Ok(_) => self.await_body(value, context),
             Err(NotAdmitted::Second) => self.met_second(signed),
-            Err(NotAdmitted::IllMade) => return None,
+            Err(NotAdmitted::IllMade | NotAdmitted::TooMany) => return None,
         }
         Some(value)
     }

@@ -1,0 +1,269 @@
+//! The arithmetic of the world: signatures and blocks, computed by the real code, once for all who ask the same.
+//!
+//! A verdict is remembered under everything that it depends on. Of the blocks, a share is computed again for another node and
+//! compared, so that a rule whose outcome differs from run to run is found.
+
+use crate::luck::{Luck, Purpose};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
+use watt_engine::event::ApplyFailure;
+use watt_engine::message::DecidedBlock;
+use watt_ledger::testing::{Rule, bend};
+use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, UncheckedBlock, apply_block};
+use watt_light::proposal::empty_value;
+use watt_light::transaction::body_root;
+use watt_light::{Operation, SignedTransaction};
+use watt_primitives::key::SignatureCheck;
+use watt_primitives::{BlockHeight, Hash, NetworkId, codec};
+use watt_scp::{QuorumSet, Statement, finality};
+
+/// What trying a block gave.
+pub type Applied = Result<Arc<BlockOutcome>, ApplyFailure>;
+
+thread_local! {
+    /// Whether this thread is trying a block: its panics are caught, and not printed.
+    static IS_TRYING: Cell<bool> = const { Cell::new(false) };
+}
+
+fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !IS_TRYING.get() {
+                previous(info);
+            }
+        }));
+    });
+}
+
+/// Whether applying it takes longer than a node waits: no real time is burnt for it here.
+fn is_slow(signed: &SignedTransaction) -> bool {
+    let is_marked =
+        |operation: &Operation| matches!(operation, Operation::Transfer { memo, .. } if **memo == *b"slow");
+    signed.transaction.operations.iter().any(is_marked)
+}
+
+/// Everything that a verdict depends on.
+fn signature_key(check: &SignatureCheck) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update(&codec::encode(&check.key))
+        .update(&check.signature.0)
+        .update(&check.message);
+    *hasher.finalize().as_bytes()
+}
+
+/// One in this many answers from memory is computed again and compared.
+const RECHECK_ONE_IN: u64 = 16;
+
+/// Computes for all nodes.
+pub struct Compute {
+    network: NetworkId,
+    quorum_set: QuorumSet,
+    bent: Option<Rule>,
+    luck: Luck,
+    signatures: BTreeMap<[u8; 32], bool>,
+    blocks: BTreeMap<[u8; 32], (BlockHeight, Applied)>,
+    decided: BTreeMap<[u8; 32], bool>,
+    states: BTreeMap<Hash, (BlockHeight, Arc<MemoryState>)>,
+    /// Blocks applied for real.
+    pub n_applied: u64,
+    /// Signatures checked for real.
+    pub n_verified: u64,
+    /// Signatures asked for.
+    pub n_asked: u64,
+    /// Set when the same block on the same state gave two outcomes.
+    pub disagreement: Option<String>,
+}
+
+impl Compute {
+    /// Computes by the rules, or by one that is bent.
+    #[must_use]
+    pub fn new(network: NetworkId, quorum_set: QuorumSet, bent: Option<Rule>, seed: u64) -> Self {
+        Self {
+            network,
+            quorum_set,
+            bent,
+            luck: Luck::new(seed, Purpose::Recheck),
+            signatures: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            decided: BTreeMap::new(),
+            states: BTreeMap::new(),
+            n_applied: 0,
+            n_verified: 0,
+            n_asked: 0,
+            disagreement: None,
+        }
+    }
+
+    /// Whether each claim holds.
+    pub fn verify(&mut self, checks: &[SignatureCheck]) -> Vec<bool> {
+        checks
+            .iter()
+            .map(|check| {
+                self.n_asked += 1;
+                let n_verified = &mut self.n_verified;
+                *self.signatures.entry(signature_key(check)).or_insert_with(|| {
+                    *n_verified += 1;
+                    check.holds()
+                })
+            })
+            .collect()
+    }
+
+    /// Tries `block` on `state`, which is the one that `head` commits to.
+    pub fn apply(&mut self, head: &Hash, state: &MemoryState, block: &UncheckedBlock) -> Applied {
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update(head.as_ref())
+            .update(&codec::encode(&block.proposal))
+            .update(&[u8::from(block.is_empty)])
+            .update(&codec::encode(&block.transactions));
+        let key = *hasher.finalize().as_bytes();
+        let known = self.blocks.get(&key).map(|(_, applied)| applied.clone());
+        match known {
+            Some(known) => {
+                if self.luck.below(RECHECK_ONE_IN) == 0 && self.really_apply(state, block) != known {
+                    let height = block.proposal.proposal.slot;
+                    self.disagreement = Some(format!("applying block {height} twice gave two outcomes"));
+                }
+                known
+            }
+            None => {
+                let applied = self.really_apply(state, block);
+                let height = BlockHeight::from(block.proposal.proposal.slot);
+                self.blocks.insert(key, (height, applied.clone()));
+                applied
+            }
+        }
+    }
+
+    /// Tries `block` on a state that nobody else has.
+    pub fn really_apply(&mut self, state: &MemoryState, block: &UncheckedBlock) -> Applied {
+        self.n_applied += 1;
+        let invalid = |invalid: InvalidBlock| ApplyFailure::Invalid(invalid.to_string());
+        // Signatures that were found to hold, over the whole transaction, are not checked again.
+        let is_verified = |signed: &SignedTransaction| {
+            let check = signed.signature_check(&self.network);
+            self.signatures.get(&signature_key(&check)) == Some(&true)
+        };
+        let block = block
+            .clone()
+            .check_except(&self.network, is_verified)
+            .map_err(invalid)?;
+        if block.transactions().iter().any(is_slow) {
+            return Err(ApplyFailure::TooSlow);
+        }
+        match self.guarded(state, &block) {
+            Some(outcome) => outcome.map(Arc::new).map_err(invalid),
+            None => Err(ApplyFailure::Panicked {
+                culprit: self.culprit(state, &block),
+            }),
+        }
+    }
+
+    /// `None` if applying panics.
+    fn guarded(&self, state: &MemoryState, block: &Block) -> Option<Result<BlockOutcome, InvalidBlock>> {
+        quiet_panics();
+        let apply = || match self.bent {
+            Some(rule) => bend(rule, || apply_block(state, block)),
+            None => apply_block(state, block),
+        };
+        IS_TRYING.set(true);
+        let outcome = catch_unwind(AssertUnwindSafe(apply)).ok();
+        IS_TRYING.set(false);
+        outcome
+    }
+
+    /// The transaction at which applying begins to panic, found as `watt-node` finds it.
+    fn culprit(&self, state: &MemoryState, block: &Block) -> Option<usize> {
+        let panics = |n: usize| self.guarded(state, &block.prefix(n)).is_none();
+        let (mut good, mut bad) = (0, block.transactions().len());
+        if bad == 0 || panics(0) {
+            return None;
+        }
+        while bad - good > 1 {
+            let middle = good + (bad - good) / 2;
+            if panics(middle) {
+                bad = middle;
+            } else {
+                good = middle;
+            }
+        }
+        Some(bad - 1)
+    }
+
+    /// Whether the block's statements prove that the network decided it.
+    pub fn is_decided(&mut self, block: &DecidedBlock) -> bool {
+        let key = *blake3::hash(&codec::encode(block)).as_bytes();
+        if let Some(known) = self.decided.get(&key) {
+            return *known;
+        }
+        // What `DecidedBlock::is_decided` asks, with each signature checked once for the whole world; of the answers a share is
+        // compared with its own.
+        let proposal = &block.proposal.proposal;
+        let proposed = proposal.value();
+        let (value, is_the_body) = if block.is_empty {
+            (
+                empty_value(&proposal.network, &proposed),
+                block.transactions.is_empty(),
+            )
+        } else {
+            (
+                proposed,
+                body_root(&proposal.network, &block.transactions) == proposal.body_root,
+            )
+        };
+        let statements: Vec<Statement> = block
+            .decision
+            .iter()
+            .map(|envelope| envelope.statement.clone())
+            .collect();
+        let checks: Vec<SignatureCheck> = block
+            .decision
+            .iter()
+            .map(|envelope| envelope.signature_check(&proposal.network))
+            .collect();
+        let are_signed = self.verify(&checks).iter().all(|holds| *holds);
+        let is_decided = is_the_body
+            && are_signed
+            && finality::proves(proposal.slot, &value, &statements, &self.quorum_set);
+        if self.luck.below(RECHECK_ONE_IN) == 0 && block.is_decided(&self.quorum_set) != is_decided {
+            self.disagreement = Some(format!(
+                "whether block {} is decided has two answers",
+                proposal.slot
+            ));
+        }
+        self.decided.insert(key, is_decided);
+        is_decided
+    }
+
+    /// The state that the header of `outcome` commits to: one copy for all nodes that have it.
+    pub fn state_after(&mut self, below: &Arc<MemoryState>, outcome: &BlockOutcome) -> Arc<MemoryState> {
+        let hash = outcome.header.hash();
+        if let Some((_, state)) = self.states.get(&hash) {
+            return Arc::clone(state);
+        }
+        let mut state = MemoryState::clone(below);
+        state.write(&outcome.writes);
+        let state = Arc::new(state);
+        self.states
+            .insert(hash, (outcome.header.height, Arc::clone(&state)));
+        state
+    }
+
+    /// Forgets what nobody will ask again: everything of blocks below `height`, and old signatures.
+    pub fn forget_below(&mut self, height: BlockHeight) {
+        self.blocks.retain(|_, (of, _)| *of >= height);
+        self.states.retain(|_, (of, _)| *of >= height);
+        if self.signatures.len() > 200_000 {
+            self.signatures.clear();
+        }
+        if self.decided.len() > 20_000 {
+            self.decided.clear();
+        }
+    }
+}
