@@ -115,6 +115,9 @@ impl Compute {
     }
 
     /// Tries `block` on `state`, which is the one that `head` commits to.
+    ///
+    /// # Errors
+    /// The sentence with which the real code refuses the block.
     pub fn apply(&mut self, head: &Hash, state: &MemoryState, block: &UncheckedBlock) -> Applied {
         let mut hasher = blake3::Hasher::new();
         hasher
@@ -142,6 +145,9 @@ impl Compute {
     }
 
     /// Tries `block` on a state that nobody else has.
+    ///
+    /// # Errors
+    /// The sentence with which the real code refuses the block.
     pub fn really_apply(&mut self, state: &MemoryState, block: &UncheckedBlock) -> Applied {
         self.n_applied += 1;
         let invalid = |invalid: InvalidBlock| ApplyFailure::Invalid(invalid.to_string());

@@ -57,6 +57,7 @@ impl World {
             quorum_set,
             voting_key: this.key.clone(),
             voted_to: this.disk.voted_to,
+            logs_scp: false,
             provider: this
                 .offer
                 .clone()
