@@ -6,10 +6,12 @@ use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
 
 /// Name, package, cargo bench target, features.
-const BENCHES: [(&str, &str, &str, &str); 6] = [
+const BENCHES: [(&str, &str, &str, &str); 8] = [
     ("apply", "watt-ledger", "apply", ""),
+    ("catch-up", "watt-node", "catch_up", ""),
     ("encode", "watt-content", "encode", ""),
     ("journal", "watt-store", "journal", ""),
+    ("pace", "watt-node", "pace", ""),
     ("put-get", "watt-node", "put_get", ""),
     ("scp", "watt-scp", "slots", "testing"),
     ("seal", "watt-proofs", "seal", ""),

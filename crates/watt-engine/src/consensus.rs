@@ -382,6 +382,8 @@ impl Consensus {
     pub(crate) fn resume(&mut self, context: &mut Context<'_>) {
         for (value, transactions) in std::mem::take(&mut self.restored) {
             self.take_body(value, transactions, context);
+            // SCP was told of the statements first, when neither could be looked at.
+            self.changed(value, context);
         }
         let Some(key) = &self.key else { return };
         let own: Vec<Statement> = self.scp.own(self.slot).cloned().collect();

@@ -1,10 +1,13 @@
 //! Everything a node may want done. Performing an effect never calls back; the outcome is a new event.
 
+use crate::checkpoint::Incoming;
 use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
 use crate::message::DecidedBlock;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use watt_ledger::tree::chunk::StateChunk;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
+use watt_light::Header;
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
 use watt_primitives::{
@@ -47,6 +50,8 @@ pub enum Timer {
         /// Which value's body.
         value: Value,
     },
+    /// Transactions gathered for peers are due.
+    Gossip,
     /// Re-send own latest statements; ask others when stuck; retry whatever waits.
     Tick,
 }
@@ -93,22 +98,25 @@ pub enum Effect {
         /// The block.
         block: Arc<UncheckedBlock>,
     },
-    /// Check that a block received from a peer was decided, check its signatures, and apply it, off the main loop.
+    /// Check that consecutive blocks received from peers were decided, check their signatures, and apply them one after the
+    /// other on the state of the present head, off the main loop ([`crate::run`]).
     ApplyDecided {
-        /// Who sent it.
-        from: PeerId,
-        /// The block with its proof.
-        block: Box<DecidedBlock>,
+        /// Height of the first, one above the head.
+        first: BlockHeight,
+        /// The blocks with their proofs.
+        blocks: Arc<Vec<DecidedBlock>>,
     },
-    /// Store block, proof and state change durably enough (`docs/spec/store.md`), then make the new state the one that
-    /// `chain` shows.
+    /// Store consecutive blocks, their proofs and the state change durably enough (`docs/spec/store.md`), then make the new
+    /// state the one that `chain` shows.
     Commit {
-        /// The block with its proof.
-        block: Box<DecidedBlock>,
-        /// What applying it gave.
-        outcome: Arc<BlockOutcome>,
+        /// The blocks with their proofs.
+        blocks: Arc<Vec<DecidedBlock>>,
+        /// What applying each gave: as many as there are blocks.
+        outcomes: Vec<Arc<BlockOutcome>>,
     },
-    /// Send stored blocks `from..` to a peer: as many as fit one message, at most `count`.
+    /// Send stored blocks `from..` to a peer: at most `count`, and as many as fit
+    /// [`BLOCKS_BYTES_MAX`](crate::message::BLOCKS_BYTES_MAX) but at least one; none if it is not there.
+    /// [`Event::Uploaded`](crate::Event::Uploaded) ends it.
     SendBlocks {
         /// Whom.
         to: PeerId,
@@ -117,6 +125,36 @@ pub enum Effect {
         /// At most this many.
         count: u32,
     },
+    /// Tell a peer of the newest state that is served here ([`Message::Checkpoint`](crate::message::Message::Checkpoint)).
+    /// [`Event::Uploaded`](crate::Event::Uploaded) ends it.
+    SendCheckpoint {
+        /// Whom.
+        to: PeerId,
+    },
+    /// Send a peer a part of a state that is served here ([`Message::State`](crate::message::Message::State)).
+    /// [`Event::Uploaded`](crate::Event::Uploaded) ends it.
+    SendState {
+        /// Whom.
+        to: PeerId,
+        /// After which block.
+        height: BlockHeight,
+        /// A tree key in it.
+        at: Hash,
+    },
+    /// Check a part of a state that is coming in against the root in `then.header`, and store its entries together with `then`,
+    /// beside the state that `chain` shows; an unfinished one of another header is forgotten. Off the main loop;
+    /// [`Event::ChunkTaken`](crate::Event::ChunkTaken) ends it.
+    TakeChunk {
+        /// The tree key that was asked about.
+        at: Hash,
+        /// The part.
+        chunk: Box<StateChunk>,
+        /// What is missing when it is stored.
+        then: Box<Incoming>,
+    },
+    /// Make the state that came in completely the one that `chain` shows, durably;
+    /// [`Event::Committed`](crate::Event::Committed) ends it.
+    AdoptState(Box<Header>),
     /// Answer a local request about a transaction.
     Reply {
         /// Which request.

@@ -1,14 +1,17 @@
 //! One node: dispatches events to its parts and keeps what they share, the head and the peers.
 
+use crate::checkpoint::{Checkpoint, Incoming};
 use crate::consensus::{Consensus, Context, Head};
 use crate::effect::{Effect, Priority};
 use crate::event::{Event, PeerId, RequestId, VerifyTicket};
 use crate::evidence::EvidenceLog;
+use crate::gossip::Gossip;
 use crate::journal::Entry;
 use crate::mempool::Mempool;
 use crate::message::Message;
 use crate::peers::Peers;
 use crate::provider::{LocalSector, Provider, ProviderConfig, ProviderWork};
+use crate::quota::{Bucket, UPLOAD_ALL};
 use crate::sync::Sync;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
@@ -20,8 +23,12 @@ mod pool;
 mod receive;
 mod time;
 
-/// The most batches of signatures under verification at once; beyond it messages are dropped, as if the network had.
-const VERIFYING_MAX: usize = 4_096;
+/// The most signatures of one sender's statements under verification at once; beyond it messages are dropped, as if the network
+/// had. Senders have places of their own, so that nobody can take those of others (TC36).
+const VERIFYING_STATEMENTS_MAX: usize = 256;
+
+/// The same for transactions.
+const VERIFYING_TRANSACTIONS_MAX: usize = 1_024;
 
 /// The most statements for the slot after the current one that are kept until it begins.
 const EARLY_MAX: usize = 512;
@@ -47,6 +54,10 @@ pub struct EngineConfig {
     /// Height up to which an earlier life may have voted, from blocks that were stored and have to be fetched again: the node says
     /// nothing in these slots.
     pub voted_to: BlockHeight,
+    /// How many blocks peers must be ahead of a node that has none for it to start from a checkpoint of theirs.
+    pub checkpoint_gap: u64,
+    /// A checkpoint that an earlier life began to fetch.
+    pub incoming: Option<Incoming>,
     /// What it offers, if it is a provider, and the sealed sectors on its disk.
     pub provider: Option<(ProviderConfig, Vec<LocalSector>)>,
     /// Whether all that goes into SCP and comes out is kept for [`Engine::take_scp_log`].
@@ -60,10 +71,37 @@ enum Verifying {
         envelope: Box<Envelope>,
         proposals: Vec<SignedProposal>,
     },
-    Transaction {
+    Transactions {
         from: Origin,
-        signed: Box<SignedTransaction>,
+        transactions: Vec<SignedTransaction>,
     },
+}
+
+/// Whose signatures are under verification, and of what.
+type VerifyingOf = (Option<PeerId>, Kind);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Statement,
+    Transaction,
+}
+
+impl Verifying {
+    const fn of(&self) -> VerifyingOf {
+        match self {
+            Self::Statement { from, .. } => (Some(*from), Kind::Statement),
+            Self::Transactions { from, .. } => (from.peer(), Kind::Transaction),
+        }
+    }
+}
+
+impl Origin {
+    const fn peer(self) -> Option<PeerId> {
+        match self {
+            Self::Peer(peer) => Some(peer),
+            Self::Local(_) | Self::Own => None,
+        }
+    }
 }
 
 /// Where a transaction came from.
@@ -83,7 +121,14 @@ pub struct Engine {
     consensus: Consensus,
     mempool: Mempool,
     sync: Sync,
+    checkpoint: Checkpoint,
+    quorum_set: QuorumSet,
+    gossip: Gossip,
+    /// What all peers together may have because they asked.
+    upload: Bucket,
     verifying: BTreeMap<VerifyTicket, Verifying>,
+    /// Signatures in it.
+    n_verifying: BTreeMap<VerifyingOf, usize>,
     next_ticket: u64,
     /// Statements of the next slot, that arrived before this node got there.
     early: Vec<(PeerId, Vec<u8>)>,
@@ -109,7 +154,7 @@ impl Engine {
             network: config.network,
             consensus: Consensus::new(
                 &head,
-                config.quorum_set,
+                config.quorum_set.clone(),
                 config.voting_key,
                 config.voted_to.into(),
                 block_bytes_max,
@@ -121,7 +166,12 @@ impl Engine {
             peers: Peers::default(),
             mempool: Mempool::default(),
             sync: Sync::default(),
+            checkpoint: Checkpoint::new(config.checkpoint_gap, config.incoming),
+            quorum_set: config.quorum_set,
+            gossip: Gossip::default(),
+            upload: Bucket::full(UPLOAD_ALL, Timestamp(0)),
             verifying: BTreeMap::new(),
+            n_verifying: BTreeMap::new(),
             next_ticket: 0,
             early: Vec::new(),
             refused: BTreeMap::new(),
@@ -191,14 +241,18 @@ impl Engine {
         match event {
             Event::Started => self.started(now, effects),
             Event::Connected(peer) => self.connected(peer, now, effects),
-            Event::Disconnected(peer) => self.peers.disconnected(peer),
+            Event::Disconnected(peer) => {
+                self.peers.disconnected(peer);
+                self.sync.disconnected(peer);
+                self.checkpoint.disconnected(peer);
+            }
             Event::Received { from, bytes } => self.received(from, bytes, now, chain, effects),
             Event::TimerFired(timer) => self.timer_fired(timer, now, chain, effects),
             Event::Submitted {
                 transaction,
                 reply_to,
             } => {
-                self.offered(Origin::Local(reply_to), *transaction, chain, effects);
+                self.offered(Origin::Local(reply_to), vec![*transaction], chain, effects);
             }
             Event::Verified { ticket, holds } => self.verified(ticket, &holds, now, chain, effects),
             Event::Applied { value, result } => {
@@ -211,20 +265,23 @@ impl Engine {
                     self.mempool.quarantine(culprit, self.head.header.height);
                 }
             }
-            Event::DecidedApplied { height, from, result } => {
-                let is_free = !self.consensus.is_committing();
+            Event::DecidedApplied {
+                first,
+                outcomes,
+                failure,
+            } => self.decided_applied(first, outcomes, failure, now, effects),
+            Event::Committed { header, included } => {
+                self.committed(*header, &included, now, chain, effects);
+                self.provide(chain, effects);
+            }
+            Event::Uploaded { to, bytes } => self.uploaded(to, bytes),
+            Event::ChunkTaken { is_good } => {
                 let mut context = Context {
                     now,
                     peers: &self.peers,
                     effects,
                 };
-                if self.sync.applied(height, from, result, is_free, &mut context) {
-                    self.consensus.set_committing();
-                }
-            }
-            Event::Committed { header, included } => {
-                self.committed(*header, &included, now, chain, effects);
-                self.provide(chain, effects);
+                self.checkpoint.taken(is_good, &mut context);
             }
             Event::Looked => self.provide(chain, effects),
             Event::Sealed { sector, result } => {
@@ -286,7 +343,7 @@ impl Engine {
         let mempool = &self.mempool;
         let transactions = provider.look(chain, self.head.header.height, |id| mempool.has(id), effects);
         for signed in transactions {
-            self.offered(Origin::Own, signed, chain, effects);
+            self.offered(Origin::Own, vec![signed], chain, effects);
         }
     }
 

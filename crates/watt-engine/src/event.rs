@@ -61,21 +61,34 @@ pub enum Event {
         /// Its outcome on the state below, or why it must not be agreed to.
         result: Result<Arc<BlockOutcome>, ApplyFailure>,
     },
-    /// [`Effect::ApplyDecided`](crate::Effect::ApplyDecided) is done: a block that others decided was checked and applied.
+    /// [`Effect::ApplyDecided`](crate::Effect::ApplyDecided) is done: blocks that others decided were checked and applied.
     DecidedApplied {
-        /// Its height.
-        height: BlockHeight,
-        /// Who sent it.
-        from: PeerId,
-        /// Its outcome, or why the sender lied.
-        result: Result<Arc<BlockOutcome>, ApplyFailure>,
+        /// Height of the first.
+        first: BlockHeight,
+        /// Outcomes of those that are good, from the first on.
+        outcomes: Vec<Arc<BlockOutcome>>,
+        /// What is wrong with the block after them; `None` if all are good.
+        failure: Option<ApplyFailure>,
     },
-    /// [`Effect::Commit`](crate::Effect::Commit) is done: block and state are stored, and `chain` shows the new state.
+    /// [`Effect::Commit`](crate::Effect::Commit) is done: blocks and state are stored, and `chain` shows the new state.
     Committed {
         /// The new head.
         header: Box<Header>,
-        /// The block's transactions.
+        /// Transactions of all blocks that were stored.
         included: Vec<SignedTransaction>,
+    },
+    /// [`Effect::TakeChunk`](crate::Effect::TakeChunk) is done.
+    ChunkTaken {
+        /// Whether it was part of the state; if not, nothing was stored.
+        is_good: bool,
+    },
+    /// [`Effect::SendBlocks`](crate::Effect::SendBlocks), [`Effect::SendCheckpoint`](crate::Effect::SendCheckpoint) or
+    /// [`Effect::SendState`](crate::Effect::SendState) is done.
+    Uploaded {
+        /// To whom.
+        to: PeerId,
+        /// Bytes of the message.
+        bytes: usize,
     },
     /// [`Effect::Seal`](crate::Effect::Seal) is done.
     Sealed {

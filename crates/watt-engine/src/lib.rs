@@ -17,17 +17,20 @@
 )]
 
 mod candidates;
+pub mod checkpoint;
 pub mod consensus;
 pub mod effect;
 pub mod engine;
 pub mod event;
 pub mod evidence;
+mod gossip;
 pub mod journal;
 pub mod mempool;
 pub mod message;
 mod peers;
 pub mod provider;
 mod quota;
+pub mod run;
 mod sync;
 pub mod transfer;
 

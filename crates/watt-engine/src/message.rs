@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use watt_ledger::UncheckedBlock;
+use watt_ledger::tree::chunk::StateChunk;
 use watt_light::proposal::empty_value;
 use watt_light::transaction::body_root;
-use watt_light::{SignedProposal, SignedTransaction};
+use watt_light::{DecisionProof, FinalityProof, Header, SignedProposal, SignedTransaction};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SlotIndex};
@@ -18,6 +19,15 @@ pub const BODY_TRANSACTIONS_MAX: usize = 10_000;
 
 /// The most blocks in one answer.
 pub const BLOCKS_PER_MESSAGE_MAX: usize = 256;
+
+/// Bytes of blocks in one answer, unless its only block is longer: what a node decodes in a few milliseconds (TC35).
+pub const BLOCKS_BYTES_MAX: usize = 512 * 1024;
+
+/// The most transactions in one message.
+pub const TRANSACTIONS_PER_MESSAGE_MAX: usize = 256;
+
+/// Bytes of transactions in one message, unless its only one is longer.
+pub const TRANSACTIONS_BYTES_MAX: usize = 256 * 1024;
 
 /// What one node says to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +66,11 @@ pub enum Message {
         /// Its transactions in order.
         transactions: BoundedVec<SignedTransaction, BODY_TRANSACTIONS_MAX>,
     },
-    /// A transaction for the pool.
-    Transaction(Box<SignedTransaction>),
+    /// Transactions for the pool.
+    Transactions {
+        /// Each stands for itself.
+        transactions: BoundedVec<SignedTransaction, TRANSACTIONS_PER_MESSAGE_MAX>,
+    },
     /// The sender's head is now this; ask if you want the block.
     NewBlock {
         /// Height.
@@ -71,6 +84,29 @@ pub enum Message {
         from: BlockHeight,
         /// At most this many.
         count: u32,
+    },
+    /// Asks for the newest state that the receiver serves.
+    GetCheckpoint,
+    /// The newest state that the sender serves.
+    Checkpoint {
+        /// That its header is final; none if the sender serves no state.
+        proof: Option<Box<FinalityProof>>,
+    },
+    /// Asks for a part of the state after a block.
+    GetState {
+        /// The block.
+        height: BlockHeight,
+        /// A tree key in the part.
+        at: Hash,
+    },
+    /// A part of the state after a block.
+    State {
+        /// The block.
+        height: BlockHeight,
+        /// The tree key that was asked about.
+        at: Hash,
+        /// The part around it; none if the sender does not serve this state any more.
+        chunk: Option<Box<StateChunk>>,
     },
     /// Decided blocks with the statements that prove it, consecutive from the height asked for.
     Blocks {
@@ -99,28 +135,64 @@ impl DecidedBlock {
     #[must_use]
     pub fn is_decided(&self, quorum_set: &QuorumSet) -> bool {
         let proposal = &self.proposal.proposal;
-        let proposed = proposal.value();
-        let value = if self.is_empty {
-            empty_value(&proposal.network, &proposed)
-        } else {
-            proposed
-        };
         let is_the_body = if self.is_empty {
             self.transactions.is_empty()
         } else {
             body_root(&proposal.network, &self.transactions) == proposal.body_root
         };
+        is_the_body
+            && self
+                .decision_claims(quorum_set)
+                .is_some_and(|claims| all_hold(&claims))
+    }
+
+    /// The signatures on which it rests that the network with this quorum set decided this value, for one batch with others;
+    /// `None` if the statements prove nothing, whoever signed them.
+    #[must_use]
+    pub fn decision_claims(&self, quorum_set: &QuorumSet) -> Option<Vec<SignatureCheck>> {
+        let proposal = &self.proposal.proposal;
+        let value = self.value();
         let statements: Vec<Statement> = self
             .decision
             .iter()
             .map(|envelope| envelope.statement.clone())
             .collect();
-        let checks: Vec<SignatureCheck> = self
-            .decision
-            .iter()
-            .map(|envelope| envelope.signature_check(&proposal.network))
-            .collect();
-        is_the_body && finality::proves(proposal.slot, &value, &statements, quorum_set) && all_hold(&checks)
+        finality::proves(proposal.slot, &value, &statements, quorum_set).then(|| {
+            self.decision
+                .iter()
+                .map(|envelope| envelope.signature_check(&proposal.network))
+                .collect()
+        })
+    }
+
+    /// That `header`, on which this block stands, is final; `None` if the block stands on another or proves nothing.
+    #[must_use]
+    pub fn proves(&self, header: Header, quorum_set: &QuorumSet) -> Option<FinalityProof> {
+        let proposal = &self.proposal.proposal;
+        let value = self.value();
+        let decision = DecisionProof::from_envelopes(
+            &proposal.network,
+            quorum_set,
+            proposal.slot,
+            value,
+            &self.decision,
+        )?;
+        (proposal.parent == header.hash()).then(|| FinalityProof {
+            header,
+            proposal: self.proposal.clone(),
+            decision,
+        })
+    }
+
+    /// What was decided.
+    fn value(&self) -> Value {
+        let proposal = &self.proposal.proposal;
+        let proposed = proposal.value();
+        if self.is_empty {
+            empty_value(&proposal.network, &proposed)
+        } else {
+            proposed
+        }
     }
 
     /// The block to apply.

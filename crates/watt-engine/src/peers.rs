@@ -1,7 +1,7 @@
 //! Who is connected and what they told of themselves.
 
 use crate::event::PeerId;
-use crate::quota::Bucket;
+use crate::quota::{Bucket, MESSAGES, TRANSACTIONS, UPLOAD};
 use std::collections::BTreeMap;
 use watt_primitives::{BlockHeight, Timestamp};
 
@@ -16,6 +16,10 @@ pub(crate) struct Peer {
     pub(crate) urgent: Bucket,
     /// Bucket for transactions, bodies and blocks.
     pub(crate) bulk: Bucket,
+    /// Bucket for each transaction of a message.
+    pub(crate) transactions: Bucket,
+    /// Bucket for bytes sent because it asked.
+    pub(crate) upload: Bucket,
 }
 
 /// All connections.
@@ -24,14 +28,15 @@ pub(crate) struct Peers(BTreeMap<PeerId, Peer>);
 
 impl Peers {
     pub(crate) fn connected(&mut self, id: PeerId, now: Timestamp) {
-        let bucket = Bucket::full(now);
         self.0.insert(
             id,
             Peer {
                 height: None,
                 wants_statements: false,
-                urgent: bucket,
-                bulk: bucket,
+                urgent: Bucket::full(MESSAGES, now),
+                bulk: Bucket::full(MESSAGES, now),
+                transactions: Bucket::full(TRANSACTIONS, now),
+                upload: Bucket::full(UPLOAD, now),
             },
         );
     }
@@ -56,15 +61,16 @@ impl Peers {
             .map(|(id, _)| *id)
     }
 
-    /// Peers whose head is at least `height`, highest first.
-    pub(crate) fn at_least(&self, height: BlockHeight) -> Vec<PeerId> {
-        let mut ahead: Vec<_> = self
-            .0
+    pub(crate) fn has(&self, id: PeerId) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    /// Peers that told of a head of at least `height`, with what they told.
+    pub(crate) fn at_least(&self, height: BlockHeight) -> Vec<(BlockHeight, PeerId)> {
+        self.0
             .iter()
             .filter_map(|(id, peer)| peer.height.filter(|h| *h >= height).map(|h| (h, *id)))
-            .collect();
-        ahead.sort_unstable_by(|a, b| b.cmp(a));
-        ahead.into_iter().map(|(_, id)| id).collect()
+            .collect()
     }
 
     /// The highest head any peer told of.

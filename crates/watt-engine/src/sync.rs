@@ -1,156 +1,386 @@
-//! Catching up: decided blocks from peers, each with the statements that prove it, one peer at a time.
+//! Catching up: decided blocks, each with the statements that prove it, fetched from several peers at once and taken in by
+//! runs (`docs/spec/node.md` §8).
 
 use crate::consensus::{Context, Head};
 use crate::effect::{Effect, Priority};
 use crate::event::{ApplyFailure, PeerId};
 use crate::message::{DecidedBlock, Message};
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use watt_ledger::BlockOutcome;
 use watt_primitives::{BlockHeight, Timestamp};
 
-/// Blocks asked for at once.
-const COUNT: u32 = 128;
+/// Blocks asked for at once, and the most in one run.
+const COUNT: u64 = 128;
 
-/// How long a peer has to answer before another is asked, in milliseconds.
+/// Peers asked at the same time.
+const ASKED_MAX: usize = 4;
+
+/// How far above the head blocks are asked for.
+const WINDOW: u64 = 1_024;
+
+/// Bytes of blocks that wait, above which nothing more is asked for.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of blocks in one run.
+const RUN_BYTES_MAX: usize = 4 << 20;
+
+/// How long a peer has to answer before another is asked too, in milliseconds.
+const HEDGE_MS: u64 = 1_000;
+
+/// How long a peer has to answer before it counts as one that did not, in milliseconds.
 const PATIENCE_MS: u64 = 5_000;
+
+/// How long a peer that did not deliver is not asked again while there are others, in milliseconds; doubled by each further
+/// time in a row.
+const PENALTY_MS: u64 = 1_000;
+
+/// Doublings of [`PENALTY_MS`].
+const PENALTY_DOUBLINGS_MAX: u32 = 6;
+
+/// What one peer was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    first: BlockHeight,
+    count: u64,
+    since: Timestamp,
+}
+
+/// How a peer has served so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// Whether a block of it was stored here. A newcomer never displaces such a peer, whatever height it tells of.
+    is_proven: bool,
+    /// How often in a row it did not deliver.
+    misses: u32,
+    /// Until when others are asked.
+    rests_until: Timestamp,
+}
+
+/// A block that came, and from whom.
+#[derive(Debug)]
+struct Received {
+    from: PeerId,
+    block: DecidedBlock,
+    /// Its share of the message that it came in.
+    bytes: usize,
+}
+
+/// Consecutive blocks under check.
+#[derive(Debug)]
+struct Run {
+    first: BlockHeight,
+    blocks: Arc<Vec<DecidedBlock>>,
+    /// Sender and bytes of each.
+    origins: Vec<(PeerId, usize)>,
+    /// Whether it is being stored; its end is then as good as the head.
+    is_committing: bool,
+}
+
+impl Run {
+    fn end(&self) -> u64 {
+        self.first.0.saturating_add(len(self.blocks.len()))
+    }
+}
+
+/// What came of a run.
+pub(crate) enum Checked {
+    /// Nothing is to be done: it was overtaken, or nothing of it was good.
+    Nothing,
+    /// Its good part is being committed.
+    Commits,
+}
 
 /// What is being fetched, and from whom.
 #[derive(Debug, Default)]
 pub(crate) struct Sync {
-    asked: Option<(PeerId, Timestamp)>,
-    /// Whom not to ask next: it did not answer.
-    slow: Option<PeerId>,
-    queue: VecDeque<DecidedBlock>,
-    from: Option<PeerId>,
-    /// The block under check.
-    applying: Option<DecidedBlock>,
+    asked: BTreeMap<PeerId, Request>,
+    standings: BTreeMap<PeerId, Standing>,
+    waiting: BTreeMap<BlockHeight, Received>,
+    run: Option<Run>,
 }
 
 impl Sync {
-    /// Asks a peer that is ahead for the blocks above `head`, unless an answer is still expected.
-    pub(crate) fn ask(&mut self, head: &Head, context: &mut Context<'_>) {
-        if !self.queue.is_empty() || self.applying.is_some() {
-            return;
-        }
-        if let Some((peer, since)) = self.asked {
-            if context.now.0.saturating_sub(since.0) < PATIENCE_MS {
-                return;
-            }
-            self.slow = Some(peer);
-        }
-        let next = head.header.height.next();
-        let ahead = context.peers.at_least(next);
-        let choice = ahead
-            .iter()
-            .find(|peer| Some(**peer) != self.slow)
-            .or_else(|| ahead.first());
-        let Some(peer) = choice.copied() else { return };
-        self.asked = Some((peer, context.now));
-        context.send(
-            peer,
-            &Message::GetBlocks {
-                from: next,
-                count: COUNT,
-            },
-            Priority::Urgent,
-        );
+    /// A peer is gone; what it was asked for is asked of others.
+    pub(crate) fn disconnected(&mut self, peer: PeerId) {
+        self.asked.remove(&peer);
+        self.standings.remove(&peer);
     }
 
-    /// Blocks arrived; returns whether they were asked for.
+    /// Whether blocks are on their way, wait, or are under check.
+    pub(crate) fn is_active(&self) -> bool {
+        !self.asked.is_empty() || !self.waiting.is_empty() || self.run.is_some()
+    }
+
+    /// Whether a run is being committed.
+    pub(crate) fn is_committing(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.is_committing)
+    }
+
+    /// Asks peers that are ahead for the blocks above `head` that are neither here nor on their way.
+    pub(crate) fn ask(&mut self, head: &Head, context: &mut Context<'_>) {
+        let now = context.now;
+        let late = |request: &Request, ms| now.0.saturating_sub(request.since.0) >= ms;
+        let silent: Vec<PeerId> = self
+            .asked
+            .iter()
+            .filter(|(_, request)| late(request, PATIENCE_MS))
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in silent {
+            self.asked.remove(&peer);
+            self.missed(peer, now);
+        }
+        let next = head.header.height.next();
+        for (height, peer) in self.ranked(next, context) {
+            let n_on_time = self
+                .asked
+                .values()
+                .filter(|request| !late(request, HEDGE_MS))
+                .count();
+            if n_on_time >= ASKED_MAX || self.waiting_bytes() >= WAITING_BYTES_MAX {
+                return;
+            }
+            if self.asked.contains_key(&peer) {
+                continue;
+            }
+            let Some((first, end)) = self.gap(next, |request| !late(request, HEDGE_MS)) else {
+                return;
+            };
+            let count = height.next().0.min(end).saturating_sub(first.0).min(COUNT);
+            let Ok(said) = u32::try_from(count) else { return };
+            if count == 0 {
+                continue;
+            }
+            self.asked.insert(
+                peer,
+                Request {
+                    first,
+                    count,
+                    since: now,
+                },
+            );
+            let message = Message::GetBlocks {
+                from: first,
+                count: said,
+            };
+            context.send(peer, &message, Priority::Urgent);
+        }
+    }
+
+    /// The lowest stretch of heights from `next` on, below the window's end, that is neither here nor asked for: its first
+    /// height, and the one behind its last.
+    fn gap(&self, next: BlockHeight, counts: impl Fn(&Request) -> bool) -> Option<(BlockHeight, u64)> {
+        let window_end = next.0.saturating_add(WINDOW);
+        let asked = self.asked.values().filter(|request| counts(request));
+        let mut taken: Vec<(u64, u64)> = asked
+            .map(|request| (request.first.0, request.first.0.saturating_add(request.count)))
+            .chain(self.run.as_ref().map(|run| (run.first.0, run.end())))
+            .chain(
+                self.waiting
+                    .keys()
+                    .map(|height| (height.0, height.0.saturating_add(1))),
+            )
+            .collect();
+        taken.sort_unstable();
+        let mut first = next.0;
+        for (start, end) in taken {
+            if start > first {
+                return Some((BlockHeight(first), start.min(window_end)));
+            }
+            first = first.max(end);
+        }
+        (first < window_end).then_some((BlockHeight(first), window_end))
+    }
+
+    /// Peers that have the block at `next`, in the order in which to ask them, with the heights that they told of: those that
+    /// proved useful first, then those that failed least, then those known longest. Who failed lately is left out as long as
+    /// there is anyone else.
+    fn ranked(&self, next: BlockHeight, context: &Context<'_>) -> Vec<(BlockHeight, PeerId)> {
+        let standing = |peer: &PeerId| self.standings.get(peer).copied().unwrap_or_default();
+        let mut ahead = context.peers.at_least(next);
+        ahead.sort_by_key(|(_, peer)| {
+            let standing = standing(peer);
+            (!standing.is_proven, standing.misses, *peer)
+        });
+        let is_rested = |(_, peer): &(BlockHeight, PeerId)| standing(peer).rests_until <= context.now;
+        if ahead.iter().any(is_rested) {
+            ahead.retain(is_rested);
+        } else {
+            ahead.truncate(1);
+        }
+        ahead
+    }
+
+    fn missed(&mut self, peer: PeerId, now: Timestamp) {
+        let standing = self.standings.entry(peer).or_default();
+        let doublings = standing.misses.min(PENALTY_DOUBLINGS_MAX);
+        standing.rests_until = now.plus(PENALTY_MS << doublings);
+        standing.misses = standing.misses.saturating_add(1);
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.waiting
+            .values()
+            .fold(0, |sum, received| sum.saturating_add(received.bytes))
+    }
+
+    /// Blocks arrived in a message of `bytes`; returns whether they were asked for.
     pub(crate) fn received(
         &mut self,
         from: PeerId,
         blocks: Vec<DecidedBlock>,
+        bytes: usize,
         head: &Head,
-        is_free: bool,
         context: &mut Context<'_>,
     ) -> bool {
-        if self.asked.map(|(peer, _)| peer) != Some(from) {
+        let Some(request) = self.asked.remove(&from) else {
             return false;
+        };
+        let bytes = bytes.checked_div(blocks.len()).unwrap_or(0);
+        let heights = (request.first.0..).map(BlockHeight);
+        let named = heights
+            .zip(blocks)
+            .take(usize::try_from(request.count).unwrap_or(usize::MAX))
+            .take_while(|(height, block)| BlockHeight::from(block.proposal.proposal.slot) == *height);
+        let above = self
+            .run
+            .as_ref()
+            .map_or(head.header.height.next().0, Run::end)
+            .max(head.header.height.next().0);
+        let mut is_of_use = false;
+        for (height, block) in named {
+            is_of_use = true;
+            if height.0 >= above {
+                self.waiting
+                    .entry(height)
+                    .or_insert(Received { from, block, bytes });
+            }
         }
-        let next = head.next_slot();
-        let is_of_use = blocks.iter().any(|block| block.proposal.proposal.slot == next);
-        self.asked = None;
-        // One that does not have the block, or can't read it any more, is not asked again before the others.
-        self.slow = (!is_of_use).then_some(from);
-        self.from = Some(from);
-        self.queue = blocks.into();
-        if is_free {
-            self.next(head, context);
+        // One that does not have the blocks it told of, or can't read them any more, is asked after the others.
+        if is_of_use {
+            let standing = self.standings.entry(from).or_default();
+            (standing.misses, standing.rests_until) = (0, Timestamp(0));
+        } else {
+            self.missed(from, context.now);
         }
+        self.next(head, context);
         true
     }
 
-    /// Begins the check of the next queued block; `false` if there is none that fits.
-    fn next(&mut self, head: &Head, context: &mut Context<'_>) -> bool {
-        if self.applying.is_some() {
+    /// Begins the check of the next run; returns whether one is under way.
+    pub(crate) fn next(&mut self, head: &Head, context: &mut Context<'_>) -> bool {
+        if self.run.is_some() {
             return true;
         }
-        while let Some(block) = self.queue.pop_front() {
-            let proposal = &block.proposal.proposal;
-            if proposal.slot < head.next_slot() {
-                continue;
+        let first = head.header.height.next();
+        self.waiting.retain(|height, _| *height >= first);
+        let (mut blocks, mut origins, mut bytes) = (Vec::new(), Vec::new(), 0usize);
+        let mut height = first;
+        while len(blocks.len()) < COUNT
+            && let Some(received) = self.waiting.get(&height)
+        {
+            bytes = bytes.saturating_add(received.bytes);
+            if bytes > RUN_BYTES_MAX && !blocks.is_empty() {
+                break;
             }
-            let (Some(from), true) = (
-                self.from,
-                proposal.slot == head.next_slot() && proposal.parent == head.hash,
-            ) else {
-                self.queue.clear();
-                return false;
-            };
-            self.applying = Some(block.clone());
-            context.effects.push(Effect::ApplyDecided {
-                from,
-                block: Box::new(block),
-            });
-            return true;
+            if let Some(Received { from, block, bytes }) = self.waiting.remove(&height) {
+                blocks.push(block);
+                origins.push((from, bytes));
+            }
+            height = height.next();
         }
-        false
+        if blocks.is_empty() {
+            return false;
+        }
+        let blocks = Arc::new(blocks);
+        context.effects.push(Effect::ApplyDecided {
+            first,
+            blocks: Arc::clone(&blocks),
+        });
+        self.run = Some(Run {
+            first,
+            blocks,
+            origins,
+            is_committing: false,
+        });
+        true
     }
 
-    /// A block's check is over; commits it if it is good and nothing else is being committed. Returns whether it commits.
+    /// A run's check is over: commits what is good of it, unless something else is being committed.
     pub(crate) fn applied(
         &mut self,
-        height: BlockHeight,
-        from: PeerId,
-        result: Result<Arc<BlockOutcome>, ApplyFailure>,
+        first: BlockHeight,
+        outcomes: Vec<Arc<BlockOutcome>>,
+        failure: Option<ApplyFailure>,
         is_free: bool,
         context: &mut Context<'_>,
-    ) -> bool {
-        let is_expected = |block: &mut DecidedBlock| block.proposal.proposal.slot.0 == height.0;
-        let Some(block) = self.applying.take_if(is_expected) else {
-            return false;
+    ) -> Checked {
+        let Some(mut run) = self.run.take_if(|run| run.first == first && !run.is_committing) else {
+            return Checked::Nothing;
         };
-        match result {
-            Ok(outcome) if is_free => {
-                context.effects.push(Effect::Commit {
-                    block: Box::new(block),
-                    outcome,
-                });
-                true
+        let mut bad = None;
+        if let Some(failure) = failure
+            && let Some((from, _)) = run.origins.get(outcomes.len()).copied()
+        {
+            let height = first.0.saturating_add(len(outcomes.len()));
+            tracing::warn!(height, peer = from.0, %failure, "a peer sent a block that does not hold");
+            self.waiting.retain(|_, received| received.from != from);
+            self.disconnected(from);
+            context.effects.push(Effect::Disconnect(from));
+            bad = Some(from);
+        }
+        // Agreement got there first: what it does not commit is checked again.
+        let n_good = if is_free { outcomes.len() } else { 0 };
+        self.put_back(&run, n_good, bad);
+        if n_good == 0 {
+            return Checked::Nothing;
+        }
+        if n_good < run.blocks.len() {
+            let good = run.blocks.iter().take(n_good).cloned().collect();
+            run.blocks = Arc::new(good);
+            run.origins.truncate(n_good);
+        }
+        for (from, _) in &run.origins {
+            if context.peers.has(*from) {
+                self.standings.entry(*from).or_default().is_proven = true;
             }
-            // Agreement got there first.
-            Ok(_) => false,
-            Err(failure) => {
-                tracing::warn!(height = height.0, %failure, "a peer sent a block that does not hold");
-                self.queue.clear();
-                self.slow = Some(from);
-                context.effects.push(Effect::Disconnect(from));
-                false
+        }
+        context.effects.push(Effect::Commit {
+            blocks: Arc::clone(&run.blocks),
+            outcomes,
+        });
+        run.is_committing = true;
+        self.run = Some(run);
+        Checked::Commits
+    }
+
+    /// Has the blocks of `run` from the `n`-th on wait again, but those of a peer that sent a bad one.
+    fn put_back(&mut self, run: &Run, n: usize, bad: Option<PeerId>) {
+        let heights = (run.first.0..).map(BlockHeight);
+        let rest = heights.zip(run.blocks.iter().zip(&run.origins)).skip(n);
+        for (height, (block, (from, bytes))) in rest {
+            if bad != Some(*from) {
+                self.waiting.entry(height).or_insert(Received {
+                    from: *from,
+                    block: block.clone(),
+                    bytes: *bytes,
+                });
             }
         }
     }
 
-    /// The head moved; goes on with what is queued. Returns whether more is under way.
+    /// The head moved; goes on with what waits. Returns whether more is under way.
     pub(crate) fn continue_from(&mut self, head: &Head, context: &mut Context<'_>) -> bool {
-        if self
-            .applying
-            .as_ref()
-            .is_some_and(|block| block.proposal.proposal.slot < head.next_slot())
-        {
-            self.applying = None;
+        if let Some(run) = self.run.take_if(|run| run.first < head.header.height.next()) {
+            // Committed, or overtaken by agreement while it was under check.
+            let n_stored = head.header.height.next().0.saturating_sub(run.first.0);
+            self.put_back(&run, usize::try_from(n_stored).unwrap_or(usize::MAX), None);
         }
         self.next(head, context)
     }
+}
+
+fn len(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }

@@ -178,6 +178,28 @@ impl UncheckedBlock {
         network: &NetworkId,
         is_verified: impl Fn(&SignedTransaction) -> bool,
     ) -> Result<Block, InvalidBlock> {
+        let (block, claims) = self.claims_except(network, is_verified)?;
+        if all_hold(&claims) {
+            Ok(block)
+        } else {
+            Err(InvalidBlock::Signature)
+        }
+    }
+
+    /// Checks everything that needs no state but the signatures, and returns those as claims, for one batch with others. The
+    /// block must not be applied before all of them were found to hold.
+    ///
+    /// # Errors
+    /// See [`InvalidBlock`].
+    pub fn claims(self, network: &NetworkId) -> Result<(Block, Vec<SignatureCheck>), InvalidBlock> {
+        self.claims_except(network, |_| false)
+    }
+
+    fn claims_except(
+        self,
+        network: &NetworkId,
+        is_verified: impl Fn(&SignedTransaction) -> bool,
+    ) -> Result<(Block, Vec<SignatureCheck>), InvalidBlock> {
         let proposal = &self.proposal.proposal;
         if proposal.network != *network {
             return Err(InvalidBlock::OtherNetwork);
@@ -190,17 +212,15 @@ impl UncheckedBlock {
         if !proposal.upgrades.is_empty() {
             return Err(InvalidBlock::Upgrades);
         }
-        let (ids, mut checks) = self.check_body(network, is_verified)?;
-        checks.push(self.proposal.signature_check());
-        if !all_hold(&checks) {
-            return Err(InvalidBlock::Signature);
-        }
-        Ok(Block {
+        let (ids, mut claims) = self.check_body(network, is_verified)?;
+        claims.push(self.proposal.signature_check());
+        let block = Block {
             proposal: self.proposal,
             is_empty: self.is_empty,
             transactions: self.transactions,
             ids,
-        })
+        };
+        Ok((block, claims))
     }
 
     /// That the body is the proposal's and well-formed; returns names of its transactions and the signatures to verify. Each

@@ -44,4 +44,4 @@ pub use genesis::{Genesis, NetworkParameters, genesis_block};
 pub use ledger::PROTOCOL_WALLET;
 pub use receipt::{Done, Event, Outcome, Receipt};
 pub use refused::Refused;
-pub use state::{MemoryState, StateRead, Writes};
+pub use state::{Ahead, MemoryState, StateRead, Writes};

@@ -3,17 +3,15 @@
 //! Accounts go through doors of their own and are not seen by [`StateRead`] until the end.
 
 use crate::rows::{self, AccountRow};
-use crate::state::{StateRead, Writes};
+use crate::state::{Ahead, StateRead, Writes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use watt_primitives::AccountId;
 
 /// Rows above a state that is only read.
 pub(crate) struct Overlay<'a> {
-    below: &'a dyn StateRead,
-    writes: Writes,
+    rows: Ahead<'a>,
     /// Accounts that were written, kept decoded: almost every transaction touches two of them, many times.
     accounts: BTreeMap<AccountId, AccountRow>,
     journal: Vec<Undo>,
@@ -32,8 +30,7 @@ pub(crate) struct Mark(usize);
 impl<'a> Overlay<'a> {
     pub(crate) fn new(below: &'a dyn StateRead) -> Self {
         Self {
-            below,
-            writes: BTreeMap::new(),
+            rows: Ahead::new(below),
             accounts: BTreeMap::new(),
             journal: Vec::new(),
         }
@@ -48,8 +45,8 @@ impl<'a> Overlay<'a> {
     pub(crate) fn roll_back(&mut self, mark: Mark) {
         while self.journal.len() > mark.0 {
             match self.journal.pop() {
-                Some(Undo::Row(key, Some(before))) => drop(self.writes.insert(key, before)),
-                Some(Undo::Row(key, None)) => drop(self.writes.remove(&key)),
+                Some(Undo::Row(key, Some(before))) => drop(self.rows.writes.insert(key, before)),
+                Some(Undo::Row(key, None)) => drop(self.rows.writes.remove(&key)),
                 Some(Undo::Account(id, Some(before))) => drop(self.accounts.insert(id, before)),
                 Some(Undo::Account(id, None)) => drop(self.accounts.remove(&id)),
                 None => {}
@@ -63,16 +60,16 @@ impl<'a> Overlay<'a> {
     }
 
     pub(crate) fn read<T: DeserializeOwned>(&self, key: &[u8]) -> Option<T> {
-        match self.writes.get(key) {
+        match self.rows.writes.get(key) {
             Some(written) => written.as_deref().map(rows::decode),
-            None => rows::read(self.below, key),
+            None => rows::read(self.rows.below(), key),
         }
     }
 
     pub(crate) fn has(&self, key: &[u8]) -> bool {
-        match self.writes.get(key) {
+        match self.rows.writes.get(key) {
             Some(written) => written.is_some(),
-            None => self.below.get(key).is_some(),
+            None => self.rows.below().get(key).is_some(),
         }
     }
 
@@ -85,14 +82,14 @@ impl<'a> Overlay<'a> {
     }
 
     fn put(&mut self, key: Vec<u8>, row: Option<Vec<u8>>) {
-        let before = self.writes.insert(key.clone(), row);
+        let before = self.rows.writes.insert(key.clone(), row);
         self.journal.push(Undo::Row(key, before));
     }
 
     pub(crate) fn account(&self, id: &AccountId) -> Option<AccountRow> {
         match self.accounts.get(id) {
             Some(row) => Some(row.clone()),
-            None => rows::read(self.below, &rows::account(id)),
+            None => rows::read(self.rows.below(), &rows::account(id)),
         }
     }
 
@@ -103,7 +100,7 @@ impl<'a> Overlay<'a> {
 
     /// What the block has written.
     pub(crate) fn into_writes(self) -> Writes {
-        let mut writes = self.writes;
+        let mut writes = self.rows.into_writes();
         let accounts = self.accounts.iter();
         writes.extend(accounts.map(|(id, row)| (rows::account(id), Some(rows::encode(row)))));
         writes
@@ -112,54 +109,11 @@ impl<'a> Overlay<'a> {
 
 impl StateRead for Overlay<'_> {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        match self.writes.get(key) {
-            Some(written) => written.clone(),
-            None => self.below.get(key),
-        }
+        self.rows.get(key)
     }
 
     fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let from = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after.to_vec()),
-            Some(_) | None => Bound::Included(prefix.to_vec()),
-        };
-        let mut above = self
-            .writes
-            .range((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .peekable();
-        let mut found = Vec::new();
-        let mut cursor = after.map(<[u8]>::to_vec);
-        let mut below = self
-            .below
-            .scan(prefix, cursor.as_deref(), limit)
-            .into_iter()
-            .peekable();
-        let mut is_below_done = below.len() < limit;
-        while found.len() < limit {
-            if below.peek().is_none() && !is_below_done {
-                let rows = self.below.scan(prefix, cursor.as_deref(), limit);
-                is_below_done = rows.len() < limit;
-                below = rows.into_iter().peekable();
-            }
-            let is_above_next = match (above.peek(), below.peek()) {
-                (None, None) => break,
-                (Some(_), None) => true,
-                (None, Some(_)) => false,
-                (Some((written, _)), Some((held, _))) => *written <= held,
-            };
-            if is_above_next {
-                let Some((key, row)) = above.next() else { break };
-                if below.peek().is_some_and(|(held, _)| held == key) {
-                    cursor = below.next().map(|(held, _)| held);
-                }
-                found.extend(row.clone().map(|row| (key.clone(), row)));
-            } else if let Some((key, row)) = below.next() {
-                cursor = Some(key.clone());
-                found.push((key, row));
-            }
-        }
-        found
+        self.rows.scan(prefix, after, limit)
     }
 }
 

@@ -15,7 +15,7 @@ pub use provider::{
     AskRow, HeartbeatRow, PieceTableRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage, UseOfReplica,
 };
 
-use crate::state::StateRead;
+use crate::state::{StateRead, Writes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use watt_primitives::{
@@ -176,6 +176,30 @@ pub fn indexed_deal(prefix: &[u8], deal: &DealId) -> Vec<u8> {
 #[must_use]
 pub fn indexed_slot(provider: &AccountId, deal: &DealId, slot: SlotIndexInDeal) -> Vec<u8> {
     join(&[b"Ip", provider.as_ref(), deal.as_ref(), &[slot.0]])
+}
+
+/// The rows of the indexes that follow from these entries: those that the ledger keeps while it writes the entries.
+pub(crate) fn indexes_of(entries: &Writes) -> Writes {
+    let mut indexes = Writes::new();
+    for (key, value) in entries {
+        let Some(value) = value else { continue };
+        if let Some((deal, [])) = key.strip_prefix(b"Ed").and_then(split::<32>) {
+            let (deal, row): (_, DealRow) = (DealId(deal), decode(value));
+            indexes.insert(
+                indexed_deal(&deals_of_client(&row.client), &deal),
+                Some(encode(&())),
+            );
+            if !matches!(row.stage, DealStage::Ended { .. }) {
+                let of_manifest = deals_of_manifest(&row.terms.manifest);
+                indexes.insert(indexed_deal(&of_manifest, &deal), Some(encode(&())));
+            }
+        } else if let Some((deal, [slot])) = key.strip_prefix(b"Es").and_then(split::<32>) {
+            let row: SlotRow = decode(value);
+            let key = indexed_slot(&row.provider, &DealId(deal), SlotIndexInDeal(*slot));
+            indexes.insert(key, Some(encode(&())));
+        }
+    }
+    indexes
 }
 
 /// Splits `N` bytes off the front of a key's rest.

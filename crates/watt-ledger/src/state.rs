@@ -1,6 +1,7 @@
 //! The state as a table of rows, and what may be asked of it.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Rows to write (`Some`) or remove (`None`), by key. Holds entry rows and the rows of the state tree alike, so whoever
 /// stores them need not know which is which.
@@ -37,16 +38,103 @@ impl StateRead for MemoryState {
     }
 
     fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
-        use std::ops::Bound::{Excluded, Included, Unbounded};
-        let from = match after {
-            Some(after) if after >= prefix => Excluded(after.to_vec()),
-            _ => Included(prefix.to_vec()),
-        };
         self.0
-            .range((from, Unbounded))
+            .range((first(prefix, after), Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
             .take(limit)
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
+    }
+}
+
+/// A state with rows above it that are not stored yet, read as if they were: how several blocks are applied before the first of
+/// them is committed.
+pub struct Ahead<'a> {
+    below: &'a dyn StateRead,
+    pub(crate) writes: Writes,
+}
+
+impl<'a> Ahead<'a> {
+    /// `below` with nothing above it.
+    #[must_use]
+    pub fn new(below: &'a dyn StateRead) -> Self {
+        Self {
+            below,
+            writes: Writes::new(),
+        }
+    }
+
+    /// What lies below.
+    pub(crate) fn below(&self) -> &'a dyn StateRead {
+        self.below
+    }
+
+    /// Puts `writes` above what is there.
+    pub fn write(&mut self, writes: &Writes) {
+        let rows = writes.iter().map(|(key, row)| (key.clone(), row.clone()));
+        self.writes.extend(rows);
+    }
+
+    /// What was written.
+    #[must_use]
+    pub fn into_writes(self) -> Writes {
+        self.writes
+    }
+}
+
+impl StateRead for Ahead<'_> {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        match self.writes.get(key) {
+            Some(written) => written.clone(),
+            None => self.below.get(key),
+        }
+    }
+
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut above = self
+            .writes
+            .range((first(prefix, after), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .peekable();
+        let mut found = Vec::new();
+        let mut cursor = after.map(<[u8]>::to_vec);
+        let mut below = self
+            .below
+            .scan(prefix, cursor.as_deref(), limit)
+            .into_iter()
+            .peekable();
+        let mut is_below_done = below.len() < limit;
+        while found.len() < limit {
+            if below.peek().is_none() && !is_below_done {
+                let rows = self.below.scan(prefix, cursor.as_deref(), limit);
+                is_below_done = rows.len() < limit;
+                below = rows.into_iter().peekable();
+            }
+            let is_above_next = match (above.peek(), below.peek()) {
+                (None, None) => break,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (Some((written, _)), Some((held, _))) => *written <= held,
+            };
+            if is_above_next {
+                let Some((key, row)) = above.next() else { break };
+                if below.peek().is_some_and(|(held, _)| held == key) {
+                    cursor = below.next().map(|(held, _)| held);
+                }
+                found.extend(row.clone().map(|row| (key.clone(), row)));
+            } else if let Some((key, row)) = below.next() {
+                cursor = Some(key.clone());
+                found.push((key, row));
+            }
+        }
+        found
+    }
+}
+
+/// Where a scan of `prefix` that has come past `after` goes on.
+fn first(prefix: &[u8], after: Option<&[u8]>) -> Bound<Vec<u8>> {
+    match after {
+        Some(after) if after >= prefix => Bound::Excluded(after.to_vec()),
+        Some(_) | None => Bound::Included(prefix.to_vec()),
     }
 }

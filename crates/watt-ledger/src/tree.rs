@@ -14,6 +14,7 @@ use watt_light::state_proof::{
 };
 use watt_primitives::{BoundedVec, Hash, merkle};
 
+pub mod chunk;
 mod row;
 
 /// First byte of the key of every row that is an entry of the state.
@@ -21,6 +22,9 @@ pub const ENTRY_ROW: u8 = b'E';
 
 /// First byte of the key of every row that belongs to the tree.
 pub const TREE_ROW: u8 = b'T';
+
+/// First byte of the key of every row that leads from a tree key to an entry key ([`chunk::index`]).
+pub const INDEX_ROW: u8 = b'K';
 
 const BUCKET_LEAVES_MAX_U64: u64 = 64;
 

@@ -3,6 +3,7 @@
 use crate::api::{HeadState, NodeView, ProviderStatus};
 use crate::error::CommandError;
 use crate::runtime::node_loop::Command;
+use crate::runtime::pace::Pace;
 use crate::runtime::storage::{Storage, find_transaction, read_block};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -36,6 +37,8 @@ pub struct NodeStatus {
     pub pool_transactions: usize,
     /// Messages and transactions refused since the start, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// What the loop took.
+    pub pace: Pace,
 }
 
 /// What the loop shows to others: written by it alone.

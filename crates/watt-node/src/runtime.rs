@@ -1,8 +1,10 @@
 //! Runs a node: the loop that brings events to the engine and performs its effects. No rule of the protocol is here.
 
 mod apply;
+mod checkpoints;
 mod jobs;
 pub(crate) mod node_loop;
+pub mod pace;
 mod receiving;
 pub(crate) mod storage;
 mod transfer_server;
@@ -77,7 +79,16 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
     let (events, events_in) = mpsc::channel(EVENTS_WAITING_MAX);
     let shared = Arc::new(Shared::new(genesis, &storage, jobs.as_ref().map(Jobs::account)));
     let handle = NodeHandle::new(Arc::clone(&shared), events.clone());
-    let node_loop = NodeLoop::new(engine, storage, recorder, jobs, net, shared, events);
+    let node_loop = NodeLoop::new(
+        engine,
+        storage,
+        config.checkpoint_blocks,
+        jobs,
+        net,
+        shared,
+        events,
+    )
+    .recording(recorder);
     tokio::spawn(node_loop.run(net_events, events_in));
     Ok(Arc::new(handle))
 }
@@ -128,6 +139,8 @@ fn engine(
         quorum_set: genesis.quorum_set(),
         voting_key,
         voted_to: storage.voted_to(),
+        checkpoint_gap: config.checkpoint_blocks,
+        incoming: storage.incoming(),
         provider,
         logs_scp: config.record_scp.is_some(),
     };

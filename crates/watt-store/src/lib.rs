@@ -44,4 +44,4 @@ pub use piece_store::{
 pub use replica_store::{
     REPLICA_BYTES_MAX, REPLICA_EXTRA_BYTES_MAX, ReplicaError, ReplicaStore, ReplicaWriter,
 };
-pub use state_db::{Head, Opened, ROW_BYTES_MAX, Rows, Snapshot, StateConfig, StateDb, StateError};
+pub use state_db::{Commit, Head, Opened, ROW_BYTES_MAX, Rows, Snapshot, StateConfig, StateDb, StateError};

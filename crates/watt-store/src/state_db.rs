@@ -7,6 +7,7 @@
 use crate::disk::{self, Disk};
 use crate::error::DiskError;
 use redb::{Database, Durability, TableDefinition};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use watt_ledger::state::Writes;
@@ -154,6 +155,20 @@ pub struct StateDb {
     writer: Mutex<Writer>,
 }
 
+/// What one block did to the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The block's height.
+    pub height: BlockHeight,
+    /// What the node notes with it, as in [`Head::meta`].
+    pub meta: Vec<u8>,
+    /// The rows that it changed.
+    pub writes: Writes,
+}
+
+/// Rows to write, the newest of each key.
+type RowsOf<'a> = BTreeMap<&'a Vec<u8>, &'a Option<Vec<u8>>>;
+
 #[derive(Debug)]
 struct Writer {
     head: Option<Head>,
@@ -208,28 +223,73 @@ impl StateDb {
     /// [`StateError::OutOfOrder`], [`StateError::TooLong`]; after [`StateError::Damaged`] or [`StateError::Database`] the
     /// node must stop.
     pub fn commit(&self, height: BlockHeight, meta: &[u8], writes: &Writes) -> Result<(), StateError> {
-        self.check_sound()?;
-        let mut writer = self.lock();
-        if let Some(head) = &writer.head
-            && head.height.next() != height
-        {
-            return Err(StateError::OutOfOrder {
-                expected: head.height.next(),
-                found: height,
-            });
-        }
-        let head = Head {
+        self.commit_all(&[Commit {
             height,
             meta: meta.to_vec(),
-        };
-        let is_durable = writer.n_unsynced + 1 >= self.config.durable_every;
-        write(&self.database, &self.dir, &head, writes, is_durable)?;
-        writer.head = Some(head);
-        writer.n_unsynced = if is_durable { 0 } else { writer.n_unsynced + 1 };
-        let every = self.config.checkpoint_every.max(1);
-        if height.0 > 0 && height.0.is_multiple_of(every) {
-            self.begin_checkpoint(&mut writer)?;
+            writes: writes.clone(),
+        }])
+    }
+
+    /// Writes the rows that consecutive blocks changed, as when catching up: in one transaction, or in two if a checkpoint is
+    /// due between them. Otherwise as [`StateDb::commit`].
+    ///
+    /// # Errors
+    /// As [`StateDb::commit`]; nothing is written if the heights are not in order.
+    pub fn commit_all(&self, commits: &[Commit]) -> Result<(), StateError> {
+        self.check_sound()?;
+        let mut writer = self.lock();
+        let mut expected = writer.head.as_ref().map(|head| head.height.next());
+        for commit in commits {
+            match expected {
+                Some(expected) if expected != commit.height => {
+                    return Err(StateError::OutOfOrder {
+                        expected,
+                        found: commit.height,
+                    });
+                }
+                _ => expected = Some(commit.height.next()),
+            }
         }
+        let every = self.config.checkpoint_every.max(1);
+        let is_due = |commit: &Commit| commit.height.0 > 0 && commit.height.0.is_multiple_of(every);
+        for part in commits.split_inclusive(is_due) {
+            let Some(last) = part.last() else { continue };
+            let head = Head {
+                height: last.height,
+                meta: last.meta.clone(),
+            };
+            let n_unsynced = writer.n_unsynced + disk::to_u64(part.len());
+            let is_durable = n_unsynced >= self.config.durable_every;
+            let rows = part.iter().flat_map(|commit| &commit.writes).collect();
+            write(&self.database, &self.dir, &head, &rows, is_durable)?;
+            writer.head = Some(head);
+            writer.n_unsynced = if is_durable { 0 } else { n_unsynced };
+            if is_due(last) {
+                self.begin_checkpoint(&mut writer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes rows of a state that is coming in from elsewhere part by part: `head` may be any, and the same again. After a
+    /// crash the last parts may be gone, as with [`StateDb::commit`]; what is left is what `head` said then.
+    ///
+    /// # Errors
+    /// As [`StateDb::commit`].
+    pub fn receive(&self, head: &Head, writes: &Writes) -> Result<(), StateError> {
+        self.check_sound()?;
+        let mut writer = self.lock();
+        let n_unsynced = writer.n_unsynced + 1;
+        let is_durable = n_unsynced >= self.config.durable_every;
+        write(
+            &self.database,
+            &self.dir,
+            head,
+            &writes.iter().collect(),
+            is_durable,
+        )?;
+        writer.head = Some(head.clone());
+        writer.n_unsynced = if is_durable { 0 } else { n_unsynced };
         Ok(())
     }
 
@@ -240,7 +300,7 @@ impl StateDb {
     pub fn flush(&self) -> Result<(), StateError> {
         let mut writer = self.lock();
         if let Some(head) = writer.head.clone().filter(|_| writer.n_unsynced > 0) {
-            write(&self.database, &self.dir, &head, &Writes::new(), true)?;
+            write(&self.database, &self.dir, &head, &RowsOf::new(), true)?;
             writer.n_unsynced = 0;
         }
         Ok(())
@@ -333,7 +393,7 @@ fn write(
     database: &Database,
     dir: &Path,
     head: &Head,
-    writes: &Writes,
+    writes: &RowsOf<'_>,
     is_durable: bool,
 ) -> Result<(), StateError> {
     if let Some(len) = writes

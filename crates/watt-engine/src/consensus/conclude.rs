@@ -150,8 +150,8 @@ impl Consensus {
             decision,
         };
         context.effects.push(Effect::Commit {
-            block: Box::new(block),
-            outcome,
+            blocks: Arc::new(vec![block]),
+            outcomes: vec![outcome],
         });
     }
 }

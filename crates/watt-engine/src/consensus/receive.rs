@@ -133,7 +133,7 @@ impl Consensus {
     }
 
     /// SCP may look at `value` in another way now, and at its fallback.
-    fn changed(&mut self, value: Value, context: &mut Context<'_>) {
+    pub(super) fn changed(&mut self, value: Value, context: &mut Context<'_>) {
         self.await_body(value, context);
         for value in [value, empty_value(&self.network, &value)] {
             let slot = self.slot;

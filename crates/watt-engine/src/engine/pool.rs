@@ -2,39 +2,47 @@
 
 use super::{Engine, Origin, Verifying};
 use crate::consensus::Context;
-use crate::effect::{Effect, Priority};
+use crate::effect::Effect;
 use crate::mempool::NotPooled;
-use crate::message::Message;
 use watt_ledger::StateRead;
 use watt_light::SignedTransaction;
 use watt_primitives::{Timestamp, TransactionId};
 
 impl Engine {
-    /// A transaction is offered: everything that is cheap to check is checked before its signature.
+    /// Transactions are offered: everything that is cheap to check is checked before their signatures.
     pub(super) fn offered(
         &mut self,
         from: Origin,
-        signed: SignedTransaction,
+        transactions: Vec<SignedTransaction>,
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
     ) {
+        let mut transactions = transactions;
+        transactions.retain(|signed| self.is_worth_verifying(from, signed, chain, effects));
+        if transactions.is_empty() {
+            return;
+        }
+        let checks = transactions
+            .iter()
+            .map(|signed| signed.signature_check(&self.network))
+            .collect();
+        self.verify(Verifying::Transactions { from, transactions }, checks, effects);
+    }
+
+    fn is_worth_verifying(
+        &mut self,
+        from: Origin,
+        signed: &SignedTransaction,
+        chain: &impl StateRead,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
         if let Err(invalid) = signed.check_shape(&self.network) {
             self.count("refused transaction");
             reply(from, Err(invalid.to_string()), effects);
-            return;
+            return false;
         }
-        match self.mempool.would_take(&signed, &self.network, chain) {
-            Ok(_) => {
-                let checks = vec![signed.signature_check(&self.network)];
-                self.verify(
-                    Verifying::Transaction {
-                        from,
-                        signed: Box::new(signed),
-                    },
-                    checks,
-                    effects,
-                );
-            }
+        match self.mempool.would_take(signed, &self.network, chain) {
+            Ok(_) => return true,
             // Handed in again it lands once: whoever is not sure whether it arrived can rely on that.
             Err(NotPooled::Known) => reply(from, Ok(signed.transaction.id(&self.network)), effects),
             Err(not) => {
@@ -42,6 +50,7 @@ impl Engine {
                 reply(from, Err(not.to_string()), effects);
             }
         }
+        false
     }
 
     pub(super) fn pooled(
@@ -65,19 +74,16 @@ impl Engine {
             }
         };
         let id = admission.id;
-        let except = match from {
-            Origin::Peer(peer) => Some(peer),
-            Origin::Local(_) | Origin::Own => None,
-        };
-        let message = Message::Transaction(Box::new(signed.clone()));
-        let is_local = except.is_none();
-        self.mempool.add(admission, signed, is_local);
-        Context {
+        let except = from.peer();
+        let mut context = Context {
             now,
             peers: &self.peers,
             effects,
-        }
-        .flood(&message, Priority::Bulk, except);
+        };
+        self.gossip
+            .add(except, signed.clone(), admission.bytes, &mut context);
+        let is_local = except.is_none();
+        self.mempool.add(admission, signed, is_local);
         reply(from, Ok(id), effects);
     }
 }

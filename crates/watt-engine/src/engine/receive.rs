@@ -1,14 +1,17 @@
 //! What peers send: bounded, decoded, and checked cheaply before any signature.
 
 use super::pool::reply;
-use super::{EARLY_MAX, Engine, Origin, VERIFYING_MAX, Verifying};
+use super::{
+    EARLY_MAX, Engine, Kind, Origin, VERIFYING_STATEMENTS_MAX, VERIFYING_TRANSACTIONS_MAX, Verifying,
+};
 use crate::consensus::Context;
 use crate::effect::{Effect, Priority};
 use crate::event::{PeerId, VerifyTicket};
-use crate::message::Message;
+use crate::gossip::in_batches;
+use crate::message::{BLOCKS_BYTES_MAX, Message};
 use watt_ledger::StateRead;
 use watt_light::SignedProposal;
-use watt_primitives::{BlockHeight, SlotIndex, Timestamp};
+use watt_primitives::{BlockHeight, BoundedVec, SlotIndex, Timestamp};
 use watt_scp::Envelope;
 
 impl Engine {
@@ -30,13 +33,19 @@ impl Engine {
             return;
         };
         let bucket = match &message {
-            Message::Transaction(_) | Message::Body { .. } | Message::Blocks { .. } => &mut peer.bulk,
+            Message::Transactions { .. }
+            | Message::Body { .. }
+            | Message::Blocks { .. }
+            | Message::Checkpoint { .. }
+            | Message::State { .. } => &mut peer.bulk,
             Message::Hello { .. }
             | Message::Statement { .. }
             | Message::GetStatements { .. }
             | Message::GetBody { .. }
             | Message::NewBlock { .. }
-            | Message::GetBlocks { .. } => &mut peer.urgent,
+            | Message::GetBlocks { .. }
+            | Message::GetCheckpoint
+            | Message::GetState { .. } => &mut peer.urgent,
         };
         if !bucket.take(now) {
             self.count("over quota");
@@ -65,12 +74,8 @@ impl Engine {
                 if let Some(body) = self.consensus.body(&value)
                     && let Ok(transactions) = body.to_vec().try_into()
                 {
-                    let mut context = Context {
-                        now,
-                        peers: &self.peers,
-                        effects,
-                    };
-                    context.send(from, &Message::Body { value, transactions }, Priority::Bulk);
+                    let body = Message::Body { value, transactions };
+                    self.answer(from, &[body], Priority::Bulk, now, effects);
                 }
             }
             Message::Body { value, transactions } => {
@@ -86,29 +91,85 @@ impl Engine {
                     self.count("unwanted body");
                 }
             }
-            Message::Transaction(signed) => self.offered(Origin::Peer(from), *signed, chain, effects),
+            Message::Transactions { transactions } => {
+                let n_sent = transactions.len();
+                let mut of_quota = transactions.into_inner();
+                of_quota.retain(|_| peer.transactions.take(now));
+                if of_quota.len() < n_sent {
+                    self.count("over quota");
+                }
+                self.offered(Origin::Peer(from), of_quota, chain, effects);
+            }
             Message::NewBlock { height, .. } => {
                 peer.height = peer.height.max(Some(height));
                 self.catch_up(now, effects);
             }
             Message::GetBlocks { from: first, count } => {
-                effects.push(Effect::SendBlocks {
-                    to: from,
-                    from: first,
-                    count,
-                });
+                // Paid for in advance; what it really was is settled afterwards. Whoever has used up his part is told so with
+                // no blocks, and asks others.
+                if self.may_read(from, now) {
+                    effects.push(Effect::SendBlocks {
+                        to: from,
+                        from: first,
+                        count,
+                    });
+                } else {
+                    let none = Message::Blocks {
+                        blocks: BoundedVec::empty(),
+                    };
+                    effects.push(Effect::Send {
+                        to: from,
+                        message: none.encode(),
+                        priority: Priority::Bulk,
+                    });
+                }
             }
-            Message::Blocks { blocks } => {
-                let (head, is_free) = (self.head.clone(), !self.consensus.is_committing());
+            Message::GetCheckpoint => {
+                if self.may_read(from, now) {
+                    effects.push(Effect::SendCheckpoint { to: from });
+                }
+            }
+            Message::GetState { height, at } => {
+                if self.may_read(from, now) {
+                    effects.push(Effect::SendState { to: from, height, at });
+                }
+            }
+            Message::Checkpoint { proof } => {
                 let mut context = Context {
                     now,
                     peers: &self.peers,
                     effects,
                 };
                 if !self
-                    .sync
-                    .received(from, blocks.into_inner(), &head, is_free, &mut context)
+                    .checkpoint
+                    .offered(from, proof, &self.quorum_set, &self.head, &mut context)
                 {
+                    self.count("bad or unasked checkpoint");
+                }
+            }
+            Message::State { height, at, chunk } => {
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
+                if !self.checkpoint.received(from, height, at, chunk, &mut context) {
+                    self.count("unasked state");
+                }
+            }
+            Message::Blocks { blocks } => {
+                let head = self.head.clone();
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
+                let is_asked =
+                    self.sync
+                        .received(from, blocks.into_inner(), bytes.len(), &head, &mut context);
+                if is_asked {
+                    self.catch_up(now, effects);
+                } else {
                     self.count("unasked blocks");
                 }
             }
@@ -124,28 +185,12 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         if wants_statements {
-            let mut context = Context {
-                now,
-                peers: &self.peers,
-                effects,
-            };
-            for signed in self.mempool.local() {
-                context.send(
-                    from,
-                    &Message::Transaction(Box::new(signed.clone())),
-                    Priority::Bulk,
-                );
-            }
+            let local = in_batches(self.mempool.local());
+            self.answer(from, &local, Priority::Bulk, now, effects);
         }
         if wants_statements && height == self.head.header.height {
-            let mut context = Context {
-                now,
-                peers: &self.peers,
-                effects,
-            };
-            for message in self.consensus.statements(false) {
-                context.send(from, &message, Priority::Urgent);
-            }
+            let statements = self.consensus.statements(false);
+            self.answer(from, &statements, Priority::Urgent, now, effects);
         }
         self.catch_up(now, effects);
     }
@@ -157,21 +202,75 @@ impl Engine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        let mut context = Context {
-            now,
-            peers: &self.peers,
-            effects,
-        };
-        if slot == self.consensus.slot() {
-            for message in self.consensus.statements(false) {
-                context.send(from, &message, Priority::Urgent);
-            }
+        let messages = if slot == self.consensus.slot() {
+            self.consensus.statements(false)
         } else if slot < self.consensus.slot() {
-            let message = Message::NewBlock {
+            vec![Message::NewBlock {
                 height: self.head.header.height,
                 header: self.head.hash,
-            };
-            context.send(from, &message, Priority::Urgent);
+            }]
+        } else {
+            Vec::new()
+        };
+        self.answer(from, &messages, Priority::Urgent, now, effects);
+    }
+
+    /// Sends what a peer asked for, as long as it has not used up its part of this node's upload.
+    fn answer(
+        &mut self,
+        to: PeerId,
+        messages: &[Message],
+        priority: Priority,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        for answer in messages {
+            if !self.may_upload(to, now) {
+                return;
+            }
+            let message = answer.encode();
+            self.charge_upload(to, message.len());
+            effects.push(Effect::Send {
+                to,
+                message,
+                priority,
+            });
+        }
+    }
+
+    fn may_upload(&mut self, to: PeerId, now: Timestamp) -> bool {
+        let Some(peer) = self.peers.get_mut(to) else {
+            return false;
+        };
+        let may = peer.upload.has_any(now) && self.upload.has_any(now);
+        if !may {
+            self.count("over upload quota");
+        }
+        may
+    }
+
+    /// Whether something may be read from the disk for a peer; if so, it is paid for in advance.
+    fn may_read(&mut self, to: PeerId, now: Timestamp) -> bool {
+        let may = self.may_upload(to, now);
+        if may {
+            self.charge_upload(to, BLOCKS_BYTES_MAX);
+        }
+        may
+    }
+
+    fn charge_upload(&mut self, to: PeerId, bytes: usize) {
+        self.upload.charge(bytes);
+        if let Some(peer) = self.peers.get_mut(to) {
+            peer.upload.charge(bytes);
+        }
+    }
+
+    /// What was read from the disk for a peer was sent: settles what was paid for them.
+    pub(super) fn uploaded(&mut self, to: PeerId, bytes: usize) {
+        self.charge_upload(to, bytes);
+        self.upload.refund(BLOCKS_BYTES_MAX);
+        if let Some(peer) = self.peers.get_mut(to) {
+            peer.upload.refund(BLOCKS_BYTES_MAX);
         }
     }
 
@@ -237,10 +336,22 @@ impl Engine {
         checks: Vec<watt_primitives::key::SignatureCheck>,
         effects: &mut Vec<Effect>,
     ) {
-        if self.verifying.len() >= VERIFYING_MAX {
+        let of = pending.of();
+        let n_max = match of.1 {
+            Kind::Statement => VERIFYING_STATEMENTS_MAX,
+            Kind::Transaction => VERIFYING_TRANSACTIONS_MAX,
+        };
+        let n_verifying = self.n_verifying.get(&of).copied().unwrap_or(0);
+        let n_then = n_verifying.saturating_add(checks.len());
+        if n_then > n_max {
             self.count("too busy");
+            if let Verifying::Transactions { from, .. } = pending {
+                let busy = "too many transactions are being checked; try again in a moment";
+                reply(from, Err(busy.to_owned()), effects);
+            }
             return;
         }
+        self.n_verifying.insert(of, n_then);
         let ticket = VerifyTicket(self.next_ticket);
         self.next_ticket = self.next_ticket.wrapping_add(1);
         self.verifying.insert(ticket, pending);
@@ -258,6 +369,15 @@ impl Engine {
         let Some(pending) = self.verifying.remove(&ticket) else {
             return;
         };
+        let of = pending.of();
+        let n_left = self
+            .n_verifying
+            .remove(&of)
+            .unwrap_or(0)
+            .saturating_sub(holds.len());
+        if n_left > 0 {
+            self.n_verifying.insert(of, n_left);
+        }
         let all_hold = holds.iter().all(|holds| *holds);
         match pending {
             Verifying::Statement {
@@ -284,16 +404,18 @@ impl Engine {
                     context.flood(&message, Priority::Urgent, Some(from));
                 }
             }
-            Verifying::Transaction { from, signed } => {
-                if all_hold {
-                    self.pooled(from, *signed, now, chain, effects);
-                } else {
-                    self.count("bad transaction signature");
-                    reply(
-                        from,
-                        Err("the signature is not valid on this network".to_owned()),
-                        effects,
-                    );
+            Verifying::Transactions { from, transactions } => {
+                for (signed, holds) in transactions.into_iter().zip(holds) {
+                    if *holds {
+                        self.pooled(from, signed, now, chain, effects);
+                    } else {
+                        self.count("bad transaction signature");
+                        reply(
+                            from,
+                            Err("the signature is not valid on this network".to_owned()),
+                            effects,
+                        );
+                    }
                 }
             }
         }

@@ -3,10 +3,14 @@
 use super::{Engine, RESEND_EVERY, START_QUIET_MS};
 use crate::consensus::{Context, Head};
 use crate::effect::{Effect, Priority, Timer};
+use crate::event::ApplyFailure;
+use crate::gossip::in_batches;
 use crate::message::Message;
-use watt_ledger::StateRead;
+use crate::sync::Checked;
+use std::sync::Arc;
+use watt_ledger::{BlockOutcome, StateRead};
 use watt_light::{Header, SignedTransaction};
-use watt_primitives::Timestamp;
+use watt_primitives::{BlockHeight, Timestamp};
 use watt_scp::TimerKind;
 
 impl Engine {
@@ -81,6 +85,14 @@ impl Engine {
                 };
                 self.consensus.body_due(slot, value, &mut context);
             }
+            Timer::Gossip => {
+                let mut context = Context {
+                    now,
+                    peers: &self.peers,
+                    effects,
+                };
+                self.gossip.flush(&mut context);
+            }
             Timer::Tick => self.tick(now, effects),
         }
     }
@@ -93,6 +105,9 @@ impl Engine {
         });
         self.ticks_since_head = self.ticks_since_head.saturating_add(1);
         if self.ticks_since_head < 2 {
+            if self.sync.is_active() || self.checkpoint.is_active() {
+                self.catch_up(now, effects);
+            }
             return;
         }
         let hello = self.hello();
@@ -124,13 +139,45 @@ impl Engine {
         let is_waiting =
             self.consensus.is_validator() && self.ticks_since_head < 2 && now >= self.quiet_until;
         let is_behind = gap > 1 || (gap == 1 && !is_waiting);
-        if is_behind && !self.consensus.is_committing() {
+        // A block that was agreed on here is not asked for while it is being stored.
+        let is_agreed = self.consensus.is_committing() && !self.sync.is_committing();
+        if is_behind && !is_agreed {
             let mut context = Context {
                 now,
                 peers: &self.peers,
                 effects,
             };
-            self.sync.ask(&self.head, &mut context);
+            if !self.checkpoint.ask(&self.head, &mut context) {
+                self.sync.ask(&self.head, &mut context);
+            }
+        }
+    }
+
+    /// A run of blocks from peers was checked.
+    pub(super) fn decided_applied(
+        &mut self,
+        first: BlockHeight,
+        outcomes: Vec<Arc<BlockOutcome>>,
+        failure: Option<ApplyFailure>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        if failure.is_some() {
+            self.count("bad block");
+        }
+        let is_free = !self.consensus.is_committing();
+        let mut context = Context {
+            now,
+            peers: &self.peers,
+            effects,
+        };
+        match self.sync.applied(first, outcomes, failure, is_free, &mut context) {
+            Checked::Commits => self.consensus.set_committing(),
+            // What was bad is asked of others at once.
+            Checked::Nothing if is_free && !self.sync.next(&self.head, &mut context) => {
+                self.catch_up(now, effects);
+            }
+            Checked::Nothing => {}
         }
     }
 
@@ -144,6 +191,7 @@ impl Engine {
     ) {
         self.head = Head::new(header);
         self.ticks_since_head = 0;
+        self.checkpoint.over();
         self.mempool.settle(included, chain, self.head.header.height);
         self.consensus.advance(&self.head);
         let announcement = Message::NewBlock {
@@ -160,19 +208,15 @@ impl Engine {
         }
         // Said again every few blocks: a message may be lost, and so may whoever got it.
         if self.head.header.height.0.is_multiple_of(RESEND_EVERY) {
-            for signed in self.mempool.local() {
-                context.flood(
-                    &Message::Transaction(Box::new(signed.clone())),
-                    Priority::Bulk,
-                    None,
-                );
+            for message in in_batches(self.mempool.local()) {
+                context.flood(&message, Priority::Bulk, None);
             }
         }
         let is_syncing = self.sync.continue_from(&self.head, &mut context);
         if !is_syncing {
             self.schedule_slot(now, effects);
-            self.catch_up(now, effects);
         }
+        self.catch_up(now, effects);
         self.hear_early(now, effects);
     }
 }

@@ -5,9 +5,30 @@ use watt_light::{Operation, SignedTransaction, Transaction};
 use watt_primitives::{AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec};
 
 pub fn transfer(world: &World, from: u8, nonce: u64, memo: &[u8]) -> SignedTransaction {
-    let operation = Operation::Transfer {
-        to: AccountId::of_first_key(&key(101).public()),
-        amount: Amount(5),
+    let to = AccountId::of_first_key(&key(101).public());
+    sign_transfers(world, from, nonce, memo, std::iter::once((to, Amount(5))))
+}
+
+/// One transaction that gives a little to each of `to`.
+pub fn transfer_to(
+    world: &World,
+    from: u8,
+    nonce: u64,
+    to: impl Iterator<Item = AccountId>,
+) -> SignedTransaction {
+    sign_transfers(world, from, nonce, b"", to.map(|to| (to, Amount(1_000_000))))
+}
+
+fn sign_transfers(
+    world: &World,
+    from: u8,
+    nonce: u64,
+    memo: &[u8],
+    to: impl Iterator<Item = (AccountId, Amount)>,
+) -> SignedTransaction {
+    let transfer = |(to, amount)| Operation::Transfer {
+        to,
+        amount,
         memo: BoundedBytes::new(memo.to_vec()).unwrap(),
     };
     let public = key(from).public();
@@ -18,7 +39,7 @@ pub fn transfer(world: &World, from: u8, nonce: u64, memo: &[u8]) -> SignedTrans
         nonce,
         valid_until: BlockHeight(world.height(0) + 100),
         fee: Amount(0),
-        operations: BoundedVec::new(vec![operation]).unwrap(),
+        operations: BoundedVec::new(to.map(transfer).collect()).unwrap(),
     };
     transaction.sign(&key(from), &world.network, Vec::new()).unwrap()
 }

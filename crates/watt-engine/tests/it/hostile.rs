@@ -96,7 +96,10 @@ fn hostile_messages_are_counted_and_change_nothing() {
         says(stranger),
         says(forged),
         says(foreign),
-        Message::Transaction(Box::new(other)).encode(),
+        Message::Transactions {
+            transactions: BoundedVec::new(vec![other]).unwrap(),
+        }
+        .encode(),
     ];
     for input in inputs {
         world.inject(1, 0, input);

@@ -10,4 +10,7 @@
 mod agreement;
 mod equivocation;
 mod hostile;
+mod load;
+mod sync;
+mod withheld;
 mod world;

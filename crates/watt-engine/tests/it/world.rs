@@ -4,16 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use watt_engine::checkpoint::Incoming;
 use watt_engine::event::{ApplyFailure, PeerId};
 use watt_engine::journal::Entry;
-use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, Message};
-use watt_engine::{Effect, Engine, EngineConfig, Event, Timer};
+use watt_engine::message::{DecidedBlock, Message};
+use watt_engine::{Effect, Engine, EngineConfig, Event, Timer, run};
+use watt_ledger::tree::{self, chunk};
 use watt_ledger::{
     BlockOutcome, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis,
 };
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
 use watt_scp::replay::log;
+
+mod serving;
+pub use serving::{Serving, Withholding};
 
 /// What a validator's disk holds: everything that survives a crash.
 #[derive(Clone, Default)]
@@ -25,6 +30,18 @@ pub struct Disk {
     /// Height up to which an earlier life may have voted.
     pub voted_to: BlockHeight,
     state: MemoryState,
+    /// A state that is coming in, and what of it is here.
+    pub incoming: Option<(Incoming, MemoryState)>,
+    /// The header that the blocks stand on: genesis, or a checkpoint.
+    base: Option<Header>,
+    /// The state that is served, and its header.
+    checkpoint: Option<(Header, MemoryState)>,
+}
+
+impl Disk {
+    fn base_height(&self) -> u64 {
+        self.base.as_ref().map_or(0, |header| header.height.0)
+    }
 }
 
 struct Node {
@@ -86,6 +103,16 @@ pub struct World {
     pub hang_ups: Vec<(usize, usize)>,
     /// What was sent to nodes that are not up.
     pub overheard: Vec<Vec<u8>>,
+    serving: BTreeMap<usize, Serving>,
+    pub withholding: BTreeMap<usize, Withholding>,
+    /// Blocks between two states that are served, and how far behind a fresh node asks for one.
+    pub checkpoint_gap: u64,
+    /// Chunks served, by whom.
+    pub chunks: Vec<usize>,
+    /// Chunks that were stored: where, and at which tree key.
+    pub taken: Vec<(usize, Hash)>,
+    /// Requests for blocks that were answered or should have been: who asked whom.
+    pub requests: Vec<(usize, usize)>,
     pub replies: Vec<Result<watt_primitives::TransactionId, String>>,
     /// Memo that makes applying fail as if it panicked.
     pub poison: Option<&'static [u8]>,
@@ -129,6 +156,7 @@ impl World {
         let first = genesis::genesis_block(&genesis).unwrap();
         let mut state = MemoryState::default();
         state.write(&first.writes);
+        state.write(&chunk::index(&first.writes).collect());
         let disk = Disk {
             journal: Vec::new(),
             blocks: Vec::new(),
@@ -162,6 +190,12 @@ impl World {
             halts: Vec::new(),
             hang_ups: Vec::new(),
             overheard: Vec::new(),
+            serving: BTreeMap::new(),
+            withholding: BTreeMap::new(),
+            checkpoint_gap: 720,
+            chunks: Vec::new(),
+            taken: Vec::new(),
+            requests: Vec::new(),
             replies: Vec::new(),
             poison: None,
             stripper: None,
@@ -186,7 +220,8 @@ impl World {
     }
 
     pub fn height(&self, node: usize) -> u64 {
-        self.nodes[node].disk.blocks.len() as u64
+        let disk = &self.nodes[node].disk;
+        disk.base_height() + disk.blocks.len() as u64
     }
 
     pub fn is_up(&self, node: usize) -> bool {
@@ -219,6 +254,9 @@ impl World {
     /// Puts an earlier disk back: a restored backup.
     pub fn restore_disk(&mut self, node: usize, disk: Disk) {
         assert!(!self.is_up(node));
+        for (_, header) in &disk.blocks {
+            self.agreed.insert(header.height, header.hash());
+        }
         self.nodes[node].disk = disk;
     }
 
@@ -230,7 +268,10 @@ impl World {
             .disk
             .blocks
             .last()
-            .map_or(self.genesis_header.clone(), |(_, header)| header.clone());
+            .map(|(_, header)| header)
+            .or(this.disk.base.as_ref())
+            .unwrap_or(&self.genesis_header)
+            .clone();
         let entries = this
             .disk
             .journal
@@ -243,6 +284,8 @@ impl World {
             parameters: genesis.parameters.clone(),
             quorum_set: genesis.quorum_set(),
             voting_key: this.key.clone(),
+            checkpoint_gap: self.checkpoint_gap,
+            incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
             provider: None,
             logs_scp: true,
         };
@@ -342,25 +385,15 @@ impl World {
         match effect {
             Effect::Send { to, message, .. } => {
                 let to = to.0 as usize;
-                let (low, high) = self.weather.delay_ms;
-                let delay = low + self.random(high - low + 1);
-                let is_lost =
-                    self.random(1000) < self.weather.loss_permille || self.cut.contains(&(node, to));
                 self.strip(to, &message);
                 if !self.is_up(to) {
                     self.overheard.push(message.clone());
                 }
-                if !is_lost {
-                    let life = self.nodes[to].life;
-                    self.schedule(
-                        delay,
-                        Due::Deliver {
-                            from: node,
-                            to,
-                            life,
-                            bytes: message,
-                        },
-                    );
+                let is_body = || matches!(Message::decode(&message), Ok(Message::Body { .. }));
+                let is_withheld =
+                    self.withholding.get(&node).is_some_and(|from| from.is_from(to)) && is_body();
+                if !is_withheld {
+                    self.deliver(node, to, message, 0);
                 }
             }
             Effect::Disconnect(peer) => {
@@ -384,41 +417,33 @@ impl World {
                 let result = self.apply(node, &block);
                 self.schedule(3, soon(Event::Applied { value, result }));
             }
-            Effect::ApplyDecided { from, block } => {
-                let height = BlockHeight::from(block.proposal.proposal.slot);
-                let result = self.apply_decided(node, &block);
-                self.schedule(3, soon(Event::DecidedApplied { height, from, result }));
+            Effect::ApplyDecided { first, blocks } => {
+                let (outcomes, failure) = self.apply_decided(node, &blocks);
+                let event = Event::DecidedApplied {
+                    first,
+                    outcomes,
+                    failure,
+                };
+                self.schedule(3, soon(event));
             }
-            Effect::Commit { block, outcome } => self.commit(node, *block, &outcome),
-            Effect::SendBlocks { to, from, count } => {
-                let first = usize::try_from(from.0.saturating_sub(1)).unwrap();
-                let count = (count as usize).min(BLOCKS_PER_MESSAGE_MAX).min(16);
-                let blocks: Vec<DecidedBlock> = self.nodes[node]
-                    .disk
-                    .blocks
-                    .iter()
-                    .skip(first)
-                    .take(count)
-                    .map(|(block, _)| block.clone())
-                    .take_while(|block| {
-                        !self.nodes[node]
-                            .disk
-                            .rotten
-                            .contains(&block.proposal.proposal.slot.0)
-                    })
-                    .collect();
-                let message = Message::Blocks {
-                    blocks: BoundedVec::new(blocks).unwrap(),
-                }
-                .encode();
-                self.perform(
-                    node,
-                    Effect::Send {
-                        to,
-                        message,
-                        priority: watt_engine::Priority::Bulk,
-                    },
-                );
+            Effect::Commit { blocks, outcomes } => self.commit(node, &blocks, &outcomes),
+            Effect::SendBlocks { to, from, count } => self.serve(node, to, from, count),
+            Effect::SendCheckpoint { to } => self.serve_checkpoint(node, to),
+            Effect::SendState { to, height, at } => self.serve_state(node, to, height, at),
+            Effect::TakeChunk { at, chunk, then } => {
+                let is_good = self.take_chunk(node, at, &chunk, *then);
+                self.schedule(3, soon(Event::ChunkTaken { is_good }));
+            }
+            Effect::AdoptState(header) => {
+                let disk = &mut self.nodes[node].disk;
+                let (incoming, mut state) = disk.incoming.take().unwrap();
+                state.write(&chunk::finish(&header));
+                assert_eq!(incoming.header, *header);
+                assert_eq!(tree::root(&state).unwrap(), header.state_root);
+                assert_eq!(self.agreed.get(&header.height), Some(&header.hash()));
+                (disk.state, disk.base) = (state, Some(*header.clone()));
+                let included = Vec::new();
+                self.schedule(3, soon(Event::Committed { header, included }));
             }
             Effect::Reply { outcome, .. } => self.replies.push(outcome),
             Effect::Halt(sentence) => {
@@ -453,6 +478,24 @@ impl World {
         }
     }
 
+    fn deliver(&mut self, from: usize, to: usize, bytes: Vec<u8>, late_ms: u64) {
+        let (low, high) = self.weather.delay_ms;
+        let delay = late_ms + low + self.random(high - low + 1);
+        let is_lost = self.random(1000) < self.weather.loss_permille || self.cut.contains(&(from, to));
+        if !is_lost {
+            let life = self.nodes[to].life;
+            self.schedule(
+                delay,
+                Due::Deliver {
+                    from,
+                    to,
+                    life,
+                    bytes,
+                },
+            );
+        }
+    }
+
     fn apply(&self, node: usize, block: &UncheckedBlock) -> Result<Arc<BlockOutcome>, ApplyFailure> {
         let is_poison = |signed: &SignedTransaction| {
             signed.transaction.operations.iter().any(|operation| {
@@ -472,19 +515,38 @@ impl World {
             .map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
     }
 
-    fn apply_decided(&self, node: usize, block: &DecidedBlock) -> Result<Arc<BlockOutcome>, ApplyFailure> {
-        if !block.is_decided(&self.genesis.quorum_set()) {
-            return Err(ApplyFailure::Undecided);
-        }
-        self.apply(node, &block.to_block())
+    fn apply_decided(&self, node: usize, blocks: &[DecidedBlock]) -> run::Good<Arc<BlockOutcome>> {
+        let (good, unchecked) = run::check(blocks, &self.genesis.quorum_set());
+        let (outcomes, failed) = run::apply(&self.nodes[node].disk.state, &good, |state, block| {
+            apply_block(state, block).map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
+        });
+        (outcomes, failed.or(unchecked))
     }
 
-    fn commit(&mut self, node: usize, block: DecidedBlock, outcome: &BlockOutcome) {
+    fn commit(&mut self, node: usize, blocks: &[DecidedBlock], outcomes: &[Arc<BlockOutcome>]) {
+        assert_eq!(blocks.len(), outcomes.len(), "every block has its outcome");
+        let mut included = Vec::new();
+        for (block, outcome) in blocks.iter().zip(outcomes) {
+            self.store(node, block.clone(), outcome);
+            included.extend(block.transactions.to_vec());
+        }
+        let header = Box::new(outcomes.last().unwrap().header.clone());
+        let life = self.nodes[node].life;
+        self.schedule(
+            2,
+            Due::Event {
+                to: node,
+                life,
+                event: Event::Committed { header, included },
+            },
+        );
+    }
+
+    fn store(&mut self, node: usize, block: DecidedBlock, outcome: &BlockOutcome) {
         let header = outcome.header.clone();
         let hash = header.hash();
         let agreed = *self.agreed.entry(header.height).or_insert(hash);
         assert_eq!(agreed, hash, "two different blocks at height {}", header.height);
-        let included = block.transactions.to_vec();
         assert!(
             block.is_decided(&self.genesis.quorum_set()),
             "a committed block proves its decision"
@@ -492,23 +554,15 @@ impl World {
         let this = &mut self.nodes[node];
         assert_eq!(
             header.height.0,
-            this.disk.blocks.len() as u64 + 1,
+            this.disk.base_height() + this.disk.blocks.len() as u64 + 1,
             "blocks are committed in order"
         );
         this.disk.state.write(&outcome.writes);
-        this.disk.blocks.push((block, header.clone()));
-        let life = this.life;
-        self.schedule(
-            2,
-            Due::Event {
-                to: node,
-                life,
-                event: Event::Committed {
-                    header: Box::new(header),
-                    included,
-                },
-            },
-        );
+        this.disk.state.write(&chunk::index(&outcome.writes).collect());
+        if header.height.0.is_multiple_of(self.checkpoint_gap) {
+            this.disk.checkpoint = Some((header.clone(), this.disk.state.clone()));
+        }
+        this.disk.blocks.push((block, header));
     }
 
     /// Lets time pass up to `ms` from now.

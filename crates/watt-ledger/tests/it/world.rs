@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use watt_ledger::block::describe_body;
 use watt_ledger::query::{self, recount};
 use watt_ledger::rows::AccountRow;
+use watt_ledger::tree::chunk;
 use watt_ledger::{
     Block, BlockOutcome, Done, Genesis, InvalidBlock, MemoryState, NetworkParameters, Outcome, Receipt,
-    Refused, UncheckedBlock, apply_block, genesis_block, tree,
+    Refused, StateRead as _, UncheckedBlock, Writes, apply_block, genesis_block, tree,
 };
 use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{Operation, Proposal, SignedTransaction, Transaction};
@@ -149,6 +150,19 @@ impl World {
             self.height()
         );
         assert_eq!(tree::root(&self.state), Ok(self.last.header.state_root));
+        self.check_beside();
+    }
+
+    /// The rows beside the tree are those that a node makes anew that takes the state in from chunks (TC22).
+    fn check_beside(&self) {
+        let rows = |prefix: &[u8]| -> Writes {
+            let found = self.state.scan(prefix, None, usize::MAX);
+            found.into_iter().map(|(key, value)| (key, Some(value))).collect()
+        };
+        let mut beside = chunk::beside(&rows(b"E"));
+        beside.retain(|key, _| !key.starts_with(&[tree::INDEX_ROW]));
+        assert_eq!(beside, rows(b"I"));
+        assert_eq!(chunk::finish(&self.last.header), rows(b"H"));
     }
 
     /// Closes empty blocks up to and with `height`.

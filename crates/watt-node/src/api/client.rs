@@ -479,7 +479,7 @@ fn refusal(status: StatusCode, bytes: &[u8], url: &str) -> Failure {
     }
 }
 
-/// A base address without a trailing slash; only `http` for now, since nodes listen on this machine.
+/// A base address without a trailing slash; only `http`, which is all that nodes speak.
 fn checked_base(base: &str) -> Result<String, CommandError> {
     let url = reqwest::Url::parse(base)
         .ok()

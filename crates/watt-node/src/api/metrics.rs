@@ -67,6 +67,24 @@ pub(super) fn text(status: &NodeStatus, evidence: &EvidenceLog, limits: &Limits)
         page.sample("watt_refused_total", &[("reason", reason)], *n);
     }
     page.metric(
+        "watt_loop_microseconds",
+        "gauge",
+        "What one step of the loop took since the start, and what lay between a record of consensus and the message after it.",
+    );
+    let pace = [
+        ("step", status.pace.step),
+        ("persist_to_send", status.pace.persist_to_send),
+    ];
+    for (what, taken) in pace {
+        for (quantile, us) in [("0.5", taken.p50_us), ("0.99", taken.p99_us), ("1", taken.max_us)] {
+            page.sample(
+                "watt_loop_microseconds",
+                &[("what", what), ("quantile", quantile)],
+                us,
+            );
+        }
+    }
+    page.metric(
         "watt_http_requests_total",
         "counter",
         "Requests to the public listener, by result.",

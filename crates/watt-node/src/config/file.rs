@@ -61,6 +61,9 @@ pub struct NodeSection {
     pub listen: Option<Vec<String>>,
     /// Multiaddresses of nodes to connect to first, each with the node's peer id: `/ip4/…/tcp/…/p2p/…`.
     pub bootstrap: Option<Vec<String>>,
+    /// Blocks from one state that is served to fresh nodes to the next, and how many blocks behind this node, if fresh, starts
+    /// from such a state.
+    pub checkpoint_blocks: Option<u64>,
     /// File to record the consensus protocol's inputs and outputs in, for `watt scp replay`.
     pub record_scp: Option<String>,
 }

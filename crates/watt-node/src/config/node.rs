@@ -68,6 +68,8 @@ pub struct NodeConfig {
     pub listen: Vec<String>,
     /// Multiaddresses of nodes to connect to first.
     pub bootstrap: Vec<String>,
+    /// Blocks from one state that is served to fresh nodes to the next.
+    pub checkpoint_blocks: u64,
     /// File to record the consensus protocol's inputs and outputs in, if anywhere.
     pub record_scp: Option<PathBuf>,
     /// The two HTTP listeners.
@@ -124,6 +126,7 @@ impl NodeConfig {
                 .transpose()?,
             listen: settings.listen.value.clone(),
             bootstrap: settings.bootstrap.value.clone(),
+            checkpoint_blocks: settings.checkpoint_blocks.value,
             record_scp: settings.record_scp.value.clone(),
             api: ApiAddresses {
                 public,

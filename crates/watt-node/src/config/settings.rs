@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 const API_PUBLIC: &str = "127.0.0.1:28471";
 /// Default of `api.owner`: the block's last port.
 const API_OWNER: &str = "127.0.0.1:28475";
+/// Default of `node.checkpoint_blocks`: an hour of blocks every five seconds (TC22).
+const CHECKPOINT_BLOCKS: u64 = 720;
 /// Default of `node.listen`: everything else stays on this machine, but peers come from anywhere.
 const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/tcp/28470", "/ip4/0.0.0.0/udp/28470/quic-v1"];
 
@@ -95,6 +97,8 @@ pub struct Settings {
     pub listen: Sourced<Vec<String>>,
     /// Multiaddresses to connect to first.
     pub bootstrap: Sourced<Vec<String>>,
+    /// Blocks from one state that is served to the next.
+    pub checkpoint_blocks: Sourced<u64>,
     /// File of the consensus protocol's inputs and outputs, absolute; `None` records nothing.
     pub record_scp: Sourced<Option<PathBuf>>,
     /// Public listener.
@@ -174,6 +178,9 @@ impl Settings {
             row("node.listen", &self.listen, |list| Value::from(list.clone())),
             row("node.bootstrap", &self.bootstrap, |list| {
                 Value::from(list.clone())
+            }),
+            row("node.checkpoint_blocks", &self.checkpoint_blocks, |blocks| {
+                Value::from(*blocks)
             }),
             row("node.record_scp", &self.record_scp, path),
             row("api.public", &self.api_public, text),
@@ -269,6 +276,16 @@ impl Layers<'_> {
                 &overrides.bootstrap,
                 self.list(node.bootstrap.as_ref(), &[]),
             ),
+            checkpoint_blocks: match node.checkpoint_blocks {
+                Some(value) => Sourced {
+                    value,
+                    origin: self.file(),
+                },
+                None => Sourced {
+                    value: CHECKPOINT_BLOCKS,
+                    origin: Origin::Default,
+                },
+            },
             record_scp: optional_path(self.path_or(
                 overrides.record_scp.as_deref(),
                 "--record-scp",

@@ -20,6 +20,9 @@ pub(super) const PRICE_FIRST: Amount = Amount(100 * UNITS_PER_WATT);
 /// Space that each provider lends, in bytes.
 pub(super) const CAPACITY_BYTES: u64 = 4 << 30;
 
+/// Blocks from one state that is served to fresh nodes to the next: half a minute, so that it can be watched.
+pub(super) const CHECKPOINT_BLOCKS: u64 = 32;
+
 /// The most validators: the backbone's bound would allow more, one machine does not.
 const VALIDATORS_MAX: u32 = 13;
 

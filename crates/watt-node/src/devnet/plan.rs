@@ -386,8 +386,10 @@ impl Plan {
              genesis = \"../../genesis.cbor\"\n\
              network_key = \"network.key\"\n\
              listen = [\"/ip4/127.0.0.1/tcp/{p2p}\", \"/ip4/127.0.0.1/udp/{p2p}/quic-v1\"]\n\
-             bootstrap = {bootstrap:?}\n",
+             bootstrap = {bootstrap:?}\n\
+             checkpoint_blocks = {checkpoint_blocks}\n",
             p2p = node.p2p_port,
+            checkpoint_blocks = parameters::CHECKPOINT_BLOCKS,
         );
         if node.role == NodeRole::Validator {
             text.push_str("validator_key = \"voting.key\"\n");

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use watt_engine::event::ApplyFailure;
 use watt_engine::message::DecidedBlock;
+use watt_engine::run;
 use watt_ledger::{Block, BlockOutcome, InvalidBlock, StateRead, UncheckedBlock, apply_block};
 use watt_primitives::key::{SignatureCheck, all_hold};
 use watt_scp::QuorumSet;
@@ -48,16 +49,24 @@ pub(crate) fn try_block(
     }
 }
 
-/// Checks that a block from a peer was decided and is well signed, and applies it.
+/// Checks that consecutive blocks from peers were decided and are well signed, and applies them one on the other, up to the
+/// first that is not good.
 pub(crate) fn try_decided(
     state: &impl StateRead,
     quorum_set: &QuorumSet,
-    decided: &DecidedBlock,
-) -> Result<Arc<BlockOutcome>, ApplyFailure> {
-    if !decided.is_decided(quorum_set) {
-        return Err(ApplyFailure::Undecided);
-    }
-    try_block(state, decided.to_block(), false)
+    decided: &[DecidedBlock],
+) -> run::Good<Arc<BlockOutcome>> {
+    quiet_panics();
+    let (blocks, unchecked) = run::check(decided, quorum_set);
+    let (outcomes, failed) = run::apply(state, &blocks, |state, block| {
+        match guarded(|| apply_block(state, block)) {
+            Some(outcome) => outcome.map_err(|invalid| ApplyFailure::Invalid(invalid.to_string())),
+            None => Err(ApplyFailure::Panicked {
+                culprit: culprit(state, block),
+            }),
+        }
+    });
+    (outcomes, failed.or(unchecked))
 }
 
 fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {

@@ -186,6 +186,10 @@ impl Jobs {
             | Effect::ApplyDecided { .. }
             | Effect::Commit { .. }
             | Effect::SendBlocks { .. }
+            | Effect::SendCheckpoint { .. }
+            | Effect::SendState { .. }
+            | Effect::TakeChunk { .. }
+            | Effect::AdoptState(_)
             | Effect::Reply { .. }
             | Effect::Halt(_) => Event::Looked,
         }

@@ -2,8 +2,10 @@
 //! event.
 
 use super::apply::{try_block, try_decided, verdicts};
+use super::checkpoints::Checkpoints;
 use super::jobs::Jobs;
-use super::storage::{Storage, read_block};
+use super::pace::{Histogram, Pace};
+use super::storage::Storage;
 use super::transfer_server;
 use crate::error::{CommandError, ErrorKind};
 use crate::node::{NodeStatus, Shared};
@@ -11,23 +13,22 @@ use crate::scp_log::Recorder;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 use watt_engine::event::{ApplyFailure, VerifyTicket};
-use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, MESSAGE_BYTES_MAX, Message};
+use watt_engine::message::DecidedBlock;
 use watt_engine::{Effect, Engine, Event, EvidenceLog, PeerId, Priority, RequestId, Timer};
 use watt_light::{Header, SignedTransaction};
 use watt_net::{Bytes, Net};
 use watt_primitives::key::SignatureCheck;
-use watt_primitives::{BlockHeight, BoundedVec, Timestamp, TransactionId, codec};
+use watt_primitives::{Timestamp, TransactionId};
 use watt_scp::QuorumSet;
-use watt_store::Snapshot;
+use watt_store::{Snapshot, StateDb};
+
+mod upload;
 
 /// How long a block may take to apply before it is refused, whatever it is.
 const APPLY_PATIENCE: Duration = Duration::from_secs(3);
-
-/// Bytes of blocks in one answer; leaves room for the message around them.
-const BLOCKS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64 * 1024;
 
 /// How far sealing stands back behind other work on the machine: everything else first, yet never starved.
 #[cfg(target_os = "linux")]
@@ -37,9 +38,15 @@ const BACKGROUND_NICE: i32 = 15;
 pub(crate) enum Command {
     /// Work that was asked for is done.
     Event(Box<Event>),
-    /// A block is stored.
+    /// Blocks are stored.
     Stored {
-        block: Box<DecidedBlock>,
+        blocks: Arc<Vec<DecidedBlock>>,
+        header: Box<Header>,
+        snapshot: Box<Snapshot>,
+    },
+    /// A state from peers is in place.
+    Adopted {
+        state: Box<StateDb>,
         header: Box<Header>,
         snapshot: Box<Snapshot>,
     },
@@ -74,13 +81,16 @@ pub(crate) struct NodeLoop {
     failure: Option<CommandError>,
     /// Evidence of earlier lives, and how much of this one's is kept with it.
     evidence: (EvidenceLog, u64),
+    checkpoints: Checkpoints,
+    steps: Histogram,
+    persists: Histogram,
 }
 
 impl NodeLoop {
     pub(crate) fn new(
         engine: Engine,
         storage: Storage,
-        recorder: Option<Recorder>,
+        checkpoint_blocks: u64,
         jobs: Option<Jobs>,
         net: Net,
         shared: Arc<Shared>,
@@ -89,10 +99,12 @@ impl NodeLoop {
         let quorum_set = shared.genesis().quorum_set();
         let earlier = storage.evidence();
         shared.show_evidence(earlier.clone());
+        let mut checkpoints = Checkpoints::new(checkpoint_blocks);
+        checkpoints.see(storage.head(), &storage.snapshot());
         Self {
             engine,
             storage,
-            recorder,
+            recorder: None,
             quorum_set,
             jobs,
             net,
@@ -107,7 +119,16 @@ impl NodeLoop {
             now: Timestamp(0),
             failure: None,
             evidence: (earlier, 0),
+            checkpoints,
+            steps: Histogram::default(),
+            persists: Histogram::default(),
         }
+    }
+
+    /// The same loop, writing down what goes into consensus and comes out.
+    pub(crate) fn recording(mut self, recorder: Option<Recorder>) -> Self {
+        self.recorder = recorder;
+        self
     }
 
     /// Runs until told to end, or until going on would be unsafe.
@@ -177,6 +198,10 @@ impl NodeLoop {
                 .iter()
                 .map(|(reason, count)| ((*reason).to_owned(), *count))
                 .collect(),
+            pace: Pace {
+                step: self.steps.taken(),
+                persist_to_send: self.persists.taken(),
+            },
         };
         self.shared.show(status, self.engine.provider_work());
     }
@@ -185,7 +210,7 @@ impl NodeLoop {
         match command {
             Command::Event(event) => self.handle(*event),
             Command::Stored {
-                block,
+                blocks,
                 header,
                 snapshot,
             } => {
@@ -193,14 +218,27 @@ impl NodeLoop {
                     self.fail(&error);
                     return;
                 }
-                self.shared
-                    .show_head(header.as_ref().clone(), self.storage.snapshot());
-                let included = block.transactions.into_inner();
+                self.show_head(&header);
+                let included: Vec<_> = blocks
+                    .iter()
+                    .flat_map(|block| block.transactions.iter().cloned())
+                    .collect();
                 tracing::debug!(
                     height = header.height.0,
+                    n_blocks = blocks.len(),
                     n_transactions = included.len(),
-                    "block committed"
+                    "blocks committed"
                 );
+                self.handle(Event::Committed { header, included });
+            }
+            Command::Adopted {
+                state,
+                header,
+                snapshot,
+            } => {
+                self.storage.adopt(*state, header.as_ref().clone(), *snapshot);
+                self.show_head(&header);
+                let included = Vec::new();
                 self.handle(Event::Committed { header, included });
             }
             Command::Submit { transaction, answer } => {
@@ -215,6 +253,12 @@ impl NodeLoop {
             Command::Fail(error) => self.failure = Some(error),
             Command::Stop => {}
         }
+    }
+
+    fn show_head(&mut self, header: &Header) {
+        let snapshot = self.storage.snapshot();
+        self.checkpoints.see(header, &snapshot);
+        self.shared.show_head(header.clone(), snapshot);
     }
 
     fn heard(&mut self, event: watt_net::Event) {
@@ -271,7 +315,10 @@ impl NodeLoop {
         let mut effects = Vec::new();
         let (state, now) = (self.storage.snapshot(), self.now);
         let engine = &mut self.engine;
-        match state.read(|rows| engine.handle(now, event, rows, &mut effects)) {
+        let began = Instant::now();
+        let handled = state.read(|rows| engine.handle(now, event, rows, &mut effects));
+        self.steps.add(began.elapsed());
+        match handled {
             Ok(()) => {
                 self.perform_all(effects);
                 self.keep_evidence();
@@ -314,6 +361,7 @@ impl NodeLoop {
     fn perform_all(&mut self, effects: Vec<Effect>) {
         let mut effects: VecDeque<Effect> = effects.into();
         let mut checks: Vec<(VerifyTicket, Vec<SignatureCheck>)> = Vec::new();
+        let mut unsent_since = None;
         while let Some(effect) = effects.pop_front() {
             if let Effect::PersistScp { entry, .. } = effect {
                 let mut entries = vec![entry];
@@ -322,6 +370,7 @@ impl NodeLoop {
                         entries.push(entry);
                     }
                 }
+                unsent_since = unsent_since.or_else(|| Some(Instant::now()));
                 // Nothing after it may happen before it is durable, so the loop waits.
                 if let Err(error) = tokio::task::block_in_place(|| self.storage.persist(&entries)) {
                     self.fail(&error);
@@ -334,7 +383,11 @@ impl NodeLoop {
             {
                 checks.push((ticket, claims));
             } else {
+                let is_sent = matches!(effect, Effect::Send { .. });
                 self.perform(effect);
+                if let Some(since) = unsent_since.take_if(|_| is_sent) {
+                    self.persists.add(since.elapsed());
+                }
             }
         }
         if !checks.is_empty() {
@@ -351,6 +404,7 @@ impl NodeLoop {
             } => self.send(to, message, priority),
             Effect::Disconnect(peer) => {
                 if let Some(peer) = self.names.get(&peer) {
+                    tracing::warn!(%peer, "leaving a peer that sent what no honest node sends");
                     self.net.disconnect(*peer);
                 }
             }
@@ -372,40 +426,56 @@ impl NodeLoop {
                     Command::Event(Box::new(Event::Applied { value, result }))
                 });
             }
-            Effect::ApplyDecided { from, block } => {
+            Effect::ApplyDecided { first, blocks } => {
                 let (state, quorum_set) = (self.storage.snapshot(), self.quorum_set.clone());
-                let height = BlockHeight::from(block.proposal.proposal.slot);
                 self.work(async move {
                     let trial = tokio::task::spawn_blocking(move || {
-                        state.read(|rows| try_decided(rows, &quorum_set, &block))
+                        state.read(|rows| try_decided(rows, &quorum_set, &blocks))
                     });
-                    let result = match trial.await {
-                        Ok(Ok(result)) => result,
+                    let (outcomes, failure) = match trial.await {
+                        Ok(Ok(good)) => good,
                         Ok(Err(damaged)) => return Command::Fail(unsafe_to_go_on(&damaged)),
-                        Err(_) => Err(ApplyFailure::Panicked { culprit: None }),
+                        Err(_) => (Vec::new(), Some(ApplyFailure::Panicked { culprit: None })),
                     };
-                    Command::Event(Box::new(Event::DecidedApplied { height, from, result }))
+                    Command::Event(Box::new(Event::DecidedApplied {
+                        first,
+                        outcomes,
+                        failure,
+                    }))
                 });
             }
-            Effect::Commit { block, outcome } => {
+            Effect::Commit { blocks, outcomes } => {
                 let committer = self.storage.committer();
-                self.work(async move {
-                    let stored = tokio::task::spawn_blocking(move || {
-                        let snapshot = Box::new(committer.commit(&block, &outcome)?);
-                        Ok(Command::Stored {
-                            header: Box::new(outcome.header.clone()),
-                            block,
-                            snapshot,
-                        })
-                    });
-                    match stored.await {
-                        Ok(Ok(stored)) => stored,
-                        Ok(Err(error)) => Command::Fail(error),
-                        Err(error) => Command::Fail(unsafe_to_go_on(&error)),
-                    }
+                self.try_work(move || {
+                    let (header, snapshot) = committer.commit(&blocks, &outcomes)?;
+                    Ok(Command::Stored {
+                        blocks,
+                        header: Box::new(header),
+                        snapshot: Box::new(snapshot),
+                    })
                 });
             }
             Effect::SendBlocks { to, from, count } => self.send_blocks(to, from, count),
+            Effect::SendCheckpoint { to } => self.send_checkpoint(to),
+            Effect::SendState { to, height, at } => self.send_state(to, height, at),
+            Effect::TakeChunk { at, chunk, then } => {
+                let receiver = self.storage.receiver();
+                self.try_work(move || {
+                    let is_good = receiver.take(&at, &chunk, &then)?;
+                    Ok(Command::Event(Box::new(Event::ChunkTaken { is_good })))
+                });
+            }
+            Effect::AdoptState(header) => {
+                let receiver = self.storage.receiver();
+                self.try_work(move || {
+                    let (state, snapshot) = receiver.finish(&header)?;
+                    Ok(Command::Adopted {
+                        state: Box::new(state),
+                        header,
+                        snapshot: Box::new(snapshot),
+                    })
+                });
+            }
             Effect::Reply { to, outcome } => {
                 if let Some(answer) = self.replies.remove(&to) {
                     drop(answer.send(outcome));
@@ -451,6 +521,17 @@ impl NodeLoop {
         });
     }
 
+    /// Runs work on the disk beside the loop; if it fails the node stops.
+    fn try_work(&self, work: impl FnOnce() -> Result<Command, CommandError> + Send + 'static) {
+        self.work(async move {
+            match tokio::task::spawn_blocking(work).await {
+                Ok(Ok(done)) => done,
+                Ok(Err(error)) => Command::Fail(error),
+                Err(error) => Command::Fail(unsafe_to_go_on(&error)),
+            }
+        });
+    }
+
     fn verify(&self, batches: Vec<(VerifyTicket, Vec<SignatureCheck>)>) {
         let commands = self.commands.clone();
         tokio::spawn(async move {
@@ -477,42 +558,6 @@ impl NodeLoop {
         if let Err(refused) = self.net.send(*peer, Bytes::from(message), priority) {
             tracing::debug!(%refused, "a message was not sent");
         }
-    }
-
-    fn send_blocks(&self, to: PeerId, from: BlockHeight, count: u32) {
-        let Some(peer) = self.names.get(&to).copied() else {
-            return;
-        };
-        let (blocks, net) = (self.storage.blocks(), self.net.clone());
-        tokio::task::spawn_blocking(move || {
-            let count = usize::try_from(count)
-                .unwrap_or(usize::MAX)
-                .min(BLOCKS_PER_MESSAGE_MAX);
-            let (mut found, mut bytes, mut height) = (Vec::new(), 0usize, from);
-            while found.len() < count {
-                let block = match read_block(&blocks, height) {
-                    Ok(Some((block, _))) => block,
-                    Ok(None) => break,
-                    // Whoever asked gets what there is below, and asks another for the rest.
-                    Err(error) => {
-                        tracing::warn!(height = height.0, %error, "a block of the log can't be served");
-                        break;
-                    }
-                };
-                bytes += codec::encode(&block).len();
-                if bytes > BLOCKS_BYTES_MAX && !found.is_empty() {
-                    break;
-                }
-                found.push(block);
-                height = height.next();
-            }
-            if let Ok(blocks) = BoundedVec::new(found) {
-                let message = Message::Blocks { blocks }.encode();
-                if let Err(refused) = net.send(peer, Bytes::from(message), watt_net::Priority::Bulk) {
-                    tracing::debug!(%refused, "blocks were not sent");
-                }
-            }
-        });
     }
 
     fn fail(&mut self, error: &dyn std::fmt::Display) {

@@ -6,15 +6,20 @@ use crate::error::{CommandError, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use watt_engine::EvidenceLog;
+use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
+use watt_ledger::tree::chunk;
 use watt_ledger::{BlockOutcome, Genesis, Receipt, StateRead, Writes, genesis_block};
 use watt_light::Header;
 use watt_primitives::{BlockHeight, TransactionId, codec};
 use watt_store::{
-    BlockStore, BlockStoreError, Folder, Journal, Keystore, Kv, KvError, Opened, Origin, Seed, Snapshot,
-    StateConfig, StateDb,
+    BlockStore, BlockStoreError, Commit, Folder, Journal, Keystore, Kv, KvError, Opened, Origin, Seed,
+    Snapshot, StateConfig, StateDb,
 };
+
+mod incoming;
+pub(crate) use incoming::Receiver;
 
 /// The most bytes of a stored block.
 const STORED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -55,6 +60,9 @@ pub(crate) struct Storage {
     /// Height up to which an earlier life may have voted: above the head if blocks have to be fetched again.
     voted_to: BlockHeight,
     snapshot: Arc<Snapshot>,
+    receiver: Receiver,
+    /// A state that an earlier life began to fetch.
+    incoming: Option<Incoming>,
 }
 
 /// Trouble with the disk, in one sentence.
@@ -88,10 +96,12 @@ impl Storage {
         let (journal, records) = Journal::open(&folder.scp_dir()).map_err(|error| trouble(&error))?;
         let blocks = BlockStore::open(&folder.blocks_dir()).map_err(|error| trouble(&error))?;
         let values = Kv::open(&folder.values_dir()).map_err(|error| trouble(&error))?;
+        incoming::settle(&folder.state_dir())?;
         let state = open_state(&folder)?;
         let reached = state.head().map(|head| head.height);
         let voted_to = reached.max(blocks.head()).unwrap_or(BlockHeight(0));
-        let state = if reached > Some(blocks.head().unwrap_or(BlockHeight(0))) {
+        // A node that started from a checkpoint has no blocks below it, and at first none at all.
+        let state = if blocks.head().is_some_and(|end| reached > Some(end)) {
             go_back(state, &folder, &blocks)?
         } else {
             state
@@ -107,7 +117,11 @@ impl Storage {
             })?;
         let head = rebuild(&state, &blocks, genesis)?;
         let snapshot = Arc::new(state.snapshot().map_err(|error| trouble(&error))?);
+        let receiver = Receiver::new(folder.state_dir());
+        let incoming = receiver.resume(head.height == BlockHeight(0))?;
         Ok(Self {
+            receiver,
+            incoming,
             folder,
             blocks: Arc::new(blocks),
             state: Arc::new(state),
@@ -190,16 +204,33 @@ impl Storage {
         }
     }
 
+    /// What takes in a state from peers, to be called off the main loop.
+    pub(crate) fn receiver(&self) -> Receiver {
+        self.receiver.clone()
+    }
+
+    /// What of a state is missing that an earlier life began to fetch.
+    pub(crate) fn incoming(&self) -> Option<Incoming> {
+        self.incoming.clone()
+    }
+
+    /// Makes a state that came in the one everybody sees.
+    pub(crate) fn adopt(&mut self, state: StateDb, header: Header, snapshot: Snapshot) {
+        self.state = Arc::new(state);
+        self.head = header;
+        self.snapshot = Arc::new(snapshot);
+    }
+
     /// Makes the newly committed state the one everybody sees.
     pub(crate) fn advance(
         &mut self,
         header: Header,
         snapshot: Snapshot,
     ) -> Result<(), watt_store::JournalError> {
-        let height = header.height;
+        let (before, height) = (self.head.height, header.height);
         self.head = header;
         self.snapshot = Arc::new(snapshot);
-        if height.0.is_multiple_of(JOURNAL_KEPT_BLOCKS) {
+        if before.0 / JOURNAL_KEPT_BLOCKS < height.0 / JOURNAL_KEPT_BLOCKS {
             let is_live = |bytes: &[u8]| Entry::decode(bytes).is_ok_and(|entry| entry.slot().0 > height.0);
             self.journal
                 .lock()
@@ -224,46 +255,57 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
+    /// Stores consecutive blocks with one write to the log and one to the state; returns the new head and its state.
     pub(crate) fn commit(
         &self,
-        block: &DecidedBlock,
-        outcome: &BlockOutcome,
-    ) -> Result<Snapshot, CommandError> {
-        let applied = Applied {
-            header: outcome.header.clone(),
-            receipts: outcome.receipts.clone(),
+        blocks: &[DecidedBlock],
+        outcomes: &[Arc<BlockOutcome>],
+    ) -> Result<(Header, Snapshot), CommandError> {
+        let Some(last) = outcomes.last() else {
+            return Err(trouble(&"there is no block to store"));
         };
-        let height = outcome.header.height;
-        self.keep(height, block, &applied)?;
-        write_state(&self.state, outcome).map_err(|error| trouble(&error))?;
-        self.state.snapshot().map_err(|error| trouble(&error))
+        self.keep(blocks, outcomes)?;
+        write_state(&self.state, outcomes).map_err(|error| trouble(&error))?;
+        let snapshot = self.state.snapshot().map_err(|error| trouble(&error))?;
+        Ok((last.header.clone(), snapshot))
     }
-}
 
-impl Committer {
-    /// Puts a block into the log: at its end, or in the place of a damaged one. What stands above a damaged block comes from
+    /// Puts blocks into the log: at its end, or in the place of damaged ones. What stands above a damaged block comes from
     /// peers a second time, and is there already.
-    fn keep(&self, height: BlockHeight, block: &DecidedBlock, applied: &Applied) -> Result<(), CommandError> {
-        let (block, proof) = (codec::encode(block), codec::encode(applied));
-        match self.blocks.get(height) {
-            Ok(None) => self.blocks.append(height, &block, &proof),
-            Err(BlockStoreError::Damaged { .. }) => {
-                tracing::info!(height = height.0, "a damaged block of the log is whole again");
-                self.blocks.repair(height, &block, &proof)
-            }
-            Ok(Some(stored)) => {
-                let stored: Applied =
-                    codec::decode(&stored.proof, STORED_BYTES_MAX).map_err(|error| trouble(&error))?;
-                if stored.header == applied.header {
-                    return Ok(());
+    fn keep(&self, blocks: &[DecidedBlock], outcomes: &[Arc<BlockOutcome>]) -> Result<(), CommandError> {
+        let mut new = Vec::new();
+        for (block, outcome) in blocks.iter().zip(outcomes) {
+            let applied = Applied {
+                header: outcome.header.clone(),
+                receipts: outcome.receipts.clone(),
+            };
+            let height = outcome.header.height;
+            let (block, proof) = (codec::encode(block), codec::encode(&applied));
+            match self.blocks.get(height) {
+                Ok(None) => new.push((height, block, proof)),
+                Err(BlockStoreError::Damaged { .. }) => {
+                    tracing::info!(height = height.0, "a damaged block of the log is whole again");
+                    self.blocks
+                        .repair(height, &block, &proof)
+                        .map_err(|error| trouble(&error))?;
                 }
-                return Err(trouble(&format!(
-                    "the log holds another block {height} than the network decided"
-                )));
+                Ok(Some(stored)) => {
+                    let stored: Applied =
+                        codec::decode(&stored.proof, STORED_BYTES_MAX).map_err(|error| trouble(&error))?;
+                    if stored.header != applied.header {
+                        return Err(trouble(&format!(
+                            "the log holds another block {height} than the network decided"
+                        )));
+                    }
+                }
+                Err(error) => return Err(trouble(&error)),
             }
-            Err(error) => Err(error),
         }
-        .map_err(|error| trouble(&error))
+        let new: Vec<_> = new
+            .iter()
+            .map(|(height, block, proof)| (*height, block.as_slice(), proof.as_slice()))
+            .collect();
+        self.blocks.append_batch(&new).map_err(|error| trouble(&error))
     }
 }
 
@@ -305,7 +347,12 @@ fn go_back(state: StateDb, folder: &Folder, blocks: &BlockStore) -> Result<State
     Ok(state)
 }
 
-fn write_state(state: &StateDb, outcome: &BlockOutcome) -> Result<(), watt_store::StateError> {
+fn write_state(state: &StateDb, outcomes: &[Arc<BlockOutcome>]) -> Result<(), watt_store::StateError> {
+    let commits: Vec<Commit> = outcomes.iter().map(|outcome| commit_of(outcome)).collect();
+    state.commit_all(&commits)
+}
+
+fn commit_of(outcome: &BlockOutcome) -> Commit {
     let mut writes: Writes = outcome.writes.clone();
     for (index, receipt) in (0u32..).zip(&outcome.receipts) {
         let place = Place {
@@ -314,7 +361,12 @@ fn write_state(state: &StateDb, outcome: &BlockOutcome) -> Result<(), watt_store
         };
         writes.insert(place_key(&receipt.transaction), Some(codec::encode(&place)));
     }
-    state.commit(outcome.header.height, &codec::encode(&outcome.header), &writes)
+    writes.extend(chunk::index(&outcome.writes));
+    Commit {
+        height: outcome.header.height,
+        meta: codec::encode(&outcome.header),
+        writes,
+    }
 }
 
 fn place_key(id: &TransactionId) -> Vec<u8> {
@@ -324,7 +376,7 @@ fn place_key(id: &TransactionId) -> Vec<u8> {
 /// Brings the state to the height of the block log, or to the first damaged block in it: that one and those above it are then
 /// fetched from peers like any other. Returns the head.
 fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<Header, CommandError> {
-    let first = genesis_block(genesis).map_err(|error| {
+    let first = genesis_block(genesis).map(Arc::new).map_err(|error| {
         CommandError::new(
             ErrorKind::Usage,
             format!("this genesis is refused: {error}"),
@@ -332,7 +384,7 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
         )
     })?;
     if state.head().is_none() {
-        write_state(state, &first).map_err(|error| trouble(&error))?;
+        write_state(state, std::slice::from_ref(&first)).map_err(|error| trouble(&error))?;
     }
     let stored = state.head().ok_or_else(|| trouble(&"the state has no head"))?;
     let mut head: Header = codec::decode(&stored.meta, 4096).map_err(|error| trouble(&error))?;
@@ -357,8 +409,7 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
             );
             break;
         }
-        let (block, applied) =
-            read_block(blocks, height)?.ok_or_else(|| trouble(&format!("block {height} is missing")))?;
+        let (block, applied) = read_block(blocks, height)?.ok_or_else(|| missing(height, blocks))?;
         let snapshot = state.snapshot().map_err(|error| trouble(&error))?;
         let outcome = snapshot
             .read(|rows| try_block(rows, block.to_block(), true))
@@ -372,11 +423,23 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
                 "replaying block {height} gave another result than before; start again to rebuild"
             )));
         }
-        write_state(state, &outcome).map_err(|error| trouble(&error))?;
+        write_state(state, std::slice::from_ref(&outcome)).map_err(|error| trouble(&error))?;
         head = outcome.header.clone();
     }
     state.confirm_rebuilt().map_err(|error| trouble(&error))?;
     Ok(head)
+}
+
+/// The state is older than the log's first block: that of a node that started from a checkpoint and lost it.
+fn missing(height: BlockHeight, blocks: &BlockStore) -> CommandError {
+    let first = blocks.first().unwrap_or(height);
+    CommandError::new(
+        ErrorKind::Other,
+        format!(
+            "the state was lost, and the block log begins at {first}, above block {height}, from which to make it again"
+        ),
+        "remove the folders of state and blocks and start again: the node starts from a checkpoint of its peers",
+    )
 }
 
 /// A stored block and what applying it gave.

@@ -15,6 +15,7 @@ mod errors;
 mod floods;
 mod hostile;
 mod large;
+mod late;
 mod liar;
 mod network;
 mod providers;

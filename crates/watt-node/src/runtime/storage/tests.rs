@@ -6,7 +6,7 @@ use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{NetworkParameters, UncheckedBlock};
 use watt_light::Proposal;
 use watt_light::proposal::PROTOCOL_VERSION;
-use watt_primitives::{Amount, BoundedString, BoundedVec, SecretKey, SlotIndex, Timestamp};
+use watt_primitives::{Amount, BoundedString, BoundedVec, Hash, SecretKey, SlotIndex, Timestamp};
 
 fn validator() -> SecretKey {
     SecretKey::from_seed([2; 32])
@@ -42,6 +42,7 @@ fn config(dir: &Path) -> NodeConfig {
         network_key: None,
         listen: Vec::new(),
         bootstrap: Vec::new(),
+        checkpoint_blocks: 720,
         record_scp: None,
         api: ApiAddresses {
             public: "127.0.0.1:0".parse().unwrap(),
@@ -86,8 +87,8 @@ fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
 /// Stores the next block, as a node does that decided it or fetched it.
 fn grow(storage: &mut Storage) {
     let (block, outcome) = next_block(storage);
-    let snapshot = storage.committer().commit(&block, &outcome).unwrap();
-    storage.advance(outcome.header.clone(), snapshot).unwrap();
+    let (header, snapshot) = storage.committer().commit(&[block], &[outcome]).unwrap();
+    storage.advance(header, snapshot).unwrap();
 }
 
 /// Flips a bit of the block at `height` in the log.
@@ -160,4 +161,64 @@ fn a_state_above_a_rotted_log_goes_back() {
     assert_eq!(*storage.head(), agreed);
     drop(storage);
     assert_eq!(*open(&config).head(), agreed);
+}
+
+/// A state comes in part by part, over restarts after each; a false part leaves nothing behind; when it is whole it takes the place
+/// of genesis, also if the power fails in between, and the node goes on from there without the blocks below (TC22). Covers: A1.
+#[test]
+fn a_state_comes_in_part_by_part_over_restarts() {
+    let (served_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut serving, mut config) = (config(served_dir.path()), config(dir.path()));
+    let account = |n: u8, m: u8| GenesisAccount {
+        key: SecretKey::from_seed([[n; 16], [m; 16]].concat().try_into().unwrap()).public(),
+        balance: Amount(1_000),
+    };
+    let accounts: Vec<_> = (0..10)
+        .flat_map(|n| (0..250).map(move |m| account(n, m)))
+        .collect();
+    serving.genesis.accounts = BoundedVec::new(accounts).unwrap();
+    config.genesis = serving.genesis.clone();
+    let mut served = open(&serving);
+    (0..5).for_each(|_| grow(&mut served));
+    let header = served.head().clone();
+
+    let mut storage = open(&config);
+    let (mut incoming, mut at, mut n_parts) = (Incoming::new(header.clone()), Some(Hash::ZERO), 0);
+    while let Some(here) = at {
+        let part = served.snapshot().read(|rows| chunk::chunk(rows, &here));
+        let part = part.unwrap().unwrap().unwrap();
+        let then = incoming.after(part.first(&here), part.next(&here));
+        let mut forged = part.clone();
+        forged.leaf_count += 1;
+        assert!(!storage.receiver().take(&here, &forged, &then).unwrap());
+        assert!(storage.receiver().take(&here, &part, &then).unwrap());
+        (at, incoming, n_parts) = (part.next(&here), then, n_parts + 1);
+        drop(storage);
+        storage = open(&config);
+        assert_eq!(
+            storage.head().height,
+            BlockHeight(0),
+            "not shown before it is whole"
+        );
+        assert_eq!(storage.incoming(), Some(incoming.clone()));
+    }
+    assert!(n_parts > 2 && incoming.is_complete());
+
+    let (state, snapshot) = storage.receiver().finish(&header).unwrap();
+    storage.adopt(state, header.clone(), snapshot);
+    let state_dir = storage.folder.state_dir();
+    drop(storage);
+    // As if the power had failed just before it was put in place.
+    std::fs::rename(&state_dir, state_dir.with_extension("incoming")).unwrap();
+    let mut storage = open(&config);
+    assert_eq!(*storage.head(), header);
+    (0..2).for_each(|_| grow(&mut storage));
+    (0..2).for_each(|_| grow(&mut served));
+    assert_eq!(storage.head(), served.head());
+    drop(storage);
+    // The file of the state is lost: it is made anew from the checkpoint that came in and the blocks above it.
+    std::fs::remove_file(state_dir.join("state.redb")).unwrap();
+    let storage = open(&config);
+    assert_eq!(storage.head(), served.head());
+    assert!(read_block(&storage.blocks, BlockHeight(5)).unwrap().is_none());
 }

@@ -1,0 +1,78 @@
+//! Consecutive decided blocks, checked in one batch and applied one on the other before any of them is stored.
+//!
+//! Blocking work without effects: the shell does it off the main loop ([`Effect::ApplyDecided`](crate::Effect::ApplyDecided)).
+
+use crate::event::ApplyFailure;
+use crate::message::DecidedBlock;
+use std::sync::Arc;
+use watt_ledger::{Ahead, Block, BlockOutcome, InvalidBlock, StateRead};
+use watt_primitives::key::{SignatureCheck, all_hold};
+use watt_scp::QuorumSet;
+
+/// Blocks up to the first bad one, and what is wrong with that.
+pub type Good<T> = (Vec<T>, Option<ApplyFailure>);
+
+/// Checks that each block was decided by this quorum set, has the body that was agreed on, and that all signatures hold: together,
+/// and block by block only if that fails.
+#[must_use]
+pub fn check(blocks: &[DecidedBlock], quorum_set: &QuorumSet) -> Good<Block> {
+    let (mut good, mut claims, mut failure) = (Vec::with_capacity(blocks.len()), Vec::new(), None);
+    for decided in blocks {
+        match claims_of(decided, quorum_set) {
+            Ok((block, claimed)) => {
+                good.push(block);
+                claims.push(claimed);
+            }
+            Err(why) => {
+                failure = Some(why);
+                break;
+            }
+        }
+    }
+    if !all_hold(&claims.concat())
+        && let Some(first_bad) = claims.iter().position(|claimed| !all_hold(claimed))
+    {
+        good.truncate(first_bad);
+        failure = Some(ApplyFailure::Invalid(InvalidBlock::Signature.to_string()));
+    }
+    (good, failure)
+}
+
+/// Applies checked blocks one on the other with `apply`, which catches panics where it has to.
+///
+/// `apply` is given the state below a block; the rows of the blocks before it are read as if they were stored.
+pub fn apply(
+    below: &impl StateRead,
+    blocks: &[Block],
+    mut apply: impl FnMut(&Ahead<'_>, &Block) -> Result<BlockOutcome, ApplyFailure>,
+) -> Good<Arc<BlockOutcome>> {
+    let mut state = Ahead::new(below);
+    let mut outcomes = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        match apply(&state, block) {
+            Ok(outcome) => {
+                state.write(&outcome.writes);
+                outcomes.push(Arc::new(outcome));
+            }
+            Err(failure) => return (outcomes, Some(failure)),
+        }
+    }
+    (outcomes, None)
+}
+
+fn claims_of(
+    decided: &DecidedBlock,
+    quorum_set: &QuorumSet,
+) -> Result<(Block, Vec<SignatureCheck>), ApplyFailure> {
+    let network = decided.proposal.proposal.network;
+    let mut claims = decided
+        .decision_claims(quorum_set)
+        .ok_or(ApplyFailure::Undecided)?;
+    // That the body is the proposal's is checked with the block.
+    let (block, claimed) = decided
+        .to_block()
+        .claims(&network)
+        .map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))?;
+    claims.extend(claimed);
+    Ok((block, claims))
+}

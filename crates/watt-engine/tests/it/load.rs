@@ -1,0 +1,255 @@
+//! What peers can cost a node: transactions by the thousand, questions with long answers, forged statements.
+
+use crate::agreement::transfer;
+use crate::world::{World, key};
+use watt_engine::message::{BLOCKS_BYTES_MAX, Message};
+use watt_engine::{Effect, Engine, EngineConfig, Event, PeerId};
+use watt_ledger::{Genesis, MemoryState, genesis_block};
+use watt_light::{Proposal, SignedTransaction};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SlotIndex, Timestamp};
+use watt_scp::{Envelope, Pledges, Statement, Value};
+
+/// Transactions of one burst: more than a peer may send messages, and no more than keys may have waiting.
+const BURST: u64 = 640;
+
+/// A node hands on more transactions than it may send messages, and none is lost: they travel in batches. Covers: A5.
+#[test]
+fn more_transactions_than_messages_reach_everybody() {
+    let mut world = World::new(4, 1, 101);
+    assert!(world.reach(&[0, 1, 2, 3, 4], 2, 20_000));
+    for n in 0..BURST {
+        let from = 100 + u8::try_from(n % 10).unwrap();
+        let signed = transfer(&world, from, n / 10, b"");
+        world.submit(4, signed);
+        if n % 100 == 99 {
+            world.run_for(5);
+        }
+    }
+    let landed = |world: &World| -> usize {
+        let blocks = world.disk(0).blocks.iter();
+        blocks.map(|(block, _)| block.transactions.len()).sum()
+    };
+    let end = world.now.plus(20_000);
+    let all_landed = world.run_until(end, |world| landed(world) == BURST as usize);
+    assert!(all_landed, "{} landed", landed(&world));
+    for node in 0..5 {
+        let refused = world.engine(node).refused();
+        assert!(!refused.contains_key("over quota"), "node {node}: {refused:?}");
+    }
+}
+
+/// One engine without a world: what it wants done is looked at and not done.
+struct Alone {
+    engine: Engine,
+    network: NetworkId,
+    genesis: Genesis,
+    head: Hash,
+    state: MemoryState,
+    now: Timestamp,
+}
+
+impl Alone {
+    /// Validator 1 of four, with peers `1..=n_peers`.
+    fn new(n_peers: u64) -> Self {
+        let world = World::new(4, 0, 1);
+        let first = genesis_block(&world.genesis).unwrap();
+        let mut state = MemoryState::default();
+        state.write(&first.writes);
+        let config = EngineConfig {
+            network: world.network,
+            parameters: world.genesis.parameters.clone(),
+            quorum_set: world.genesis.quorum_set(),
+            voting_key: Some(key(1)),
+            voted_to: BlockHeight(0),
+            checkpoint_gap: 720,
+            incoming: None,
+            provider: None,
+            logs_scp: false,
+        };
+        let mut alone = Self {
+            engine: Engine::new(config, first.header.clone(), Vec::new()),
+            network: world.network,
+            head: first.header.hash(),
+            state,
+            now: world.now,
+            genesis: world.genesis,
+        };
+        alone.handle(Event::Started);
+        (1..=n_peers).for_each(|peer| drop(alone.handle(Event::Connected(PeerId(peer)))));
+        // The quiet at the start is over.
+        alone.now = alone.now.plus(2_000);
+        alone
+    }
+
+    fn handle(&mut self, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.engine.handle(self.now, event, &self.state, &mut effects);
+        effects
+    }
+
+    fn hear(&mut self, from: u64, message: &Message) -> Vec<Effect> {
+        let bytes = message.encode();
+        self.handle(Event::Received {
+            from: PeerId(from),
+            bytes,
+        })
+    }
+
+    /// Entry `seed` nominates a proposal of its own with this close time after the parent's.
+    fn nomination(&self, seed: u8, after_ms: u64) -> Message {
+        let proposal = Proposal {
+            network: self.network,
+            slot: SlotIndex(1),
+            version: watt_light::proposal::PROTOCOL_VERSION,
+            parent: self.head,
+            close_time: self.genesis.time.plus(after_ms),
+            body_root: watt_light::transaction::body_root(&self.network, &[] as &[SignedTransaction]),
+            n_transactions: 0,
+            body_bytes: 0,
+            upgrades: BoundedVec::empty(),
+            proposer: key(seed).node_id(),
+        };
+        let statement = Statement {
+            node: key(seed).node_id(),
+            slot: SlotIndex(1),
+            quorum_set: self.genesis.quorum_set().hash(&self.network),
+            pledges: Pledges::Nominate {
+                votes: BoundedVec::new(vec![proposal.value()]).unwrap(),
+                accepted: BoundedVec::empty(),
+            },
+        };
+        Message::Statement {
+            envelope: Box::new(Envelope::sign(statement, &key(seed), &self.network)),
+            proposals: BoundedVec::new(vec![proposal.sign(&key(seed))]).unwrap(),
+        }
+    }
+}
+
+fn verifies(effects: &[Effect]) -> bool {
+    effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Verify { .. }))
+}
+
+/// Short questions do not buy long answers without end: a peer gets its part of the upload, then empty answers until time has paid,
+/// and others still get theirs. Covers: A5.
+#[test]
+fn a_question_for_blocks_does_not_amplify() {
+    let mut alone = Alone::new(2);
+    let question = Message::GetBlocks {
+        from: BlockHeight(1),
+        count: 256,
+    };
+    // Every answer is as long as it can be.
+    let ask = |alone: &mut Alone, from: u64| -> usize {
+        let effects = alone.hear(from, &question);
+        if effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::SendBlocks { .. }))
+        {
+            alone.handle(Event::Uploaded {
+                to: PeerId(from),
+                bytes: BLOCKS_BYTES_MAX,
+            });
+            return BLOCKS_BYTES_MAX;
+        }
+        effects
+            .iter()
+            .map(|effect| match effect {
+                Effect::Send { message, .. } => message.len(),
+                _ => 0,
+            })
+            .sum()
+    };
+    let at_once: usize = (0..600).map(|_| ask(&mut alone, 1)).sum();
+    assert!(at_once <= (32 << 20) + 600 * 64, "{at_once} bytes at once");
+    let mut sustained = 0;
+    for _ in 0..10_000 {
+        alone.now = alone.now.plus(1);
+        sustained += ask(&mut alone, 1);
+    }
+    assert!(
+        sustained <= (80 << 20) + 10_000 * 64,
+        "{sustained} bytes in ten seconds"
+    );
+    assert!(alone.engine.refused().contains_key("over upload quota"));
+    assert_eq!(
+        ask(&mut alone, 2),
+        BLOCKS_BYTES_MAX,
+        "another peer has its own part"
+    );
+}
+
+/// A peer that sends statements nobody signed fills only its own places: an honest statement of another is looked at (TC36).
+/// Covers: A1, A5.
+#[test]
+fn forged_statements_take_nobodys_place() {
+    let mut alone = Alone::new(22);
+    for peer in 1..=20u64 {
+        for n in 0..300u64 {
+            let statement = Statement {
+                node: key(2).node_id(),
+                slot: SlotIndex(1),
+                quorum_set: Hash::ZERO,
+                pledges: Pledges::Nominate {
+                    votes: BoundedVec::new(vec![Value(Hash::of_content(&(1_000 * peer + n).to_be_bytes()))])
+                        .unwrap(),
+                    accepted: BoundedVec::empty(),
+                },
+            };
+            let forged = Envelope {
+                statement,
+                signature: watt_primitives::Signature([7; 64]),
+            };
+            let message = Message::Statement {
+                envelope: Box::new(forged),
+                proposals: BoundedVec::empty(),
+            };
+            alone.hear(peer, &message);
+        }
+    }
+    assert!(
+        alone.engine.refused().contains_key("too busy"),
+        "the flood was too small"
+    );
+    let honest = alone.nomination(3, 1_000);
+    assert!(verifies(&alone.hear(21, &honest)));
+}
+
+/// An entry that proposes again and again has one proposal admitted, whatever it signs, and those of others after it
+/// (TC36). Covers: A1.
+#[test]
+fn an_entry_has_one_proposal_in_a_slot() {
+    let mut alone = Alone::new(3);
+    // A proposal that was admitted is asked for its body when it is due.
+    let admits = |alone: &mut Alone, from: u64, message: &Message| {
+        let effects = alone.hear(from, message);
+        let ticket = effects.iter().find_map(|effect| match effect {
+            Effect::Verify { ticket, checks } => Some((*ticket, checks.len())),
+            _ => None,
+        });
+        let Some((ticket, n)) = ticket else { return false };
+        let holds = vec![true; n];
+        let effects = alone.handle(Event::Verified { ticket, holds });
+        effects.iter().any(|effect| {
+            matches!(
+                effect,
+                Effect::SetTimer {
+                    timer: watt_engine::Timer::Body { .. },
+                    ..
+                }
+            )
+        })
+    };
+    let greedy: Vec<bool> = (0..40)
+        .map(|n| {
+            let message = alone.nomination(2, 1_000 + n);
+            admits(&mut alone, 1, &message)
+        })
+        .collect();
+    assert_eq!(greedy.iter().filter(|is_admitted| **is_admitted).count(), 1);
+    for honest in [3, 4] {
+        let message = alone.nomination(honest, 1_000);
+        assert!(admits(&mut alone, 2, &message), "entry {honest}");
+    }
+}
