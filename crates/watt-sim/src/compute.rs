@@ -10,11 +10,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use watt_engine::event::ApplyFailure;
 use watt_engine::message::DecidedBlock;
+use watt_engine::run;
 use watt_ledger::testing::{Rule, bend};
-use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, UncheckedBlock, apply_block};
+use watt_ledger::tree::chunk;
+use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, StateRead, UncheckedBlock, apply_block};
 use watt_light::proposal::empty_value;
 use watt_light::transaction::body_root;
-use watt_light::{Operation, SignedTransaction};
+use watt_light::{Header, Operation, SignedTransaction};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{BlockHeight, Hash, NetworkId, codec};
 use watt_scp::{QuorumSet, Statement, finality};
@@ -171,8 +173,62 @@ impl Compute {
         }
     }
 
+    /// Checks and applies consecutive blocks on `state`, which is the one that `head` commits to.
+    pub fn apply_decided(
+        &mut self,
+        head: Hash,
+        state: &Arc<MemoryState>,
+        blocks: &[DecidedBlock],
+    ) -> run::Good<Arc<BlockOutcome>> {
+        let (mut head, mut above) = (head, Arc::clone(state));
+        let (mut outcomes, mut failure) = (Vec::with_capacity(blocks.len()), None);
+        for block in blocks {
+            let applied = if self.is_decided(block) {
+                self.apply(&head, &above, &block.to_block())
+            } else {
+                Err(ApplyFailure::Undecided)
+            };
+            match applied {
+                Ok(outcome) => {
+                    head = outcome.header.hash();
+                    above = self.state_after(&above, &outcome);
+                    outcomes.push(outcome);
+                }
+                Err(why) => {
+                    failure = Some(why);
+                    break;
+                }
+            }
+        }
+        if self.luck.below(RECHECK_ONE_IN) == 0 {
+            let (again, why) = self.really_apply_decided(state, blocks);
+            if again != outcomes || why.is_some() != failure.is_some() {
+                let n = blocks.len();
+                self.disagreement = Some(format!("applying a run of {n} blocks twice gave two outcomes"));
+            }
+        }
+        (outcomes, failure)
+    }
+
+    /// The same by the released code for runs, on a state that may be nobody else's.
+    pub fn really_apply_decided(
+        &mut self,
+        state: &MemoryState,
+        blocks: &[DecidedBlock],
+    ) -> run::Good<Arc<BlockOutcome>> {
+        let (checked, unchecked) = run::check(blocks, &self.quorum_set);
+        self.n_applied += u64::try_from(checked.len()).unwrap_or(0);
+        let (outcomes, failed) = run::apply(state, &checked, |state, block| {
+            match self.guarded(state, block) {
+                Some(outcome) => outcome.map_err(|invalid| ApplyFailure::Invalid(invalid.to_string())),
+                None => Err(ApplyFailure::Panicked { culprit: None }),
+            }
+        });
+        (outcomes, failed.or(unchecked))
+    }
+
     /// `None` if applying panics.
-    fn guarded(&self, state: &MemoryState, block: &Block) -> Option<Result<BlockOutcome, InvalidBlock>> {
+    fn guarded(&self, state: &impl StateRead, block: &Block) -> Option<Result<BlockOutcome, InvalidBlock>> {
         quiet_panics();
         let apply = || match self.bent {
             Some(rule) => bend(rule, || apply_block(state, block)),
@@ -255,10 +311,19 @@ impl Compute {
         }
         let mut state = MemoryState::clone(below);
         state.write(&outcome.writes);
+        state.write(&chunk::index(&outcome.writes).collect());
         let state = Arc::new(state);
         self.states
             .insert(hash, (outcome.header.height, Arc::clone(&state)));
         state
+    }
+
+    /// The copy of `state` that everybody has who made it from blocks up to `header`; `None` if theirs is another one.
+    pub fn same_state(&mut self, header: &Header, state: MemoryState) -> Option<Arc<MemoryState>> {
+        match self.states.get(&header.hash()) {
+            Some((_, known)) => (**known == state).then(|| Arc::clone(known)),
+            None => Some(Arc::new(state)),
+        }
     }
 
     /// Forgets what nobody will ask again: everything of blocks below `height`, and old signatures.

@@ -134,6 +134,7 @@ impl Director {
             slot_ms: network.slot_ms,
             window_slots: network.window_slots,
             block_transactions_max: network.block_transactions_max,
+            checkpoint_blocks: network.checkpoint_blocks,
             weather: network.weather.weather(),
             actors,
             mutation,

@@ -3,8 +3,9 @@
 use crate::actor::Actor;
 use crate::check::Speech;
 use crate::storage::{Trade, Vault};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::ProviderConfig;
@@ -27,7 +28,9 @@ pub struct Stored {
 pub struct Disk {
     /// Holds the journal, as the real store keeps it.
     pub drive: TestDisk,
-    /// The block log: block `h` is at `h - 1`.
+    /// What the log stands on: genesis, or the state of a checkpoint that peers gave.
+    pub ground: (Header, Arc<MemoryState>),
+    /// The block log: the first block is the one above the ground.
     pub blocks: Vec<Arc<Stored>>,
     /// Heights whose blocks can't be read any more.
     pub rotten: BTreeSet<u64>,
@@ -37,16 +40,28 @@ pub struct Disk {
     pub head: Header,
     /// State under it.
     pub state: Arc<MemoryState>,
+    /// A state that comes in from peers, and what of it is missing.
+    pub incoming: Option<(Incoming, MemoryState)>,
     /// What a provider keeps.
     pub vault: Vault,
 }
 
-/// A block on its way to the disk.
+impl Disk {
+    /// The block at `height`, if it is in the log and can be read.
+    #[must_use]
+    pub fn readable(&self, height: BlockHeight) -> Option<&Arc<Stored>> {
+        let place = height.0.checked_sub(self.ground.0.height.0 + 1)?;
+        let stored = self.blocks.get(usize::try_from(place).ok()?)?;
+        (!self.rotten.contains(&height.0)).then_some(stored)
+    }
+}
+
+/// Consecutive blocks on their way to the disk.
 pub struct Committing {
-    /// The block.
-    pub stored: Arc<Stored>,
-    /// What applying it gave.
-    pub outcome: Arc<BlockOutcome>,
+    /// The blocks.
+    pub stored: Vec<Arc<Stored>>,
+    /// What applying each gave.
+    pub outcomes: Vec<Arc<BlockOutcome>>,
 }
 
 /// Why a node is down.
@@ -98,8 +113,12 @@ pub struct Node {
     pub n_persists: u64,
     /// Crashes at the journal's append with this number.
     pub crash_at_persist: Option<u64>,
-    /// The block on its way to the disk.
+    /// Blocks on their way to the disk.
     pub committing: Option<Committing>,
+    /// Header of the state that is on its way to its place.
+    pub adopting: Option<Header>,
+    /// The states that it serves to fresh nodes, the newest last.
+    pub served: VecDeque<(Header, Arc<MemoryState>)>,
     /// What it has said: the world's memory, which no crash erases.
     pub speech: Speech,
 }

@@ -76,6 +76,9 @@ pub struct Network {
     pub window_slots: u64,
     /// Most transactions in a block: 1 to 10,000.
     pub block_transactions_max: u32,
+    /// Blocks between two states that nodes serve to fresh ones, and how far behind a fresh one must be to take one: 2 to
+    /// 100,000.
+    pub checkpoint_blocks: u64,
     /// How the network behaves at first.
     pub weather: WeatherName,
 }
@@ -94,6 +97,7 @@ impl Default for Network {
             slot_ms: 1_000,
             window_slots: 8,
             block_transactions_max: 500,
+            checkpoint_blocks: 64,
             weather: WeatherName::Fair,
         }
     }
@@ -357,6 +361,12 @@ impl Scenario {
         self.within("network.window_slots", network.window_slots, 2, 64)?;
         let transactions = u64::from(network.block_transactions_max);
         self.within("network.block_transactions_max", transactions, 1, 10_000)?;
+        self.within(
+            "network.checkpoint_blocks",
+            network.checkpoint_blocks,
+            2,
+            100_000,
+        )?;
         self.within(
             "people.transfers_per_s",
             u64::from(self.people.transfers_per_s),

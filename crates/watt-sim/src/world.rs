@@ -7,6 +7,7 @@ mod life;
 mod perform;
 mod run;
 mod setup;
+mod store;
 
 pub use life::Ending;
 pub use setup::{Mutation, START_BALANCE_WATT, Setup, key_of};
@@ -56,8 +57,15 @@ pub enum Due {
         /// Which.
         timer: Timer,
     },
-    /// A block is on the disk.
+    /// Blocks are on the disk.
     Stored {
+        /// Whose.
+        node: usize,
+        /// In which life.
+        life: u64,
+    },
+    /// A state that came in from peers is in its place.
+    Adopted {
         /// Whose.
         node: usize,
         /// In which life.
@@ -129,6 +137,8 @@ pub struct World {
     by_key: BTreeMap<NodeId, usize>,
     disk_luck: Luck,
     mutation: Option<Mutation>,
+    /// Blocks between two states that nodes serve, and how far ahead peers must be for a fresh node to start from one.
+    checkpoint_blocks: u64,
     genesis_header: Header,
     genesis_state: Arc<MemoryState>,
     /// Blocks as stored, by hash: one copy for all nodes that have the same.

@@ -3,7 +3,7 @@
 use super::Actor;
 use watt_engine::message::Message;
 use watt_light::Operation;
-use watt_primitives::BlockHeight;
+use watt_primitives::{BlockHeight, BoundedVec};
 
 fn is_kind(message: &[u8], kind: &str) -> bool {
     message
@@ -164,12 +164,17 @@ impl Actor for LateProver {
     fn outgoing(&mut self, _: usize, message: Vec<u8>) -> Vec<Vec<u8>> {
         match Message::decode(&message) {
             Ok(Message::NewBlock { height, .. }) => self.height = self.height.max(height),
-            Ok(Message::Transaction(signed)) => {
+            Ok(Message::Transactions { transactions }) => {
                 let current = self.height.0 / self.window_slots;
                 let is_in_time = |operation: &Operation| matches!(operation, Operation::ProveWindow { window, .. } if window.0 + 1 >= current);
-                if signed.transaction.operations.iter().any(is_in_time) {
-                    return Vec::new();
-                }
+                let mut late = transactions.into_inner();
+                late.retain(|signed| !signed.transaction.operations.iter().any(is_in_time));
+                return match BoundedVec::new(late) {
+                    Ok(transactions) if !transactions.is_empty() => {
+                        vec![Message::Transactions { transactions }.encode()]
+                    }
+                    Ok(_) | Err(_) => Vec::new(),
+                };
             }
             Ok(_) | Err(_) => {}
         }

@@ -110,6 +110,10 @@ impl World {
             | Effect::ApplyDecided { .. }
             | Effect::Commit { .. }
             | Effect::SendBlocks { .. }
+            | Effect::SendCheckpoint { .. }
+            | Effect::SendState { .. }
+            | Effect::TakeChunk { .. }
+            | Effect::AdoptState(_)
             | Effect::Reply { .. }
             | Effect::Halt(_) => return,
         };

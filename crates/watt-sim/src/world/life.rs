@@ -9,6 +9,7 @@ use std::sync::Arc;
 use watt_engine::journal::Entry;
 use watt_engine::{Engine, EngineConfig, Event, PeerId};
 use watt_ledger::MemoryState;
+use watt_ledger::tree::chunk;
 use watt_primitives::BlockHeight;
 use watt_store::JournalError;
 
@@ -57,6 +58,8 @@ impl World {
             quorum_set,
             voting_key: this.key.clone(),
             voted_to: this.disk.voted_to,
+            checkpoint_gap: self.checkpoint_blocks,
+            incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
             logs_scp: false,
             provider: this
                 .offer
@@ -69,6 +72,7 @@ impl World {
         this.told = watt_primitives::Timestamp(0);
         let life = this.life;
         self.note(format_args!("n{node} starts life {life} at height {height}"));
+        self.see_checkpoint(node);
         self.handle(node, Event::Started);
         self.handle(node, Event::Looked);
         for other in self.nodes[node].wants.clone() {
@@ -109,20 +113,32 @@ impl World {
             Ending::Stop | Ending::Kill => 0,
             Ending::PowerCut => 1 + self.disk_luck.below(u64::MAX - 1),
         };
-        // A block whose write was not acknowledged may be there or not.
-        let is_block_kept = ending != Ending::PowerCut || self.disk_luck.below(2) == 0;
+        // Blocks whose write was not acknowledged may be there or not, and so may a state on its way to its place.
+        let n_committing = self.nodes[node]
+            .committing
+            .as_ref()
+            .map_or(1, |committing| committing.stored.len());
+        let n_kept = match ending {
+            Ending::PowerCut => self.disk_luck.index(n_committing + 1),
+            Ending::Stop | Ending::Kill => n_committing,
+        };
         let this = &mut self.nodes[node];
         this.engine = None;
         this.journal = None;
         this.timers.clear();
+        this.served.clear();
         this.life += 1;
         this.down = Down::Stopped;
         if this.disk.drive.has_failed() || this.key.is_some() {
             this.disk.drive.come_back(drive_seed);
         }
-        if let Some(committing) = this.committing.take().filter(|_| is_block_kept) {
-            self.put_block(node, committing);
+        if let Some(committing) = this.committing.take() {
+            self.put_blocks(node, committing, n_kept);
         }
+        if n_kept > 0 {
+            self.put_state(node);
+        }
+        self.nodes[node].adopting = None;
         let silence_ms = match ending {
             Ending::Stop | Ending::Kill => 5,
             Ending::PowerCut => SILENT_MS_MAX,
@@ -200,23 +216,20 @@ impl World {
     pub fn lose_blocks(&mut self, node: usize, n: u64) {
         let this = &mut self.nodes[node];
         this.disk.voted_to = this.disk.voted_to.max(this.disk.head.height);
-        let height = this.disk.head.height.0.saturating_sub(n);
-        this.disk
-            .blocks
-            .truncate(usize::try_from(height).unwrap_or(usize::MAX));
+        let n_left = this.disk.blocks.len().saturating_sub(usize::try_from(n).unwrap_or(usize::MAX));
+        this.disk.blocks.truncate(n_left);
         self.replay(node);
     }
 
-    /// Makes a node's state anew from block 0 and its log: each block must give the header that was stored beside it.
+    /// Makes a node's state anew from what its log stands on: each block must give the header that was stored beside it.
     pub fn replay(&mut self, node: usize) {
-        let (mut state, mut head) = (
-            MemoryState::clone(&self.genesis_state),
-            self.genesis_header.clone(),
-        );
+        let (mut head, ground) = self.nodes[node].disk.ground.clone();
+        let mut state = MemoryState::clone(&ground);
         for stored in self.nodes[node].disk.blocks.clone() {
             match self.compute.really_apply(&state, &stored.block.to_block()) {
                 Ok(outcome) if outcome.header == stored.header => {
                     state.write(&outcome.writes);
+                    state.write(&chunk::index(&outcome.writes).collect());
                     head = outcome.header.clone();
                 }
                 other => {
@@ -255,12 +268,13 @@ impl World {
             self.nodes[of].disk.head.clone(),
             Arc::clone(&self.nodes[of].disk.state),
         );
+        let ground = self.nodes[of].disk.ground.clone();
         self.nodes[of].actor = Some(Box::new(Twin));
         let twin = &mut self.nodes[to];
         twin.actor = Some(Box::new(Twin));
         twin.key = key;
         twin.disk.drive = drive;
-        twin.disk.blocks = blocks;
+        (twin.disk.ground, twin.disk.blocks) = (ground, blocks);
         twin.disk.head = head;
         twin.disk.state = state;
         let at = self.now.plus(500);
@@ -315,6 +329,8 @@ impl World {
         let lying = self.mutation == Some(Mutation::SkipPersist);
         let this = &mut self.nodes[node];
         this.disk.blocks.clear();
+        this.disk.ground = (self.genesis_header.clone(), Arc::clone(&self.genesis_state));
+        this.disk.incoming = None;
         this.disk.drive = watt_store::testing::TestDisk::new();
         this.disk.drive.set_lying(lying);
         this.disk.voted_to = voted_to;

@@ -1,33 +1,22 @@
 //! Effects, performed in the engine's order, as `watt-node`'s loop does.
 
 use super::run::kind_of;
-use super::{Due, Mutation, World};
+use super::{Due, World};
 use crate::compute::Applied;
-use crate::node::{Committing, Down, Stored};
+use crate::node::Down;
 use crate::violation::{Promise, Violation};
 use crate::world::life::Ending;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use watt_engine::event::ApplyFailure;
 use watt_engine::journal::Entry;
 use watt_engine::mempool::{POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX};
-use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, MESSAGE_BYTES_MAX, Message};
-use watt_engine::{Effect, Event, PeerId, Priority};
+use watt_engine::message::{DecidedBlock, Message};
+use watt_engine::{Effect, Event, PeerId, Priority, run};
 use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::state::Writes;
 use watt_ledger::{BlockOutcome, MemoryState, UncheckedBlock};
-use watt_primitives::{BlockHeight, BoundedVec, codec};
+use watt_primitives::codec;
 use watt_scp::{Ballot, Pledges, Value};
-
-/// Bytes of blocks in one answer, as in `watt-node`.
-const BLOCKS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64 * 1024;
-
-/// Blocks between two clean-ups of the journal, as in `watt-node`.
-const JOURNAL_KEPT_BLOCKS: u64 = 64;
-
-/// Which node's state rots, and after which block, in a program broken on purpose.
-const ROTTEN_NODE: usize = 0;
-const ROTTEN_AT: BlockHeight = BlockHeight(6);
 
 /// Milliseconds until signatures are checked.
 const VERIFY_MS: u64 = 1;
@@ -107,18 +96,27 @@ impl World {
                 let ms = APPLY_MS + u64::try_from(block.transactions.len() / 100).unwrap_or(0);
                 self.later(node, ms, Event::Applied { value, result });
             }
-            Effect::ApplyDecided { from, block } => {
-                let height = BlockHeight::from(block.proposal.proposal.slot);
-                let result = if self.compute.is_decided(&block) {
-                    self.try_block(node, &block.to_block())
-                } else {
-                    Err(ApplyFailure::Undecided)
-                };
-                let ms = APPLY_MS + u64::try_from(block.transactions.len() / 100).unwrap_or(0);
-                self.later(node, ms, Event::DecidedApplied { height, from, result });
+            Effect::ApplyDecided { first, blocks } => {
+                let (outcomes, failure) = self.try_decided(node, &blocks);
+                let transactions: usize = blocks.iter().map(|block| block.transactions.len()).sum();
+                let work = blocks.len() + transactions / 100;
+                let ms = APPLY_MS + u64::try_from(work).unwrap_or(0);
+                self.later(
+                    node,
+                    ms,
+                    Event::DecidedApplied {
+                        first,
+                        outcomes,
+                        failure,
+                    },
+                );
             }
-            Effect::Commit { block, outcome } => self.commit(node, *block, outcome),
+            Effect::Commit { blocks, outcomes } => self.commit(node, &blocks, outcomes),
             Effect::SendBlocks { to, from, count } => self.send_blocks(node, to, from, count),
+            Effect::SendCheckpoint { to } => self.send_checkpoint(node, to),
+            Effect::SendState { to, height, at } => self.send_state(node, to, height, at),
+            Effect::TakeChunk { at, chunk, then } => self.take_chunk(node, at, &chunk, *then),
+            Effect::AdoptState(header) => self.adopt(node, *header),
             Effect::Reply { outcome, .. } => {
                 if let Err(why) = &outcome {
                     self.trace
@@ -147,8 +145,18 @@ impl World {
         }
     }
 
+    fn try_decided(&mut self, node: usize, blocks: &[DecidedBlock]) -> run::Good<Arc<BlockOutcome>> {
+        let disk = &self.nodes[node].disk;
+        let (head, state) = (disk.head.hash(), Arc::clone(&disk.state));
+        if self.nodes[node].has_own_state {
+            self.compute.really_apply_decided(&state, blocks)
+        } else {
+            self.compute.apply_decided(head, &state, blocks)
+        }
+    }
+
     /// A bit of a node's state turns, and the program that is broken on purpose does not look.
-    fn rot_state(&mut self, node: usize) {
+    pub(super) fn rot_state(&mut self, node: usize) {
         let state = &self.nodes[node].disk.state;
         let Some(mut row) = rows::read::<ChainRow>(&**state, rows::CHAIN) else {
             return;
@@ -208,7 +216,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, node: usize, link: PeerId, message: Vec<u8>, priority: Priority) {
+    pub(super) fn send(&mut self, node: usize, link: PeerId, message: Vec<u8>, priority: Priority) {
         let Some(to) = self.net.other(node, link) else {
             return;
         };
@@ -289,124 +297,6 @@ impl World {
             self.break_promise(Violation::of(Promise::HonestUnpunished, facts));
         }
         self.drop_link(link, 1);
-    }
-
-    fn commit(&mut self, node: usize, block: DecidedBlock, outcome: Arc<BlockOutcome>) {
-        let header = outcome.header.clone();
-        let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(&codec::encode(&block))
-            .update(header.hash().as_ref());
-        let stored = self
-            .stored
-            .entry(*hasher.finalize().as_bytes())
-            .or_insert_with(|| Arc::new(Stored { block, header }));
-        let stored = Arc::clone(stored);
-        self.nodes[node].committing = Some(Committing { stored, outcome });
-        let life = self.nodes[node].life;
-        let at = self.now.plus(1 + self.disk_luck.below(8));
-        self.queue.push(at, Due::Stored { node, life });
-    }
-
-    /// The block is on the disk.
-    pub(super) fn store(&mut self, node: usize) {
-        let Some(committing) = self.nodes[node].committing.take() else {
-            return;
-        };
-        let stored = Arc::clone(&committing.stored);
-        if !self.put_block(node, committing) {
-            return;
-        }
-        let height = stored.header.height.0;
-        if height.is_multiple_of(JOURNAL_KEPT_BLOCKS)
-            && let Some(journal) = self.nodes[node].journal.as_mut()
-        {
-            let is_live = |bytes: &[u8]| Entry::decode(bytes).is_ok_and(|entry| entry.slot().0 > height);
-            if let Err(error) = journal.retain(is_live) {
-                let facts = format!("the journal of node {node} can't be cleaned up: {error}");
-                self.halt(node, facts, true);
-                return;
-            }
-        }
-        self.handle(
-            node,
-            Event::Committed {
-                header: Box::new(stored.header.clone()),
-                included: stored.block.transactions.to_vec(),
-            },
-        );
-        self.stored.retain(|_, stored| Arc::strong_count(stored) > 1);
-        self.forget();
-    }
-
-    /// Puts a block at the end of a node's log and checks every promise that a block can break.
-    pub(super) fn put_block(&mut self, node: usize, committing: Committing) -> bool {
-        let Committing { stored, outcome } = committing;
-        let (height, hash) = (stored.header.height, stored.header.hash());
-        let below = Arc::clone(&self.nodes[node].disk.state);
-        let state = if self.nodes[node].has_own_state {
-            let mut own = MemoryState::clone(&below);
-            own.write(&outcome.writes);
-            Arc::new(own)
-        } else {
-            self.compute.state_after(&below, &outcome)
-        };
-        self.note(format_args!("n{node} commits {height} {hash}"));
-        let is_honest = self.nodes[node].is_honest();
-        let place = usize::try_from(height.0).unwrap_or(usize::MAX);
-        if is_honest && place != self.nodes[node].disk.blocks.len() + 1 {
-            let facts = format!("node {node} commits block {height} out of order");
-            self.break_promise(Violation::of(Promise::Agreement, facts));
-            return false;
-        }
-        if is_honest && !self.compute.is_decided(&stored.block) {
-            let facts = format!("node {node} commits block {height} whose decision is not proven");
-            self.break_promise(Violation::of(Promise::Agreement, facts));
-            return false;
-        }
-        let this = &mut self.nodes[node];
-        this.disk.state = Arc::clone(&state);
-        this.disk.head = stored.header.clone();
-        this.disk.blocks.push(Arc::clone(&stored));
-        if is_honest {
-            let checked = self
-                .chain
-                .committed(node, &below, &state, &stored.block, &outcome);
-            if let Err(violation) = checked {
-                self.break_promise(violation);
-                return false;
-            }
-        }
-        if self.mutation == Some(Mutation::WrongStateRoot) && node == ROTTEN_NODE && height == ROTTEN_AT {
-            self.rot_state(node);
-        }
-        true
-    }
-
-    fn send_blocks(&mut self, node: usize, to: PeerId, from: BlockHeight, count: u32) {
-        let count = usize::try_from(count)
-            .unwrap_or(usize::MAX)
-            .min(BLOCKS_PER_MESSAGE_MAX);
-        let first = usize::try_from(from.0.saturating_sub(1)).unwrap_or(usize::MAX);
-        let disk = &self.nodes[node].disk;
-        let readable = disk
-            .blocks
-            .iter()
-            .skip(first)
-            .take(count)
-            .take_while(|stored| !disk.rotten.contains(&stored.header.height.0));
-        let (mut found, mut bytes) = (Vec::new(), 0usize);
-        for stored in readable {
-            bytes += codec::encode(&stored.block).len();
-            if bytes > BLOCKS_BYTES_MAX && !found.is_empty() {
-                break;
-            }
-            found.push(stored.block.clone());
-        }
-        if let Ok(blocks) = BoundedVec::new(found) {
-            let message = Message::Blocks { blocks }.encode();
-            self.send(node, to, message, Priority::Bulk);
-        }
     }
 }
 

@@ -57,6 +57,11 @@ impl World {
                     self.store(node);
                 }
             }
+            Due::Adopted { node, life } => {
+                if self.nodes[node].life == life {
+                    self.adopted(node);
+                }
+            }
             Due::Dial { a, b } => self.dial(a, b),
             Due::Lost { node, link } => {
                 if self.nodes[node].is_up() {
@@ -123,11 +128,12 @@ impl World {
     }
 }
 
-/// What kind of message this is, read off its first bytes.
+/// What kind of message this is, read off its first bytes: a name by itself, or the only key of a map.
 pub(super) fn kind_of(bytes: &[u8]) -> &str {
-    let len = usize::from(bytes.get(1).map_or(0, |byte| byte & 0x1f));
+    let at = usize::from(bytes.first() == Some(&0xa1));
+    let len = usize::from(bytes.get(at).map_or(0, |byte| byte & 0x1f));
     bytes
-        .get(2..2 + len)
+        .get(at + 1..at + 1 + len)
         .and_then(|name| std::str::from_utf8(name).ok())
         .filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
         .unwrap_or("bytes")

@@ -10,11 +10,12 @@ use crate::node::{Disk, Down, Node};
 use crate::queue::Queue;
 use crate::storage::{Trade, Vault, account_of};
 use crate::trace::{Sink, Trace};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use watt_engine::provider::ProviderConfig;
 use watt_ledger::genesis::{GenesisAccount, RefusedGenesis};
 use watt_ledger::testing::Rule;
+use watt_ledger::tree::chunk;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, genesis_block};
 use watt_primitives::terms::{AskTerms, Endpoint};
 use watt_primitives::time::DAY_MS;
@@ -80,6 +81,8 @@ pub struct Setup {
     pub window_slots: u64,
     /// Most transactions in a block.
     pub block_transactions_max: u32,
+    /// Blocks between two states that nodes serve to fresh ones.
+    pub checkpoint_blocks: u64,
     /// The network.
     pub weather: Weather,
     /// Accounts that people have from the start.
@@ -102,6 +105,7 @@ impl Default for Setup {
             slot_ms: 1_000,
             window_slots: 8,
             block_transactions_max: 500,
+            checkpoint_blocks: 64,
             weather: crate::net::WeatherName::Fair.weather(),
             people: 16,
             actors: BTreeMap::new(),
@@ -164,6 +168,7 @@ impl Setup {
         let (network, quorum_set) = (genesis.network(), genesis.quorum_set());
         let mut state = MemoryState::default();
         state.write(&first.writes);
+        state.write(&chunk::index(&first.writes).collect());
         let state = Arc::new(state);
         let n_validators = usize::from(self.validators);
         let first_provider = n_validators + self.followers;
@@ -186,11 +191,13 @@ impl Setup {
                 life: 0,
                 disk: Disk {
                     drive,
+                    ground: (first.header.clone(), Arc::clone(&state)),
                     blocks: Vec::new(),
                     rotten: BTreeSet::new(),
                     voted_to: BlockHeight(0),
                     head: first.header.clone(),
                     state: Arc::clone(&state),
+                    incoming: None,
                     vault: Vault::default(),
                 },
                 journal: None,
@@ -208,6 +215,8 @@ impl Setup {
                 n_persists: 0,
                 crash_at_persist: None,
                 committing: None,
+                adopting: None,
+                served: VecDeque::new(),
                 speech: Speech::default(),
             }
         };
@@ -238,6 +247,7 @@ impl Setup {
             by_key,
             disk_luck: Luck::new(self.seed, Purpose::Disk),
             mutation: self.mutation,
+            checkpoint_blocks: self.checkpoint_blocks,
             genesis_header: first.header,
             genesis_state: state,
             stored: BTreeMap::new(),
