@@ -16,12 +16,15 @@ use crate::sync::Sync;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
 use watt_light::{Header, SignedProposal, SignedTransaction};
-use watt_primitives::{BlockHeight, NetworkId, SecretKey, Timestamp};
+use watt_primitives::{BlockHeight, Hash, NetworkId, SecretKey, Timestamp};
 use watt_scp::{Envelope, QuorumSet};
 
+mod copies;
 mod pool;
 mod receive;
 mod time;
+
+use copies::Copies;
 
 /// The most signatures of one sender's statements under verification at once; beyond it messages are dropped, as if the network
 /// had. Senders have places of their own, so that nobody can take those of others (TC36).
@@ -70,6 +73,8 @@ enum Verifying {
         from: PeerId,
         envelope: Box<Envelope>,
         proposals: Vec<SignedProposal>,
+        /// Of the message that it came in.
+        hash: Hash,
     },
     Transactions {
         from: Origin,
@@ -132,6 +137,7 @@ pub struct Engine {
     next_ticket: u64,
     /// Statements of the next slot, that arrived before this node got there.
     early: Vec<(PeerId, Vec<u8>)>,
+    copies: Copies,
     refused: BTreeMap<&'static str, u64>,
     provider: Option<Provider>,
     /// Until then statements of others are kept, and nothing is said.
@@ -174,6 +180,7 @@ impl Engine {
             n_verifying: BTreeMap::new(),
             next_ticket: 0,
             early: Vec::new(),
+            copies: Copies::default(),
             refused: BTreeMap::new(),
             provider: config
                 .provider

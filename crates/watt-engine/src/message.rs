@@ -213,11 +213,52 @@ impl Message {
         codec::encode(self)
     }
 
+    /// Whether these bytes can only be those of a [`Message::Statement`], if they are a message.
+    pub(crate) fn is_statement(bytes: &[u8]) -> bool {
+        bytes.starts_with(b"\xa1\x69statement")
+    }
+
     /// Reads a message.
     ///
     /// # Errors
     /// Anything but the canonical encoding of a message within bounds.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidEncoding> {
         codec::decode(bytes, MESSAGE_BYTES_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watt_primitives::SecretKey;
+    use watt_scp::{Ballot, Pledges};
+
+    /// Statements, and nothing else, are told by their first bytes: copies of one are known without decoding them.
+    #[test]
+    fn statements_are_known_by_their_first_bytes() {
+        let key = SecretKey::from_seed([7; 32]);
+        let network = NetworkId([3; 32]);
+        let value = Value(Hash([1; 32]));
+        let statement = Statement {
+            node: key.node_id(),
+            slot: SlotIndex(1),
+            quorum_set: Hash([2; 32]),
+            pledges: Pledges::Externalize {
+                commit: Ballot { counter: 1, value },
+                h_counter: 1,
+            },
+        };
+        let said = Message::Statement {
+            envelope: Box::new(Envelope::sign(statement, &key, &network)),
+            proposals: BoundedVec::empty(),
+        };
+        assert!(Message::is_statement(&said.encode()));
+        for other in [
+            Message::GetStatements { slot: SlotIndex(1) },
+            Message::GetCheckpoint,
+            Message::GetBody { value },
+        ] {
+            assert!(!Message::is_statement(&other.encode()));
+        }
     }
 }

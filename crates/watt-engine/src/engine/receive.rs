@@ -11,7 +11,7 @@ use crate::gossip::in_batches;
 use crate::message::{BLOCKS_BYTES_MAX, Message};
 use watt_ledger::StateRead;
 use watt_light::SignedProposal;
-use watt_primitives::{BlockHeight, BoundedVec, SlotIndex, Timestamp};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, SlotIndex, Timestamp};
 use watt_scp::Envelope;
 
 impl Engine {
@@ -26,6 +26,12 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(from) else {
             return;
         };
+        if Message::is_statement(&bytes) && self.copies.has(&Hash::of_content(&bytes)) {
+            if !peer.urgent.take(now) {
+                self.count("over quota");
+            }
+            return;
+        }
         // Which bucket pays is known only after decoding; decoding is bounded by the transport's own quota.
         let Ok(message) = Message::decode(&bytes) else {
             self.count("malformed message");
@@ -298,16 +304,21 @@ impl Engine {
         let is_current = statement.slot == self.consensus.slot();
         if is_early || (is_current && is_kept) {
             if self.early.len() < EARLY_MAX {
+                self.copies.waits(Hash::of_content(&bytes));
                 self.early.push((from, bytes));
             }
             return;
         }
         if !is_current {
+            if statement.slot < self.consensus.slot() {
+                self.copies.done(Hash::of_content(&bytes));
+            }
             return;
         }
         // A known one may bring proposals that its first copy came without.
         let fresh = self.consensus.missing_of(statement, proposals);
         if fresh.is_empty() && self.consensus.knows(statement) {
+            self.copies.done(Hash::of_content(&bytes));
             return;
         }
         let checks = std::iter::once(envelope.signature_check(&self.network))
@@ -317,12 +328,14 @@ impl Engine {
             from,
             envelope,
             proposals: fresh,
+            hash: Hash::of_content(&bytes),
         };
         self.verify(pending, checks, effects);
     }
 
     /// Looks at the statements that came too early, or while this node was quiet.
     pub(super) fn hear_early(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.copies.wait_is_over();
         for (from, bytes) in std::mem::take(&mut self.early) {
             if let Ok(Message::Statement { envelope, proposals }) = Message::decode(&bytes) {
                 self.stated(from, envelope, proposals.into_inner(), bytes, now, effects);
@@ -384,6 +397,7 @@ impl Engine {
                 from,
                 envelope,
                 proposals,
+                hash,
             } => {
                 if !all_hold {
                     self.count("bad statement signature");
@@ -402,6 +416,7 @@ impl Engine {
                     // With the proposals known here, not those that came: not all of them were looked at.
                     let message = self.consensus.with_proposals(*envelope);
                     context.flood(&message, Priority::Urgent, Some(from));
+                    self.copies.done(hash);
                 }
             }
             Verifying::Transactions { from, transactions } => {

@@ -191,6 +191,7 @@ impl Engine {
     ) {
         self.head = Head::new(header);
         self.ticks_since_head = 0;
+        self.copies.head_moved();
         self.checkpoint.over();
         self.mempool.settle(included, chain, self.head.header.height);
         self.consensus.advance(&self.head);
