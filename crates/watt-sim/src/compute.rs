@@ -16,9 +16,9 @@ use watt_ledger::tree::chunk;
 use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, StateRead, UncheckedBlock, apply_block};
 use watt_light::proposal::empty_value;
 use watt_light::transaction::body_root;
-use watt_light::{Header, Operation, SignedTransaction};
+use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
 use watt_primitives::key::SignatureCheck;
-use watt_primitives::{BlockHeight, Hash, NetworkId, codec};
+use watt_primitives::{BlockHeight, Hash, NetworkId, SlotIndex, codec};
 use watt_scp::{QuorumSet, Statement, finality};
 
 /// What trying a block gave.
@@ -59,7 +59,14 @@ fn signature_key(check: &SignatureCheck) -> [u8; 32] {
 }
 
 /// One in this many answers from memory is computed again and compared.
-const RECHECK_ONE_IN: u64 = 16;
+const RECHECK_ONE_IN: u64 = 32;
+
+/// A block that was tried on the state that `head` commits to.
+struct Tried {
+    head: Hash,
+    block: UncheckedBlock,
+    applied: Applied,
+}
 
 /// Computes for all nodes.
 pub struct Compute {
@@ -68,8 +75,10 @@ pub struct Compute {
     bent: Option<Rule>,
     luck: Luck,
     signatures: BTreeMap<[u8; 32], bool>,
-    blocks: BTreeMap<[u8; 32], (BlockHeight, Applied)>,
-    decided: BTreeMap<[u8; 32], bool>,
+    /// Blocks that were tried, by slot.
+    blocks: BTreeMap<SlotIndex, Vec<Tried>>,
+    /// Whether blocks with these proofs were decided, by slot.
+    decided: BTreeMap<SlotIndex, Vec<(DecidedBlock, bool)>>,
     states: BTreeMap<Hash, (BlockHeight, Arc<MemoryState>)>,
     /// Blocks applied for real.
     pub n_applied: u64,
@@ -121,15 +130,8 @@ impl Compute {
     /// # Errors
     /// The sentence with which the real code refuses the block.
     pub fn apply(&mut self, head: &Hash, state: &MemoryState, block: &UncheckedBlock) -> Applied {
-        let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(head.as_ref())
-            .update(&codec::encode(&block.proposal))
-            .update(&[u8::from(block.is_empty)])
-            .update(&codec::encode(&block.transactions));
-        let key = *hasher.finalize().as_bytes();
-        let known = self.blocks.get(&key).map(|(_, applied)| applied.clone());
-        match known {
+        let parts = (&block.proposal, block.is_empty, block.transactions.as_slice());
+        match self.known(head, parts) {
             Some(known) => {
                 if self.luck.below(RECHECK_ONE_IN) == 0 && self.really_apply(state, block) != known {
                     let height = block.proposal.proposal.slot;
@@ -137,13 +139,33 @@ impl Compute {
                 }
                 known
             }
-            None => {
-                let applied = self.really_apply(state, block);
-                let height = BlockHeight::from(block.proposal.proposal.slot);
-                self.blocks.insert(key, (height, applied.clone()));
-                applied
-            }
+            None => self.first_apply(head, state, block.clone()),
         }
+    }
+
+    fn known(&self, head: &Hash, parts: (&SignedProposal, bool, &[SignedTransaction])) -> Option<Applied> {
+        let (proposal, is_empty, transactions) = parts;
+        let tried = self.blocks.get(&proposal.proposal.slot)?;
+        let is_same = |tried: &&Tried| {
+            let block = &tried.block;
+            tried.head == *head
+                && block.is_empty == is_empty
+                && block.proposal == *proposal
+                && block.transactions == transactions
+        };
+        tried.iter().find(is_same).map(|tried| tried.applied.clone())
+    }
+
+    fn first_apply(&mut self, head: &Hash, state: &MemoryState, block: UncheckedBlock) -> Applied {
+        let applied = self.really_apply(state, &block);
+        let tried = Tried {
+            head: *head,
+            applied: applied.clone(),
+            block,
+        };
+        let slot = tried.block.proposal.proposal.slot;
+        self.blocks.entry(slot).or_default().push(tried);
+        applied
     }
 
     /// Tries `block` on a state that nobody else has.
@@ -183,15 +205,16 @@ impl Compute {
         let (mut head, mut above) = (head, Arc::clone(state));
         let (mut outcomes, mut failure) = (Vec::with_capacity(blocks.len()), None);
         for block in blocks {
-            let applied = if self.is_decided(block) {
-                self.apply(&head, &above, &block.to_block())
-            } else {
-                Err(ApplyFailure::Undecided)
+            let parts = (&block.proposal, block.is_empty, &*block.transactions);
+            let applied = match self.is_decided(block).then(|| self.known(&head, parts)) {
+                Some(Some(known)) => known,
+                Some(None) => self.first_apply(&head, &above, block.to_block()),
+                None => Err(ApplyFailure::Undecided),
             };
             match applied {
                 Ok(outcome) => {
                     head = outcome.header.hash();
-                    above = self.state_after(&above, &outcome);
+                    above = self.state_after(head, &above, &outcome);
                     outcomes.push(outcome);
                 }
                 Err(why) => {
@@ -260,12 +283,16 @@ impl Compute {
 
     /// Whether the block's statements prove that the network decided it.
     pub fn is_decided(&mut self, block: &DecidedBlock) -> bool {
-        let key = *blake3::hash(&codec::encode(block)).as_bytes();
-        if let Some(known) = self.decided.get(&key) {
-            return *known;
+        let slot = block.proposal.proposal.slot;
+        let known = self.decided.get(&slot).and_then(|known| {
+            let mut known = known.iter();
+            known.find(|(known, _)| known == block)
+        });
+        if let Some((_, is_decided)) = known {
+            return *is_decided;
         }
-        // What `DecidedBlock::is_decided` asks, with each signature checked once for the whole world; of the answers a share is
-        // compared with its own.
+        // What `DecidedBlock::is_decided` asks, with each signature checked once for the whole world; runs that are computed
+        // again ask it itself.
         let proposal = &block.proposal.proposal;
         let proposed = proposal.value();
         let (value, is_the_body) = if block.is_empty {
@@ -293,19 +320,17 @@ impl Compute {
         let is_decided = is_the_body
             && are_signed
             && finality::proves(proposal.slot, &value, &statements, &self.quorum_set);
-        if self.luck.below(RECHECK_ONE_IN) == 0 && block.is_decided(&self.quorum_set) != is_decided {
-            self.disagreement = Some(format!(
-                "whether block {} is decided has two answers",
-                proposal.slot
-            ));
-        }
-        self.decided.insert(key, is_decided);
+        self.decided.entry(slot).or_default().push((block.clone(), is_decided));
         is_decided
     }
 
-    /// The state that the header of `outcome` commits to: one copy for all nodes that have it.
-    pub fn state_after(&mut self, below: &Arc<MemoryState>, outcome: &BlockOutcome) -> Arc<MemoryState> {
-        let hash = outcome.header.hash();
+    /// The state that the header of `outcome`, with this `hash`, commits to: one copy for all nodes that have it.
+    pub fn state_after(
+        &mut self,
+        hash: Hash,
+        below: &Arc<MemoryState>,
+        outcome: &BlockOutcome,
+    ) -> Arc<MemoryState> {
         if let Some((_, state)) = self.states.get(&hash) {
             return Arc::clone(state);
         }
@@ -328,13 +353,11 @@ impl Compute {
 
     /// Forgets what nobody will ask again: everything of blocks below `height`, and old signatures.
     pub fn forget_below(&mut self, height: BlockHeight) {
-        self.blocks.retain(|_, (of, _)| *of >= height);
+        self.blocks.retain(|slot, _| BlockHeight::from(*slot) >= height);
+        self.decided.retain(|slot, _| BlockHeight::from(*slot) >= height);
         self.states.retain(|_, (of, _)| *of >= height);
         if self.signatures.len() > 200_000 {
             self.signatures.clear();
-        }
-        if self.decided.len() > 20_000 {
-            self.decided.clear();
         }
     }
 }

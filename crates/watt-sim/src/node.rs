@@ -12,7 +12,7 @@ use watt_engine::provider::ProviderConfig;
 use watt_engine::{Engine, Timer};
 use watt_ledger::{BlockOutcome, MemoryState};
 use watt_light::Header;
-use watt_primitives::{BlockHeight, SecretKey, Timestamp};
+use watt_primitives::{BlockHeight, Hash, SecretKey, Timestamp};
 use watt_store::Journal;
 use watt_store::testing::TestDisk;
 
@@ -22,6 +22,10 @@ pub struct Stored {
     pub block: DecidedBlock,
     /// What applying it gave.
     pub header: Header,
+    /// The header's hash.
+    pub hash: Hash,
+    /// Bytes of the encoded block.
+    pub bytes: usize,
 }
 
 /// What survives a crash.
@@ -38,6 +42,8 @@ pub struct Disk {
     pub voted_to: BlockHeight,
     /// Header of the newest block.
     pub head: Header,
+    /// Its hash.
+    pub head_hash: Hash,
     /// State under it.
     pub state: Arc<MemoryState>,
     /// A state that comes in from peers, and what of it is missing.

@@ -49,11 +49,14 @@ impl Trace {
         writeln!(self.line, "{ms} {what}").unwrap_or_default();
         self.hasher.update(self.line.as_bytes());
         self.n_lines += 1;
-        if self.last.len() >= REMEMBERED {
-            self.last.pop_front();
-        }
+        let mut oldest = match self.last.len() {
+            REMEMBERED.. => self.last.pop_front().unwrap_or_default(),
+            _ => String::new(),
+        };
         let line = self.line.trim_end();
-        self.last.push_back(line.to_owned());
+        oldest.clear();
+        oldest.push_str(line);
+        self.last.push_back(oldest);
         match &mut self.sink {
             Sink::None => {}
             Sink::Kept(lines) => lines.push(line.to_owned()),

@@ -130,6 +130,10 @@ pub struct World {
     pub cues: Vec<u64>,
     /// Events handled by engines.
     pub n_events: u64,
+    /// Blocks stored by nodes, every node's counted.
+    pub n_commits: u64,
+    /// Blocks stored, beginnings and ends of lives: between two of them nobody's height changes.
+    pub n_changes: u64,
     /// Answers to transactions that were handed in.
     pub replies: Vec<(usize, Result<watt_primitives::TransactionId, String>)>,
     queue: Queue<Due>,
@@ -141,8 +145,10 @@ pub struct World {
     checkpoint_blocks: u64,
     genesis_header: Header,
     genesis_state: Arc<MemoryState>,
-    /// Blocks as stored, by hash: one copy for all nodes that have the same.
-    stored: BTreeMap<[u8; 32], Arc<Stored>>,
+    /// Blocks as stored, by height: one copy for all nodes that have the same.
+    stored: BTreeMap<BlockHeight, Vec<Arc<Stored>>>,
+    /// The newest statement that was looked at, and whose: what is flooded is looked at once.
+    last_said: (usize, Vec<u8>),
     /// Statements that were looked at, by hash of the message.
     looked_at: BTreeMap<[u8; 32], Option<usize>>,
     n_validators: usize,

@@ -69,6 +69,8 @@ impl World {
         let height = this.disk.head.height;
         this.engine = Some(Engine::new(config, this.disk.head.clone(), restart.keep(entries)));
         this.life += 1;
+        self.n_changes += 1;
+        let this = &mut self.nodes[node];
         this.told = watt_primitives::Timestamp(0);
         let life = this.life;
         self.note(format_args!("n{node} starts life {life} at height {height}"));
@@ -109,6 +111,7 @@ impl World {
             return;
         }
         self.note(format_args!("n{node} ends: {ending:?}"));
+        self.n_changes += 1;
         let drive_seed = match ending {
             Ending::Stop | Ending::Kill => 0,
             Ending::PowerCut => 1 + self.disk_luck.below(u64::MAX - 1),
@@ -244,6 +247,7 @@ impl World {
             }
         }
         let this = &mut self.nodes[node];
+        this.disk.head_hash = head.hash();
         this.disk.head = head;
         this.disk.state = Arc::new(state);
     }
@@ -275,6 +279,7 @@ impl World {
         twin.key = key;
         twin.disk.drive = drive;
         (twin.disk.ground, twin.disk.blocks) = (ground, blocks);
+        twin.disk.head_hash = head.hash();
         twin.disk.head = head;
         twin.disk.state = state;
         let at = self.now.plus(500);
@@ -335,6 +340,7 @@ impl World {
         this.disk.drive.set_lying(lying);
         this.disk.voted_to = voted_to;
         this.disk.head = self.genesis_header.clone();
+        this.disk.head_hash = this.disk.head.hash();
         this.disk.state = Arc::clone(&self.genesis_state);
     }
 }

@@ -137,7 +137,7 @@ impl World {
 
     fn try_block(&mut self, node: usize, block: &UncheckedBlock) -> Applied {
         let disk = &self.nodes[node].disk;
-        let (head, state) = (disk.head.hash(), Arc::clone(&disk.state));
+        let (head, state) = (disk.head_hash, Arc::clone(&disk.state));
         if self.nodes[node].has_own_state {
             self.compute.really_apply(&state, block)
         } else {
@@ -147,7 +147,7 @@ impl World {
 
     fn try_decided(&mut self, node: usize, blocks: &[DecidedBlock]) -> run::Good<Arc<BlockOutcome>> {
         let disk = &self.nodes[node].disk;
-        let (head, state) = (disk.head.hash(), Arc::clone(&disk.state));
+        let (head, state) = (disk.head_hash, Arc::clone(&disk.state));
         if self.nodes[node].has_own_state {
             self.compute.really_apply_decided(&state, blocks)
         } else {
@@ -205,7 +205,7 @@ impl World {
     /// Notes what is durable now; the notes outlive every crash.
     pub(super) fn remember(&mut self, node: usize, entries: &[Vec<u8>]) {
         for bytes in entries {
-            if let Ok(Entry::Record { record, .. }) = Entry::decode(bytes)
+            if let Ok(Entry::Record { record, .. }) = codec::decode_own(bytes)
                 && self.nodes[node].is_honest()
             {
                 let checked = self.nodes[node].speech.recorded(node, *record);
@@ -228,8 +228,12 @@ impl World {
             None => vec![message],
         };
         for bytes in messages {
-            for at in self.net.send(self.now, node, link, bytes.len(), priority) {
+            let [first, copy] = self.net.send(self.now, node, link, bytes.len(), priority);
+            if let Some(at) = copy {
                 let bytes = bytes.clone();
+                self.queue.push(at, Due::Deliver { link, to, bytes });
+            }
+            if let Some(at) = first {
                 self.queue.push(at, Due::Deliver { link, to, bytes });
             }
         }
@@ -240,10 +244,15 @@ impl World {
         if kind_of(message) != "statement" || self.nodes[node].key.is_none() {
             return;
         }
+        let is_synced = !self.nodes[node].disk.drive.has_unsynced();
+        if is_synced && self.last_said.0 == node && self.last_said.1 == message {
+            return;
+        }
         let hash = *blake3::hash(message).as_bytes();
         let known = self.looked_at.get(&hash).copied();
         // Relayed words are their speaker's; own ones are looked at once, when they are said first.
-        if known.is_some() && (known != Some(Some(node)) || !self.nodes[node].disk.drive.has_unsynced()) {
+        if known.is_some() && (known != Some(Some(node)) || is_synced) {
+            self.last_said = (node, message.to_vec());
             return;
         }
         let Ok(Message::Statement { envelope, .. }) = Message::decode(message) else {
@@ -263,7 +272,7 @@ impl World {
                 statement.slot
             ),
         );
-        let checked = if self.nodes[node].disk.drive.has_unsynced() {
+        let checked = if !is_synced {
             let pledges = &statement.pledges;
             Err(Violation::of(
                 Promise::PersistedBeforeSent,

@@ -2,6 +2,7 @@
 
 use super::{Due, World};
 use crate::violation::{Promise, Violation};
+use std::sync::Arc;
 use watt_engine::Event;
 use watt_primitives::{BlockHeight, SlotIndex, Timestamp};
 
@@ -14,13 +15,17 @@ const REMEMBERED_BLOCKS: u64 = 64;
 impl World {
     /// Lets the world go on until `is_done`, `end`, or a broken promise. Returns whether it was done.
     pub fn run_until(&mut self, end: Timestamp, mut is_done: impl FnMut(&Self) -> bool) -> bool {
+        // Nobody's height changes between two commits, starts or ends.
+        let mut asked_at = None;
         loop {
             if self.violation.is_some() || !self.cues.is_empty() {
                 return false;
             }
-            if is_done(self) {
+            let changes = Some(self.n_changes);
+            if asked_at != changes && is_done(self) {
                 return true;
             }
+            asked_at = changes;
             let Some(at) = self.queue.next_at().filter(|at| *at <= end) else {
                 self.now = end.max(self.now);
                 return is_done(self);
@@ -41,7 +46,7 @@ impl World {
                         .as_mut()
                         .is_none_or(|actor| actor.hears(&bytes));
                 if is_heard {
-                    let (kind, len) = (kind_of(&bytes).to_owned(), bytes.len());
+                    let (kind, len) = (kind_of(&bytes), bytes.len());
                     self.note(format_args!("n{to} hears {kind} of {len} B over {}", link.0));
                     self.handle(to, Event::Received { from: link, bytes });
                 }
@@ -108,6 +113,9 @@ impl World {
 
     /// Gives memory back for what lies far below every node that will ever ask.
     pub(super) fn forget(&mut self) {
+        if self.height().0 < self.forgotten.0 + 2 * REMEMBERED_BLOCKS {
+            return;
+        }
         let lowest = self
             .nodes
             .iter()
@@ -120,6 +128,10 @@ impl World {
         }
         self.forgotten = BlockHeight(keep);
         self.compute.forget_below(self.forgotten);
+        for stored in self.stored.values_mut() {
+            stored.retain(|stored| Arc::strong_count(stored) > 1);
+        }
+        self.stored.retain(|_, stored| !stored.is_empty());
         self.looked_at.clear();
         self.observer.forget_below(SlotIndex(keep));
         for node in &mut self.nodes {

@@ -45,17 +45,19 @@ impl World {
 
     /// The one copy of this block that all nodes have.
     fn shared(&mut self, block: &DecidedBlock, header: &Header) -> Arc<Stored> {
-        let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(&codec::encode(block))
-            .update(header.hash().as_ref());
-        let stored = self.stored.entry(*hasher.finalize().as_bytes()).or_insert_with(|| {
-            Arc::new(Stored {
-                block: block.clone(),
-                header: header.clone(),
-            })
+        let of_height = self.stored.entry(header.height).or_default();
+        let is_same = |stored: &&Arc<Stored>| stored.header == *header && stored.block == *block;
+        if let Some(stored) = of_height.iter().find(is_same) {
+            return Arc::clone(stored);
+        }
+        let stored = Arc::new(Stored {
+            block: block.clone(),
+            header: header.clone(),
+            hash: header.hash(),
+            bytes: codec::encode(block).len(),
         });
-        Arc::clone(stored)
+        of_height.push(Arc::clone(&stored));
+        stored
     }
 
     /// Blocks are on the disk.
@@ -86,7 +88,6 @@ impl World {
         let included = included.cloned().collect();
         let header = Box::new(header);
         self.handle(node, Event::Committed { header, included });
-        self.stored.retain(|_, stored| Arc::strong_count(stored) > 1);
         self.forget();
     }
 
@@ -101,15 +102,17 @@ impl World {
     }
 
     fn put_block(&mut self, node: usize, stored: &Arc<Stored>, outcome: &BlockOutcome) -> bool {
-        let (height, hash) = (stored.header.height, stored.header.hash());
+        let (height, hash) = (stored.header.height, stored.hash);
         let below = Arc::clone(&self.nodes[node].disk.state);
         let state = if self.nodes[node].has_own_state {
             let mut own = MemoryState::clone(&below);
             own.write(&outcome.writes);
             Arc::new(own)
         } else {
-            self.compute.state_after(&below, outcome)
+            self.compute.state_after(hash, &below, outcome)
         };
+        self.n_commits += 1;
+        self.n_changes += 1;
         self.note(format_args!("n{node} commits {height} {hash}"));
         let is_honest = self.nodes[node].is_honest();
         if is_honest && height != self.nodes[node].disk.head.height.next() {
@@ -125,6 +128,7 @@ impl World {
         let this = &mut self.nodes[node];
         this.disk.state = Arc::clone(&state);
         this.disk.head = stored.header.clone();
+        this.disk.head_hash = hash;
         this.disk.blocks.push(Arc::clone(stored));
         // What was fetched again is whole again.
         this.disk.rotten.remove(&height.0);
@@ -173,7 +177,7 @@ impl World {
         while found.len() < count
             && let Some(stored) = self.nodes[node].disk.readable(height)
         {
-            bytes += codec::encode(&stored.block).len();
+            bytes += stored.bytes;
             if bytes > BLOCKS_BYTES_MAX && !found.is_empty() {
                 break;
             }
@@ -263,10 +267,11 @@ impl World {
             return None;
         }
         let state = state?;
+        self.n_changes += 1;
         let disk = &mut self.nodes[node].disk;
         disk.ground = (header.clone(), Arc::clone(&state));
         disk.blocks.clear();
-        (disk.head, disk.state) = (header.clone(), state);
+        (disk.head, disk.head_hash, disk.state) = (header.clone(), hash, state);
         Some(header)
     }
 }
