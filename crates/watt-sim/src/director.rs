@@ -48,6 +48,8 @@ pub struct Report {
     pub n_files: usize,
     /// How often a file was read again, whole.
     pub n_read: u64,
+    /// How often a holder gave a reader nothing.
+    pub n_refused: u64,
 }
 
 impl Report {
@@ -63,6 +65,13 @@ impl Report {
     }
 }
 
+/// A step whose time will come.
+struct Cued {
+    step: Step,
+    /// To whom it is done, if that is known already.
+    nodes: Option<Vec<usize>>,
+}
+
 /// One run.
 pub struct Director {
     scenario: Scenario,
@@ -74,7 +83,7 @@ pub struct Director {
     greedy: Vec<(usize, usize, Greed)>,
     luck: Luck,
     by_height: VecDeque<Step>,
-    cued: BTreeMap<u64, Step>,
+    cued: BTreeMap<u64, Cued>,
     next_cue: u64,
     n_crashes: usize,
     beginning: Timestamp,
@@ -135,6 +144,7 @@ impl Director {
             window_slots: network.window_slots,
             block_transactions_max: network.block_transactions_max,
             checkpoint_blocks: network.checkpoint_blocks,
+            people: Setup::default().people + scenario.people.accounts,
             weather: network.weather.weather(),
             actors,
             mutation,
@@ -147,7 +157,13 @@ impl Director {
         for step in &scenario.steps {
             if let Some(second) = step.second {
                 world.cue(beginning.plus(second * 1_000), next_cue);
-                cued.insert(next_cue, *step);
+                cued.insert(
+                    next_cue,
+                    Cued {
+                        step: *step,
+                        nodes: None,
+                    },
+                );
                 next_cue += 1;
             } else {
                 by_height.push(*step);
@@ -253,8 +269,11 @@ impl Director {
                 }
                 let at = self.world.now.plus(PEOPLE_EVERY_MS);
                 self.world.cue(at, CUE_PEOPLE);
-            } else if let Some(step) = self.cued.remove(&cue) {
-                self.act(step);
+            } else if let Some(Cued { step, nodes }) = self.cued.remove(&cue) {
+                match nodes {
+                    Some(nodes) => self.act_on(step, nodes),
+                    None => self.act(step),
+                }
             }
         }
         any
@@ -264,7 +283,16 @@ impl Director {
     fn later(&mut self, seconds: u64, step: Step) {
         let at = self.world.now.plus(seconds * 1_000);
         self.world.cue(at, self.next_cue);
-        self.cued.insert(self.next_cue, step);
+        self.cued.insert(self.next_cue, Cued { step, nodes: None });
+        self.next_cue += 1;
+    }
+
+    /// Plans a step for later that is done to these nodes.
+    fn later_to(&mut self, seconds: u64, step: Step, nodes: Vec<usize>) {
+        let at = self.world.now.plus(seconds * 1_000);
+        self.world.cue(at, self.next_cue);
+        let nodes = Some(nodes);
+        self.cued.insert(self.next_cue, Cued { step, nodes });
         self.next_cue += 1;
     }
 
@@ -299,6 +327,10 @@ impl Director {
 
     fn act(&mut self, step: Step) {
         let chosen = self.choose(&step);
+        self.act_on(step, chosen);
+    }
+
+    fn act_on(&mut self, step: Step, chosen: Vec<usize>) {
         let now = self.world.now;
         self.world
             .trace
@@ -390,6 +422,24 @@ impl Director {
                     if let Some(key) = vault.pieces.keys().next().copied() {
                         vault.rotten_pieces.insert(key);
                     }
+                }
+            }
+            Act::RotReplica => {
+                for node in chosen {
+                    self.world.nodes[node].disk.vault.rot_replica();
+                }
+            }
+            Act::RotJournal => {
+                let bit = usize::try_from(amount).unwrap_or(0);
+                for node in chosen {
+                    self.world.end(node, Ending::Stop);
+                    self.world.nodes[node].disk.drive.rot_journal(bit);
+                    self.world.start_at(now.plus(1_000), node);
+                    let wipe = Step {
+                        act: Act::Wipe,
+                        ..step
+                    };
+                    self.later_to(step.seconds.unwrap_or(1), wipe, vec![node]);
                 }
             }
             Act::FullDisk => {
@@ -535,6 +585,7 @@ impl Director {
             n_transactions: world.chain.n_transactions,
             n_files: self.clients.n_acknowledged,
             n_read: self.clients.n_read,
+            n_refused: self.clients.n_refused,
         }
     }
 }

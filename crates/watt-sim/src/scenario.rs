@@ -137,6 +137,8 @@ pub struct TradeCast {
 pub struct People {
     /// Transfers handed in per second, all people together.
     pub transfers_per_s: u32,
+    /// Accounts that exist from the start beside those of the people who act: up to 4,000.
+    pub accounts: u32,
 }
 
 /// Something that happens.
@@ -206,6 +208,11 @@ pub enum Act {
     Wipe,
     /// One slot that each of the chosen providers holds can't be read any more.
     RotSlot,
+    /// A bit turns in one replica of each of the chosen providers.
+    RotReplica,
+    /// A bit, the one with number `amount`, turns in the journal of each of the chosen nodes, which restart and find it; after
+    /// `seconds` their owners let them catch up as new nodes.
+    RotJournal,
     /// The disks of the chosen nodes are full.
     FullDisk,
     /// The disks of the chosen nodes have room again.
@@ -373,6 +380,7 @@ impl Scenario {
             0,
             10_000,
         )?;
+        self.within("people.accounts", u64::from(self.people.accounts), 0, 4_000)?;
         self.within("goal.height", self.goal.height, 1, 100_000)?;
         self.within("goal.seconds", self.goal.seconds, 1, 10_000_000)?;
         self.within("goal.recover_s", self.goal.recover_s, 1, 100_000)?;
@@ -427,6 +435,10 @@ impl Step {
                 "weather = \"calm\", \"fair\", \"rough\" or \"storm\"",
             ),
             Act::RollingRestart | Act::CrashAtPersist => needs(self.seconds.is_some(), "seconds"),
+            Act::RotJournal => needs(
+                self.seconds.is_some() && self.amount.is_some_and(|amount| amount >= 0),
+                "seconds` and `amount",
+            ),
             Act::Skew | Act::LoseBlocks | Act::RotBlock | Act::Spam | Act::Poison => {
                 let is_there = self
                     .amount
@@ -444,6 +456,7 @@ impl Step {
             | Act::FullDisk
             | Act::FreeDisk
             | Act::RotSlot
+            | Act::RotReplica
             | Act::Amnesia
             | Act::Clone
             | Act::Eclipse => Ok(()),

@@ -16,7 +16,9 @@ files![
     "amnesiacs",
     "backbone-churn",
     "bad-time-server",
+    "bit-rot",
     "censoring-proposers",
+    "checkpoint-interrupted",
     "clocks-ten-minutes-behind",
     "clocks-ten-minutes-off",
     "cloned-folder",
@@ -52,6 +54,7 @@ files![
     "rotten-slots",
     "slow-transaction",
     "squatters",
+    "state-sync-at-full-load",
     "ten-day-halt",
     "withholding-leader-half",
     "withholding-leader-none",
@@ -66,7 +69,6 @@ files![
     "puppets-in-the-rank",
     "restart-plan",
     "retired-keys-for-sale",
-    "state-sync-at-full-load",
 ];
 
 /// All scenarios, in the order of the list.

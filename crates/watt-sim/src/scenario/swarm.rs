@@ -56,6 +56,7 @@ pub fn swarm(seed: u64) -> Scenario {
         waits_for: None,
         known_bug: None,
         people: People {
+            accounts: 0,
             transfers_per_s: [0, 1, 5, 20][luck.index(4)],
         },
         trades: Vec::new(),
@@ -106,6 +107,8 @@ fn draw(luck: &mut Luck, kinds: &[Act], validators: usize, seconds_max: u64) -> 
         | Act::FullDisk
         | Act::FreeDisk
         | Act::RotSlot
+        | Act::RotReplica
+        | Act::RotJournal
         | Act::Amnesia
         | Act::Clone
         | Act::Poison

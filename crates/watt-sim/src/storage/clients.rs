@@ -1,6 +1,6 @@
 //! People who have files stored: bid, upload, certify, and read again.
 
-use super::File;
+use super::{File, Trade};
 use crate::luck::Luck;
 use crate::node::Down;
 use crate::people::{People, submit};
@@ -17,6 +17,9 @@ use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, 
 
 /// Most a client pays per 10⁹ bytes and day.
 const PRICE_MAX: Amount = Amount(200 * 100_000_000);
+
+/// Seconds between two readings of a file by its owner.
+const READ_EVERY_S: u64 = 10;
 
 /// Number of the first person who stores files; those before pay one another.
 pub const FIRST_CLIENT: usize = 12;
@@ -86,6 +89,8 @@ pub struct Clients {
     pub n_acknowledged: usize,
     /// Files read again, whole.
     pub n_read: u64,
+    /// How often a holder gave a reader nothing.
+    pub n_refused: u64,
     checked: BlockHeight,
 }
 
@@ -117,6 +122,7 @@ impl Clients {
             lost: BTreeSet::new(),
             n_acknowledged: 0,
             n_read: 0,
+            n_refused: 0,
             checked: BlockHeight(0),
         })
     }
@@ -132,6 +138,9 @@ impl Clients {
         for at in 0..self.puts.len() {
             if self.puts[at].begins_s <= second && !self.puts[at].is_over {
                 self.step(world, people, at);
+                if self.puts[at].is_acknowledged && second.is_multiple_of(READ_EVERY_S) {
+                    self.read(world, at);
+                }
             }
         }
     }
@@ -243,6 +252,45 @@ impl Clients {
         }
     }
 
+    /// Reads a file as its owner does: asks holders in any order, and goes elsewhere when one gives nothing.
+    fn read(&mut self, world: &mut World, at: usize) {
+        let state = world.state();
+        let deal = self.puts[at].deal.and_then(|(deal, _)| query::deal(&*state, &deal));
+        let Some(deal) = deal else { return };
+        let order = self.luck.choose(deal.slots.len(), deal.slots.len());
+        let first = self.luck.index(order.len());
+        let (mut given, k) = (BTreeMap::new(), usize::from(Class::Devnet.k()));
+        for place in order.iter().cycle().skip(first).take(order.len()) {
+            let slot = &deal.slots[*place];
+            let root = deal.row.terms.slot_roots.get(usize::from(slot.index.0));
+            let node = world.provider_node(&slot.row.provider);
+            let bytes = node.and_then(|node| world.give_slot(node, deal.id, slot.index));
+            match bytes.filter(|bytes| root == Some(&Hash::of_content(bytes))) {
+                Some(bytes) => drop(given.insert(slot.index.0, bytes)),
+                None => self.n_refused += 1,
+            }
+            if given.len() == k {
+                break;
+            }
+        }
+        let now = world.now;
+        if given.len() < k {
+            let n = given.len();
+            world.trace.note(now, format_args!("file {at} can't be read now: {n} slots of {k}"));
+            return;
+        }
+        match self.puts[at].file.read_back(&given) {
+            Ok(()) => {
+                self.n_read += 1;
+                world.trace.note(now, format_args!("file {at} is read"));
+            }
+            Err(error) => world.fail(Violation::of(
+                Promise::Recoverable,
+                format_args!("deal {} was read wrong: {error:#}", deal.id),
+            )),
+        }
+    }
+
     /// Ends the deal at once and sends all money away.
     fn run_away(&mut self, world: &mut World, people: &mut People, at: usize, deal: DealId) {
         self.puts[at].has_run = true;
@@ -348,6 +396,17 @@ impl World {
     #[must_use]
     pub fn provider_node(&self, account: &AccountId) -> Option<usize> {
         self.providers.get(account).copied()
+    }
+
+    /// A provider's end of a reading: the slot, if it is up, has it whole, and gives to readers.
+    #[must_use]
+    pub fn give_slot(&self, node: usize, deal: DealId, slot: SlotIndexInDeal) -> Option<&[u8]> {
+        let node = &self.nodes[node];
+        let key = (deal, slot);
+        let gives = node.is_up() && node.trade.is_none_or(Trade::gives_to_readers);
+        let vault = &node.disk.vault;
+        let bytes = vault.pieces.get(&key).map(Vec::as_slice);
+        bytes.filter(|_| gives && !vault.rotten_pieces.contains(&key))
     }
 
     /// A provider's end of an upload: checks what the real one checks, keeps the slot, and signs for it. `None` if it can't

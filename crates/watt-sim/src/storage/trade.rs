@@ -40,6 +40,15 @@ impl Trade {
         }
     }
 
+    /// Whether whoever reads gets something from it.
+    #[must_use]
+    pub const fn gives_to_readers(self) -> bool {
+        match self {
+            Self::Outsourcer | Self::ReadWithholder => false,
+            Self::LazyProvider | Self::GreedyProvider | Self::LateProver | Self::Forger => true,
+        }
+    }
+
     /// Whether it has the replica at hand when a window asks.
     #[must_use]
     pub const fn has_replica(self) -> bool {

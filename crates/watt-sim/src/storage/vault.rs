@@ -14,6 +14,8 @@ pub struct Replica {
     pub bytes: Vec<u8>,
     /// The upper nodes of its tree.
     pub tree: ReplicaTree,
+    /// Whether its bytes can't be read any more.
+    pub is_rotten: bool,
 }
 
 /// A provider's disk.
@@ -49,6 +51,14 @@ impl Vault {
         let pieces = self.pieces.values().map(Vec::len);
         let replicas = self.replicas.values().map(|replica| replica.bytes.len());
         u64::try_from(pieces.chain(replicas).sum::<usize>()).unwrap_or(u64::MAX)
+    }
+
+    /// Damages a replica, so that what it was can't be read any more.
+    pub fn rot_replica(&mut self) {
+        if let Some(replica) = self.replicas.values_mut().next() {
+            // The tree beside it is as it was: a leaf that does not fit it counts as unreadable.
+            replica.is_rotten = true;
+        }
     }
 
     /// Whether so many further bytes fit.

@@ -179,6 +179,7 @@ impl Vault {
             sector: LocalSector { job, roots },
             bytes: sealed.replica,
             tree: sealed.replica_tree,
+            is_rotten: false,
         };
         self.replicas.insert(replica.sector.job.sector, replica);
         Ok(roots)
@@ -290,6 +291,9 @@ impl LeafRead for Leaves<'_> {
     fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening> {
         let sector = self.set.get(position)?;
         let replica = self.vault.replicas.get(&sector.number)?;
+        if replica.is_rotten {
+            return None;
+        }
         let range = ReplicaTree::block_range(leaf_index);
         let start = usize::try_from(range.start).ok()?;
         let end = usize::try_from(range.end).ok()?.min(replica.bytes.len());

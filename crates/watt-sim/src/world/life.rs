@@ -339,6 +339,9 @@ impl World {
         this.disk.drive = watt_store::testing::TestDisk::new();
         this.disk.drive.set_lying(lying);
         this.disk.voted_to = voted_to;
+        if matches!(this.down, Down::Halted(_)) {
+            this.down = Down::Stopped;
+        }
         this.disk.head = self.genesis_header.clone();
         this.disk.head_hash = this.disk.head.hash();
         this.disk.state = Arc::clone(&self.genesis_state);
