@@ -222,7 +222,9 @@ impl Setup {
             }
         };
         let mut nodes: Vec<Node> = (0..n).map(new_node).collect();
-        for (a, b) in edges(n_validators, n, self.links, &mut topology) {
+        let honest = (0..n_validators).filter(|node| !self.actors.contains_key(node));
+        let honest: Vec<usize> = honest.collect();
+        for (a, b) in edges(&honest, n_validators, n, self.links, &mut topology) {
             nodes[a].wants.push(b);
             nodes[b].wants.push(a);
         }
@@ -307,16 +309,16 @@ fn offer(number: usize) -> ProviderConfig {
     }
 }
 
-/// Who keeps a connection with whom: all validators with one another, every other node with a validator and some of those
-/// before it.
-fn edges(n_validators: usize, n: usize, links: usize, luck: &mut Luck) -> Vec<(usize, usize)> {
+/// Who keeps a connection with whom: all validators with one another, every other node with an honest validator and some of
+/// those before it.
+fn edges(honest: &[usize], n_validators: usize, n: usize, links: usize, luck: &mut Luck) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
     for b in 1..n_validators {
         edges.extend((0..b).map(|a| (a, b)));
     }
     for b in n_validators..n {
-        // One link to a validator: followers do not pass transactions on to followers.
-        let validator = luck.index(n_validators);
+        // One link to an honest validator: followers do not pass transactions on to followers.
+        let validator = honest.get(luck.index(honest.len())).copied().unwrap_or(0);
         let others = luck.choose(links.saturating_sub(1), b);
         edges.push((validator, b));
         edges.extend(others.into_iter().filter(|a| *a != validator).map(|a| (a, b)));
