@@ -117,6 +117,7 @@ impl Engine {
             peers: &self.peers,
             effects,
         };
+        self.consensus.tick(&mut context);
         for message in self.consensus.statements(true) {
             context.flood(&message, Priority::Urgent, None);
         }
@@ -194,7 +195,7 @@ impl Engine {
         self.copies.head_moved();
         self.checkpoint.over();
         self.mempool.settle(included, chain, self.head.header.height);
-        self.consensus.advance(&self.head);
+        self.consensus.advance(&self.head, now);
         let announcement = Message::NewBlock {
             height: self.head.header.height,
             header: self.head.hash,

@@ -99,6 +99,11 @@ impl Speech {
         Ok(())
     }
 
+    /// The node has lost its records and knows it.
+    pub fn records_are_lost(&mut self) {
+        self.recorded.clear();
+    }
+
     /// Slots below are over.
     pub fn forget_below(&mut self, slot: SlotIndex) {
         self.recorded.retain(|of, _| *of >= slot);

@@ -339,6 +339,7 @@ impl World {
         this.disk.drive = watt_store::testing::TestDisk::new();
         this.disk.drive.set_lying(lying);
         this.disk.voted_to = voted_to;
+        this.speech.records_are_lost();
         if matches!(this.down, Down::Halted(_)) {
             this.down = Down::Stopped;
         }
