@@ -15,7 +15,7 @@ pub fn swarm(seed: u64) -> Scenario {
     let network = Network {
         validators,
         followers: luck.index(5),
-        links: 1 + luck.index(4),
+        links: 2 + luck.index(4),
         slot_ms: [500, 1_000, 1_000, 5_000][luck.index(4)],
         weather: [WeatherName::Calm, WeatherName::Fair, WeatherName::Rough][luck.index(3)],
         checkpoint_blocks: [4, 64][luck.index(2)],

@@ -309,7 +309,7 @@ fn offer(number: usize) -> ProviderConfig {
     }
 }
 
-/// Who keeps a connection with whom: all validators with one another, every other node with an honest validator and some of
+/// Who keeps a connection with whom: all validators with one another, every other node with two honest validators and some of
 /// those before it.
 fn edges(honest: &[usize], n_validators: usize, n: usize, links: usize, luck: &mut Luck) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
@@ -317,11 +317,12 @@ fn edges(honest: &[usize], n_validators: usize, n: usize, links: usize, luck: &m
         edges.extend((0..b).map(|a| (a, b)));
     }
     for b in n_validators..n {
-        // One link to an honest validator: followers do not pass transactions on to followers.
-        let validator = honest.get(luck.index(honest.len())).copied().unwrap_or(0);
-        let others = luck.choose(links.saturating_sub(1), b);
-        edges.push((validator, b));
-        edges.extend(others.into_iter().filter(|a| *a != validator).map(|a| (a, b)));
+        // Links to two honest validators, if it keeps as many: what one can't give the other has.
+        let chosen = luck.choose(links.min(2), honest.len());
+        let validators: Vec<usize> = chosen.into_iter().map(|place| honest[place]).collect();
+        let others = luck.choose(links.saturating_sub(validators.len()), b);
+        let others = others.into_iter().filter(|a| !validators.contains(a));
+        edges.extend(validators.iter().copied().chain(others).map(|a| (a, b)));
     }
     edges
 }
