@@ -135,7 +135,10 @@ impl Sync {
         }
         let next = head.header.height.next();
         let ranked = self.ranked(next, context);
-        if ranked.iter().all(|(_, peer)| self.standing(*peer).rests_until > now) {
+        if ranked
+            .iter()
+            .all(|(_, peer)| self.standing(*peer).rests_until > now)
+        {
             if now < self.all_rest_until {
                 return;
             }

@@ -211,7 +211,9 @@ impl Engine {
         // Said again every few blocks: a message may be lost, and so may whoever got it.
         if self.head.header.height.0.is_multiple_of(RESEND_EVERY) {
             for message in in_batches(self.mempool.local()) {
-                context.flood(&message, Priority::Bulk, None);
+                for peer in self.peers.towards_agreement(None) {
+                    context.send(peer, &message, Priority::Bulk);
+                }
             }
         }
         let is_syncing = self.sync.continue_from(&self.head, &mut context);
