@@ -241,12 +241,11 @@ impl Compute {
     ) -> run::Good<Arc<BlockOutcome>> {
         let (checked, unchecked) = run::check(blocks, &self.quorum_set);
         self.n_applied += u64::try_from(checked.len()).unwrap_or(0);
-        let (outcomes, failed) = run::apply(state, &checked, |state, block| {
-            match self.guarded(state, block) {
+        let (outcomes, failed) =
+            run::apply(state, &checked, |state, block| match self.guarded(state, block) {
                 Some(outcome) => outcome.map_err(|invalid| ApplyFailure::Invalid(invalid.to_string())),
                 None => Err(ApplyFailure::Panicked { culprit: None }),
-            }
-        });
+            });
         (outcomes, failed.or(unchecked))
     }
 
@@ -320,7 +319,10 @@ impl Compute {
         let is_decided = is_the_body
             && are_signed
             && finality::proves(proposal.slot, &value, &statements, &self.quorum_set);
-        self.decided.entry(slot).or_default().push((block.clone(), is_decided));
+        self.decided
+            .entry(slot)
+            .or_default()
+            .push((block.clone(), is_decided));
         is_decided
     }
 

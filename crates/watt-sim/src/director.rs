@@ -139,6 +139,7 @@ impl Director {
             seed,
             validators: network.validators,
             followers: network.followers,
+            far_followers: network.far_followers,
             links: network.links,
             slot_ms: network.slot_ms,
             window_slots: network.window_slots,
@@ -226,6 +227,14 @@ impl Director {
         self.play(end, height);
         let is_cut_short =
             until.is_some() && (height < goal.height || end < self.beginning.plus(goal.seconds * 1_000));
+        let n_transactions = self.world.chain.n_transactions;
+        if !is_cut_short && n_transactions < goal.transactions {
+            let facts = format!(
+                "{n_transactions} transactions are in blocks, {} should",
+                goal.transactions
+            );
+            self.world.fail(Violation::of(Promise::Liveness, facts));
+        }
         if self.world.violation.is_none() && goal.mode == Mode::Liveness && !is_cut_short {
             self.recover(goal.recover_s);
         }

@@ -341,7 +341,8 @@ mod tests {
         let mut net = net(WeatherName::Calm.weather());
         let id = net.connect(0, 1).unwrap();
         net.deafen(0, 1);
-        let mut arrives = |net: &mut Net, from| net.send(Timestamp(0), from, id, 9, Priority::Urgent)[0].is_some();
+        let mut arrives =
+            |net: &mut Net, from| net.send(Timestamp(0), from, id, 9, Priority::Urgent)[0].is_some();
         assert!(!arrives(&mut net, 0));
         assert!(arrives(&mut net, 1));
         assert_eq!(net.cut_links(), [id]);

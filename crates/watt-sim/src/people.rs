@@ -23,6 +23,7 @@ pub struct People {
     /// Transactions per second of the one who floods.
     pub spam_per_s: u64,
     transfers_per_s: u32,
+    through_followers: bool,
     n_people: usize,
     luck: Luck,
     /// Next number of each person's key, if some are on their way: with the height after which they are given up.
@@ -37,6 +38,7 @@ impl People {
             seed,
             spam_per_s: 0,
             transfers_per_s: habits.transfers_per_s,
+            through_followers: habits.through_followers,
             n_people: FIRST_CLIENT,
             luck: Luck::new(seed, Purpose::Clients),
             next: BTreeMap::new(),
@@ -62,7 +64,12 @@ impl People {
             amount,
             memo: BoundedBytes::new(Vec::new()).unwrap_or_default(),
         };
-        let up: Vec<usize> = (0..world.nodes.len())
+        let first = if self.through_followers {
+            world.n_validators()
+        } else {
+            0
+        };
+        let up: Vec<usize> = (first..world.nodes.len())
             .filter(|node| world.nodes[*node].is_up())
             .collect();
         if up.is_empty() {

@@ -58,6 +58,8 @@ pub struct Network {
     pub validators: u8,
     /// Nodes that follow: up to 10,000.
     pub followers: usize,
+    /// How many of them know followers only.
+    pub far_followers: usize,
     /// Providers in a data centre, always up; all providers together up to 1,000.
     pub servers: usize,
     /// Providers at home, nearly always up.
@@ -88,6 +90,7 @@ impl Default for Network {
         Self {
             validators: 4,
             followers: 3,
+            far_followers: 0,
             servers: 0,
             homes: 0,
             laptops: 0,
@@ -137,6 +140,8 @@ pub struct TradeCast {
 pub struct People {
     /// Transfers handed in per second, all people together.
     pub transfers_per_s: u32,
+    /// Whether they hand in to followers only.
+    pub through_followers: bool,
     /// Accounts that exist from the start beside those of the people who act: up to 4,000.
     pub accounts: u32,
 }
@@ -256,6 +261,8 @@ pub struct Goal {
     pub seconds: u64,
     /// What must be so at the end.
     pub mode: Mode,
+    /// At least so many transactions are in blocks at the end.
+    pub transactions: u64,
     /// In liveness mode: seconds after the end of all faults by which everybody has three new blocks.
     pub recover_s: u64,
 }
@@ -266,6 +273,7 @@ impl Default for Goal {
             height: 30,
             seconds: 600,
             mode: Mode::Liveness,
+            transactions: 0,
             recover_s: 60,
         }
     }
@@ -339,6 +347,8 @@ impl Scenario {
         let links = u64::try_from(network.links).unwrap_or(u64::MAX);
         self.within("network.validators", u64::from(network.validators), 1, 61)?;
         self.within("network.followers", followers, 0, 10_000)?;
+        let far = u64::try_from(network.far_followers).unwrap_or(u64::MAX);
+        self.within("network.far_followers", far, 0, followers.saturating_sub(1))?;
         let providers = u64::try_from(network.providers()).unwrap_or(u64::MAX);
         self.within("the number of providers", providers, 0, 1_000)?;
         self.within("network.hour", network.hour, 0, 23)?;
@@ -368,12 +378,7 @@ impl Scenario {
         self.within("network.window_slots", network.window_slots, 2, 64)?;
         let transactions = u64::from(network.block_transactions_max);
         self.within("network.block_transactions_max", transactions, 1, 10_000)?;
-        self.within(
-            "network.checkpoint_blocks",
-            network.checkpoint_blocks,
-            2,
-            100_000,
-        )?;
+        self.within("network.checkpoint_blocks", network.checkpoint_blocks, 2, 100_000)?;
         self.within(
             "people.transfers_per_s",
             u64::from(self.people.transfers_per_s),

@@ -29,6 +29,7 @@ files![
     "envelope-flood",
     "fee-spam",
     "flood-of-bad-proofs",
+    "followers-of-followers",
     "full-disks",
     "full-disks-of-providers",
     "greedy-providers",

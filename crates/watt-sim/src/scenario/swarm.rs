@@ -41,6 +41,7 @@ pub fn swarm(seed: u64) -> Scenario {
         height: 8 + luck.below(12),
         seconds: 120,
         mode: Mode::Liveness,
+        transactions: 0,
         recover_s: 120,
     };
     // Each seed has its own few kinds of fault, so that rare mixes are not drowned by all of them at once.
@@ -62,6 +63,7 @@ pub fn swarm(seed: u64) -> Scenario {
         known_bug: None,
         people: People {
             accounts: 0,
+            through_followers: false,
             transfers_per_s: [0, 1, 5, 20][luck.index(4)],
         },
         trades: Vec::new(),

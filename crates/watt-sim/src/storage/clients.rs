@@ -255,7 +255,9 @@ impl Clients {
     /// Reads a file as its owner does: asks holders in any order, and goes elsewhere when one gives nothing.
     fn read(&mut self, world: &mut World, at: usize) {
         let state = world.state();
-        let deal = self.puts[at].deal.and_then(|(deal, _)| query::deal(&*state, &deal));
+        let deal = self.puts[at]
+            .deal
+            .and_then(|(deal, _)| query::deal(&*state, &deal));
         let Some(deal) = deal else { return };
         let order = self.luck.choose(deal.slots.len(), deal.slots.len());
         let first = self.luck.index(order.len());
@@ -276,7 +278,9 @@ impl Clients {
         let now = world.now;
         if given.len() < k {
             let n = given.len();
-            world.trace.note(now, format_args!("file {at} can't be read now: {n} slots of {k}"));
+            world
+                .trace
+                .note(now, format_args!("file {at} can't be read now: {n} slots of {k}"));
             return;
         }
         match self.puts[at].file.read_back(&given) {

@@ -219,7 +219,11 @@ impl World {
     pub fn lose_blocks(&mut self, node: usize, n: u64) {
         let this = &mut self.nodes[node];
         this.disk.voted_to = this.disk.voted_to.max(this.disk.head.height);
-        let n_left = this.disk.blocks.len().saturating_sub(usize::try_from(n).unwrap_or(usize::MAX));
+        let n_left = this
+            .disk
+            .blocks
+            .len()
+            .saturating_sub(usize::try_from(n).unwrap_or(usize::MAX));
         this.disk.blocks.truncate(n_left);
         self.replay(node);
     }

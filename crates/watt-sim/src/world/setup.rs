@@ -69,6 +69,8 @@ pub struct Setup {
     pub validators: u8,
     /// Nodes that follow.
     pub followers: usize,
+    /// Those of the followers that know followers only: the last ones.
+    pub far_followers: usize,
     /// Nodes that provide; they come last.
     pub providers: usize,
     /// Providers that misbehave, by number among providers.
@@ -99,6 +101,7 @@ impl Default for Setup {
             seed: 0,
             validators: 4,
             followers: 0,
+            far_followers: 0,
             providers: 0,
             trades: BTreeMap::new(),
             links: 4,
@@ -224,7 +227,8 @@ impl Setup {
         let mut nodes: Vec<Node> = (0..n).map(new_node).collect();
         let honest = (0..n_validators).filter(|node| !self.actors.contains_key(node));
         let honest: Vec<usize> = honest.collect();
-        for (a, b) in edges(&honest, n_validators, n, self.links, &mut topology) {
+        let far = first_provider - self.far_followers.min(self.followers)..first_provider;
+        for (a, b) in edges(&honest, n_validators, n, far, self.links, &mut topology) {
             nodes[a].wants.push(b);
             nodes[b].wants.push(a);
         }
@@ -310,13 +314,25 @@ fn offer(number: usize) -> ProviderConfig {
 }
 
 /// Who keeps a connection with whom: all validators with one another, every other node with two honest validators and some of
-/// those before it.
-fn edges(honest: &[usize], n_validators: usize, n: usize, links: usize, luck: &mut Luck) -> Vec<(usize, usize)> {
+/// those before it; those `far` away with followers only.
+fn edges(
+    honest: &[usize],
+    n_validators: usize,
+    n: usize,
+    far: std::ops::Range<usize>,
+    links: usize,
+    luck: &mut Luck,
+) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
     for b in 1..n_validators {
         edges.extend((0..b).map(|a| (a, b)));
     }
     for b in n_validators..n {
+        if far.contains(&b) && b > n_validators {
+            let followers = luck.choose(links, b - n_validators);
+            edges.extend(followers.into_iter().map(|a| (n_validators + a, b)));
+            continue;
+        }
         // Links to two honest validators, if it keeps as many: what one can't give the other has.
         let chosen = luck.choose(links.min(2), honest.len());
         let validators: Vec<usize> = chosen.into_iter().map(|place| honest[place]).collect();

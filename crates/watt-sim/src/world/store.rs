@@ -8,8 +8,8 @@ use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
 use watt_engine::message::{BLOCKS_BYTES_MAX, BLOCKS_PER_MESSAGE_MAX, DecidedBlock, Message};
 use watt_engine::{Event, PeerId, Priority};
-use watt_ledger::tree::chunk::{self, StateChunk};
 use watt_ledger::tree;
+use watt_ledger::tree::chunk::{self, StateChunk};
 use watt_ledger::{BlockOutcome, MemoryState};
 use watt_light::Header;
 use watt_primitives::{BlockHeight, BoundedVec, Hash, codec};
@@ -36,7 +36,9 @@ const ADOPT_MS: u64 = 40;
 impl World {
     pub(super) fn commit(&mut self, node: usize, blocks: &[DecidedBlock], outcomes: Vec<Arc<BlockOutcome>>) {
         let stored = blocks.iter().zip(&outcomes);
-        let stored = stored.map(|(block, outcome)| self.shared(block, &outcome.header)).collect();
+        let stored = stored
+            .map(|(block, outcome)| self.shared(block, &outcome.header))
+            .collect();
         self.nodes[node].committing = Some(Committing { stored, outcomes });
         let life = self.nodes[node].life;
         let at = self.now.plus(1 + self.disk_luck.below(8));
@@ -133,9 +135,7 @@ impl World {
         // What was fetched again is whole again.
         this.disk.rotten.remove(&height.0);
         if is_honest {
-            let checked = self
-                .chain
-                .committed(node, &below, &state, &stored.block, outcome);
+            let checked = self.chain.committed(node, &below, &state, &stored.block, outcome);
             if let Err(violation) = checked {
                 self.break_promise(violation);
                 return false;
@@ -207,7 +207,8 @@ impl World {
     }
 
     pub(super) fn take_chunk(&mut self, node: usize, at: Hash, chunk: &StateChunk, then: Incoming) {
-        let is_good = chunk.verify(&then.header.state_root, &at).is_ok() && self.keep_chunk(node, chunk, then);
+        let is_good =
+            chunk.verify(&then.header.state_root, &at).is_ok() && self.keep_chunk(node, chunk, then);
         self.later(node, TAKE_MS, Event::ChunkTaken { is_good });
     }
 
