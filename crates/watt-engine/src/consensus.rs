@@ -42,6 +42,9 @@ pub const BODY_GIVE_UP_MS: u64 = 750;
 /// The most envelopes of one node kept per slot, to prove the decision.
 const ENVELOPES_PER_NODE_MAX: usize = 64;
 
+/// Weight of an entry that withheld blocks (TC33): it is a neighbour, and so can lead, in one of eight rounds.
+const REDUCED_WEIGHT: u64 = u64::MAX / 8;
+
 /// What stands at the top of the chain.
 #[derive(Clone, Debug)]
 pub struct Head {
@@ -84,14 +87,21 @@ impl Context<'_> {
 
     /// Sends to every peer that takes part in agreement, but `except`.
     pub(crate) fn flood(&mut self, message: &Message, priority: Priority, except: Option<PeerId>) {
+        self.send_all(self.peers.agreeing(except), message, priority);
+    }
+
+    /// Passes on a statement of `node` that came from `from`, to every peer that wants it from here.
+    pub(crate) fn relay(&mut self, message: &Message, node: NodeId, from: PeerId) {
+        self.send_all(self.peers.relayed_to(node, from), message, Priority::Urgent);
+    }
+
+    fn send_all(&mut self, to: impl Iterator<Item = PeerId>, message: &Message, priority: Priority) {
         let bytes = message.encode();
-        for to in self.peers.agreeing(except) {
-            self.effects.push(Effect::Send {
-                to,
-                message: bytes.clone(),
-                priority,
-            });
-        }
+        self.effects.extend(to.map(|to| Effect::Send {
+            to,
+            message: bytes.clone(),
+            priority,
+        }));
     }
 }
 
@@ -132,6 +142,8 @@ pub(crate) struct Consensus {
     /// What goes into SCP and comes out, where it is asked for.
     log: Option<Vec<log::Entry>>,
     evidence: EvidenceLog,
+    /// Entries that lead less often in this slot.
+    reduced: Vec<NodeId>,
 }
 
 /// SCP's questions, answered from what is known of the slot.
@@ -140,6 +152,7 @@ struct Answers<'a> {
     quorum_set: &'a QuorumSet,
     quorum_set_hash: Hash,
     network: NetworkId,
+    reduced: &'a [NodeId],
 }
 
 impl Oracle for Answers<'_> {
@@ -157,10 +170,12 @@ impl Oracle for Answers<'_> {
 
     fn weight(&self, node: NodeId) -> u64 {
         // Every entry is a neighbour of every entry: the round's leader is the one with the highest priority.
-        if self.quorum_set.nodes.contains(&node) {
-            u64::MAX
-        } else {
+        if !self.quorum_set.nodes.contains(&node) {
             0
+        } else if self.reduced.contains(&node) {
+            REDUCED_WEIGHT
+        } else {
+            u64::MAX
         }
     }
 
@@ -211,6 +226,7 @@ impl Consensus {
             restored: Vec::new(),
             log,
             evidence: EvidenceLog::default(),
+            reduced: Vec::new(),
         };
         for entry in entries {
             this.restore(entry);
@@ -265,6 +281,7 @@ impl Consensus {
             quorum_set: &self.quorum_set,
             quorum_set_hash: self.quorum_set_hash,
             network: self.network,
+            reduced: &self.reduced,
         };
         let mut outputs = Vec::new();
         match &mut self.log {
@@ -414,6 +431,11 @@ impl Consensus {
     /// Whether this statement was taken in before.
     pub(crate) fn knows(&self, statement: &Statement) -> bool {
         self.envelopes.contains_key(statement)
+    }
+
+    /// Who leads less often in this slot, from the state of the head.
+    pub(crate) fn weigh(&mut self, reduced: Vec<NodeId>) {
+        self.reduced = reduced;
     }
 
     /// Block `head` is committed: its slot is history, the next one begins to be listened to.

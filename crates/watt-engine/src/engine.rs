@@ -12,19 +12,17 @@ use crate::message::Message;
 use crate::peers::Peers;
 use crate::provider::{LocalSector, Provider, ProviderConfig, ProviderWork};
 use crate::quota::{Bucket, UPLOAD_ALL};
+use crate::sources::Sources;
 use crate::sync::Sync;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
 use watt_light::{Header, SignedProposal, SignedTransaction};
-use watt_primitives::{BlockHeight, Hash, NetworkId, SecretKey, Timestamp};
-use watt_scp::{Envelope, QuorumSet};
+use watt_primitives::{BlockHeight, NetworkId, SecretKey, Timestamp};
+use watt_scp::{Envelope, QuorumSet, Statement};
 
-mod copies;
 mod pool;
 mod receive;
 mod time;
-
-use copies::Copies;
 
 /// The most signatures of one sender's statements under verification at once; beyond it messages are dropped, as if the network
 /// had. Senders have places of their own, so that nobody can take those of others (TC36).
@@ -33,8 +31,15 @@ const VERIFYING_STATEMENTS_MAX: usize = 256;
 /// The same for transactions.
 const VERIFYING_TRANSACTIONS_MAX: usize = 1_024;
 
-/// The most statements for the slot after the current one that are kept until it begins.
-const EARLY_MAX: usize = 512;
+/// The most statements of one entry that are kept until their slot begins; beyond it the lowest makes way. By then their signatures
+/// were checked, so that no peer can take the places of others.
+const EARLY_PER_NODE_MAX: usize = 16;
+
+/// Ticks without a new head after which everybody may pass on everything again: sources that are slow, or lie, are left.
+const STALL_TICKS: u32 = 5;
+
+/// Peers that are asked for their statements at a tick without a new head, in turn: all answers together must fit a bad link.
+const ASKED_PER_TICK: usize = 3;
 
 /// Blocks after which own transactions that still wait are said again.
 const RESEND_EVERY: u64 = 4;
@@ -73,13 +78,18 @@ enum Verifying {
         from: PeerId,
         envelope: Box<Envelope>,
         proposals: Vec<SignedProposal>,
-        /// Of the message that it came in.
-        hash: Hash,
     },
     Transactions {
         from: Origin,
         transactions: Vec<SignedTransaction>,
     },
+}
+
+/// A statement that waits for its slot; its signatures hold.
+struct Early {
+    from: PeerId,
+    envelope: Envelope,
+    proposals: Vec<SignedProposal>,
 }
 
 /// Whose signatures are under verification, and of what.
@@ -135,9 +145,9 @@ pub struct Engine {
     /// Signatures in it.
     n_verifying: BTreeMap<VerifyingOf, usize>,
     next_ticket: u64,
-    /// Statements of the next slot, that arrived before this node got there.
-    early: Vec<(PeerId, Vec<u8>)>,
-    copies: Copies,
+    /// Statements of the next slot, that arrived before this node got there, or while it was quiet.
+    early: BTreeMap<Statement, Early>,
+    sources: Sources,
     refused: BTreeMap<&'static str, u64>,
     provider: Option<Provider>,
     /// Until then statements of others are kept, and nothing is said.
@@ -179,8 +189,8 @@ impl Engine {
             verifying: BTreeMap::new(),
             n_verifying: BTreeMap::new(),
             next_ticket: 0,
-            early: Vec::new(),
-            copies: Copies::default(),
+            early: BTreeMap::new(),
+            sources: Sources::default(),
             refused: BTreeMap::new(),
             provider: config
                 .provider
@@ -246,10 +256,11 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         match event {
-            Event::Started => self.started(now, effects),
+            Event::Started => self.started(now, chain, effects),
             Event::Connected(peer) => self.connected(peer, now, effects),
             Event::Disconnected(peer) => {
                 self.peers.disconnected(peer);
+                self.sources.disconnected(peer);
                 self.sync.disconnected(peer);
                 self.checkpoint.disconnected(peer);
             }

@@ -31,6 +31,7 @@ mod peers;
 pub mod provider;
 mod quota;
 pub mod run;
+mod sources;
 mod sync;
 pub mod transfer;
 

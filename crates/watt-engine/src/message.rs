@@ -8,7 +8,7 @@ use watt_light::transaction::body_root;
 use watt_light::{DecisionProof, FinalityProof, Header, SignedProposal, SignedTransaction};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
-use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SlotIndex};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SlotIndex};
 use watt_scp::{Envelope, QuorumSet, Statement, Value, finality};
 
 /// The most bytes of an encoded message; the transport's frame limit.
@@ -49,10 +49,12 @@ pub enum Message {
         /// Proposals whose `V` or `E(V)` it names.
         proposals: BoundedVec<SignedProposal, 32>,
     },
-    /// Asks for the newest statements of a slot.
+    /// Asks for the newest statements of a slot that the sender does not have.
     GetStatements {
         /// Which.
         slot: SlotIndex,
+        /// Those it has, each by the first 8 bytes of its signature.
+        have: BoundedVec<u64, { Message::HAVE_MAX }>,
     },
     /// Asks for the body behind a value.
     GetBody {
@@ -112,6 +114,11 @@ pub enum Message {
     Blocks {
         /// The blocks.
         blocks: BoundedVec<DecidedBlock, BLOCKS_PER_MESSAGE_MAX>,
+    },
+    /// The sender has enough sources of the statements of these entries; in place of what it said before.
+    Squelch {
+        /// Whose statements the receiver need not pass on.
+        nodes: BoundedVec<NodeId, { Message::SQUELCHED_MAX }>,
     },
 }
 
@@ -207,15 +214,16 @@ impl DecidedBlock {
 }
 
 impl Message {
+    /// The most statements that an asker can say it has: of 128 entries one of nomination and one of ballots.
+    pub const HAVE_MAX: usize = 256;
+
+    /// The most entries that a peer can be asked not to pass on.
+    pub const SQUELCHED_MAX: usize = 128;
+
     /// The message's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)
-    }
-
-    /// Whether these bytes can only be those of a [`Message::Statement`], if they are a message.
-    pub(crate) fn is_statement(bytes: &[u8]) -> bool {
-        bytes.starts_with(b"\xa1\x69statement")
     }
 
     /// Reads a message.
@@ -224,41 +232,5 @@ impl Message {
     /// Anything but the canonical encoding of a message within bounds.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidEncoding> {
         codec::decode(bytes, MESSAGE_BYTES_MAX)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use watt_primitives::SecretKey;
-    use watt_scp::{Ballot, Pledges};
-
-    /// Statements, and nothing else, are told by their first bytes: copies of one are known without decoding them.
-    #[test]
-    fn statements_are_known_by_their_first_bytes() {
-        let key = SecretKey::from_seed([7; 32]);
-        let network = NetworkId([3; 32]);
-        let value = Value(Hash([1; 32]));
-        let statement = Statement {
-            node: key.node_id(),
-            slot: SlotIndex(1),
-            quorum_set: Hash([2; 32]),
-            pledges: Pledges::Externalize {
-                commit: Ballot { counter: 1, value },
-                h_counter: 1,
-            },
-        };
-        let said = Message::Statement {
-            envelope: Box::new(Envelope::sign(statement, &key, &network)),
-            proposals: BoundedVec::empty(),
-        };
-        assert!(Message::is_statement(&said.encode()));
-        for other in [
-            Message::GetStatements { slot: SlotIndex(1) },
-            Message::GetCheckpoint,
-            Message::GetBody { value },
-        ] {
-            assert!(!Message::is_statement(&other.encode()));
-        }
     }
 }

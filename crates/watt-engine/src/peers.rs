@@ -2,16 +2,20 @@
 
 use crate::event::PeerId;
 use crate::quota::{Bucket, MESSAGES, TRANSACTIONS, UPLOAD};
-use std::collections::BTreeMap;
-use watt_primitives::{BlockHeight, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use watt_primitives::{BlockHeight, NodeId, Timestamp};
 
 /// One connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     /// Head it last told of; `None` before its hello.
     pub(crate) height: Option<BlockHeight>,
+    /// Whether its hello has come.
+    pub(crate) is_greeted: bool,
     /// Whether it takes part in agreement.
     pub(crate) wants_statements: bool,
+    /// Entries whose statements it has from others.
+    pub(crate) squelched: BTreeSet<NodeId>,
     /// Bucket for statements and requests.
     pub(crate) urgent: Bucket,
     /// Bucket for transactions, bodies and blocks.
@@ -32,7 +36,9 @@ impl Peers {
             id,
             Peer {
                 height: None,
+                is_greeted: false,
                 wants_statements: false,
+                squelched: BTreeSet::new(),
                 urgent: Bucket::full(MESSAGES, now),
                 bulk: Bucket::full(MESSAGES, now),
                 transactions: Bucket::full(TRANSACTIONS, now),
@@ -59,6 +65,24 @@ impl Peers {
             .iter()
             .filter(move |(id, peer)| peer.wants_statements && Some(**id) != except)
             .map(|(id, _)| *id)
+    }
+
+    /// `n` of those, from the one at `turn` on, around and around.
+    pub(crate) fn in_turn(&self, turn: usize, n: usize) -> Vec<PeerId> {
+        let all: Vec<PeerId> = self.agreeing(None).collect();
+        let first = turn.checked_rem(all.len()).unwrap_or(0);
+        all.iter()
+            .cycle()
+            .skip(first)
+            .take(n.min(all.len()))
+            .copied()
+            .collect()
+    }
+
+    /// Of those the ones that want statements of `node` from here.
+    pub(crate) fn relayed_to(&self, node: NodeId, except: PeerId) -> impl Iterator<Item = PeerId> + '_ {
+        self.agreeing(Some(except))
+            .filter(move |id| self.0.get(id).is_some_and(|peer| !peer.squelched.contains(&node)))
     }
 
     /// Peers to whom transactions are passed on, without `except`: those that take part in agreement, and if there are none all

@@ -15,6 +15,7 @@ mod deal_end;
 mod due;
 mod heartbeat;
 mod keys;
+mod leaders;
 mod matching;
 mod pledge;
 mod pre_commit;
@@ -25,6 +26,7 @@ mod window;
 
 pub use bid::{OPEN_BIDS_MAX, certify_slots, reservation_ms_max};
 pub use due::DUE_PER_BLOCK_MAX;
+pub use leaders::{EMPTY_WITHIN, REDUCED_FOR};
 pub use matching::MATCHES_PER_BLOCK_MAX;
 pub use pre_commit::CHALLENGE_DELAY;
 pub use transfer::DAILY_LIMIT;
@@ -76,6 +78,9 @@ pub fn apply_block(below: &impl StateRead, block: &Block) -> Result<BlockOutcome
     check_limits(&ledger.rules, block)?;
 
     ledger.start_block();
+    if block.is_empty() {
+        ledger.note_empty(proposal.proposer);
+    }
     let actors = ledger.admit_all(block)?;
     let receipts = block
         .transactions()

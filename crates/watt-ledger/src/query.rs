@@ -5,14 +5,15 @@ use crate::apply::sectors::{all_sectors, proof_params, sector_set};
 use crate::beacon::Beacon;
 use crate::ledger::window_of;
 use crate::rows::{
-    self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, PieceTableRow, ProviderRow, RulesRow,
-    SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
+    self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, LeadersRow, PieceTableRow, ProviderRow,
+    RulesRow, SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
 };
 use crate::state::StateRead;
 use watt_light::Header;
 use watt_primitives::terms::{BundleTerms, Piece};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Window,
+    AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, NodeId, SectorNumber, SlotIndexInDeal,
+    Window,
 };
 use watt_proofs::{ProofParams, SectorSet};
 
@@ -52,6 +53,35 @@ pub fn head(state: &impl StateRead) -> Option<Head> {
         chain,
         rules,
     })
+}
+
+/// Entries of the backbone that lead the nomination of the next slot less often, because blocks of theirs came out empty; nobody if
+/// these are more than may be faulty, since then it is the network that is slow (`docs/spec/ledger.md` §11).
+#[must_use]
+pub fn reduced_leaders(state: &impl StateRead) -> Vec<NodeId> {
+    let read = || {
+        Some((
+            rules(state)?,
+            rows::read::<ChainRow>(state, rows::CHAIN)?,
+            rows::read::<LeadersRow>(state, rows::LEADERS)?,
+        ))
+    };
+    let Some((rules, chain, leaders)) = read() else {
+        return Vec::new();
+    };
+    let is_reduced = |known: &&rows::WithheldRow| known.reduced_to > chain.height;
+    let reduced: Vec<NodeId> = leaders
+        .withheld
+        .iter()
+        .filter(is_reduced)
+        .map(|known| known.node)
+        .collect();
+    let faulty_max = rules.backbone.len().saturating_sub(1) / 3;
+    if reduced.len() > faulty_max {
+        Vec::new()
+    } else {
+        reduced
+    }
 }
 
 /// The network's rules.

@@ -9,7 +9,7 @@ mod deal;
 mod provider;
 
 pub use account::{ACCOUNT_KEYS_MAX, AccountKey, AccountKind, AccountRow, DaySpending};
-pub use chain::{ChainRow, RulesRow, SupplyRow, WindowRow};
+pub use chain::{ChainRow, LeadersRow, RulesRow, SupplyRow, WindowRow, WithheldRow};
 pub use deal::{DealEnd, DealRow, DealStage, SlotRow};
 pub use provider::{
     AskRow, HeartbeatRow, PieceTableRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage, UseOfReplica,
@@ -30,6 +30,8 @@ pub const CHAIN: &[u8] = b"Ec";
 pub const RULES: &[u8] = b"Eg";
 /// Key of [`SupplyRow`].
 pub const SUPPLY: &[u8] = b"Eu";
+/// Key of [`LeadersRow`]; absent until a first block came out empty.
+pub const LEADERS: &[u8] = b"El";
 /// Prefix of all providers.
 pub const PROVIDERS: &[u8] = b"Ep";
 /// Prefix of all asks.

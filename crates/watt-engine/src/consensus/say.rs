@@ -153,15 +153,51 @@ impl Consensus {
         Some(value)
     }
 
-    /// The newest statements of the slot, own ones last: to re-send, and to answer who asks.
-    pub(crate) fn statements(&self, only_own: bool) -> Vec<Message> {
-        self.scp
-            .latest(self.slot)
-            .filter(|statement| !only_own || self.is_own(&statement.node))
-            .filter_map(|statement| self.envelopes.get(statement))
+    /// The newest own statements of the slot, to send again.
+    pub(crate) fn own_statements(&self) -> Vec<Message> {
+        let own = self
+            .latest()
+            .filter(|envelope| self.is_own(&envelope.statement.node));
+        own.map(|envelope| self.with_proposals(envelope.clone()))
+            .collect()
+    }
+
+    /// The newest statements of the slot but those that the asker has, to answer it.
+    pub(crate) fn statements_but(&self, have: &[u64]) -> Vec<Message> {
+        let missing = self
+            .latest()
+            .filter(|envelope| !have.contains(&short_id(envelope)));
+        missing
             .map(|envelope| self.with_proposals(envelope.clone()))
             .collect()
     }
+
+    /// Asks for the newest statements that are not here, or whose proposals are not.
+    pub(crate) fn ask_statements(&self) -> Message {
+        let is_whole = |envelope: &&Envelope| {
+            let values = values_of(&envelope.statement.pledges);
+            values
+                .iter()
+                .all(|value| self.candidates.resolve(value).is_some())
+        };
+        let have = self.latest().filter(is_whole).map(short_id);
+        Message::GetStatements {
+            slot: self.slot,
+            have: BoundedVec::new(have.take(Message::HAVE_MAX).collect()).unwrap_or_default(),
+        }
+    }
+
+    fn latest(&self) -> impl Iterator<Item = &Envelope> {
+        self.scp
+            .latest(self.slot)
+            .filter_map(|statement| self.envelopes.get(statement))
+    }
+}
+
+/// A statement by the first bytes of its signature.
+fn short_id(envelope: &Envelope) -> u64 {
+    let first = envelope.signature.0.first_chunk().copied();
+    first.map_or(0, u64::from_be_bytes)
 }
 
 /// The value that a record votes to commit, if it does.

@@ -2,7 +2,8 @@
 
 use super::pool::reply;
 use super::{
-    EARLY_MAX, Engine, Kind, Origin, VERIFYING_STATEMENTS_MAX, VERIFYING_TRANSACTIONS_MAX, Verifying,
+    EARLY_PER_NODE_MAX, Early, Engine, Kind, Origin, VERIFYING_STATEMENTS_MAX, VERIFYING_TRANSACTIONS_MAX,
+    Verifying,
 };
 use crate::consensus::Context;
 use crate::effect::{Effect, Priority};
@@ -11,7 +12,7 @@ use crate::gossip::in_batches;
 use crate::message::{BLOCKS_BYTES_MAX, Message};
 use watt_ledger::StateRead;
 use watt_light::SignedProposal;
-use watt_primitives::{BlockHeight, BoundedVec, Hash, SlotIndex, Timestamp};
+use watt_primitives::{BlockHeight, BoundedVec, SlotIndex, Timestamp};
 use watt_scp::Envelope;
 
 impl Engine {
@@ -26,12 +27,6 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(from) else {
             return;
         };
-        if Message::is_statement(&bytes) && self.copies.has(&Hash::of_content(&bytes)) {
-            if !peer.urgent.take(now) {
-                self.count("over quota");
-            }
-            return;
-        }
         // Which bucket pays is known only after decoding; decoding is bounded by the transport's own quota.
         let Ok(message) = Message::decode(&bytes) else {
             self.count("malformed message");
@@ -51,7 +46,8 @@ impl Engine {
             | Message::NewBlock { .. }
             | Message::GetBlocks { .. }
             | Message::GetCheckpoint
-            | Message::GetState { .. } => &mut peer.urgent,
+            | Message::GetState { .. }
+            | Message::Squelch { .. } => &mut peer.urgent,
         };
         if !bucket.take(now) {
             self.count("over quota");
@@ -70,12 +66,16 @@ impl Engine {
                 }
                 peer.height = Some(height);
                 peer.wants_statements = wants_statements;
-                self.greeted(from, height, wants_statements, now, effects);
+                if !std::mem::replace(&mut peer.is_greeted, true) {
+                    self.greeted(from, height, wants_statements, now, effects);
+                }
+                self.catch_up(now, effects);
             }
             Message::Statement { envelope, proposals } => {
-                self.stated(from, envelope, proposals.into_inner(), bytes, now, effects);
+                self.stated(from, envelope, proposals.into_inner(), effects);
             }
-            Message::GetStatements { slot } => self.asked_statements(from, slot, now, effects),
+            Message::Squelch { nodes } => peer.squelched = nodes.into_inner().into_iter().collect(),
+            Message::GetStatements { slot, have } => self.asked_statements(from, slot, &have, now, effects),
             Message::GetBody { value } => {
                 if let Some(body) = self.consensus.body(&value)
                     && let Ok(transactions) = body.to_vec().try_into()
@@ -182,7 +182,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn greeted(
+    /// A peer's first hello: it is told what it may have missed.
+    fn greeted(
         &mut self,
         from: PeerId,
         height: BlockHeight,
@@ -195,21 +196,21 @@ impl Engine {
             self.answer(from, &local, Priority::Bulk, now, effects);
         }
         if wants_statements && height == self.head.header.height {
-            let statements = self.consensus.statements(false);
+            let statements = self.consensus.statements_but(&[]);
             self.answer(from, &statements, Priority::Urgent, now, effects);
         }
-        self.catch_up(now, effects);
     }
 
     pub(super) fn asked_statements(
         &mut self,
         from: PeerId,
         slot: SlotIndex,
+        have: &[u64],
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let messages = if slot == self.consensus.slot() {
-            self.consensus.statements(false)
+            self.consensus.statements_but(have)
         } else if slot < self.consensus.slot() {
             vec![Message::NewBlock {
                 height: self.head.header.height,
@@ -286,8 +287,6 @@ impl Engine {
         from: PeerId,
         envelope: Box<Envelope>,
         proposals: Vec<SignedProposal>,
-        bytes: Vec<u8>,
-        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let statement = &envelope.statement;
@@ -298,27 +297,16 @@ impl Engine {
             self.count("statement of a stranger");
             return;
         }
-        // While quiet, only what this node itself may have said counts.
-        let is_kept = now < self.quiet_until && !self.consensus.is_mine(&statement.node);
-        let is_early = statement.slot == self.consensus.slot().next();
-        let is_current = statement.slot == self.consensus.slot();
-        if is_early || (is_current && is_kept) {
-            if self.early.len() < EARLY_MAX {
-                self.copies.waits(Hash::of_content(&bytes));
-                self.early.push((from, bytes));
-            }
-            return;
-        }
-        if !is_current {
-            if statement.slot < self.consensus.slot() {
-                self.copies.done(Hash::of_content(&bytes));
-            }
+        let slot = self.consensus.slot();
+        if statement.slot != slot && statement.slot != slot.next() {
             return;
         }
         // A known one may bring proposals that its first copy came without.
-        let fresh = self.consensus.missing_of(statement, proposals);
-        if fresh.is_empty() && self.consensus.knows(statement) {
-            self.copies.done(Hash::of_content(&bytes));
+        let mut fresh = self.consensus.missing_of(statement, proposals);
+        let early = self.early.get(statement);
+        fresh.retain(|signed| !early.is_some_and(|early| early.proposals.contains(signed)));
+        if fresh.is_empty() && (early.is_some() || self.consensus.knows(statement)) {
+            self.sources.came_again(statement.node, from);
             return;
         }
         let checks = std::iter::once(envelope.signature_check(&self.network))
@@ -328,18 +316,75 @@ impl Engine {
             from,
             envelope,
             proposals: fresh,
-            hash: Hash::of_content(&bytes),
         };
         self.verify(pending, checks, effects);
     }
 
+    /// A statement came whose signatures hold: it is taken in and passed on, or kept until its slot begins.
+    fn heard(
+        &mut self,
+        from: PeerId,
+        envelope: Envelope,
+        proposals: Vec<SignedProposal>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let statement = &envelope.statement;
+        let node = statement.node;
+        // While quiet, only what this node itself may have said counts.
+        let is_kept = now < self.quiet_until && !self.consensus.is_mine(&node);
+        if is_kept || statement.slot == self.consensus.slot().next() {
+            self.keep(from, envelope, proposals);
+            return;
+        }
+        if statement.slot != self.consensus.slot() {
+            return;
+        }
+        if self.consensus.knows(statement) {
+            self.sources.came_again(node, from);
+        } else {
+            self.sources.came_first(node, from);
+        }
+        let mut context = Context {
+            now,
+            peers: &self.peers,
+            effects,
+        };
+        if self
+            .consensus
+            .receive(from, envelope.clone(), proposals, &mut context)
+        {
+            // With the proposals known here, not those that came: not all of them were looked at.
+            let message = self.consensus.with_proposals(envelope);
+            context.relay(&message, node, from);
+        }
+    }
+
+    fn keep(&mut self, from: PeerId, envelope: Envelope, mut proposals: Vec<SignedProposal>) {
+        let statement = envelope.statement.clone();
+        if let Some(early) = self.early.get_mut(&statement) {
+            proposals.retain(|signed| !early.proposals.contains(signed));
+            early.proposals.append(&mut proposals);
+            return;
+        }
+        let of_node = self.early.keys().filter(|kept| kept.node == statement.node);
+        if of_node.clone().count() >= EARLY_PER_NODE_MAX
+            && let Some(lowest) = of_node.min().cloned()
+        {
+            self.early.remove(&lowest);
+        }
+        let early = Early {
+            from,
+            envelope,
+            proposals,
+        };
+        self.early.insert(statement, early);
+    }
+
     /// Looks at the statements that came too early, or while this node was quiet.
     pub(super) fn hear_early(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.copies.wait_is_over();
-        for (from, bytes) in std::mem::take(&mut self.early) {
-            if let Ok(Message::Statement { envelope, proposals }) = Message::decode(&bytes) {
-                self.stated(from, envelope, proposals.into_inner(), bytes, now, effects);
-            }
+        for early in std::mem::take(&mut self.early).into_values() {
+            self.heard(early.from, early.envelope, early.proposals, now, effects);
         }
     }
 
@@ -397,27 +442,13 @@ impl Engine {
                 from,
                 envelope,
                 proposals,
-                hash,
             } => {
                 if !all_hold {
                     self.count("bad statement signature");
                     effects.push(Effect::Disconnect(from));
                     return;
                 }
-                let mut context = Context {
-                    now,
-                    peers: &self.peers,
-                    effects,
-                };
-                if self
-                    .consensus
-                    .receive(from, (*envelope).clone(), proposals, &mut context)
-                {
-                    // With the proposals known here, not those that came: not all of them were looked at.
-                    let message = self.consensus.with_proposals(*envelope);
-                    context.flood(&message, Priority::Urgent, Some(from));
-                    self.copies.done(hash);
-                }
+                self.heard(from, *envelope, proposals, now, effects);
             }
             Verifying::Transactions { from, transactions } => {
                 for (signed, holds) in transactions.into_iter().zip(holds) {

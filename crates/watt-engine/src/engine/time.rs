@@ -1,6 +1,6 @@
 //! What happens because time passes or the head moves.
 
-use super::{Engine, RESEND_EVERY, START_QUIET_MS};
+use super::{ASKED_PER_TICK, Engine, RESEND_EVERY, STALL_TICKS, START_QUIET_MS};
 use crate::consensus::{Context, Head};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::ApplyFailure;
@@ -8,13 +8,15 @@ use crate::gossip::in_batches;
 use crate::message::Message;
 use crate::sync::Checked;
 use std::sync::Arc;
+use watt_ledger::query::reduced_leaders;
 use watt_ledger::{BlockOutcome, StateRead};
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::{BlockHeight, Timestamp};
 use watt_scp::TimerKind;
 
 impl Engine {
-    pub(super) fn started(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub(super) fn started(&mut self, now: Timestamp, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+        self.consensus.weigh(reduced_leaders(chain));
         self.quiet_until = now.plus(START_QUIET_MS);
         self.consensus.resume(&mut Context {
             now,
@@ -104,6 +106,14 @@ impl Engine {
             at: now.plus(self.parameters.slot_ms),
         });
         self.ticks_since_head = self.ticks_since_head.saturating_add(1);
+        if self.ticks_since_head.is_multiple_of(STALL_TICKS) {
+            self.sources.renew(now);
+        }
+        self.sources.tell(&mut Context {
+            now,
+            peers: &self.peers,
+            effects,
+        });
         if self.ticks_since_head < 2 {
             if self.sync.is_active() || self.checkpoint.is_active() {
                 self.catch_up(now, effects);
@@ -111,21 +121,30 @@ impl Engine {
             return;
         }
         let hello = self.hello();
-        let slot = self.consensus.slot();
+        let ask = self.consensus.ask_statements();
         let mut context = Context {
             now,
             peers: &self.peers,
             effects,
         };
         self.consensus.tick(&mut context);
-        for message in self.consensus.statements(true) {
-            context.flood(&message, Priority::Urgent, None);
+        // Less and less often: on a bad link what is said again stands in the way of what is new.
+        if self.ticks_since_head.is_power_of_two() {
+            for message in self.consensus.own_statements() {
+                context.flood(&message, Priority::Urgent, None);
+            }
         }
         for peer in self.peers.all() {
             context.send(peer, &hello, Priority::Urgent);
         }
         if self.consensus.is_validator() && self.ticks_since_head >= 3 {
-            context.flood(&Message::GetStatements { slot }, Priority::Urgent, None);
+            let turn = usize::try_from(self.ticks_since_head).unwrap_or(0);
+            let asked = self
+                .peers
+                .in_turn(turn.saturating_mul(ASKED_PER_TICK), ASKED_PER_TICK);
+            for peer in asked {
+                context.send(peer, &ask, Priority::Urgent);
+            }
         }
         self.catch_up(now, effects);
     }
@@ -192,10 +211,10 @@ impl Engine {
     ) {
         self.head = Head::new(header);
         self.ticks_since_head = 0;
-        self.copies.head_moved();
         self.checkpoint.over();
         self.mempool.settle(included, chain, self.head.header.height);
         self.consensus.advance(&self.head, now);
+        self.consensus.weigh(reduced_leaders(chain));
         let announcement = Message::NewBlock {
             height: self.head.header.height,
             header: self.head.hash,

@@ -11,6 +11,7 @@ mod agreement;
 mod equivocation;
 mod hostile;
 mod load;
+mod relays;
 mod sync;
 mod withheld;
 mod world;

@@ -15,6 +15,7 @@ use watt_ledger::{
 };
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
+use watt_scp::Statement;
 use watt_scp::replay::log;
 
 mod serving;
@@ -101,6 +102,12 @@ pub struct World {
     pub halts: Vec<(usize, String)>,
     /// Who hung up on whom.
     pub hang_ups: Vec<(usize, usize)>,
+    /// Statements sent, each as often as to somebody.
+    pub statements: usize,
+    /// Different ones among them.
+    pub said: BTreeSet<Statement>,
+    /// Bytes sent.
+    pub bytes: usize,
     /// What was sent to nodes that are not up.
     pub overheard: Vec<Vec<u8>>,
     serving: BTreeMap<usize, Serving>,
@@ -189,6 +196,9 @@ impl World {
             agreed: BTreeMap::from([(BlockHeight(0), first.header.hash())]),
             halts: Vec::new(),
             hang_ups: Vec::new(),
+            statements: 0,
+            said: BTreeSet::new(),
+            bytes: 0,
             overheard: Vec::new(),
             serving: BTreeMap::new(),
             withholding: BTreeMap::new(),
@@ -386,6 +396,11 @@ impl World {
             Effect::Send { to, message, .. } => {
                 let to = to.0 as usize;
                 self.strip(to, &message);
+                self.bytes += message.len();
+                if let Ok(Message::Statement { envelope, .. }) = Message::decode(&message) {
+                    self.statements += 1;
+                    self.said.insert(envelope.statement);
+                }
                 if !self.is_up(to) {
                     self.overheard.push(message.clone());
                 }

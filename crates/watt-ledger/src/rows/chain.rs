@@ -50,6 +50,26 @@ impl ChainRow {
     }
 }
 
+/// Proposers whose blocks came out empty of late (`docs/spec/ledger.md` §11).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeadersRow {
+    /// Each once, by key.
+    pub withheld: BoundedVec<WithheldRow, 61>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithheldRow {
+    /// The proposer.
+    pub node: NodeId,
+    /// Its newest empty block.
+    pub empty_at: BlockHeight,
+    /// The last height at which it leads less often; zero if it never did.
+    pub reduced_to: BlockHeight,
+}
+
 /// Where all the money is. `supply == in_accounts + in_escrow + in_protocol_wallet` after every block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,6 +11,7 @@ mod accounts;
 mod blocks;
 mod fees;
 mod genesis;
+mod leaders;
 mod market;
 mod miner;
 mod random;

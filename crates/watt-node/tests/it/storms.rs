@@ -71,12 +71,13 @@ fn seven_validators_in_bad_weather_and_one_that_lies() {
     network.check_supply("v1");
 }
 
-/// 50, 150 and 300 ms each way, so that an answer takes up to 600, and 5 % of the datagrams lost: all seven close blocks.
+/// 50, 150 and 300 ms each way, so that an answer takes up to 600, and 5 % of the datagrams lost, also both at once: all seven close
+/// blocks.
 ///
 /// Covers: A1, A6.
 fn links_are_long_and_lossy(network: &Network, weather: &Weather) {
     let all = names(network);
-    for (delay_ms, loss_permille) in [(50, 0), (150, 0), (300, 0), (50, 50)] {
+    for (delay_ms, loss_permille) in [(50, 0), (150, 0), (300, 0), (50, 50), (300, 50)] {
         weather.set(Conditions {
             delay: Duration::from_millis(delay_ms),
             loss_permille,

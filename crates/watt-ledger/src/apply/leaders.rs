@@ -1,0 +1,49 @@
+//! Proposers whose blocks come out empty lead less often for a while (`docs/spec/ledger.md` §11).
+
+use crate::ledger::Ledger;
+use crate::rows::{self, LeadersRow, WithheldRow};
+use watt_primitives::{BlockHeight, BoundedVec, NodeId};
+
+/// Two empty blocks of one proposer within so many slots are one too many (TC33).
+pub const EMPTY_WITHIN: u64 = 64;
+
+/// For so many slots it then leads less often.
+pub const REDUCED_FOR: u64 = 720;
+
+impl Ledger<'_> {
+    /// The block came out empty: the network did not get, or refused, what `proposer` proposed.
+    pub(super) fn note_empty(&mut self, proposer: NodeId) {
+        if !self.rules.backbone.contains(&proposer) {
+            return;
+        }
+        let height = self.chain.height;
+        let row: LeadersRow = self.rows.read(rows::LEADERS).unwrap_or_default();
+        let mut withheld = row.withheld.into_inner();
+        let known = withheld.iter().find(|known| known.node == proposer).copied();
+        let is_again = known.is_some_and(|known| is_within(known.empty_at, EMPTY_WITHIN, height));
+        let reduced_to = if is_again {
+            BlockHeight(height.0.saturating_add(REDUCED_FOR))
+        } else {
+            known.map_or(BlockHeight(0), |known| known.reduced_to)
+        };
+        // What can matter no more is forgotten.
+        withheld.retain(|known| {
+            let matters = known.reduced_to >= height || is_within(known.empty_at, EMPTY_WITHIN, height);
+            matters && known.node != proposer
+        });
+        withheld.push(WithheldRow {
+            node: proposer,
+            empty_at: height,
+            reduced_to,
+        });
+        withheld.sort_unstable_by_key(|known| known.node);
+        // No more than the backbone has entries.
+        if let Ok(withheld) = BoundedVec::new(withheld) {
+            self.rows.write(rows::LEADERS.to_vec(), &LeadersRow { withheld });
+        }
+    }
+}
+
+fn is_within(then: BlockHeight, slots: u64, now: BlockHeight) -> bool {
+    now.0.saturating_sub(then.0) <= slots
+}
