@@ -59,19 +59,14 @@ const SEEDS_MAX: u64 = 50;
 /// Tries seeds until one catches the broken program.
 ///
 /// # Errors
-/// None does, or another promise than the expected one is broken, or the program as it is breaks one, too.
+/// None shows the expected promise broken, or the program as it is breaks one, too.
 pub fn catch(broken: &Broken) -> Result<Report, String> {
     let scenario = scenario::find(broken.scenario)?;
     for seed in 1..=SEEDS_MAX {
         let report = Director::new(&scenario, seed, Some(broken.mutation), Sink::None)?.run(None);
-        let Some(violation) = &report.violation else {
+        // What is broken breaks other promises, too; the seed is wanted that shows this one.
+        if report.violation.as_ref().map(|violation| violation.promise) != Some(broken.promise) {
             continue;
-        };
-        if violation.promise != broken.promise {
-            return Err(format!(
-                "{}: seed {seed} broke another promise: {violation}",
-                broken.name
-            ));
         }
         let sound = Director::new(&scenario, seed, None, Sink::None)?.run(None);
         return match sound.violation {

@@ -6,6 +6,9 @@ use crate::luck::{Luck, Purpose};
 use crate::net::WeatherName;
 use crate::storage::Habits;
 
+/// How far a clock may be off, in milliseconds.
+const SKEW_MS_MAX: u64 = 600_000;
+
 /// The scenario of this seed.
 #[must_use]
 pub fn swarm(seed: u64) -> Scenario {
@@ -37,7 +40,7 @@ pub fn swarm(seed: u64) -> Scenario {
     } else {
         Vec::new()
     };
-    let goal = Goal {
+    let mut goal = Goal {
         height: 8 + luck.below(12),
         seconds: 120,
         mode: Mode::Liveness,
@@ -56,6 +59,10 @@ pub fn swarm(seed: u64) -> Scenario {
     let mut is_free = actors.is_empty();
     steps.retain(|step| !is_bounded(step.act) || std::mem::take(&mut is_free));
     steps.sort_by_key(|step| step.second);
+    if steps.iter().any(|step| step.act == Act::Skew) {
+        // A clock that was ahead stands still until real time has caught up.
+        goal.recover_s += SKEW_MS_MAX / 1_000;
+    }
     Scenario {
         name: "swarm".to_owned(),
         about: "Every seed draws its own mix of faults.".to_owned(),
@@ -103,7 +110,7 @@ fn draw(luck: &mut Luck, kinds: &[Act], validators: usize, seconds_max: u64) -> 
     let act = kinds[luck.index(kinds.len())];
     let who = [Group::All, Group::Validators, Group::Validators, Group::Followers][luck.index(4)];
     let amount = match act {
-        Act::Skew => i64::try_from(luck.below(1_200_000)).unwrap_or(0) - 600_000,
+        Act::Skew => i64::try_from(luck.below(2 * SKEW_MS_MAX)).unwrap_or(0) - SKEW_MS_MAX.cast_signed(),
         Act::LoseBlocks | Act::RotBlock => i64::try_from(luck.below(5)).unwrap_or(0),
         Act::Spam => i64::try_from(luck.below(200)).unwrap_or(0),
         Act::Partition
