@@ -42,7 +42,7 @@ pub const ALL: [Broken; 5] = [
     Broken {
         name: "forget-lock",
         mutation: Mutation::ForgetLock,
-        scenario: "all-crash-at-persist",
+        scenario: "crash-at-every-persist",
         promise: Promise::NoContradiction,
     },
     Broken {
