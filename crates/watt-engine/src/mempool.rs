@@ -1,10 +1,10 @@
 //! Transactions that wait for a block: one pending chain per key, bounded, highest fee first (A8).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use watt_ledger::check::admit_unverified;
 use watt_ledger::select::{self, Candidate};
 use watt_ledger::{Admission, Refused, StateRead};
-use watt_light::SignedTransaction;
+use watt_light::{SignedTransaction, Transaction};
 use watt_primitives::{AccountId, BlockHeight, NetworkId, TransactionId};
 
 /// The most transactions that wait.
@@ -130,8 +130,8 @@ impl Mempool {
         );
     }
 
-    /// A body for the next block: the ledger's own order of choice.
-    pub(crate) fn select(&self, chain: &impl StateRead) -> Vec<SignedTransaction> {
+    /// A body for the next block: the ledger's own order of choice. What turns out to be possible no more is forgotten.
+    pub(crate) fn select(&mut self, chain: &impl StateRead) -> Vec<SignedTransaction> {
         let waiting = self.chains.values().flat_map(BTreeMap::values);
         let eligible: Vec<Candidate<'_>> = waiting
             .filter(|pooled| !self.quarantined.contains_key(&pooled.admission.id))
@@ -141,11 +141,23 @@ impl Mempool {
             })
             .collect();
         let chosen = select::fill_block(chain, &eligible);
-        chosen
+        let at = |places: &[usize]| -> Vec<Candidate<'_>> {
+            places
+                .iter()
+                .filter_map(|at| eligible.get(*at))
+                .copied()
+                .collect()
+        };
+        let body = at(&chosen.block)
             .iter()
-            .filter_map(|at| eligible.get(*at))
             .map(|candidate| candidate.transaction.clone())
-            .collect()
+            .collect();
+        let stale: Vec<TransactionId> = at(&chosen.stale)
+            .iter()
+            .map(|candidate| candidate.admission.id)
+            .collect();
+        stale.iter().for_each(|id| self.remove(id));
+        body
     }
 
     /// Transactions handed in here that still wait, to be said again: whoever heard them first may have forgotten.
@@ -166,32 +178,40 @@ impl Mempool {
     }
 
     /// Forgets what the new head makes impossible: included, overtaken and expired transactions.
-    pub(crate) fn settle(
-        &mut self,
-        included: &[SignedTransaction],
-        chain: &impl StateRead,
-        head: BlockHeight,
-    ) {
+    pub(crate) fn settle(&mut self, included: &[SignedTransaction], head: BlockHeight) {
         self.quarantined.retain(|_, until| *until > head);
-        let touched: BTreeSet<KeyOfAccount> = included
-            .iter()
-            .map(|signed| (signed.transaction.account, signed.transaction.key_index))
-            .collect();
-        let of_touched = touched
-            .iter()
-            .filter_map(|key| self.chains.get(key))
-            .flat_map(BTreeMap::values);
-        let overtaken = of_touched.filter(|pooled| admit_unverified(chain, &pooled.transaction).is_err());
+        // Nonces of a key are used in order: what is included takes everything up to it along.
+        for signed in included {
+            let Transaction {
+                account,
+                key_index,
+                nonce,
+                ..
+            } = &signed.transaction;
+            self.remove_to((*account, *key_index), *nonce);
+        }
         let expired = self
             .chains
             .values()
             .flat_map(BTreeMap::values)
             .filter(|pooled| pooled.transaction.transaction.valid_until <= head);
-        let stale: Vec<TransactionId> = overtaken
-            .chain(expired)
-            .map(|pooled| pooled.admission.id)
-            .collect();
+        let stale: Vec<TransactionId> = expired.map(|pooled| pooled.admission.id).collect();
         stale.iter().for_each(|id| self.remove(id));
+    }
+
+    /// Removes all of a key up to `nonce`.
+    fn remove_to(&mut self, key: KeyOfAccount, nonce: u64) {
+        let Some(of_key) = self.chains.get_mut(&key) else {
+            return;
+        };
+        while let Some(first) = of_key.first_entry().filter(|first| *first.key() <= nonce) {
+            let pooled = first.remove();
+            self.bytes = self.bytes.saturating_sub(pooled.admission.bytes);
+            self.ids.remove(&pooled.admission.id);
+        }
+        if of_key.is_empty() {
+            self.chains.remove(&key);
+        }
     }
 
     fn remove(&mut self, id: &TransactionId) {

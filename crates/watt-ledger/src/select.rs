@@ -26,17 +26,27 @@ pub struct Candidate<'a> {
     pub admission: &'a Admission,
 }
 
-/// The transactions for the next block, as places in `candidates`, in block order.
+/// What was chosen for the next block, as places in the list of candidates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// In block order.
+    pub block: Vec<usize>,
+    /// Met on the way, and possible no more: its number is used, or its key may not act. Not all there are: a full block is not
+    /// looked beyond.
+    pub stale: Vec<usize>,
+}
+
+/// The transactions for the next block.
 ///
 /// Of each account's key only transactions whose numbers follow one another are taken. Duties get a quarter of the places; the
 /// rest goes to the highest fee per kept byte, equal fees in an order that the newest beacon draws. What is returned passes
 /// [`crate::apply_block`] on top of `state`.
 #[must_use]
-pub fn fill_block(state: &impl StateRead, candidates: &[Candidate<'_>]) -> Vec<usize> {
+pub fn fill_block(state: &impl StateRead, candidates: &[Candidate<'_>]) -> Chosen {
     let rules: Option<RulesRow> = rows::read(state, rows::RULES);
     let chain: Option<ChainRow> = rows::read(state, rows::CHAIN);
     let (Some(rules), Some(chain)) = (rules, chain) else {
-        return Vec::new();
+        return Chosen::default();
     };
     let beacon = Beacon::read(state, &rules.network, chain.height);
     let mut filling = Filling {
@@ -45,7 +55,7 @@ pub fn fill_block(state: &impl StateRead, candidates: &[Candidate<'_>]) -> Vec<u
         candidates,
         lanes: lanes(candidates),
         accounts: BTreeMap::new(),
-        chosen: Vec::new(),
+        chosen: Chosen::default(),
         bytes_left: usize::try_from(rules.parameters.block_bytes_max)
             .unwrap_or(0)
             .saturating_sub(LIST_BYTES),
@@ -95,7 +105,7 @@ struct Filling<'a, S: StateRead> {
     lanes: BTreeMap<Lane, BTreeMap<u64, usize>>,
     /// Rows of accounts met so far, with the fees promised in this block already gone and nonces moved on.
     accounts: BTreeMap<AccountId, Option<AccountRow>>,
-    chosen: Vec<usize>,
+    chosen: Chosen,
     bytes_left: usize,
     proofs_left: usize,
 }
@@ -112,7 +122,7 @@ impl<S: StateRead> Filling<'_, S> {
                     .map(|order| (order, lane)),
             );
         }
-        while self.chosen.len() < places
+        while self.chosen.block.len() < places
             && let Some(((_, _, at), lane)) = heads.pop_first()
         {
             if self.fits(at) && self.admit(at) {
@@ -152,8 +162,13 @@ impl<S: StateRead> Filling<'_, S> {
             .or_insert_with(|| rows::read(state, &rows::account(&transaction.account)));
         let height = self.chain.height.next();
         let authority = check::authorise(account.as_ref(), transaction, height);
-        let Ok(authority) = authority else { return false };
+        let Ok(authority) = authority.map_err(|_| self.chosen.stale.push(at)) else {
+            return false;
+        };
         if authority.nonce != transaction.nonce {
+            if authority.nonce > transaction.nonce {
+                self.chosen.stale.push(at);
+            }
             return false;
         }
         let mut row = account
@@ -179,6 +194,6 @@ impl<S: StateRead> Filling<'_, S> {
         if let Some(waiting) = self.lanes.get_mut(lane) {
             waiting.pop_first();
         }
-        self.chosen.push(at);
+        self.chosen.block.push(at);
     }
 }

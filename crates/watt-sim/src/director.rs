@@ -149,7 +149,6 @@ impl Director {
             weather: network.weather.weather(),
             actors,
             mutation,
-            ..Setup::default()
         };
         let mut world = setup.build(sink).map_err(|error| error.to_string())?;
         let beginning = world.now;

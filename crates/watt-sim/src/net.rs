@@ -341,7 +341,7 @@ mod tests {
         let mut net = net(WeatherName::Calm.weather());
         let id = net.connect(0, 1).unwrap();
         net.deafen(0, 1);
-        let mut arrives =
+        let arrives =
             |net: &mut Net, from| net.send(Timestamp(0), from, id, 9, Priority::Urgent)[0].is_some();
         assert!(!arrives(&mut net, 0));
         assert!(arrives(&mut net, 1));

@@ -103,7 +103,9 @@ fn advance(world: &mut World, blocks: u64) -> Result<(), String> {
     let end = world.now.plus(600_000);
     // Heights are looked at only when enough blocks were stored for everybody to have them.
     let n_nodes = u64::try_from(world.nodes.len()).unwrap_or(u64::MAX);
-    let enough = world.n_commits.saturating_add(blocks.saturating_mul(n_nodes.saturating_sub(1)));
+    let enough = world
+        .n_commits
+        .saturating_add(blocks.saturating_mul(n_nodes.saturating_sub(1)));
     let is_there = |world: &World| world.n_commits >= enough && world.height_of_all() >= target;
     if world.run_until(end, is_there) {
         return Ok(());

@@ -212,7 +212,7 @@ impl Engine {
         self.head = Head::new(header);
         self.ticks_since_head = 0;
         self.checkpoint.over();
-        self.mempool.settle(included, chain, self.head.header.height);
+        self.mempool.settle(included, self.head.header.height);
         self.consensus.advance(&self.head, now);
         self.consensus.weigh(reduced_leaders(chain));
         let announcement = Message::NewBlock {

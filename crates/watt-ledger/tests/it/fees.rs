@@ -33,9 +33,34 @@ fn fill(world: &World, offered: &[SignedTransaction]) -> Vec<SignedTransaction> 
         })
         .collect();
     fill_block(&world.state, &candidates)
+        .block
         .into_iter()
         .map(|at| offered[at].clone())
         .collect()
+}
+
+/// Whoever fills a block learns on the way which transactions are possible no more, so that a pool can let them go. Covers: A8.
+#[test]
+fn used_numbers_are_stale_and_gaps_are_not() {
+    let mut world = crowded();
+    let offered: Vec<_> = [(1, 0), (2, 0), (3, 2)]
+        .map(|(person, nonce)| with_fee(&world, person, nonce, 0))
+        .to_vec();
+    let admissions: Vec<_> = offered
+        .iter()
+        .map(|signed| admit(&world.state, signed).unwrap())
+        .collect();
+    world.block(vec![with_fee(&world, 1, 0, 5)]);
+    let candidates: Vec<Candidate<'_>> = offered
+        .iter()
+        .zip(&admissions)
+        .map(|(transaction, admission)| Candidate {
+            transaction,
+            admission,
+        })
+        .collect();
+    let chosen = fill_block(&world.state, &candidates);
+    assert_eq!((chosen.block, chosen.stale), (vec![1], vec![0]));
 }
 
 fn wallet(world: &World) -> Amount {
