@@ -1,6 +1,6 @@
 //! What may be asked on the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -19,7 +19,7 @@ cargo xtask sim same           traces of two runs and two profiles are compared
   --scenario NAME        one scenario (`swarm`: the mix of faults that the seed draws); default swarm
   --file PATH            a scenario of your own
   --seed N               its seed; default 1
-  --seeds N [--first N]  N seeds of the swarm, and every scenario once; from seed --first, default 1
+  --seeds N [--first N]  N seeds of the swarm, and every scenario; from seed --first, default 1
   --until height=N       end early; or second=N
   --trace                every event, line by line
   --traces N             only the trace hashes of N seeds and of every scenario
@@ -196,7 +196,12 @@ fn many(n: u64, options: &Options) -> Result<bool, String> {
     if options.scenario.is_none() && options.file.is_none() {
         let all = scenario::all().map_err(|error| error.to_string())?;
         let ready = all.into_iter().filter(Scenario::is_expected_to_hold);
-        jobs.extend(ready.map(|scenario| (scenario, options.first)));
+        for scenario in ready {
+            let seeds: BTreeSet<u64> = scenario.regressions.iter().copied().collect();
+            let seeds = seeds.into_iter().filter(|seed| *seed != options.first);
+            jobs.extend(seeds.map(|seed| (scenario.clone(), seed)));
+            jobs.push((scenario, options.first));
+        }
     }
     for seed in options.first..options.first.saturating_add(n) {
         jobs.push((chosen(options, seed)?, seed));

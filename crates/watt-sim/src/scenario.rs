@@ -27,6 +27,9 @@ pub struct Scenario {
     /// The promise that it breaks today, and why: a bug that is known. It can be run, and is left out of the runs of all.
     #[serde(default)]
     pub known_bug: Option<String>,
+    /// Seeds that broke a promise once: run each time that all scenarios are.
+    #[serde(default)]
+    pub regressions: Vec<u64>,
     /// Who takes part.
     #[serde(default)]
     pub network: Network,

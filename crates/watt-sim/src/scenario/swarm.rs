@@ -68,6 +68,7 @@ pub fn swarm(seed: u64) -> Scenario {
         about: "Every seed draws its own mix of faults.".to_owned(),
         waits_for: None,
         known_bug: None,
+        regressions: Vec::new(),
         people: People {
             accounts: 0,
             through_followers: false,
