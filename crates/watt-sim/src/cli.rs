@@ -300,6 +300,8 @@ fn broken() -> Result<bool, String> {
 const SCALE_BLOCKS: u64 = 5;
 
 fn scale(is_json: bool) -> Result<bool, String> {
+    // Kept to the end, so that memory given back by one does not serve the next.
+    let mut worlds = Vec::new();
     for size in watt_sim::scale::SIZES {
         let before = resident_bytes();
         let mut world = watt_sim::scale::prepare(size, 1)?;
@@ -308,6 +310,7 @@ fn scale(is_json: bool) -> Result<bool, String> {
         let cpu_ms = started.elapsed().as_secs_f64() * 1_000.0;
         let blocks = counted.blocks as f64;
         let per_node = blocks * size.nodes as f64;
+        worlds.push(world);
         let memory = resident_bytes().saturating_sub(before) as f64 / size.nodes as f64;
         let rows = [
             ("cpu per block", cpu_ms / blocks, "ms"),

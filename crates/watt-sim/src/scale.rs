@@ -13,8 +13,8 @@ pub struct Size {
     pub validators: u8,
 }
 
-/// The sizes of the report: the backbone grows with the network up to 31 and the others follow.
-pub const SIZES: [Size; 4] = [
+/// The sizes of the report: networks that grow while the backbone stays, and a backbone that grows.
+pub const SIZES: [Size; 5] = [
     Size {
         nodes: 10,
         validators: 4,
@@ -22,6 +22,10 @@ pub const SIZES: [Size; 4] = [
     Size {
         nodes: 100,
         validators: 13,
+    },
+    Size {
+        nodes: 100,
+        validators: 31,
     },
     Size {
         nodes: 1_000,
