@@ -151,18 +151,12 @@ const members = (set) => {
 }
 
 /** The statement behind a vote of a finality proof. */
-const statementOf = ({ slot, value }, { member, word }, set, network) => {
-  const { confirm, externalize } = word
-  const pledges = confirm
-    ? {
-        confirm: {
-          ballot: { counter: confirm.ballot_counter, value },
-          prepared_counter: confirm.prepared_counter,
-          c_counter: confirm.c_counter,
-          h_counter: confirm.h_counter,
-        },
-      }
-    : { externalize: { commit: { counter: externalize.commit_counter, value }, h_counter: externalize.h_counter } }
+const statementOf = ({ slot, value }, [member, counters], set, network) => {
+  const [first, second, c_counter, h_counter] = counters
+  const pledges =
+    counters.length === 4
+      ? { confirm: { ballot: { counter: first, value }, prepared_counter: second, c_counter, h_counter } }
+      : { externalize: { commit: { counter: first, value }, h_counter: second } }
   return { node: members(set)[member], slot, quorum_set: quorumSetHash(set, network), pledges }
 }
 
@@ -176,11 +170,11 @@ const checkFinality = ({ header, proposal, decision }, { network, quorum_set }) 
   same(decision.value, proposalValue(proposal.proposal))
   checkProposal(proposal)
   const ranges = decision.votes.map((vote, i) => {
-    ok(i === 0 || decision.votes[i - 1].member < vote.member, 'votes ascend')
+    const [member, counters, signature] = vote
+    ok(i === 0 || decision.votes[i - 1][0] < member, 'votes ascend')
     const statement = statementOf(decision, vote, quorum_set, network)
-    checkSignature(vote.signature, 'statement', network, encode(statement), statement.node)
-    const { confirm, externalize } = vote.word
-    return confirm ? [confirm.c_counter, confirm.h_counter] : [externalize.commit_counter, Infinity]
+    checkSignature(signature, 'statement', network, encode(statement), statement.node)
+    return counters.length === 4 ? [counters[2], counters[3]] : [counters[0], Infinity]
   })
   const [low, high] = [Math.max(...ranges.map((r) => r[0])), Math.min(...ranges.map((r) => r[1]))]
   ok(low <= high, 'one counter lies in every range')

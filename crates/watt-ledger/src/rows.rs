@@ -53,6 +53,15 @@ pub fn account(id: &AccountId) -> Vec<u8> {
     join(&[b"Ea", id.as_ref()])
 }
 
+/// The account that stands under a key; `None` if it is not the key of an account.
+#[must_use]
+pub fn account_of(key: &[u8]) -> Option<AccountId> {
+    match key.strip_prefix(b"Ea").and_then(split::<20>) {
+        Some((id, [])) => Some(AccountId(id)),
+        Some(_) | None => None,
+    }
+}
+
 /// Key of a provider.
 #[must_use]
 pub fn provider(id: &AccountId) -> Vec<u8> {

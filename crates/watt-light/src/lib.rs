@@ -22,6 +22,7 @@ pub mod finality;
 pub mod history;
 pub mod operation;
 pub mod proposal;
+pub mod shown;
 pub mod state_proof;
 pub mod transaction;
 
@@ -29,5 +30,6 @@ pub use finality::{DecisionProof, FinalityProof};
 pub use history::{History, HistoryProof};
 pub use operation::{Acceptance, KeyRole, Operation, SlotRef};
 pub use proposal::{Header, Proposal, SignedProposal};
+pub use shown::{Shown, ShownEntry};
 pub use state_proof::StateProof;
 pub use transaction::{SignedTransaction, Transaction};

@@ -11,6 +11,7 @@ mod limits;
 mod metrics;
 mod owner;
 mod problem;
+mod proofs;
 mod public;
 mod serve;
 pub mod types;

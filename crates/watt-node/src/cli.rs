@@ -18,6 +18,7 @@ mod scp;
 mod session;
 mod status;
 mod usage;
+mod verify;
 
 use crate::config::Environment;
 use crate::error::CommandError;
@@ -99,6 +100,7 @@ enum Command {
     /// Look into the ledger
     #[command(subcommand)]
     Chain(chain::ChainCommand),
+    Verify(verify::VerifyArgs),
     /// Run a node that keeps the ledger
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -159,6 +161,7 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Status(_)
         | Command::Account(_)
         | Command::Chain(_)
+        | Command::Verify(_)
         | Command::Provider(provider::ProviderCommand::Status { .. })
         | Command::Scp(_)
         | Command::Config(_)
@@ -188,6 +191,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Status(args) => status::run(session, args).await,
         Command::Account(command) => account::run(session, command).await,
         Command::Chain(command) => chain::run(session, command).await,
+        Command::Verify(args) => verify::run(session, args).await,
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,
         Command::Provider(command) => provider::run(session, command).await,
         Command::Scp(command) => scp::run(session, command).await,

@@ -20,6 +20,7 @@ pub mod devnet;
 pub mod error;
 pub mod keyfile;
 pub mod node;
+pub mod proof_file;
 pub mod runtime;
 pub mod telemetry;
 pub mod ui;

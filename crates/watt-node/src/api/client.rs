@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use watt_ledger::Genesis;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
-use watt_light::SignedTransaction;
+use watt_light::{Shown, SignedTransaction};
 use watt_primitives::id::AddressKind;
 use watt_primitives::{AccountId, BlockHeight, Cid, DealId, TransactionId, codec};
 
@@ -140,6 +140,28 @@ impl ApiClient {
     /// No answer, or no such block yet.
     pub async fn block(&self, height: BlockHeight) -> Result<BlockInfo, CommandError> {
         self.get(&format!("/api/v1/blocks/{height}")).await
+    }
+
+    /// A proof that the block at `height` is final.
+    ///
+    /// # Errors
+    /// No answer, or there is no such block or proof.
+    pub async fn shown_block(&self, height: BlockHeight) -> Result<Shown, CommandError> {
+        self.shown(&format!("/api/v1/proofs/blocks/{height}")).await
+    }
+
+    /// A proof of what an account is after the newest block.
+    ///
+    /// # Errors
+    /// No answer, or the network closes no block that makes the newest final.
+    pub async fn shown_account(&self, id: &AccountId) -> Result<Shown, CommandError> {
+        let address = id.to_address(self.address_kind());
+        self.shown(&format!("/api/v1/proofs/accounts/{address}")).await
+    }
+
+    async fn shown(&self, path: &str) -> Result<Shown, CommandError> {
+        let bytes = self.call(Method::GET, path, &Body::Nothing).await?;
+        codec::decode(&bytes, ANSWER_BYTES_MAX).map_err(|error| self.nonsense(&error.to_string()))
     }
 
     /// What became of a transaction.

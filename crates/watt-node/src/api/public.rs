@@ -6,6 +6,7 @@ use super::facts::{self, Facts};
 use super::limits::{BODY_BYTES_MAX, Limits, STREAMS_MAX};
 use super::metrics;
 use super::problem::Problem;
+use super::proofs;
 use super::types::{
     AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
     TransactionInfo,
@@ -55,6 +56,10 @@ pub enum PublicRoute {
     Deal,
     /// Validators that contradicted themselves.
     Evidence,
+    /// A proof that a block is final.
+    BlockProof,
+    /// A proof of what an account is.
+    AccountProof,
     /// How the node is.
     Status,
     /// The genesis document.
@@ -71,7 +76,7 @@ pub enum PublicRoute {
 
 impl PublicRoute {
     /// Every route.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Head,
         Self::Block,
         Self::Transaction,
@@ -81,6 +86,8 @@ impl PublicRoute {
         Self::Deals,
         Self::Deal,
         Self::Evidence,
+        Self::BlockProof,
+        Self::AccountProof,
         Self::Status,
         Self::Genesis,
         Self::Events,
@@ -102,6 +109,8 @@ impl PublicRoute {
             Self::Deals => "/api/v1/deals",
             Self::Deal => "/api/v1/deals/{id}",
             Self::Evidence => "/api/v1/evidence",
+            Self::BlockProof => "/api/v1/proofs/blocks/{height}",
+            Self::AccountProof => "/api/v1/proofs/accounts/{address}",
             Self::Status => "/api/v1/status",
             Self::Genesis => "/api/v1/genesis",
             Self::Events => "/api/v1/events",
@@ -122,6 +131,8 @@ impl PublicRoute {
             Self::Deals => get(deals),
             Self::Deal => get(deal),
             Self::Evidence => get(evidence),
+            Self::BlockProof => get(block_proof),
+            Self::AccountProof => get(account_proof),
             Self::Status => get(status),
             Self::Genesis => get(genesis),
             Self::Events => get(events),
@@ -200,12 +211,7 @@ async fn block(
     State(api): State<PublicState>,
     Path(height): Path<String>,
 ) -> Result<Json<BlockInfo>, Problem> {
-    let height = height.parse().map(BlockHeight).map_err(|_| {
-        Problem::bad_request(
-            format!("`{height}` is no height"),
-            "use a number, for example /api/v1/blocks/42",
-        )
-    })?;
+    let height = block_height(&height)?;
     let node = Arc::clone(&api.node);
     let found = tokio::task::spawn_blocking(move || {
         node.block(height)
@@ -225,6 +231,40 @@ async fn block(
         ))),
         Err(_) => Err(Problem::internal(format!("reading block {height} failed"))),
     }
+}
+
+fn block_height(text: &str) -> Result<BlockHeight, Problem> {
+    text.parse().map(BlockHeight).map_err(|_| {
+        Problem::bad_request(
+            format!("`{text}` is no height"),
+            "use a number, for example /api/v1/blocks/42",
+        )
+    })
+}
+
+async fn block_proof(
+    State(api): State<PublicState>,
+    Path(height): Path<String>,
+) -> Result<Response, Problem> {
+    let shown = proofs::of_block(api.node, block_height(&height)?).await?;
+    Ok(cbor(&shown))
+}
+
+async fn account_proof(
+    State(api): State<PublicState>,
+    Path(address): Path<String>,
+) -> Result<Response, Problem> {
+    let id = parse_address(&api, &address)?;
+    Ok(cbor(&proofs::of_account(api.node, id).await?))
+}
+
+fn parse_address(api: &PublicState, address: &str) -> Result<AccountId, Problem> {
+    AccountId::parse_address(address, facts::address_kind(api.node.genesis()))
+        .map_err(|error| Problem::bad_request(format!("`{address}`: {error}"), "copy the address again"))
+}
+
+fn cbor<T: serde::Serialize>(value: &T) -> Response {
+    ([(header::CONTENT_TYPE, "application/cbor")], codec::encode(value)).into_response()
 }
 
 async fn transaction(
@@ -319,8 +359,7 @@ async fn account(
     State(api): State<PublicState>,
     Path(address): Path<String>,
 ) -> Result<Json<AccountInfo>, Problem> {
-    let id = AccountId::parse_address(&address, facts::address_kind(api.node.genesis()))
-        .map_err(|error| Problem::bad_request(format!("`{address}`: {error}"), "copy the address again"))?;
+    let id = parse_address(&api, &address)?;
     let found = api.ask(move |facts| facts.account(&id)).await?;
     found.map(Json).ok_or_else(|| {
         Problem::not_found(
@@ -402,11 +441,7 @@ async fn evidence(State(api): State<PublicState>) -> Json<EvidenceInfo> {
 }
 
 async fn genesis(State(api): State<PublicState>) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/cbor")],
-        codec::encode(api.node.genesis()),
-    )
-        .into_response()
+    cbor(api.node.genesis())
 }
 
 async fn live() -> &'static str {

@@ -3,9 +3,12 @@
 use super::session::Session;
 use crate::api::EvidenceInfo;
 use crate::api::types::{BlockInfo, Outcome, TransactionInfo};
-use crate::error::CommandError;
+use crate::context::Context;
+use crate::error::{CommandError, ErrorKind};
+use crate::proof_file;
 use crate::ui::{Table, bytes_text, time_text};
 use clap::Subcommand;
+use std::path::PathBuf;
 use watt_primitives::{BlockHeight, TransactionId};
 
 /// Look into the ledger
@@ -25,6 +28,20 @@ pub(super) enum ChainCommand {
         after_help = "Examples:\n  watt chain evidence\n  watt chain evidence --json | jq '.evidence[0].signed'"
     )]
     Evidence,
+    /// Prove that a block is final, or what an account has, to somebody who trusts no node
+    ///
+    /// Writes a file that `watt verify` checks with nothing but the network's id. An account is proven after the newest block, once the
+    /// next one has made it final.
+    #[command(
+        after_help = "Examples:\n  watt chain proof 42\n  watt chain proof wattt1qyq3s… -o mine.proof\n  watt verify mine.proof"
+    )]
+    Proof {
+        /// A block's height, or an account's address
+        of: String,
+        /// Where to write it [default: block-HEIGHT.proof or ADDRESS.proof in this folder]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Show what became of a transaction
     #[command(
         after_help = "Examples:\n  watt chain tx 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -59,11 +76,59 @@ pub(super) async fn run(session: &Session, command: ChainCommand) -> Result<(), 
             let evidence = context.api.evidence().await?;
             session.ui.result(&evidence, || evidence_text(&evidence))
         }
+        ChainCommand::Proof { of, output } => prove(session, &context, &of, output).await,
         ChainCommand::Tx { id } => {
             let transaction = context.api.transaction(id).await?;
             session.ui.result(&transaction, || transaction_text(&transaction))
         }
     }
+}
+
+/// Fetches a proof, checks it, and writes it.
+async fn prove(
+    session: &Session,
+    context: &Context,
+    of: &str,
+    output: Option<PathBuf>,
+) -> Result<(), CommandError> {
+    let (shown, name) = match of.parse() {
+        Ok(height) => {
+            let shown = context.api.shown_block(BlockHeight(height)).await?;
+            (shown, format!("block-{height}.proof"))
+        }
+        Err(_) => {
+            let account = context.parse_address(of)?;
+            (context.api.shown_account(&account).await?, format!("{of}.proof"))
+        }
+    };
+    let path = output.unwrap_or_else(|| PathBuf::from(name));
+    let bytes = proof_file::encode(context.genesis.clone(), shown);
+    let verified = proof_file::verify(&bytes, &context.network).map_err(|invalid| {
+        CommandError::new(
+            ErrorKind::VerificationFailed,
+            format!("{} gave a proof that is none: {invalid}", context.api.base()),
+            "ask another node with --api URL",
+        )
+    })?;
+    let write = || -> std::io::Result<()> {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create_new(&path)?;
+        file.write_all(&bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| CommandError::file("write", &path, &error))?;
+    let mut object = super::verify::object(&verified);
+    object["file"] = path.display().to_string().into();
+    object["bytes"] = bytes.len().into();
+    session.ui.result(&object, || {
+        let size = bytes_text(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        format!(
+            "{}\nwritten to {} ({size}); anybody checks it with `watt verify {}`",
+            super::verify::text(&verified),
+            path.display(),
+            path.display()
+        )
+    })
 }
 
 fn evidence_text(info: &EvidenceInfo) -> String {

@@ -18,6 +18,7 @@ mod large;
 mod late;
 mod liar;
 mod network;
+mod proofs;
 mod providers;
 mod recording;
 mod storing;

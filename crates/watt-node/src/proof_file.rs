@@ -1,0 +1,129 @@
+//! The file that `watt chain proof` writes and `watt verify` reads: what is shown about the ledger, with the genesis document, so
+//! that the network's id is all that a reader has to know (`docs/spec/light.md` §6).
+
+use serde::{Deserialize, Serialize};
+use watt_ledger::Genesis;
+use watt_ledger::genesis::GENESIS_BYTES_MAX;
+use watt_ledger::rows::{self, AccountRow};
+use watt_light::shown::{ENTRY_VALUE_BYTES_MAX, InvalidShown, contradictors};
+use watt_light::{FinalityProof, Header, Shown};
+use watt_primitives::codec::{self, InvalidEncoding};
+use watt_primitives::{AccountId, BoundedString, NetworkId, NodeId};
+use watt_scp::QuorumSet;
+
+/// What a proof file says it is.
+const FORMAT: &str = "watt-proof/1";
+
+/// The most bytes of a proof file.
+pub const PROOF_FILE_BYTES_MAX: usize = GENESIS_BYTES_MAX + ENTRY_VALUE_BYTES_MAX + (64 << 10);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProofFile {
+    format: BoundedString<16>,
+    genesis: Genesis,
+    shown: Shown,
+}
+
+/// What a proof file proves.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The network that it is about.
+    pub network: NetworkId,
+    /// Whether it is the main network.
+    pub is_main: bool,
+    /// The final header.
+    pub header: Header,
+    /// Entries of the backbone that vouch for it.
+    pub n_votes: usize,
+    /// Entries of the backbone.
+    pub n_entries: usize,
+    /// The account that is shown, and what it is after the block; none if it does not exist.
+    pub account: Option<(AccountId, Option<AccountRow>)>,
+    finality: FinalityProof,
+    quorum_set: QuorumSet,
+}
+
+/// Why a file proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidProofFile {
+    /// It is no proof file, or a damaged one.
+    #[error("this is no proof file, or it is damaged: {0}")]
+    Encoding(#[from] InvalidEncoding),
+    /// Written by another version of the program.
+    #[error("the proof file is of the format {found}, this program reads {FORMAT}")]
+    Format {
+        /// What it says.
+        found: String,
+    },
+    /// It is about another network.
+    #[error("the proof is about the network {found}, not about {wanted}")]
+    OtherNetwork {
+        /// The file's.
+        found: NetworkId,
+        /// The reader's.
+        wanted: NetworkId,
+    },
+    /// It does not hold.
+    #[error("the proof does not hold: {0}")]
+    Shown(#[from] InvalidShown),
+    /// It shows an entry that is no account.
+    #[error("the proof shows an entry of the ledger that is no account")]
+    NoAccount,
+}
+
+/// The bytes of a proof file.
+#[must_use]
+pub fn encode(genesis: Genesis, shown: Shown) -> Vec<u8> {
+    codec::encode(&ProofFile {
+        format: BoundedString::new(FORMAT.to_owned()).unwrap_or_default(),
+        genesis,
+        shown,
+    })
+}
+
+/// Checks a proof file with nothing but the network's id.
+///
+/// # Errors
+/// See [`InvalidProofFile`].
+pub fn verify(bytes: &[u8], network: &NetworkId) -> Result<Verified, InvalidProofFile> {
+    let file: ProofFile = codec::decode(bytes, PROOF_FILE_BYTES_MAX)?;
+    if file.format.as_str() != FORMAT {
+        return Err(InvalidProofFile::Format {
+            found: file.format.as_str().to_owned(),
+        });
+    }
+    let (found, quorum_set) = (file.genesis.network(), file.genesis.quorum_set());
+    if found != *network {
+        return Err(InvalidProofFile::OtherNetwork {
+            found,
+            wanted: *network,
+        });
+    }
+    let header = file.shown.verify(network, &quorum_set)?.clone();
+    let account = file.shown.entry.map(|entry| {
+        let id = rows::account_of(&entry.key).ok_or(InvalidProofFile::NoAccount)?;
+        let row = entry
+            .value
+            .map(|value| codec::decode(&value, ENTRY_VALUE_BYTES_MAX));
+        Ok::<_, InvalidProofFile>((id, row.transpose()?))
+    });
+    Ok(Verified {
+        network: found,
+        is_main: file.genesis.is_main,
+        header,
+        n_votes: file.shown.finality.decision.votes.len(),
+        n_entries: quorum_set.nodes.len(),
+        account: account.transpose()?,
+        finality: file.shown.finality,
+        quorum_set,
+    })
+}
+
+impl Verified {
+    /// Who contradicted themselves, if this and `other` can't both be: nobody otherwise.
+    #[must_use]
+    pub fn contradictors(&self, other: &Self) -> Vec<NodeId> {
+        contradictors(&self.finality, &other.finality, &self.network, &self.quorum_set)
+    }
+}
