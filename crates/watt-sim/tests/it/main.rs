@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a failure is a panic")]
 
 mod broken;
+mod days;
 mod determinism;
 mod told;
