@@ -1,6 +1,6 @@
 //! What is checked before a commit, and what CI runs.
 
-use crate::{layers, requirements, sh, tidy};
+use crate::{layers, requirements, sh, sim, tidy};
 use anyhow::Result;
 
 /// Before every commit.
@@ -27,5 +27,6 @@ pub(crate) fn run() -> Result<()> {
     check()?;
     sh("cargo", &["test", "--workspace", "--locked"])?;
     requirements::run()?;
+    sim::ci()?;
     sh("cargo", &["run", "--locked", "--", "demo", "--size", "4MiB"])
 }

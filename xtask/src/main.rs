@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod layers;
 mod requirements;
+mod sim;
 mod soak;
 mod tidy;
 
@@ -27,6 +28,7 @@ cargo xtask COMMAND
   requirements          mission rows and the tests that cover them
   bench [NAME] [--json] measure; NAME is one of apply, catch-up, encode, journal, pace, put-get, rank, scp, seal, term
   trust-data FOLDER     ranks of the public trust graphs in FOLDER against vectors/trust.json
+  sim [OPTIONS]         the whole network in one world (`sim --help`); `sim same` compares traces of runs and profiles
   soak [--minutes 30] [--validators 7] [--json]
                         a devnet in release with one restart a minute: memory flat, slots in time
 ";
@@ -58,6 +60,7 @@ fn main() -> Result<()> {
                 ],
             )
         }
+        ["sim", rest @ ..] => sim::run(rest),
         ["soak", rest @ ..] => soak::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

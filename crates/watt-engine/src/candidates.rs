@@ -40,6 +40,8 @@ pub(crate) struct Candidate {
     /// Whether it came as the first of its proposer with a believable close time, or enough entries name it: ballots know no
     /// clock, and which of two proposals came first is another one elsewhere.
     is_acceptable: bool,
+    /// Whether it came as the first of its proposer.
+    is_first: bool,
     /// Entries that name it although it is not acceptable here.
     vouchers: BTreeSet<NodeId>,
 }
@@ -49,6 +51,11 @@ const SOURCES_MAX: usize = 8;
 
 /// The most proposals of one entry that are kept in a slot: a liar can sign any number.
 const OF_PROPOSER_MAX: usize = 64;
+
+/// Whether a clock that shows `now` can't believe this close time yet.
+fn is_ahead(close_time: Timestamp, now: Timestamp) -> bool {
+    close_time.0 > now.0.saturating_add(CLOSE_TIME_FUTURE_MAX_MS)
+}
 
 /// Why a proposal is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +80,8 @@ pub(crate) struct Candidates {
     by_proposer: BTreeMap<NodeId, Value>,
     /// `E(V)` to `V`.
     fallbacks: BTreeMap<Value, Value>,
+    /// Whether the slot has taken so long that no close time is too old any more.
+    is_long: bool,
 }
 
 impl Candidate {
@@ -94,7 +103,23 @@ impl Candidates {
             by_value: BTreeMap::new(),
             by_proposer: BTreeMap::new(),
             fallbacks: BTreeMap::new(),
+            is_long: false,
         }
+    }
+
+    /// The slot has taken longer than [`CLOSE_TIME_PAST_MAX_MS`]: proposals of its beginning may be all there will ever be, since
+    /// an entry makes one in a slot, and are not too old any more. Returns those that are acceptable now.
+    pub(crate) fn take_long(&mut self, now: Timestamp) -> Vec<Value> {
+        self.is_long = true;
+        let mut accepted = Vec::new();
+        for (value, candidate) in &mut self.by_value {
+            let close_time = candidate.signed.proposal.close_time;
+            if !candidate.is_acceptable && candidate.is_first && !is_ahead(close_time, now) {
+                candidate.is_acceptable = true;
+                accepted.push(*value);
+            }
+        }
+        accepted
     }
 
     pub(crate) fn get(&self, value: &Value) -> Option<&Candidate> {
@@ -156,8 +181,8 @@ impl Candidates {
         if self.by_value.values().filter(of_proposer).count() >= OF_PROPOSER_MAX {
             return Err(NotAdmitted::TooMany);
         }
-        let is_timely = proposal.close_time.0 <= now.0.saturating_add(CLOSE_TIME_FUTURE_MAX_MS)
-            && proposal.close_time.0.saturating_add(CLOSE_TIME_PAST_MAX_MS) >= now.0;
+        let is_recent = proposal.close_time.0.saturating_add(CLOSE_TIME_PAST_MAX_MS) >= now.0;
+        let is_timely = !is_ahead(proposal.close_time, now) && (is_recent || self.is_long);
         self.by_proposer.entry(proposal.proposer).or_insert(value);
         self.fallbacks.insert(empty_value(&self.network, &value), value);
         let sources = source.into_iter().collect();
@@ -169,6 +194,7 @@ impl Candidates {
                 sources,
                 asked: 0,
                 is_acceptable: is_first && is_timely,
+                is_first,
                 vouchers: BTreeSet::new(),
             },
         );

@@ -3,7 +3,7 @@
 //! One slot at a time: slot `s + 1` begins when block `s` is committed. SCP itself knows no proposal; this module answers its
 //! questions from [`Candidates`] and turns its outputs into effects, in SCP's order.
 
-use crate::candidates::{Candidates, NotAdmitted};
+use crate::candidates::{CLOSE_TIME_PAST_MAX_MS, Candidates, NotAdmitted};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::PeerId;
 use crate::evidence::{Evidence, EvidenceLog};
@@ -124,6 +124,8 @@ pub(crate) struct Consensus {
     candidates: Candidates,
     envelopes: BTreeMap<Statement, Envelope>,
     decision: Option<Decision>,
+    /// Since when this life works on the slot.
+    since: Timestamp,
     /// Whether nomination has begun here.
     has_begun: bool,
     /// Slots up to this one were voted in by a life of this node that is forgotten here; it stays silent in them.
@@ -214,6 +216,7 @@ impl Consensus {
             candidates: Candidates::above(&head.header, block_bytes_max),
             envelopes: BTreeMap::new(),
             decision: None,
+            since: Timestamp(0),
             has_begun: false,
             muted_to,
             has_spoken: false,
@@ -397,6 +400,7 @@ impl Consensus {
 
     /// Goes on where an earlier life stopped: its statements of this slot may be sent again verbatim, its bodies are tried.
     pub(crate) fn resume(&mut self, context: &mut Context<'_>) {
+        self.since = context.now;
         for (value, transactions) in std::mem::take(&mut self.restored) {
             self.take_body(value, transactions, context);
             // SCP was told of the statements first, when neither could be looked at.
@@ -407,6 +411,15 @@ impl Consensus {
         for statement in own {
             let envelope = Envelope::sign(statement.clone(), key, &self.network);
             self.envelopes.insert(statement, envelope);
+        }
+    }
+
+    /// Time passes: in a slot that takes long, what was proposed at its beginning counts, however late it came.
+    pub(crate) fn tick(&mut self, context: &mut Context<'_>) {
+        if context.now.0.saturating_sub(self.since.0) > CLOSE_TIME_PAST_MAX_MS {
+            for value in self.candidates.take_long(context.now) {
+                self.changed(value, context);
+            }
         }
     }
 
@@ -426,8 +439,9 @@ impl Consensus {
     }
 
     /// Block `head` is committed: its slot is history, the next one begins to be listened to.
-    pub(crate) fn advance(&mut self, head: &Head) {
+    pub(crate) fn advance(&mut self, head: &Head, now: Timestamp) {
         self.slot = head.next_slot();
+        self.since = now;
         self.candidates = Candidates::above(&head.header, self.block_bytes_max);
         self.envelopes.clear();
         self.decision = None;

@@ -28,7 +28,7 @@ pub(crate) struct Gossip {
 }
 
 impl Gossip {
-    /// Has a transaction of `bytes` sent to all that take part in agreement but `except`.
+    /// Has a transaction of `bytes` sent towards those that take part in agreement, but not to `except`.
     pub(crate) fn add(
         &mut self,
         except: Option<PeerId>,
@@ -60,7 +60,7 @@ impl Gossip {
             return;
         }
         self.next = context.now.plus(BATCH_MS);
-        for peer in context.peers.agreeing(None) {
+        for peer in context.peers.towards_agreement(None) {
             let news = waiting.iter().filter(|one| one.except != Some(peer));
             for message in batches(news.map(|one| (&one.signed, one.bytes))) {
                 context.send(peer, &message, Priority::Bulk);

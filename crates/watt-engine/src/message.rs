@@ -29,6 +29,12 @@ pub const TRANSACTIONS_PER_MESSAGE_MAX: usize = 256;
 /// Bytes of transactions in one message, unless its only one is longer.
 pub const TRANSACTIONS_BYTES_MAX: usize = 256 * 1024;
 
+/// The most statements that an asker can say it has: of 128 entries one of nomination and one of ballots.
+pub const HAVE_MAX: usize = 256;
+
+/// The most entries that a peer can be asked not to pass on.
+pub const SQUELCHED_MAX: usize = 128;
+
 /// What one node says to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -54,7 +60,7 @@ pub enum Message {
         /// Which.
         slot: SlotIndex,
         /// Those it has, each by the first 8 bytes of its signature.
-        have: BoundedVec<u64, { Message::HAVE_MAX }>,
+        have: BoundedVec<u64, HAVE_MAX>,
     },
     /// Asks for the body behind a value.
     GetBody {
@@ -118,7 +124,7 @@ pub enum Message {
     /// The sender has enough sources of the statements of these entries; in place of what it said before.
     Squelch {
         /// Whose statements the receiver need not pass on.
-        nodes: BoundedVec<NodeId, { Message::SQUELCHED_MAX }>,
+        nodes: BoundedVec<NodeId, SQUELCHED_MAX>,
     },
 }
 
@@ -214,12 +220,6 @@ impl DecidedBlock {
 }
 
 impl Message {
-    /// The most statements that an asker can say it has: of 128 entries one of nomination and one of ballots.
-    pub const HAVE_MAX: usize = 256;
-
-    /// The most entries that a peer can be asked not to pass on.
-    pub const SQUELCHED_MAX: usize = 128;
-
     /// The message's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

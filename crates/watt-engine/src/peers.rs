@@ -85,6 +85,18 @@ impl Peers {
             .filter(move |id| self.0.get(id).is_some_and(|peer| !peer.squelched.contains(&node)))
     }
 
+    /// Peers to whom transactions are passed on, without `except`: those that take part in agreement, and if there are none all
+    /// that have said hello, who may know some that do.
+    pub(crate) fn towards_agreement(&self, except: Option<PeerId>) -> Vec<PeerId> {
+        let is_any_agreeing = self.agreeing(None).next().is_some();
+        self.0
+            .iter()
+            .filter(|(_, peer)| peer.wants_statements || (!is_any_agreeing && peer.height.is_some()))
+            .map(|(id, _)| *id)
+            .filter(|id| Some(*id) != except)
+            .collect()
+    }
+
     pub(crate) fn has(&self, id: PeerId) -> bool {
         self.0.contains_key(&id)
     }

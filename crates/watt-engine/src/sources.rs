@@ -8,7 +8,7 @@
 use crate::consensus::Context;
 use crate::effect::Priority;
 use crate::event::PeerId;
-use crate::message::Message;
+use crate::message::{Message, SQUELCHED_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use watt_primitives::{BoundedVec, NodeId, Timestamp};
 
@@ -92,7 +92,7 @@ impl Sources {
         for peer in std::mem::take(&mut self.changed) {
             let squelched = self.squelched.get(&peer);
             let nodes = squelched.into_iter().flatten().copied();
-            let nodes = BoundedVec::new(nodes.take(Message::SQUELCHED_MAX).collect()).unwrap_or_default();
+            let nodes = BoundedVec::new(nodes.take(SQUELCHED_MAX).collect()).unwrap_or_default();
             context.send(peer, &Message::Squelch { nodes }, Priority::Urgent);
         }
     }
@@ -120,16 +120,16 @@ mod tests {
             peers: &peers,
             effects: &mut effects,
         });
-        effects
-            .into_iter()
-            .filter_map(|effect| match effect {
-                Effect::Send { to, message, .. } => match Message::decode(&message) {
-                    Ok(Message::Squelch { nodes }) => Some((to.0, nodes.len())),
-                    _ => None,
-                },
-                _ => None,
-            })
-            .collect()
+        let squelched = |effect| {
+            let Effect::Send { to, message, .. } = effect else {
+                return None;
+            };
+            match Message::decode(&message) {
+                Ok(Message::Squelch { nodes }) => Some((to.0, nodes.len())),
+                Ok(_) | Err(_) => None,
+            }
+        };
+        effects.into_iter().filter_map(squelched).collect()
     }
 
     fn five_bring_it(sources: &mut Sources) {

@@ -98,6 +98,8 @@ pub(crate) struct Sync {
     standings: BTreeMap<PeerId, Standing>,
     waiting: BTreeMap<BlockHeight, Received>,
     run: Option<Run>,
+    /// Until when nobody is asked as long as all rest: what nobody can give is not asked for as fast as they say so.
+    all_rest_until: Timestamp,
 }
 
 impl Sync {
@@ -132,7 +134,17 @@ impl Sync {
             self.missed(peer, now);
         }
         let next = head.header.height.next();
-        for (height, peer) in self.ranked(next, context) {
+        let ranked = self.ranked(next, context);
+        if ranked
+            .iter()
+            .all(|(_, peer)| self.standing(*peer).rests_until > now)
+        {
+            if now < self.all_rest_until {
+                return;
+            }
+            self.all_rest_until = now.plus(PENALTY_MS);
+        }
+        for (height, peer) in ranked {
             let n_on_time = self
                 .asked
                 .values()
@@ -197,19 +209,22 @@ impl Sync {
     /// proved useful first, then those that failed least, then those known longest. Who failed lately is left out as long as
     /// there is anyone else.
     fn ranked(&self, next: BlockHeight, context: &Context<'_>) -> Vec<(BlockHeight, PeerId)> {
-        let standing = |peer: &PeerId| self.standings.get(peer).copied().unwrap_or_default();
         let mut ahead = context.peers.at_least(next);
         ahead.sort_by_key(|(_, peer)| {
-            let standing = standing(peer);
+            let standing = self.standing(*peer);
             (!standing.is_proven, standing.misses, *peer)
         });
-        let is_rested = |(_, peer): &(BlockHeight, PeerId)| standing(peer).rests_until <= context.now;
+        let is_rested = |(_, peer): &(BlockHeight, PeerId)| self.standing(*peer).rests_until <= context.now;
         if ahead.iter().any(is_rested) {
             ahead.retain(is_rested);
         } else {
             ahead.truncate(1);
         }
         ahead
+    }
+
+    fn standing(&self, peer: PeerId) -> Standing {
+        self.standings.get(&peer).copied().unwrap_or_default()
     }
 
     fn missed(&mut self, peer: PeerId, now: Timestamp) {

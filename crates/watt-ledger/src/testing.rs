@@ -1,5 +1,7 @@
-//! Planted trouble for tests with real processes; compiled only with the feature `testing`.
+//! Planted trouble for tests with real processes, and rules that the simulator bends to prove that it notices; compiled only
+//! with the feature `testing`.
 
+use std::cell::Cell;
 use watt_primitives::BoundedBytes;
 use watt_primitives::Hash;
 
@@ -26,4 +28,29 @@ pub fn obey(memo: &BoundedBytes<64>) {
         }
         _ => {}
     }
+}
+
+/// A rule that can be bent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// A window can be proven only in the window after it.
+    LateProof,
+    /// A window counts once.
+    WindowTwice,
+}
+
+thread_local! {
+    static BENT: Cell<Option<Rule>> = const { Cell::new(None) };
+}
+
+/// Does `work` with `rule` bent, on this thread.
+pub fn bend<T>(rule: Rule, work: impl FnOnce() -> T) -> T {
+    let before = BENT.replace(Some(rule));
+    let outcome = work();
+    BENT.set(before);
+    outcome
+}
+
+pub(crate) fn is_bent(rule: Rule) -> bool {
+    BENT.get() == Some(rule)
 }

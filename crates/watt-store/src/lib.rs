@@ -27,6 +27,8 @@ mod kv;
 mod piece_store;
 mod replica_store;
 mod state_db;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod verified_file;
 
 pub use block_store::{BLOCK_BYTES_MAX, BlockStore, BlockStoreError, StoredBlock};

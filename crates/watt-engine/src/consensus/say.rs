@@ -3,7 +3,7 @@
 use super::{Consensus, Context, Head, values_of};
 use crate::effect::{Effect, Priority};
 use crate::journal::Entry;
-use crate::message::Message;
+use crate::message::{HAVE_MAX, Message};
 use watt_ledger::block::describe_body;
 use watt_light::{Proposal, SignedTransaction};
 use watt_primitives::BoundedVec;
@@ -183,7 +183,7 @@ impl Consensus {
         let have = self.latest().filter(is_whole).map(short_id);
         Message::GetStatements {
             slot: self.slot,
-            have: BoundedVec::new(have.take(Message::HAVE_MAX).collect()).unwrap_or_default(),
+            have: BoundedVec::new(have.take(HAVE_MAX).collect()).unwrap_or_default(),
         }
     }
 

@@ -191,7 +191,7 @@ impl Engine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        if wants_statements {
+        if self.peers.towards_agreement(None).contains(&from) {
             let local = in_batches(self.mempool.local());
             self.answer(from, &local, Priority::Bulk, now, effects);
         }

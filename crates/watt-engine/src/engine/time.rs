@@ -128,6 +128,7 @@ impl Engine {
             peers: &self.peers,
             effects,
         };
+        self.consensus.tick(&mut context);
         // Less and less often: on a bad link what is said again stands in the way of what is new.
         let ticks = self.ticks_since_head;
         if ticks.is_multiple_of(RESAY_TICKS) || (ticks < RESAY_TICKS && ticks.is_power_of_two()) {
@@ -214,7 +215,7 @@ impl Engine {
         self.ticks_since_head = 0;
         self.checkpoint.over();
         self.mempool.settle(included, self.head.header.height);
-        self.consensus.advance(&self.head);
+        self.consensus.advance(&self.head, now);
         self.consensus.weigh(reduced_leaders(chain));
         let announcement = Message::NewBlock {
             height: self.head.header.height,
@@ -231,7 +232,9 @@ impl Engine {
         // Said again every few blocks: a message may be lost, and so may whoever got it.
         if self.head.header.height.0.is_multiple_of(RESEND_EVERY) {
             for message in in_batches(self.mempool.local()) {
-                context.flood(&message, Priority::Bulk, None);
+                for peer in self.peers.towards_agreement(None) {
+                    context.send(peer, &message, Priority::Bulk);
+                }
             }
         }
         let is_syncing = self.sync.continue_from(&self.head, &mut context);

@@ -178,7 +178,7 @@ fn a_log_of_every_life_replays() {
         world.run_for(300);
         world.start(2);
     }
-    assert!(world.reach(&[0, 1, 2, 3], 8, 120_000));
+    assert!(world.reach(&[0, 1, 2, 3], 14, 180_000));
     for node in 0..4 {
         let done = watt_scp::replay::log::replay(&world.scp_log(node)).unwrap();
         assert_eq!(done.lives, if node == 2 { 7 } else { 1 });

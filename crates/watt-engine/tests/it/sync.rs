@@ -140,6 +140,21 @@ fn a_height_that_nobody_has_holds_nobody_up() {
     assert!(world.reach(&[FOLLOWER], target, 20_000));
 }
 
+/// A block that nobody can give is asked for once a second, not as fast as peers say that they do not have it, and comes as soon
+/// as one of them has it.
+#[test]
+fn what_nobody_can_give_is_not_asked_for_in_a_loop() {
+    let mut world = ahead(47);
+    (0..4).for_each(|node| world.set_serving(node, Serving::Nothing));
+    world.start(FOLLOWER);
+    world.run_for(60_000);
+    let n_asked: usize = asked(&world).values().sum();
+    assert!((10..=80).contains(&n_asked), "asked {n_asked} times in a minute");
+    world.set_serving(2, Serving::Honest);
+    let target = world.height(0);
+    assert!(world.reach(&[FOLLOWER], target, 60_000));
+}
+
 /// Killed again and again in the middle, the node goes on from what it has stored. Covers: A1.
 #[test]
 fn a_restart_in_the_middle_goes_on_from_there() {

@@ -7,6 +7,8 @@ use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, HeartbeatRow, SectorRow, WindowRow};
+#[cfg(feature = "testing")]
+use crate::testing::{Rule, is_bent};
 use watt_primitives::{AccountId, SectorNumber, Window};
 use watt_proofs::challenge::ProvingWindow;
 use watt_proofs::verify::{self, WindowStatement};
@@ -20,12 +22,18 @@ impl Ledger<'_> {
         openings: &[u8],
     ) -> Result<Done, Refused> {
         let (id, current) = (&actor.account, self.window());
-        if window.next() != current {
+        let is_untimely = window.next() != current;
+        #[cfg(feature = "testing")]
+        let is_untimely = is_untimely && !is_bent(Rule::LateProof);
+        if is_untimely {
             return Err(Refused::WrongWindow { window, current });
         }
         let key = rows::heartbeat(id, window);
         let mut heartbeat: HeartbeatRow = self.rows.read(&key).ok_or(Refused::NoHeartbeat { window })?;
-        if heartbeat.is_proven {
+        let was_proven = heartbeat.is_proven;
+        #[cfg(feature = "testing")]
+        let was_proven = was_proven && !is_bent(Rule::WindowTwice);
+        if was_proven {
             return Err(Refused::ProvenTwice { window });
         }
         let sectors = all_sectors(&self.rows, id);

@@ -1,7 +1,12 @@
 //! A disk in memory that loses, tears and reorders what was not synced, fills up, rots, and fails when told to.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a disk of tests and simulators: trouble here is a bug of the test"
+)]
+
 use super::{Disk, DiskFile, Mode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,6 +33,8 @@ struct Inner {
     fails_at: Option<u64>,
     capacity: Option<u64>,
     n_restarts: u64,
+    /// Syncs of files return at once and do nothing.
+    is_lying: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,6 +80,7 @@ impl Luck {
 }
 
 impl SimDisk {
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -158,6 +166,18 @@ impl SimDisk {
         self.lock().capacity = bytes;
     }
 
+    /// From now on syncs of files say that they did what they did not.
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_lying(&self, is_lying: bool) {
+        self.lock().is_lying = is_lying;
+    }
+
+    /// Whether something was written to a file and not synced.
+    #[cfg(feature = "testing")]
+    pub(crate) fn has_unsynced(&self) -> bool {
+        self.lock().files.iter().any(|file| !file.changes.is_empty())
+    }
+
     /// Changes one bit of a file, as rot does.
     pub(crate) fn flip_bit(&self, path: &Path, bit: usize) {
         let mut inner = self.lock();
@@ -171,12 +191,14 @@ impl SimDisk {
     }
 
     /// A file's bytes.
+    #[cfg(test)]
     pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
         let inner = self.lock();
         inner.files[inner.names[path]].bytes.clone()
     }
 
     /// Puts bytes in a file, durably.
+    #[cfg(test)]
     pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         self.open(path, Mode::Create).unwrap().write_at(0, bytes).unwrap();
         let mut inner = self.lock();
@@ -209,6 +231,29 @@ impl Inner {
         self.check_power()?;
         self.n_changes += 1;
         Ok(self.fails_at.is_none_or(|at| self.n_changes <= at))
+    }
+
+    /// Gives back the memory of files that no name leads to, now or after a restart.
+    fn drop_nameless(&mut self) {
+        let Self {
+            files,
+            names,
+            durable_names,
+            name_changes,
+            ..
+        } = self;
+        let changed = name_changes.iter().flatten().filter_map(|(_, id)| id.as_ref());
+        let live: BTreeSet<FileId> = names
+            .values()
+            .chain(durable_names.values())
+            .chain(changed)
+            .copied()
+            .collect();
+        for (id, file) in files.iter_mut().enumerate() {
+            if !live.contains(&id) {
+                *file = File::default();
+            }
+        }
     }
 
     fn change_names(&mut self, change: Vec<(PathBuf, Option<FileId>)>) -> io::Result<()> {
@@ -341,6 +386,7 @@ impl Disk for SimDisk {
         for change in &reached {
             apply_names(&mut inner.durable_names, change);
         }
+        inner.drop_nameless();
         Ok(())
     }
 
@@ -403,9 +449,13 @@ impl DiskFile for SimFile {
         if !inner.change()? {
             return inner.check_power();
         }
+        if inner.is_lying {
+            return Ok(());
+        }
         let file = &mut inner.files[self.id];
-        file.durable.clone_from(&file.bytes);
-        file.changes.clear();
+        for change in file.changes.drain(..) {
+            change.apply(&mut file.durable);
+        }
         Ok(())
     }
 }

@@ -1,0 +1,9 @@
+//! Promises, checked when they can be broken: at every statement, every disconnection, every block of every node.
+
+mod chain;
+mod pay;
+mod speech;
+
+pub use chain::ChainCheck;
+pub use pay::PayCheck;
+pub use speech::{Observer, Speech};

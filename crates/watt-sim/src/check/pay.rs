@@ -1,0 +1,185 @@
+//! What every slot should have been paid, from the windows that were proven, kept in a second set of books.
+
+use crate::violation::{Checked, Promise, Violation};
+use std::collections::{BTreeMap, BTreeSet};
+use watt_engine::message::DecidedBlock;
+use watt_ledger::query;
+use watt_ledger::rows::{DealRow, DealStage, SectorRow, SlotRow};
+use watt_ledger::{BlockOutcome, Done, MemoryState, Outcome, StateRead};
+use watt_light::{Operation, SlotRef};
+use watt_market::deal::pay;
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, DealId, LedgerTime, SectorNumber, SlotIndexInDeal, Window, codec,
+};
+
+/// A second set of books.
+pub struct PayCheck {
+    window_slots: u64,
+    /// Ledger time of the newest block of each window.
+    ends: BTreeMap<Window, LedgerTime>,
+    proven: BTreeSet<(AccountId, Window)>,
+    /// Milliseconds proven with each sector.
+    credit_ms: BTreeMap<(AccountId, SectorNumber), u64>,
+}
+
+impl PayCheck {
+    /// Books that begin at block 0.
+    #[must_use]
+    pub fn new(window_slots: u64, genesis_state: &MemoryState) -> Self {
+        let at = query::head(genesis_state).map_or(LedgerTime(0), |head| head.ledger_time);
+        Self {
+            window_slots,
+            ends: BTreeMap::from([(Window(0), at)]),
+            proven: BTreeSet::new(),
+            credit_ms: BTreeMap::new(),
+        }
+    }
+
+    const fn window_of(&self, height: BlockHeight) -> Window {
+        Window(height.0 / self.window_slots)
+    }
+
+    /// Milliseconds of ledger time in a window that is over.
+    fn length_ms(&self, window: Window) -> u64 {
+        let end = |window: Window| self.ends.get(&window).map_or(0, |at| at.0);
+        // The first window begins with block 0; every other one with the last block before it.
+        let start = if window.0 == 0 {
+            self.ends.first_key_value().map_or(0, |(_, at)| at.0)
+        } else {
+            end(window.previous())
+        };
+        end(window).saturating_sub(start)
+    }
+
+    /// Follows a block.
+    ///
+    /// # Errors
+    /// [`Promise::ExactPay`].
+    pub fn block(
+        &mut self,
+        below: &MemoryState,
+        state: &MemoryState,
+        block: &DecidedBlock,
+        outcome: &BlockOutcome,
+    ) -> Checked {
+        let height = outcome.header.height;
+        let mut claimed = BTreeSet::new();
+        for (signed, receipt) in block.transactions.iter().zip(&outcome.receipts) {
+            let Outcome::Done(done) = &receipt.outcome else {
+                continue;
+            };
+            for (operation, done) in signed.transaction.operations.iter().zip(done.iter()) {
+                if let Done::WindowProven { window, proven_ms } = done {
+                    self.window_proven(below, &receipt.account, *window, *proven_ms, height)?;
+                }
+                if let Operation::Claim { slots } = operation {
+                    claimed.extend(slots.iter().copied());
+                }
+            }
+        }
+        if let Some(head) = query::head(state) {
+            self.ends.insert(self.window_of(height), head.ledger_time);
+        }
+        self.check_slots(state, &claimed)?;
+        self.check_ended(below, state, outcome)
+    }
+
+    fn window_proven(
+        &mut self,
+        below: &MemoryState,
+        provider: &AccountId,
+        window: Window,
+        proven_ms: u64,
+        height: BlockHeight,
+    ) -> Checked {
+        let wrong = |facts: String| Err(Violation::of(Promise::ExactPay, facts));
+        let current = self.window_of(height);
+        if window.next() != current {
+            return wrong(format!(
+                "the proof of window {window} by {provider} was accepted in window {current}"
+            ));
+        }
+        if !self.proven.insert((*provider, window)) {
+            return wrong(format!("window {window} of {provider} counts twice"));
+        }
+        let length_ms = self.length_ms(window);
+        if proven_ms != length_ms {
+            return wrong(format!(
+                "window {window} took {length_ms} ms and counts for {proven_ms} ms"
+            ));
+        }
+        let heartbeat = query::provider_window(below, provider, window).and_then(|window| window.heartbeat);
+        let faults = heartbeat.map(|row| row.faults.into_inner()).unwrap_or_default();
+        for (number, row) in query::sectors(below, provider) {
+            let row: SectorRow = row;
+            if row.is_in_set(window) && !faults.contains(&number) {
+                *self.credit_ms.entry((*provider, number)).or_default() += length_ms;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a slot has earned by the books.
+    fn earned(&self, row: &SlotRow) -> Amount {
+        let ms = row
+            .sector
+            .and_then(|sector| self.credit_ms.get(&(row.provider, sector)))
+            .copied()
+            .unwrap_or(0);
+        pay(row.funds.price, row.funds.slot_bytes, ms.min(row.funds.term_ms)).unwrap_or(row.funds.share)
+    }
+
+    fn check_slots(&self, state: &MemoryState, claimed: &BTreeSet<SlotRef>) -> Checked {
+        for (key, row) in state.scan(b"Es", None, usize::MAX) {
+            let Some((deal, slot)) = slot_of(&key) else {
+                continue;
+            };
+            let Ok(row) = codec::decode_own::<SlotRow>(&row) else {
+                return Err(Violation::of(Promise::ExactPay, "a slot's row can't be read"));
+            };
+            let (earned, paid) = (self.earned(&row), row.funds.paid.proven);
+            let is_due = claimed.contains(&SlotRef { deal, slot });
+            if paid > earned || (is_due && paid != earned) {
+                return Err(Violation::of(
+                    Promise::ExactPay,
+                    format_args!("slot {slot} of deal {deal} was paid {paid} and has earned {earned}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deals that ended in this block were paid what all their slots had earned.
+    fn check_ended(&self, below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) -> Checked {
+        let written = outcome.writes.iter().filter(|(key, _)| key.starts_with(b"Ed"));
+        for (key, _) in written {
+            let Some(deal) = key.get(2..).and_then(|id| Some(DealId(*id.first_chunk()?))) else {
+                continue;
+            };
+            let (Some(before), Some(after)) = (query::deal(below, &deal), query::deal(state, &deal)) else {
+                continue;
+            };
+            let DealRow { stage, .. } = &after.row;
+            let was_ended = matches!(before.row.stage, DealStage::Ended { .. });
+            let (DealStage::Ended { paid, .. }, false) = (stage, was_ended) else {
+                continue;
+            };
+            let earned: u64 = before.slots.iter().map(|slot| self.earned(&slot.row).0).sum();
+            if paid.proven.0 != earned {
+                return Err(Violation::of(
+                    Promise::ExactPay,
+                    format_args!(
+                        "deal {deal} ended having paid {} for proofs that earned {earned}",
+                        paid.proven
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn slot_of(key: &[u8]) -> Option<(DealId, SlotIndexInDeal)> {
+    let (deal, rest) = key.get(2..)?.split_first_chunk()?;
+    Some((DealId(*deal), SlotIndexInDeal(*rest.first()?)))
+}

@@ -1,0 +1,189 @@
+//! One node of the world: its engine while it runs, and what survives it.
+
+use crate::actor::Actor;
+use crate::check::Speech;
+use crate::storage::{Trade, Vault};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use watt_engine::checkpoint::Incoming;
+use watt_engine::journal::Entry;
+use watt_engine::message::DecidedBlock;
+use watt_engine::provider::ProviderConfig;
+use watt_engine::{Engine, Timer};
+use watt_ledger::{BlockOutcome, MemoryState};
+use watt_light::Header;
+use watt_primitives::{BlockHeight, Hash, SecretKey, Timestamp};
+use watt_store::Journal;
+use watt_store::testing::TestDisk;
+
+/// A block as it is stored.
+pub struct Stored {
+    /// With its proof.
+    pub block: DecidedBlock,
+    /// What applying it gave.
+    pub header: Header,
+    /// The header's hash.
+    pub hash: Hash,
+    /// Bytes of the encoded block.
+    pub bytes: usize,
+}
+
+/// What survives a crash.
+pub struct Disk {
+    /// Holds the journal, as the real store keeps it.
+    pub drive: TestDisk,
+    /// What the log stands on: genesis, or the state of a checkpoint that peers gave.
+    pub ground: (Header, Arc<MemoryState>),
+    /// The block log: the first block is the one above the ground.
+    pub blocks: Vec<Arc<Stored>>,
+    /// Heights whose blocks can't be read any more.
+    pub rotten: BTreeSet<u64>,
+    /// Height up to which an earlier life may have voted in slots whose blocks are gone.
+    pub voted_to: BlockHeight,
+    /// Header of the newest block.
+    pub head: Header,
+    /// Its hash.
+    pub head_hash: Hash,
+    /// State under it.
+    pub state: Arc<MemoryState>,
+    /// A state that comes in from peers, and what of it is missing.
+    pub incoming: Option<(Incoming, MemoryState)>,
+    /// What a provider keeps.
+    pub vault: Vault,
+}
+
+impl Disk {
+    /// The block at `height`, if it is in the log and can be read.
+    #[must_use]
+    pub fn readable(&self, height: BlockHeight) -> Option<&Arc<Stored>> {
+        let place = height.0.checked_sub(self.ground.0.height.0 + 1)?;
+        let stored = self.blocks.get(usize::try_from(place).ok()?)?;
+        (!self.rotten.contains(&height.0)).then_some(stored)
+    }
+}
+
+/// Consecutive blocks on their way to the disk.
+pub struct Committing {
+    /// The blocks.
+    pub stored: Vec<Arc<Stored>>,
+    /// What applying each gave.
+    pub outcomes: Vec<Arc<BlockOutcome>>,
+}
+
+/// Why a node is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Down {
+    /// It has not been started, was stopped, or crashed; it may come back.
+    Stopped,
+    /// Its owner has to act: the sentence says why.
+    Halted(String),
+    /// It left for good.
+    Gone,
+}
+
+/// One node.
+pub struct Node {
+    /// The engine while the node runs.
+    pub engine: Option<Engine>,
+    /// Why it does not run.
+    pub down: Down,
+    /// A life's number: what was meant for an earlier one is dropped.
+    pub life: u64,
+    /// What survives.
+    pub disk: Disk,
+    /// Open while the node runs and votes.
+    pub journal: Option<Journal>,
+    /// The voting key of a validator.
+    pub key: Option<SecretKey>,
+    /// What it offers, if it is a provider.
+    pub offer: Option<ProviderConfig>,
+    /// How it misbehaves as a provider, if it does.
+    pub trade: Option<Trade>,
+    /// Whether it is a device that is not always up.
+    pub is_sleepy: bool,
+    /// Whether its state is its own, no longer that of everybody with the same head: only a broken program has one.
+    pub has_own_state: bool,
+    /// Timers that are set, with the number of their event.
+    pub timers: BTreeMap<Timer, u64>,
+    /// How far its clock is ahead, in milliseconds.
+    pub skew_ms: i64,
+    /// The latest time its engine was told.
+    pub told: Timestamp,
+    /// How it misbehaves, if it does.
+    pub actor: Option<Box<dyn Actor>>,
+    /// Whom it keeps a connection with.
+    pub wants: Vec<usize>,
+    /// Whether it lost its journal without knowing: it may contradict itself, through no malice.
+    pub is_forgetful: bool,
+    /// Appends to its journal so far, in all lives.
+    pub n_persists: u64,
+    /// Crashes at the journal's append with this number.
+    pub crash_at_persist: Option<u64>,
+    /// Blocks on their way to the disk.
+    pub committing: Option<Committing>,
+    /// Header of the state that is on its way to its place.
+    pub adopting: Option<Header>,
+    /// The states that it serves to fresh nodes, the newest last.
+    pub served: VecDeque<(Header, Arc<MemoryState>)>,
+    /// What it has said: the world's memory, which no crash erases.
+    pub speech: Speech,
+}
+
+impl Node {
+    /// Whether it runs.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// Whether it follows the rules.
+    #[must_use]
+    pub fn is_honest(&self) -> bool {
+        self.actor.is_none()
+    }
+
+    /// Height of its newest stored block.
+    #[must_use]
+    pub const fn height(&self) -> BlockHeight {
+        self.disk.head.height
+    }
+
+    /// What its clock shows when the world's shows `now`; never steps back within a life.
+    pub fn clock(&mut self, now: Timestamp) -> Timestamp {
+        self.told = self.told.max(shifted(now, self.skew_ms));
+        self.told
+    }
+
+    /// When the world's clock shows what this node's calls `at`.
+    #[must_use]
+    pub fn world_time(&self, at: Timestamp) -> Timestamp {
+        shifted(at, self.skew_ms.saturating_neg())
+    }
+}
+
+fn shifted(at: Timestamp, ms: i64) -> Timestamp {
+    Timestamp(at.0.saturating_add_signed(ms))
+}
+
+/// Which entries of the journal an engine is given when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// All.
+    Whole,
+    /// None of what the node said of its ballots: a program that forgets its lock.
+    WithoutLock,
+}
+
+impl Restart {
+    /// The entries that are left.
+    #[must_use]
+    pub fn keep(self, entries: Vec<Entry>) -> Vec<Entry> {
+        match self {
+            Self::Whole => entries,
+            Self::WithoutLock => entries
+                .into_iter()
+                .filter(|entry| matches!(entry, Entry::Body { .. }))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! People who pay one another, and one who floods.
+
+use crate::luck::{Luck, Purpose};
+use crate::scenario;
+use crate::storage::FIRST_CLIENT;
+use crate::world::{World, key_of};
+use std::collections::BTreeMap;
+use watt_engine::{Event, RequestId};
+use watt_ledger::query;
+use watt_light::{Operation, SignedTransaction, Transaction};
+use watt_primitives::{AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, SecretKey};
+
+/// Blocks within which a transaction must be included.
+const PATIENCE_BLOCKS: u64 = 12;
+
+/// Number of the person who floods.
+const SPAMMER: usize = 0;
+
+/// All people.
+pub struct People {
+    /// The run's seed.
+    pub seed: u64,
+    /// Transactions per second of the one who floods.
+    pub spam_per_s: u64,
+    transfers_per_s: u32,
+    through_followers: bool,
+    n_people: usize,
+    luck: Luck,
+    /// Next number of each person's key, if some are on their way: with the height after which they are given up.
+    next: BTreeMap<usize, (u64, BlockHeight)>,
+}
+
+impl People {
+    /// People of a network that has this many accounts.
+    #[must_use]
+    pub fn new(habits: scenario::People, seed: u64) -> Self {
+        Self {
+            seed,
+            spam_per_s: 0,
+            transfers_per_s: habits.transfers_per_s,
+            through_followers: habits.through_followers,
+            n_people: FIRST_CLIENT,
+            luck: Luck::new(seed, Purpose::Clients),
+            next: BTreeMap::new(),
+        }
+    }
+
+    /// What people do in one second.
+    pub fn act(&mut self, world: &mut World) {
+        for _ in 0..self.transfers_per_s {
+            let from = 1 + self.luck.index(self.n_people - 1);
+            self.transfer(world, from);
+        }
+        for _ in 0..self.spam_per_s {
+            self.transfer(world, SPAMMER);
+        }
+    }
+
+    fn transfer(&mut self, world: &mut World, from: usize) {
+        let to = self.luck.index(self.n_people);
+        let amount = Amount(1 + self.luck.below(1_000_000));
+        let operation = Operation::Transfer {
+            to: AccountId::of_first_key(&key_of("person", to).public()),
+            amount,
+            memo: BoundedBytes::new(Vec::new()).unwrap_or_default(),
+        };
+        let first = if self.through_followers {
+            world.n_validators()
+        } else {
+            0
+        };
+        let up: Vec<usize> = (first..world.nodes.len())
+            .filter(|node| world.nodes[*node].is_up())
+            .collect();
+        if up.is_empty() {
+            return;
+        }
+        let node = up[self.luck.index(up.len())];
+        if let Some(signed) = self.sign(world, from, vec![operation]) {
+            submit(world, node, signed);
+        }
+    }
+
+    /// One hands in a payment whose memo makes the ledger of test builds panic, or be slow.
+    pub fn poison(&mut self, world: &mut World, memo: &[u8]) {
+        let operation = Operation::Transfer {
+            to: AccountId::of_first_key(&key_of("person", 1).public()),
+            amount: Amount(1),
+            memo: BoundedBytes::new(memo.to_vec()).unwrap_or_default(),
+        };
+        let Some(signed) = self.sign(world, SPAMMER, vec![operation]) else {
+            return;
+        };
+        for node in 0..world.nodes.len() {
+            submit(world, node, signed.clone());
+        }
+    }
+
+    /// Signs with the next number that is not on its way.
+    pub fn sign(
+        &mut self,
+        world: &World,
+        person: usize,
+        operations: Vec<Operation>,
+    ) -> Option<SignedTransaction> {
+        let key: SecretKey = key_of("person", person);
+        let account = AccountId::of_first_key(&key.public());
+        let state = world.state();
+        let head = world.height();
+        let on_chain = query::account(&*state, &account)
+            .and_then(|row| row.keys.first().map(|key| key.nonce))
+            .unwrap_or(0);
+        let (planned, until) = self.next.get(&person).copied().unwrap_or_default();
+        // What was on its way and can't land any more is begun anew.
+        let nonce = if until < head {
+            on_chain
+        } else {
+            planned.max(on_chain)
+        };
+        let valid_until = head.plus(PATIENCE_BLOCKS);
+        self.next.insert(person, (nonce + 1, valid_until));
+        let transaction = Transaction {
+            account,
+            key_index: 0,
+            key: key.public(),
+            nonce,
+            valid_until,
+            fee: Amount::ZERO,
+            operations: BoundedVec::new(operations).ok()?,
+        };
+        transaction.sign(&key, &world.network, Vec::new()).ok()
+    }
+}
+
+/// Hands a transaction to a node, as its owner or a client does through the API.
+pub fn submit(world: &mut World, node: usize, transaction: SignedTransaction) {
+    world.handle(
+        node,
+        Event::Submitted {
+            transaction: Box::new(transaction),
+            reply_to: RequestId(0),
+        },
+    );
+}

@@ -1,0 +1,14 @@
+//! What providers keep and clients ask for.
+
+mod clients;
+mod devices;
+mod file;
+mod trade;
+mod vault;
+mod work;
+
+pub use clients::{Client, Clients, FIRST_CLIENT, Habits, account_of};
+pub use devices::{Device, Devices};
+pub use file::File;
+pub use trade::{Greed, Trade};
+pub use vault::{Replica, Vault};

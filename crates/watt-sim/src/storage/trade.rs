@@ -1,0 +1,125 @@
+//! Providers that misbehave, each a named type.
+
+use super::account_of;
+use crate::people::submit;
+use crate::world::{World, key_of};
+use serde::Deserialize;
+use watt_ledger::query;
+use watt_light::{Operation, SignedTransaction, Transaction};
+use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec};
+
+/// How a provider misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trade {
+    /// Keeps no replica: seals again each time it is asked, which takes as long as sealing.
+    LazyProvider,
+    /// Keeps nothing at all: another machine has the data, and it seals again each time it is asked.
+    Outsourcer,
+    /// Keeps and proves, but gives nothing to those who read.
+    ReadWithholder,
+    /// Hands in each of its proofs again, at once and a window later, and claims again.
+    GreedyProvider,
+    /// Keeps its proofs back until it is too late for them.
+    LateProver,
+    /// Commits to bytes drawn by lot in place of the replica, and answers with what it likes.
+    Forger,
+}
+
+impl Trade {
+    /// Its name in traces.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LazyProvider => "lazy-provider",
+            Self::Outsourcer => "outsourcer",
+            Self::ReadWithholder => "read-withholder",
+            Self::GreedyProvider => "greedy-provider",
+            Self::LateProver => "late-prover",
+            Self::Forger => "forger",
+        }
+    }
+
+    /// Whether whoever reads gets something from it.
+    #[must_use]
+    pub const fn gives_to_readers(self) -> bool {
+        match self {
+            Self::Outsourcer | Self::ReadWithholder => false,
+            Self::LazyProvider | Self::GreedyProvider | Self::LateProver | Self::Forger => true,
+        }
+    }
+
+    /// Whether it has the replica at hand when a window asks.
+    #[must_use]
+    pub const fn has_replica(self) -> bool {
+        match self {
+            Self::LazyProvider | Self::Outsourcer => false,
+            Self::ReadWithholder | Self::GreedyProvider | Self::LateProver | Self::Forger => true,
+        }
+    }
+}
+
+/// A greedy provider's memory.
+#[derive(Default)]
+pub struct Greed {
+    looked_to: BlockHeight,
+    proofs: Vec<(BlockHeight, SignedTransaction)>,
+}
+
+impl Greed {
+    /// Looks at the new blocks for own proofs, and hands in again what it finds and what it found a window ago.
+    pub fn act(&mut self, world: &mut World, node: usize, number: usize) {
+        let account = account_of("provider", number);
+        let disk = &world.nodes[node].disk;
+        let window_slots = world.genesis.parameters.window_slots;
+        for stored in &disk.blocks {
+            let height = stored.header.height;
+            if height <= self.looked_to {
+                continue;
+            }
+            let is_proof = |signed: &&SignedTransaction| {
+                let operations = &signed.transaction.operations;
+                let proves = operations
+                    .iter()
+                    .any(|one| matches!(one, Operation::ProveWindow { .. }));
+                proves && signed.transaction.account == account
+            };
+            let own = stored.block.transactions.iter().filter(is_proof);
+            self.proofs.extend(own.map(|signed| (height, signed.clone())));
+        }
+        self.looked_to = disk.head.height;
+        let head = self.looked_to;
+        let again: Vec<SignedTransaction> = self
+            .proofs
+            .iter()
+            .filter(|(at, _)| *at == head || at.plus(window_slots) == head)
+            .map(|(_, signed)| signed.clone())
+            .collect();
+        self.proofs.retain(|(at, _)| at.plus(2 * window_slots) > head);
+        for signed in again {
+            repeat(world, node, number, account, &signed);
+        }
+    }
+}
+
+/// Hands the same operations in again, under the next number.
+fn repeat(world: &mut World, node: usize, number: usize, account: AccountId, signed: &SignedTransaction) {
+    let key = key_of("provider", number);
+    let row = query::account(&*world.nodes[node].disk.state, &account);
+    let nonce = row
+        .and_then(|row| row.keys.first().map(|key| key.nonce))
+        .unwrap_or(0);
+    let transaction = Transaction {
+        account,
+        key_index: 0,
+        key: key.public(),
+        nonce,
+        valid_until: world.height().plus(6),
+        fee: Amount::ZERO,
+        operations: BoundedVec::new(signed.transaction.operations.to_vec()).unwrap_or_default(),
+    };
+    let witness = signed.witness.iter().map(|entry| entry.to_vec()).collect();
+    if let Ok(again) = transaction.sign(&key, &world.network, witness) {
+        submit(world, node, again);
+    }
+}

@@ -1,0 +1,70 @@
+//! A provider's disk: slots, replicas, and the answers it gave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use watt_engine::provider::LocalSector;
+use watt_primitives::{DealId, SectorNumber, SlotIndexInDeal, Window};
+use watt_proofs::post::Responses;
+use watt_proofs::seal::ReplicaTree;
+
+/// A sealed sector.
+pub struct Replica {
+    /// What was sealed, and what came of it.
+    pub sector: LocalSector,
+    /// The replica.
+    pub bytes: Vec<u8>,
+    /// The upper nodes of its tree.
+    pub tree: ReplicaTree,
+    /// Whether its bytes can't be read any more.
+    pub is_rotten: bool,
+}
+
+/// A provider's disk.
+#[derive(Default)]
+pub struct Vault {
+    /// Slots as the client sent them.
+    pub pieces: BTreeMap<(DealId, SlotIndexInDeal), Vec<u8>>,
+    /// Slots that can't be read any more.
+    pub rotten_pieces: BTreeSet<(DealId, SlotIndexInDeal)>,
+    /// Sealed sectors.
+    pub replicas: BTreeMap<SectorNumber, Replica>,
+    /// Answers to windows, durable before their root is told.
+    pub answers: BTreeMap<Window, Responses>,
+    /// Whether everything on it was destroyed once.
+    pub was_wiped: bool,
+    /// Bytes that fit.
+    pub capacity_bytes: Option<u64>,
+}
+
+impl Vault {
+    /// The sealed sectors, as the provider finds them when it starts.
+    #[must_use]
+    pub fn local_sectors(&self) -> Vec<LocalSector> {
+        self.replicas
+            .values()
+            .map(|replica| replica.sector.clone())
+            .collect()
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        let pieces = self.pieces.values().map(Vec::len);
+        let replicas = self.replicas.values().map(|replica| replica.bytes.len());
+        u64::try_from(pieces.chain(replicas).sum::<usize>()).unwrap_or(u64::MAX)
+    }
+
+    /// Damages a replica, so that what it was can't be read any more.
+    pub fn rot_replica(&mut self) {
+        if let Some(replica) = self.replicas.values_mut().next() {
+            // The tree beside it is as it was: a leaf that does not fit it counts as unreadable.
+            replica.is_rotten = true;
+        }
+    }
+
+    /// Whether so many further bytes fit.
+    #[must_use]
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.capacity_bytes
+            .is_none_or(|capacity| self.used_bytes().saturating_add(bytes) <= capacity)
+    }
+}

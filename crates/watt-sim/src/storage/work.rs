@@ -1,0 +1,302 @@
+//! A provider's long work: the real sealing, opening and answering, on a disk in memory. Follows `watt-node`'s `jobs`.
+
+use crate::storage::Trade;
+use crate::storage::vault::{Replica, Vault};
+use crate::world::World;
+use anyhow::{Context as _, Result, bail};
+use std::ops::ControlFlow;
+use watt_engine::effect::{SealJob, WindowJob};
+use watt_engine::event::{Responded, SealedRoots};
+use watt_engine::provider::LocalSector;
+use watt_engine::{Effect, Event};
+use watt_primitives::terms::Piece;
+use watt_primitives::{Hash, NetworkId, SectorNumber, Window};
+use watt_proofs::challenge::ProvingWindow;
+use watt_proofs::post::{self, LeafOpening, LeafRead};
+use watt_proofs::seal::{ReplicaTree, seal};
+use watt_proofs::verify::PorepStatement;
+use watt_proofs::{
+    FaultBitmap, PieceTable, ProofParams, ReplicaId, SectorEntry, SectorSet, SectorSize, porep,
+};
+
+/// Windows whose answers are kept.
+const WINDOWS_KEPT: u64 = 4;
+
+/// The parameters of every network without value.
+const PARAMS: ProofParams = ProofParams::DEVNET;
+
+/// Milliseconds to seal a sector or to open its challenge.
+const SEAL_MS: u64 = 2_000;
+
+/// Milliseconds to answer or open a window.
+const ANSWER_MS: u64 = 50;
+
+impl World {
+    /// Does what a provider's engine asks of its disk.
+    pub(crate) fn provide(&mut self, node: usize, effect: Effect) {
+        let network = self.network;
+        let trade = self.nodes[node].trade;
+        let window_ms = self.genesis.parameters.window_slots * self.genesis.parameters.slot_ms;
+        let vault = &mut self.nodes[node].disk.vault;
+        let (ms, event) = match effect {
+            Effect::Seal(job) => {
+                let sector = job.sector;
+                let mut result = vault.seal(&network, *job).map_err(sentence);
+                if trade == Some(Trade::Forger) {
+                    result = result.map(|roots| vault.forge(sector, roots));
+                }
+                (SEAL_MS, Event::Sealed { sector, result })
+            }
+            Effect::OpenPorep { job, roots, seed } => {
+                let result = vault.open_porep(&network, &job, &roots, seed).map_err(sentence);
+                (
+                    SEAL_MS,
+                    Event::PorepOpened {
+                        sector: job.sector,
+                        result,
+                    },
+                )
+            }
+            Effect::Respond(job) => {
+                let result = vault.respond(&network, &job).map_err(sentence);
+                // Who has no replica must seal again first. With the parameters of the main network that takes longer than a
+                // window; here the time is stated, not computed.
+                let is_ready = trade.is_none_or(Trade::has_replica);
+                let ms = if is_ready {
+                    ANSWER_MS
+                } else {
+                    window_ms + ANSWER_MS
+                };
+                (
+                    ms,
+                    Event::Responded {
+                        window: job.window,
+                        result,
+                    },
+                )
+            }
+            Effect::OpenWindow {
+                job,
+                response_root,
+                sample_beacon,
+                ..
+            } => {
+                let result = vault
+                    .open_window(&network, &job, response_root, &sample_beacon)
+                    .map_err(sentence);
+                (
+                    ANSWER_MS,
+                    Event::WindowOpened {
+                        window: job.window,
+                        result,
+                    },
+                )
+            }
+            Effect::RemoveSector { sector, pieces } => {
+                vault.replicas.remove(&sector);
+                for piece in pieces {
+                    if let Piece::Slot { deal, slot, .. } = piece {
+                        vault.pieces.remove(&(deal, slot));
+                    }
+                }
+                (ANSWER_MS, Event::Looked)
+            }
+            Effect::Send { .. }
+            | Effect::Disconnect(_)
+            | Effect::SetTimer { .. }
+            | Effect::PersistScp { .. }
+            | Effect::Verify { .. }
+            | Effect::Apply { .. }
+            | Effect::ApplyDecided { .. }
+            | Effect::Commit { .. }
+            | Effect::SendBlocks { .. }
+            | Effect::SendCheckpoint { .. }
+            | Effect::SendState { .. }
+            | Effect::TakeChunk { .. }
+            | Effect::AdoptState(_)
+            | Effect::Reply { .. }
+            | Effect::Halt(_) => return,
+        };
+        self.later(node, ms, event);
+    }
+}
+
+fn sentence(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+fn table(job: &SealJob) -> Result<PieceTable> {
+    let size = SectorSize::new(&PARAMS, u32::from(job.units))?;
+    Ok(PieceTable::check(size, job.pieces.clone())?)
+}
+
+fn sector_set(job: &WindowJob) -> Result<SectorSet> {
+    let entries = job.sectors.iter().map(|(number, units, comm_r)| {
+        let size = SectorSize::new(&PARAMS, u32::from(*units))?;
+        Ok(SectorEntry {
+            number: *number,
+            size,
+            comm_r: *comm_r,
+        })
+    });
+    Ok(SectorSet::check(entries.collect::<Result<Vec<_>>>()?)?)
+}
+
+impl Vault {
+    fn seal(&mut self, network: &NetworkId, job: SealJob) -> Result<SealedRoots> {
+        let table = table(&job)?;
+        if !self.has_room(table.size().payload_bytes()) {
+            bail!("the disk is full");
+        }
+        let mut payload = vec![0; usize::try_from(table.size().payload_bytes())?];
+        for piece in table.pieces() {
+            if let Piece::Slot {
+                deal, slot, offset, ..
+            } = piece
+            {
+                let held = self.pieces.get(&(*deal, *slot)).context("the slot is not here")?;
+                if self.rotten_pieces.contains(&(*deal, *slot)) {
+                    bail!("the slot is damaged");
+                }
+                let start = usize::try_from(*offset)?;
+                payload
+                    .get_mut(start..start + held.len())
+                    .context("a piece lies outside its sector")?
+                    .copy_from_slice(held);
+            }
+        }
+        table.fill(&mut payload);
+        let comm_d = table.comm_d(network);
+        let replica_id = ReplicaId::derive(network, &job.provider, job.sector, &comm_d, &job.seal_seed);
+        let sealed = seal(&PARAMS, table.size(), &replica_id, &payload, &mut |_| {
+            ControlFlow::Continue(())
+        })?;
+        let roots = SealedRoots {
+            comm_c: sealed.comm_c,
+            comm_r: sealed.comm_r,
+        };
+        let replica = Replica {
+            sector: LocalSector { job, roots },
+            bytes: sealed.replica,
+            tree: sealed.replica_tree,
+            is_rotten: false,
+        };
+        self.replicas.insert(replica.sector.job.sector, replica);
+        Ok(roots)
+    }
+
+    /// Puts other bytes in the replica's place and commits to them.
+    fn forge(&mut self, sector: SectorNumber, roots: SealedRoots) -> SealedRoots {
+        let Some(replica) = self.replicas.get_mut(&sector) else {
+            return roots;
+        };
+        replica.bytes.fill(7);
+        replica.tree = ReplicaTree::build(&replica.bytes);
+        replica.sector.roots.comm_r = replica.tree.root();
+        replica.sector.roots
+    }
+
+    fn open_porep(
+        &self,
+        network: &NetworkId,
+        job: &SealJob,
+        roots: &SealedRoots,
+        seed: Hash,
+    ) -> Result<Vec<u8>> {
+        let table = table(job)?;
+        let replica = self
+            .replicas
+            .get(&job.sector)
+            .context("the replica is not here")?;
+        let statement = PorepStatement {
+            network,
+            provider: &job.provider,
+            sector: job.sector,
+            pieces: &table,
+            comm_c: roots.comm_c,
+            comm_r: roots.comm_r,
+            seal_seed: job.seal_seed,
+            challenge_seed: seed,
+        };
+        Ok(porep::open(&PARAMS, &statement, &replica.bytes, &mut |_| {
+            ControlFlow::Continue(())
+        })?)
+    }
+
+    fn respond(&mut self, network: &NetworkId, job: &WindowJob) -> Result<Responded> {
+        let set = sector_set(job)?;
+        let kept = self
+            .answers
+            .get(&job.window)
+            .filter(|kept| kept.responses.len() == set.len());
+        let responses = match kept {
+            // Answered in an earlier life: the same answers, so that nothing is said twice.
+            Some(responses) => responses.clone(),
+            None => {
+                let window = ProvingWindow::new(network, &set, &job.state, &job.beacon);
+                let mut leaves = Leaves {
+                    vault: self,
+                    set: &set,
+                };
+                post::respond(&window, &FaultBitmap::none(), &mut leaves)
+            }
+        };
+        self.answers.insert(job.window, responses.clone());
+        let oldest = Window(job.window.0.saturating_sub(WINDOWS_KEPT));
+        self.answers.retain(|window, _| *window >= oldest);
+        let declared = set
+            .iter()
+            .filter(|(position, _)| responses.faults.is_declared(*position));
+        Ok(Responded {
+            response_root: responses.root(),
+            faults: declared.map(|(_, sector)| sector.number).collect(),
+        })
+    }
+
+    fn open_window(
+        &self,
+        network: &NetworkId,
+        job: &WindowJob,
+        response_root: Hash,
+        sample_beacon: &Hash,
+    ) -> Result<Vec<u8>> {
+        let set = sector_set(job)?;
+        let responses = self
+            .answers
+            .get(&job.window)
+            .filter(|responses| responses.root() == response_root)
+            .context("the answers to this window are not in the log")?;
+        let window = ProvingWindow::new(network, &set, &job.state, &job.beacon);
+        let mut leaves = Leaves {
+            vault: self,
+            set: &set,
+        };
+        Ok(post::open(
+            &PARAMS,
+            &window,
+            responses,
+            sample_beacon,
+            &mut leaves,
+        )?)
+    }
+}
+
+/// Reads challenged leaves from the replicas.
+struct Leaves<'a> {
+    vault: &'a Vault,
+    set: &'a SectorSet,
+}
+
+impl LeafRead for Leaves<'_> {
+    fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening> {
+        let sector = self.set.get(position)?;
+        let replica = self.vault.replicas.get(&sector.number)?;
+        if replica.is_rotten {
+            return None;
+        }
+        let range = ReplicaTree::block_range(leaf_index);
+        let start = usize::try_from(range.start).ok()?;
+        let end = usize::try_from(range.end).ok()?.min(replica.bytes.len());
+        replica.tree.open(leaf_index, replica.bytes.get(start..end)?)
+    }
+}

@@ -1,0 +1,345 @@
+//! Effects, performed in the engine's order, as `watt-node`'s loop does.
+
+use super::run::kind_of;
+use super::{Due, World};
+use crate::compute::Applied;
+use crate::node::Down;
+use crate::violation::{Promise, Violation};
+use crate::world::life::Ending;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use watt_engine::journal::Entry;
+use watt_engine::mempool::{POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX};
+use watt_engine::message::{DecidedBlock, Message};
+use watt_engine::{Effect, Event, PeerId, Priority, run};
+use watt_ledger::rows::{self, ChainRow};
+use watt_ledger::state::Writes;
+use watt_ledger::{BlockOutcome, MemoryState, UncheckedBlock};
+use watt_primitives::codec;
+use watt_scp::{Ballot, Pledges, Value};
+
+/// Milliseconds until signatures are checked.
+const VERIFY_MS: u64 = 1;
+
+/// Milliseconds to apply a block, and further ones per hundred transactions.
+const APPLY_MS: u64 = 3;
+
+impl World {
+    /// Hands an event to a node's engine and does what comes of it.
+    pub fn handle(&mut self, node: usize, event: Event) {
+        let now = self.nodes[node].clock(self.now);
+        let this = &mut self.nodes[node];
+        let Some(engine) = this.engine.as_mut() else {
+            return;
+        };
+        let mut effects = Vec::new();
+        engine.handle(now, event, &*this.disk.state, &mut effects);
+        let waiting = engine.pool_len();
+        self.n_events += 1;
+        if waiting > POOL_TRANSACTIONS_MAX {
+            let facts = format!(
+                "{waiting} transactions wait in node {node}, of at most {POOL_TRANSACTIONS_MAX} and {POOL_BYTES_MAX} bytes"
+            );
+            self.break_promise(Violation::of(Promise::Bounds, facts));
+        }
+        self.perform_all(node, effects);
+    }
+
+    fn perform_all(&mut self, node: usize, effects: Vec<Effect>) {
+        let life = self.nodes[node].life;
+        let mut effects: VecDeque<Effect> = effects.into();
+        while let Some(effect) = effects.pop_front() {
+            if let Effect::PersistScp { entry, .. } = effect {
+                let mut entries = vec![entry];
+                while let Some(Effect::PersistScp { .. }) = effects.front() {
+                    if let Some(Effect::PersistScp { entry, .. }) = effects.pop_front() {
+                        entries.push(entry);
+                    }
+                }
+                self.persist(node, &entries);
+            } else {
+                self.perform(node, effect);
+            }
+            if self.nodes[node].life != life || self.violation.is_some() {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn later(&mut self, node: usize, ms: u64, event: Event) {
+        let life = self.nodes[node].life;
+        let at = self.now.plus(ms);
+        let event = Box::new(event);
+        self.queue.push(at, Due::Event { node, life, event });
+    }
+
+    fn perform(&mut self, node: usize, effect: Effect) {
+        match effect {
+            Effect::Send {
+                to,
+                message,
+                priority,
+            } => self.send(node, to, message, priority),
+            Effect::Disconnect(link) => self.disconnect(node, link),
+            Effect::SetTimer { timer, at } => {
+                let at = self.nodes[node].world_time(at).max(self.now);
+                let life = self.nodes[node].life;
+                self.nodes[node].timers.insert(timer, at.0);
+                self.queue.push(at, Due::Timer { node, life, timer });
+            }
+            Effect::Verify { ticket, checks } => {
+                let holds = self.compute.verify(&checks);
+                self.later(node, VERIFY_MS, Event::Verified { ticket, holds });
+            }
+            Effect::Apply { value, block } => {
+                let result = self.try_block(node, &block);
+                let ms = APPLY_MS + u64::try_from(block.transactions.len() / 100).unwrap_or(0);
+                self.later(node, ms, Event::Applied { value, result });
+            }
+            Effect::ApplyDecided { first, blocks } => {
+                let (outcomes, failure) = self.try_decided(node, &blocks);
+                let transactions: usize = blocks.iter().map(|block| block.transactions.len()).sum();
+                let work = blocks.len() + transactions / 100;
+                let ms = APPLY_MS + u64::try_from(work).unwrap_or(0);
+                self.later(
+                    node,
+                    ms,
+                    Event::DecidedApplied {
+                        first,
+                        outcomes,
+                        failure,
+                    },
+                );
+            }
+            Effect::Commit { blocks, outcomes } => self.commit(node, &blocks, outcomes),
+            Effect::SendBlocks { to, from, count } => self.send_blocks(node, to, from, count),
+            Effect::SendCheckpoint { to } => self.send_checkpoint(node, to),
+            Effect::SendState { to, height, at } => self.send_state(node, to, height, at),
+            Effect::TakeChunk { at, chunk, then } => self.take_chunk(node, at, &chunk, *then),
+            Effect::AdoptState(header) => self.adopt(node, *header),
+            Effect::Reply { outcome, .. } => {
+                if let Err(why) = &outcome {
+                    self.trace
+                        .note(self.now, format_args!("n{node} refuses a transaction: {why}"));
+                }
+                self.replies.push((node, outcome));
+            }
+            Effect::Halt(sentence) => self.halt(node, sentence, false),
+            Effect::Seal(_)
+            | Effect::OpenPorep { .. }
+            | Effect::Respond(_)
+            | Effect::OpenWindow { .. }
+            | Effect::RemoveSector { .. } => self.provide(node, effect),
+            // Taken out before: persisting is done for many at once.
+            Effect::PersistScp { .. } => {}
+        }
+    }
+
+    fn try_block(&mut self, node: usize, block: &UncheckedBlock) -> Applied {
+        let disk = &self.nodes[node].disk;
+        let (head, state) = (disk.head_hash, Arc::clone(&disk.state));
+        if self.nodes[node].has_own_state {
+            self.compute.really_apply(&state, block)
+        } else {
+            self.compute.apply(&head, &state, block)
+        }
+    }
+
+    fn try_decided(&mut self, node: usize, blocks: &[DecidedBlock]) -> run::Good<Arc<BlockOutcome>> {
+        let disk = &self.nodes[node].disk;
+        let (head, state) = (disk.head_hash, Arc::clone(&disk.state));
+        if self.nodes[node].has_own_state {
+            self.compute.really_apply_decided(&state, blocks)
+        } else {
+            self.compute.apply_decided(head, &state, blocks)
+        }
+    }
+
+    /// A bit of a node's state turns, and the program that is broken on purpose does not look.
+    pub(super) fn rot_state(&mut self, node: usize) {
+        let state = &self.nodes[node].disk.state;
+        let Some(mut row) = rows::read::<ChainRow>(&**state, rows::CHAIN) else {
+            return;
+        };
+        row.halted_ms ^= 1;
+        let mut rotten = MemoryState::clone(state);
+        rotten.write(&Writes::from([(rows::CHAIN.to_vec(), Some(codec::encode(&row)))]));
+        self.nodes[node].disk.state = Arc::new(rotten);
+        self.nodes[node].has_own_state = true;
+    }
+
+    fn persist(&mut self, node: usize, entries: &[Vec<u8>]) {
+        let this = &mut self.nodes[node];
+        this.n_persists += 1;
+        let crashes = this.crash_at_persist.is_some_and(|at| this.n_persists >= at);
+        let fate = if crashes { self.disk_luck.below(3) } else { 2 };
+        if crashes {
+            this.crash_at_persist = None;
+            if fate < 2 {
+                // In the middle of the write, or of the sync behind it.
+                this.disk.drive.fail_after(fate);
+            }
+        }
+        let bytes: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        let Some(journal) = this.journal.as_mut() else {
+            return;
+        };
+        let outcome = journal.append(&bytes);
+        match outcome {
+            Ok(()) if !crashes => self.remember(node, entries),
+            Ok(()) => {
+                self.remember(node, entries);
+                self.end(node, Ending::PowerCut);
+            }
+            Err(error) => {
+                self.note(format_args!("n{node} persists in vain: {error}"));
+                let is_power = self.nodes[node].disk.drive.has_failed();
+                self.end(node, Ending::PowerCut);
+                if !is_power {
+                    self.nodes[node].down = Down::Halted(error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Notes what is durable now; the notes outlive every crash.
+    pub(super) fn remember(&mut self, node: usize, entries: &[Vec<u8>]) {
+        for bytes in entries {
+            if let Ok(Entry::Record { record, .. }) = codec::decode_own(bytes)
+                && self.nodes[node].is_honest()
+            {
+                let checked = self.nodes[node].speech.recorded(node, *record);
+                if let Err(violation) = checked {
+                    self.break_promise(violation);
+                }
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, node: usize, link: PeerId, message: Vec<u8>, priority: Priority) {
+        let Some(to) = self.net.other(node, link) else {
+            return;
+        };
+        if self.nodes[node].is_honest() {
+            self.check_speech(node, &message);
+        }
+        let messages = match self.nodes[node].actor.as_mut() {
+            Some(actor) => actor.outgoing(to, message),
+            None => vec![message],
+        };
+        for bytes in messages {
+            let [first, copy] = self.net.send(self.now, node, link, bytes.len(), priority);
+            if let Some(at) = copy {
+                let bytes = bytes.clone();
+                self.queue.push(at, Due::Deliver { link, to, bytes });
+            }
+            if let Some(at) = first {
+                self.queue.push(at, Due::Deliver { link, to, bytes });
+            }
+        }
+    }
+
+    /// An honest node says something: was it durable, and does it fit to what it said before?
+    fn check_speech(&mut self, node: usize, message: &[u8]) {
+        if kind_of(message) != "statement" || self.nodes[node].key.is_none() {
+            return;
+        }
+        let is_synced = !self.nodes[node].disk.drive.has_unsynced();
+        if is_synced && self.last_said.0 == node && self.last_said.1 == message {
+            return;
+        }
+        let hash = *blake3::hash(message).as_bytes();
+        let known = self.looked_at.get(&hash).copied();
+        // Relayed words are their speaker's; own ones are looked at once, when they are said first.
+        if known.is_some() && (known != Some(Some(node)) || is_synced) {
+            self.last_said = (node, message.to_vec());
+            return;
+        }
+        let Ok(Message::Statement { envelope, .. }) = Message::decode(message) else {
+            return;
+        };
+        let speaker = self.by_key.get(&envelope.statement.node).copied();
+        self.looked_at.insert(hash, speaker);
+        if speaker != Some(node) {
+            return;
+        }
+        let statement = &envelope.statement;
+        self.trace.note(
+            self.now,
+            format_args!(
+                "n{node} says {} in slot {}",
+                short(&statement.pledges),
+                statement.slot
+            ),
+        );
+        let checked = if !is_synced {
+            let pledges = &statement.pledges;
+            Err(Violation::of(
+                Promise::PersistedBeforeSent,
+                format_args!(
+                    "node {node} says {pledges:?} in slot {} while its record is not synced",
+                    statement.slot
+                ),
+            ))
+        } else {
+            let said = self.nodes[node].speech.says(node, statement);
+            let is_forgetful = self.nodes[node].is_forgetful;
+            said.and_then(|()| {
+                if is_forgetful {
+                    Ok(())
+                } else {
+                    self.observer.hears(node, statement)
+                }
+            })
+        };
+        if let Err(violation) = checked {
+            self.break_promise(violation);
+        }
+    }
+
+    fn disconnect(&mut self, node: usize, link: PeerId) {
+        if let Some(other) = self.net.other(node, link)
+            && self.nodes[node].is_honest()
+            && self.nodes[other].is_honest()
+        {
+            let facts = format!("honest node {node} disconnects honest node {other}");
+            self.break_promise(Violation::of(Promise::HonestUnpunished, facts));
+        }
+        self.drop_link(link, 1);
+    }
+}
+
+/// What is said, short enough for a line.
+fn short(pledges: &Pledges) -> String {
+    let value = |value: &Value| value.0.to_string().chars().take(6).collect::<String>();
+    let ballot = |of: &Ballot| format!("{}.{}", of.counter, value(&of.value));
+    let maybe = |of: &Option<Ballot>| of.as_ref().map_or_else(|| "-".to_owned(), ballot);
+    match pledges {
+        Pledges::Nominate { votes, accepted } => {
+            let list = |values: &[Value]| values.iter().map(value).collect::<Vec<_>>().join(",");
+            format!("nominate [{}] [{}]", list(votes), list(accepted))
+        }
+        Pledges::Prepare {
+            ballot: b,
+            prepared,
+            prepared_prime,
+            c_counter,
+            h_counter,
+        } => format!(
+            "prepare b {} p {} p' {} c {c_counter} h {h_counter}",
+            ballot(b),
+            maybe(prepared),
+            maybe(prepared_prime)
+        ),
+        Pledges::Confirm {
+            ballot: b,
+            prepared_counter,
+            c_counter,
+            h_counter,
+        } => format!(
+            "confirm b {} p {prepared_counter} c {c_counter} h {h_counter}",
+            ballot(b)
+        ),
+        Pledges::Externalize { commit, h_counter } => format!("externalize {} h {h_counter}", ballot(commit)),
+    }
+}

@@ -1,0 +1,352 @@
+//! How a world begins.
+
+use super::{Due, World};
+use crate::actor::{Actor, LateProver, ValidatorActor};
+use crate::check::{ChainCheck, Observer, Speech};
+use crate::compute::Compute;
+use crate::luck::{Luck, Purpose};
+use crate::net::{Net, Weather};
+use crate::node::{Disk, Down, Node};
+use crate::queue::Queue;
+use crate::storage::{Trade, Vault, account_of};
+use crate::trace::{Sink, Trace};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use watt_engine::provider::ProviderConfig;
+use watt_ledger::genesis::{GenesisAccount, RefusedGenesis};
+use watt_ledger::testing::Rule;
+use watt_ledger::tree::chunk;
+use watt_ledger::{Genesis, MemoryState, NetworkParameters, genesis_block};
+use watt_primitives::terms::{AskTerms, Endpoint};
+use watt_primitives::time::DAY_MS;
+use watt_primitives::{AccountId, Amount, BlockHeight, BoundedString, BoundedVec, SecretKey, Timestamp};
+use watt_proofs::ProofParams;
+use watt_store::testing::TestDisk;
+
+/// Close time of block 0.
+const BEGINNING: Timestamp = Timestamp(1_800_000_000_000);
+
+/// A program that is broken on purpose: proof that the checkers see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// Syncs do nothing: what is said was not durable before.
+    SkipPersist,
+    /// The ledger takes proofs of windows long over.
+    LateProof,
+    /// The ledger counts a window as often as it is proven.
+    WindowTwice,
+    /// A restarted validator does not know what it said.
+    ForgetLock,
+    /// A node goes on from a state that is not the one its header commits to.
+    WrongStateRoot,
+}
+
+impl Mutation {
+    /// All of them, with the names that the command line knows.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("skip-persist", Self::SkipPersist),
+        ("late-proof", Self::LateProof),
+        ("window-twice", Self::WindowTwice),
+        ("forget-lock", Self::ForgetLock),
+        ("wrong-state-root", Self::WrongStateRoot),
+    ];
+
+    const fn rule(self) -> Option<Rule> {
+        match self {
+            Self::LateProof => Some(Rule::LateProof),
+            Self::WindowTwice => Some(Rule::WindowTwice),
+            Self::SkipPersist | Self::ForgetLock | Self::WrongStateRoot => None,
+        }
+    }
+}
+
+/// How a world begins.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Everything drawn by lot comes from it.
+    pub seed: u64,
+    /// Nodes that vote.
+    pub validators: u8,
+    /// Nodes that follow.
+    pub followers: usize,
+    /// Those of the followers that know followers only: the last ones.
+    pub far_followers: usize,
+    /// Nodes that provide; they come last.
+    pub providers: usize,
+    /// Providers that misbehave, by number among providers.
+    pub trades: BTreeMap<usize, Trade>,
+    /// Links that each follower keeps.
+    pub links: usize,
+    /// Milliseconds between blocks.
+    pub slot_ms: u64,
+    /// Slots in a proving window.
+    pub window_slots: u64,
+    /// Most transactions in a block.
+    pub block_transactions_max: u32,
+    /// Blocks between two states that nodes serve to fresh ones.
+    pub checkpoint_blocks: u64,
+    /// The network.
+    pub weather: Weather,
+    /// Accounts that people have from the start.
+    pub people: u32,
+    /// Validators that misbehave, by place.
+    pub actors: BTreeMap<usize, ValidatorActor>,
+    /// What is broken on purpose.
+    pub mutation: Option<Mutation>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            validators: 4,
+            followers: 0,
+            far_followers: 0,
+            providers: 0,
+            trades: BTreeMap::new(),
+            links: 4,
+            slot_ms: 1_000,
+            window_slots: 8,
+            block_transactions_max: 500,
+            checkpoint_blocks: 64,
+            weather: crate::net::WeatherName::Fair.weather(),
+            people: 16,
+            actors: BTreeMap::new(),
+            mutation: None,
+        }
+    }
+}
+
+/// The key of someone with a role and a number.
+#[must_use]
+pub fn key_of(role: &str, number: usize) -> SecretKey {
+    let mut hasher = blake3::Hasher::new_derive_key("watt-sim 2026 keys");
+    hasher.update(role.as_bytes()).update(&number.to_le_bytes());
+    SecretKey::from_seed(*hasher.finalize().as_bytes())
+}
+
+/// What everyone has at the start.
+pub const START_BALANCE_WATT: u64 = 10_000;
+
+/// People in whom trust begins.
+const TRUST_SEEDS: usize = 4;
+
+impl Setup {
+    fn genesis(&self) -> Genesis {
+        let person = |number| GenesisAccount {
+            key: key_of("person", number).public(),
+            balance: Amount::from_watt(START_BALANCE_WATT).unwrap_or(Amount::ZERO),
+        };
+        let people = 0..usize::try_from(self.people).unwrap_or(0);
+        let provider = |number| GenesisAccount {
+            key: key_of("provider", number).public(),
+            balance: Amount::from_watt(START_BALANCE_WATT).unwrap_or(Amount::ZERO),
+        };
+        let seeds = people
+            .clone()
+            .take(TRUST_SEEDS)
+            .map(|number| AccountId::of_first_key(&person(number).key));
+        let accounts = people.map(person).chain((0..self.providers).map(provider));
+        let backbone = 0..usize::from(self.validators);
+        Genesis {
+            name: BoundedString::new("world".to_owned()).unwrap_or_default(),
+            is_main: false,
+            time: BEGINNING,
+            parameters: NetworkParameters {
+                slot_ms: self.slot_ms,
+                window_slots: self.window_slots,
+                block_transactions_max: self.block_transactions_max,
+                block_bytes_max: 3 << 20,
+                certify_slots: 60,
+                certify_slots_per_gb: 60,
+                commit_slots: 60,
+                insecure_proofs: true,
+            },
+            trust_seeds: BoundedVec::new(seeds.collect()).unwrap_or_default(),
+            accounts: BoundedVec::new(accounts.collect()).unwrap_or_default(),
+            backbone: BoundedVec::new(backbone.map(|n| key_of("validator", n).node_id()).collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The world, with nothing running yet.
+    ///
+    /// # Errors
+    /// The parameters make no network.
+    pub fn build(&self, sink: Sink) -> Result<World, RefusedGenesis> {
+        let genesis = self.genesis();
+        let first = genesis_block(&genesis)?;
+        let (network, quorum_set) = (genesis.network(), genesis.quorum_set());
+        let mut state = MemoryState::default();
+        state.write(&first.writes);
+        state.write(&chunk::index(&first.writes).collect());
+        let state = Arc::new(state);
+        let n_validators = usize::from(self.validators);
+        let first_provider = n_validators + self.followers;
+        let n = first_provider + self.providers;
+        let mut topology = Luck::new(self.seed, Purpose::Topology);
+        let new_node = |number: usize| {
+            let key = (number < n_validators).then(|| key_of("validator", number));
+            let actor = self.actors.get(&number).zip(key.as_ref());
+            let drive = TestDisk::new();
+            drive.set_lying(self.mutation == Some(Mutation::SkipPersist));
+            let validator = actor.map(|(actor, key)| actor.build(key, network));
+            let trade = number
+                .checked_sub(first_provider)
+                .and_then(|number| self.trades.get(&number).copied());
+            let late = (trade == Some(Trade::LateProver))
+                .then(|| -> Box<dyn Actor> { Box::new(LateProver::new(self.window_slots)) });
+            Node {
+                engine: None,
+                down: Down::Stopped,
+                life: 0,
+                disk: Disk {
+                    drive,
+                    ground: (first.header.clone(), Arc::clone(&state)),
+                    blocks: Vec::new(),
+                    rotten: BTreeSet::new(),
+                    voted_to: BlockHeight(0),
+                    head: first.header.clone(),
+                    head_hash: first.header.hash(),
+                    state: Arc::clone(&state),
+                    incoming: None,
+                    vault: Vault::default(),
+                },
+                journal: None,
+                actor: validator.or(late),
+                key,
+                offer: number.checked_sub(first_provider).map(offer),
+                trade,
+                timers: BTreeMap::new(),
+                skew_ms: 0,
+                told: Timestamp(0),
+                wants: Vec::new(),
+                is_forgetful: false,
+                is_sleepy: false,
+                has_own_state: false,
+                n_persists: 0,
+                crash_at_persist: None,
+                committing: None,
+                adopting: None,
+                served: VecDeque::new(),
+                speech: Speech::default(),
+            }
+        };
+        let mut nodes: Vec<Node> = (0..n).map(new_node).collect();
+        let honest = (0..n_validators).filter(|node| !self.actors.contains_key(node));
+        let honest: Vec<usize> = honest.collect();
+        let far = first_provider - self.far_followers.min(self.followers)..first_provider;
+        for (a, b) in edges(&honest, n_validators, n, far, self.links, &mut topology) {
+            nodes[a].wants.push(b);
+            nodes[b].wants.push(a);
+        }
+        let by_key = (0..n_validators)
+            .map(|n| (key_of("validator", n).node_id(), n))
+            .collect();
+        let rule = self.mutation.and_then(Mutation::rule);
+        let mut world = World {
+            network,
+            now: BEGINNING.next(),
+            nodes,
+            net: Net::new(n, self.weather, Luck::new(self.seed, Purpose::Network)),
+            compute: Compute::new(network, quorum_set.clone(), rule, self.seed),
+            chain: ChainCheck::new(network, first.header.hash(), self.window_slots, &state),
+            trace: Trace::new(BEGINNING, sink),
+            violation: None,
+            cues: Vec::new(),
+            n_events: 0,
+            n_commits: 0,
+            n_changes: 0,
+            last_said: (0, Vec::new()),
+            replies: Vec::new(),
+            queue: Queue::default(),
+            observer: Observer::new(network, quorum_set.clone()),
+            quorum_set,
+            by_key,
+            disk_luck: Luck::new(self.seed, Purpose::Disk),
+            mutation: self.mutation,
+            checkpoint_blocks: self.checkpoint_blocks,
+            genesis_header: first.header,
+            genesis_state: state,
+            stored: BTreeMap::new(),
+            looked_at: BTreeMap::new(),
+            n_validators,
+            providers: (0..self.providers)
+                .map(|number| (account_of("provider", number), first_provider + number))
+                .collect(),
+            surrounded: Vec::new(),
+            forgotten: BlockHeight(0),
+            queue_max: 0,
+            genesis,
+        };
+        for number in 0..self.providers {
+            // Those who hand in forged or old proofs are rightly refused.
+            if !self.trades.contains_key(&number) {
+                world.chain.trust_provider(account_of("provider", number));
+            }
+        }
+        for node in 0..n {
+            let at = world.now;
+            world.queue.push(at, Due::Start { node });
+        }
+        Ok(world)
+    }
+}
+
+/// Bytes that each provider lends.
+const CAPACITY_BYTES: u64 = 256 << 20;
+
+/// Price of the cheapest provider per 10⁹ bytes and day; each further one asks one WATT more.
+const PRICE_FIRST_WATT: u64 = 100;
+
+/// What the provider with this number offers.
+fn offer(number: usize) -> ProviderConfig {
+    let further = u64::try_from(number).unwrap_or(0) % 50;
+    let peer_id = BoundedString::new(format!("node-{number}")).unwrap_or_default();
+    ProviderConfig {
+        account_key: key_of("provider", number),
+        capacity_bytes: CAPACITY_BYTES,
+        endpoint: Endpoint {
+            peer_id,
+            addresses: BoundedVec::empty(),
+        },
+        ask: AskTerms {
+            price: Amount::from_watt(PRICE_FIRST_WATT + further).unwrap_or(Amount::ZERO),
+            slot_bytes_min: 1,
+            slot_bytes_max: 1 << 20,
+            term_ms_max: 365 * DAY_MS,
+            hot: false,
+        },
+        units: ProviderConfig::units_of(&ProofParams::DEVNET),
+    }
+}
+
+/// Who keeps a connection with whom: all validators with one another, every other node with two honest validators and some of
+/// those before it; those `far` away with followers only.
+fn edges(
+    honest: &[usize],
+    n_validators: usize,
+    n: usize,
+    far: std::ops::Range<usize>,
+    links: usize,
+    luck: &mut Luck,
+) -> Vec<(usize, usize)> {
+    let mut edges = Vec::new();
+    for b in 1..n_validators {
+        edges.extend((0..b).map(|a| (a, b)));
+    }
+    for b in n_validators..n {
+        if far.contains(&b) && b > n_validators {
+            let followers = luck.choose(links, b - n_validators);
+            edges.extend(followers.into_iter().map(|a| (n_validators + a, b)));
+            continue;
+        }
+        // Links to two honest validators, if it keeps as many: what one can't give the other has.
+        let chosen = luck.choose(links.min(2), honest.len());
+        let validators: Vec<usize> = chosen.into_iter().map(|place| honest[place]).collect();
+        let others = luck.choose(links.saturating_sub(validators.len()), b);
+        let others = others.into_iter().filter(|a| !validators.contains(a));
+        edges.extend(validators.iter().copied().chain(others).map(|a| (a, b)));
+    }
+    edges
+}
