@@ -197,7 +197,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Account(command) => account::run(session, command).await,
         Command::Trust(command) => trust::run(session, command).await,
         Command::Chain(command) => chain::run(session, command).await,
-        Command::Verify(args) => verify::run(session, args).await,
+        Command::Verify(args) => verify::run(session, &args),
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,
         Command::Provider(command) => provider::run(session, command).await,
         Command::Scp(command) => scp::run(session, command).await,

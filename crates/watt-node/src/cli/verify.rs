@@ -33,7 +33,7 @@ fn network_id(text: &str) -> Result<NetworkId, String> {
     NetworkId::from_hex(text).ok_or_else(|| "a network's id has 64 hexadecimal digits".to_owned())
 }
 
-pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), CommandError> {
+pub(super) fn run(session: &Session, args: &VerifyArgs) -> Result<(), CommandError> {
     let network = match args.network {
         Some(network) => network,
         None => devnet(session)?,
