@@ -26,8 +26,19 @@ pub struct People {
     through_followers: bool,
     n_people: usize,
     luck: Luck,
-    /// Next number of each person's key, if some are on their way: with the height after which they are given up.
-    next: BTreeMap<usize, (u64, BlockHeight)>,
+    /// What each person who ever paid goes on with.
+    next: BTreeMap<usize, Plan>,
+}
+
+/// The numbers of a person's key.
+#[derive(Clone, Copy)]
+struct Plan {
+    /// The next that is not on its way.
+    next: u64,
+    /// The next on the chain, when last looked at.
+    seen: u64,
+    /// The height after which what is on its way is given up, unless some of it lands before.
+    until: BlockHeight,
 }
 
 impl People {
@@ -110,15 +121,23 @@ impl People {
         let on_chain = query::account(&*state, &account)
             .and_then(|row| row.keys.first().map(|key| key.nonce))
             .unwrap_or(0);
-        let (planned, until) = self.next.get(&person).copied().unwrap_or_default();
-        // What was on its way and can't land any more is begun anew.
-        let nonce = if until < head {
-            on_chain
-        } else {
-            planned.max(on_chain)
-        };
         let valid_until = head.plus(PATIENCE_BLOCKS);
-        self.next.insert(person, (nonce + 1, valid_until));
+        let known = self.next.get(&person).copied();
+        let mut plan = known.unwrap_or(Plan {
+            next: on_chain,
+            seen: on_chain,
+            until: valid_until,
+        });
+        if on_chain > plan.seen {
+            (plan.seen, plan.until) = (on_chain, valid_until);
+        }
+        // Nothing has landed for so long that the first on its way can't land any more: all is begun anew.
+        if plan.until < head {
+            (plan.next, plan.until) = (on_chain, valid_until);
+        }
+        let nonce = plan.next.max(on_chain);
+        plan.next = nonce + 1;
+        self.next.insert(person, plan);
         let transaction = Transaction {
             account,
             key_index: 0,
