@@ -87,6 +87,9 @@ pub const ROUGH: Weather = Weather {
     loss_permille: 50,
 };
 
+/// A trial that takes longer fails, as `watt-node` has it.
+const TRIAL_MS_MAX: u64 = 3_000;
+
 pub struct World {
     pub genesis: Genesis,
     pub network: NetworkId,
@@ -435,7 +438,13 @@ impl World {
             Effect::Apply { value, block } => {
                 let result = self.apply(node, &block);
                 let takes_ms = self.slow.get(&node).copied().unwrap_or(3);
-                self.schedule(takes_ms, soon(Event::Applied { value, result }));
+                let is_late = takes_ms > TRIAL_MS_MAX;
+                let result = if is_late {
+                    Err(ApplyFailure::TooSlow)
+                } else {
+                    result
+                };
+                self.schedule(takes_ms.min(TRIAL_MS_MAX), soon(Event::Applied { value, result }));
             }
             Effect::ApplyDecided { first, blocks } => {
                 let (outcomes, failure) = self.apply_decided(node, &blocks);

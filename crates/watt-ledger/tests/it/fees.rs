@@ -2,7 +2,7 @@
 
 use crate::world::{START, World, genesis, id, key, pledge, transfer};
 use watt_ledger::fee::{FeeRate, kept_bytes};
-use watt_ledger::select::{Candidate, fill_block};
+use watt_ledger::select::{Candidate, Chosen, fill_block};
 use watt_ledger::{Admission, InvalidBlock, PROTOCOL_WALLET, Refused, admit, query};
 use watt_light::{Operation, SignedTransaction};
 use watt_primitives::{Amount, BoundedVec, Hash, Window};
@@ -19,24 +19,26 @@ fn crowded() -> World {
     World::of(&genesis)
 }
 
-fn fill(world: &World, offered: &[SignedTransaction]) -> Vec<SignedTransaction> {
-    let admissions: Vec<Admission> = offered
-        .iter()
-        .map(|signed| admit(&world.state, signed).unwrap())
-        .collect();
-    let candidates: Vec<Candidate<'_>> = offered
-        .iter()
-        .zip(&admissions)
+fn admissions(world: &World, offered: &[SignedTransaction]) -> Vec<Admission> {
+    let admitted = offered.iter().map(|signed| admit(&world.state, signed).unwrap());
+    admitted.collect()
+}
+
+/// What a proposer chooses of transactions that were admitted, perhaps on an older state.
+fn choose(world: &World, offered: &[SignedTransaction], admissions: &[Admission]) -> Chosen {
+    let pairs = offered.iter().zip(admissions);
+    let candidates: Vec<Candidate<'_>> = pairs
         .map(|(transaction, admission)| Candidate {
             transaction,
             admission,
         })
         .collect();
     fill_block(&world.state, &candidates)
-        .block
-        .into_iter()
-        .map(|at| offered[at].clone())
-        .collect()
+}
+
+fn fill(world: &World, offered: &[SignedTransaction]) -> Vec<SignedTransaction> {
+    let chosen = choose(world, offered, &admissions(world, offered));
+    chosen.block.into_iter().map(|at| offered[at].clone()).collect()
 }
 
 /// Two offers that the account can't both pay at once are not stale: what is really paid is known only when the block is full.
@@ -48,19 +50,7 @@ fn promised_fees_make_nothing_stale() {
     let offered: Vec<_> = [0, 1]
         .map(|nonce| with_fee(&world, 1, nonce, balance / 2 + 1))
         .to_vec();
-    let admissions: Vec<_> = offered
-        .iter()
-        .map(|signed| admit(&world.state, signed).unwrap())
-        .collect();
-    let candidates: Vec<Candidate<'_>> = offered
-        .iter()
-        .zip(&admissions)
-        .map(|(transaction, admission)| Candidate {
-            transaction,
-            admission,
-        })
-        .collect();
-    let chosen = fill_block(&world.state, &candidates);
+    let chosen = choose(&world, &offered, &admissions(&world, &offered));
     assert_eq!((chosen.block, chosen.stale), (vec![0], vec![]));
 }
 
@@ -71,20 +61,9 @@ fn used_numbers_are_stale_and_gaps_are_not() {
     let offered: Vec<_> = [(1, 0), (2, 0), (3, 2)]
         .map(|(person, nonce)| with_fee(&world, person, nonce, 0))
         .to_vec();
-    let admissions: Vec<_> = offered
-        .iter()
-        .map(|signed| admit(&world.state, signed).unwrap())
-        .collect();
+    let admitted_before = admissions(&world, &offered);
     world.block(vec![with_fee(&world, 1, 0, 5)]);
-    let candidates: Vec<Candidate<'_>> = offered
-        .iter()
-        .zip(&admissions)
-        .map(|(transaction, admission)| Candidate {
-            transaction,
-            admission,
-        })
-        .collect();
-    let chosen = fill_block(&world.state, &candidates);
+    let chosen = choose(&world, &offered, &admitted_before);
     assert_eq!((chosen.block, chosen.stale), (vec![1], vec![0]));
 }
 

@@ -141,8 +141,12 @@ async fn prove(
     let write = || -> std::io::Result<()> {
         use std::io::Write as _;
         let mut file = std::fs::File::create_new(&path)?;
-        file.write_all(&bytes)?;
-        file.sync_all()
+        let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+        if written.is_err() {
+            // Half a proof proves nothing, and would stand in the way of the next try.
+            drop(std::fs::remove_file(&path));
+        }
+        written
     };
     write().map_err(|error| CommandError::file("write", &path, &error))?;
     let mut object = super::verify::object(&verified);
