@@ -101,3 +101,21 @@ fn slow_trials_silence_nobody() {
     assert_eq!(world.halts, []);
     assert!(world.reach(&[0, 1, 2, 3], world.height(1) + 1, 30_000));
 }
+
+/// A trial takes a moment too long at one of four, and the others agree on the block right after: that it was slow is no reason to stop,
+/// it has the block from them (TC7). Covers: A1, A6.
+#[test]
+fn a_block_that_was_tried_in_vain_comes_from_others() {
+    let mut world = World::new(4, 0, 132);
+    assert!(world.reach(&[0, 1, 2, 3], 2, 30_000));
+    world.slow = (0..4)
+        .map(|node| (node, if node == 0 { 3_001 } else { 2_999 }))
+        .collect();
+    let height = world.height(1) + 10;
+    assert!(
+        world.reach(&[0, 1, 2, 3], height, 300_000),
+        "halts: {:?}",
+        world.halts
+    );
+    assert_eq!(world.halts, []);
+}
