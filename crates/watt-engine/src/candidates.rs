@@ -3,10 +3,10 @@
 use crate::event::{ApplyFailure, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use watt_ledger::{BlockOutcome, UncheckedBlock};
+use watt_ledger::{BlockOutcome, Body, UncheckedBlock};
 use watt_light::proposal::{PROTOCOL_VERSION, empty_value};
 use watt_light::{Header, SignedProposal};
-use watt_primitives::{Hash, NetworkId, NodeId, SlotIndex, Timestamp};
+use watt_primitives::{Hash, NetworkId, NodeId, SlotIndex, Timestamp, TransactionId};
 use watt_scp::{Validity, Value};
 
 /// How far before now a proposal's close time may lie when it is nominated, in milliseconds (TC23).
@@ -17,26 +17,68 @@ pub(crate) const CLOSE_TIME_FUTURE_MAX_MS: u64 = 10_000;
 
 /// What is known of a body.
 #[derive(Clone, Debug)]
-pub(crate) enum Body {
-    /// Not here yet.
+pub(crate) enum BodyState {
+    /// Not here yet, or being read.
     Missing,
-    /// Here, and being tried on the state.
-    Trying(Arc<UncheckedBlock>),
-    /// Tried with success.
-    Good(Arc<UncheckedBlock>, Arc<BlockOutcome>),
-    /// Tried and refused.
+    /// It is the one that the proposal names.
+    Read(ReadBody),
+}
+
+/// A body that is the one its proposal names.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadBody {
+    /// What is tried, and then stored.
+    pub(crate) block: Arc<UncheckedBlock>,
+    /// Names of its transactions.
+    pub(crate) ids: Arc<[TransactionId]>,
+    /// Its encoding, for peers and the journal.
+    pub(crate) bytes: Arc<[u8]>,
+    /// What it does to the state.
+    pub(crate) trial: Trial,
+}
+
+/// What trying a block on the state gave.
+#[derive(Clone, Debug)]
+pub(crate) enum Trial {
+    /// It is under way.
+    Running,
+    /// The block is good.
+    Good(Arc<BlockOutcome>),
+    /// The block is refused.
     Bad(ApplyFailure),
+}
+
+impl BodyState {
+    /// A body that has just been read, and is tried next.
+    pub(crate) fn read(proposal: &SignedProposal, body: Body) -> Self {
+        let block = UncheckedBlock {
+            proposal: proposal.clone(),
+            is_empty: false,
+            transactions: body.transactions,
+        };
+        Self::Read(ReadBody {
+            block: Arc::new(block),
+            ids: body.ids.into(),
+            bytes: body.bytes.into(),
+            trial: Trial::Running,
+        })
+    }
 }
 
 /// One proposal of the slot.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) signed: SignedProposal,
-    pub(crate) body: Body,
+    pub(crate) body: BodyState,
+    /// Whose bytes are being read as its body: one of each peer at a time, so that no liar stands in the way of others; none for the
+    /// journal's.
+    pub(crate) reading: Vec<Option<PeerId>>,
     /// Peers that named it and so may have its body.
     pub(crate) sources: Vec<PeerId>,
     /// How often its body has been asked for.
     pub(crate) asked: u32,
+    /// Whether its body should have come by now.
+    pub(crate) is_due: bool,
     /// Whether it came as the first of its proposer with a believable close time, or enough entries name it: ballots know no
     /// clock, and which of two proposals came first is another one elsewhere.
     is_acceptable: bool,
@@ -46,8 +88,8 @@ pub(crate) struct Candidate {
     vouchers: BTreeSet<NodeId>,
 }
 
-/// The most peers remembered as sources of one body.
-const SOURCES_MAX: usize = 8;
+/// The most peers remembered as sources of one body, and the most whose bytes are read as such at once.
+pub(crate) const SOURCES_MAX: usize = 8;
 
 /// The most proposals of one entry that are kept in a slot: a liar can sign any number.
 const OF_PROPOSER_MAX: usize = 64;
@@ -190,9 +232,11 @@ impl Candidates {
             value,
             Candidate {
                 signed,
-                body: Body::Missing,
+                body: BodyState::Missing,
+                reading: Vec::new(),
                 sources,
                 asked: 0,
+                is_due: false,
                 is_acceptable: is_first && is_timely,
                 is_first,
                 vouchers: BTreeSet::new(),
@@ -219,15 +263,19 @@ impl Candidates {
         };
         let known = self.by_value.get(&proposed);
         // The fallback has the proposal's close time, and nothing to fetch or to try.
-        match known
-            .filter(|candidate| candidate.is_acceptable)
-            .map(|known| &known.body)
-        {
-            None => Validity::Invalid,
-            Some(_) if is_fallback => Validity::Full,
-            Some(Body::Bad(_)) => Validity::Invalid,
-            Some(Body::Missing | Body::Trying(_)) => Validity::Structural,
-            Some(Body::Good(..)) => Validity::Full,
+        let Some(known) = known.filter(|candidate| candidate.is_acceptable) else {
+            return Validity::Invalid;
+        };
+        if is_fallback {
+            return Validity::Full;
+        }
+        match &known.body {
+            BodyState::Missing => Validity::Structural,
+            BodyState::Read(read) => match read.trial {
+                Trial::Running => Validity::Structural,
+                Trial::Good(_) => Validity::Full,
+                Trial::Bad(_) => Validity::Invalid,
+            },
         }
     }
 

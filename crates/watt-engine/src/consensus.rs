@@ -11,8 +11,9 @@ use crate::journal::Entry;
 use crate::message::Message;
 use crate::peers::Peers;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use watt_light::Header;
 use watt_light::proposal::empty_value;
-use watt_light::{Header, SignedTransaction};
 use watt_primitives::{Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp};
 use watt_scp::replay::{Step, log};
 use watt_scp::{
@@ -80,7 +81,7 @@ impl Context<'_> {
     pub(crate) fn send(&mut self, to: PeerId, message: &Message, priority: Priority) {
         self.effects.push(Effect::Send {
             to,
-            message: message.encode(),
+            message: message.encode().into(),
             priority,
         });
     }
@@ -96,10 +97,10 @@ impl Context<'_> {
     }
 
     fn send_all(&mut self, to: impl Iterator<Item = PeerId>, message: &Message, priority: Priority) {
-        let bytes = message.encode();
+        let bytes: Arc<[u8]> = message.encode().into();
         self.effects.extend(to.map(|to| Effect::Send {
             to,
-            message: bytes.clone(),
+            message: Arc::clone(&bytes),
             priority,
         }));
     }
@@ -132,13 +133,13 @@ pub(crate) struct Consensus {
     muted_to: SlotIndex,
     /// Whether this life has said anything in this slot.
     has_spoken: bool,
-    /// Value and body of the own proposal, to be pushed when it is first named.
-    own: Option<(Value, Vec<SignedTransaction>)>,
+    /// The own proposal, until its body is pushed when it is first named.
+    own: Option<Value>,
     is_committing: bool,
     /// Values whose proposal and body are in the journal.
     stored: BTreeSet<Value>,
-    /// Bodies from the journal, tried when the node starts.
-    restored: Vec<(Value, Vec<SignedTransaction>)>,
+    /// Bodies from the journal, read and tried when the node starts.
+    restored: Vec<(Value, Vec<u8>)>,
     /// What goes into SCP and comes out, where it is asked for.
     log: Option<Vec<log::Entry>>,
     evidence: EvidenceLog,
@@ -240,16 +241,13 @@ impl Consensus {
             Entry::Record { record, .. } => {
                 self.step_scp(Input::Restore(&record));
             }
-            Entry::Body {
-                proposal,
-                transactions,
-            } => {
+            Entry::Body { proposal, body } => {
                 // It was voted for, so it is acceptable also if it is its proposer's second.
                 let (value, close_time) = (proposal.proposal.value(), proposal.proposal.close_time);
                 let admitted = self.candidates.admit(*proposal, true, close_time, None);
                 if matches!(admitted, Ok(_) | Err(NotAdmitted::Second)) {
                     self.candidates.accept(&value);
-                    self.restored.push((value, transactions));
+                    self.restored.push((value, body.into_inner()));
                 }
             }
         }
@@ -393,16 +391,22 @@ impl Consensus {
         );
     }
 
-    /// Whether this slot still waits for its beginning here.
-    pub(crate) const fn has_begun(&self) -> bool {
-        self.has_begun
+    /// Whether this node takes part in the slot and has not begun it.
+    pub(crate) fn may_begin(&self) -> bool {
+        let is_entry = self.key.as_ref().is_some_and(|key| self.is_entry(&key.node_id()));
+        is_entry && !self.has_begun && !self.is_committing && self.slot > self.muted_to
+    }
+
+    /// The proposal that this node made in this slot, maybe in an earlier life: one per slot, for ever.
+    pub(crate) fn own_proposal(&self) -> Option<Value> {
+        self.candidates.of_proposer(&self.key.as_ref()?.node_id())
     }
 
     /// Goes on where an earlier life stopped: its statements of this slot may be sent again verbatim, its bodies are tried.
     pub(crate) fn resume(&mut self, context: &mut Context<'_>) {
         self.since = context.now;
-        for (value, transactions) in std::mem::take(&mut self.restored) {
-            self.take_body(value, transactions, context);
+        for (value, body) in std::mem::take(&mut self.restored) {
+            self.take_body(None, value, body, context);
             // SCP was told of the statements first, when neither could be looked at.
             self.changed(value, context);
         }

@@ -2,12 +2,13 @@
 
 use crate::checkpoint::Incoming;
 use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
+use crate::mempool::Pooled;
 use crate::message::DecidedBlock;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::tree::chunk::StateChunk;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
-use watt_light::Header;
+use watt_light::{Header, Proposal};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
 use watt_primitives::{
@@ -64,7 +65,7 @@ pub enum Effect {
         /// Whom.
         to: PeerId,
         /// Encoded message.
-        message: Vec<u8>,
+        message: Arc<[u8]>,
         /// Lane.
         priority: Priority,
     },
@@ -90,6 +91,25 @@ pub enum Effect {
         ticket: VerifyTicket,
         /// The claims.
         checks: Vec<SignatureCheck>,
+    },
+    /// Choose the body of the own proposal for `slot` among what waits, on the state of the present head, with
+    /// [`mempool::fill`](crate::mempool::fill), off the main loop.
+    FillBody {
+        /// Slot.
+        slot: SlotIndex,
+        /// What waits.
+        waiting: Vec<Arc<Pooled>>,
+    },
+    /// Read what came as the body of a proposal, with [`Body::read`](watt_ledger::Body::read), off the main loop.
+    ReadBody {
+        /// Who sent it; none if it comes from the journal.
+        from: Option<PeerId>,
+        /// The proposal's value.
+        value: Value,
+        /// The proposal.
+        proposal: Box<Proposal>,
+        /// What came.
+        bytes: Vec<u8>,
     },
     /// Try the block on the state of the present head, off the main loop, catching panics.
     Apply {

@@ -17,7 +17,7 @@ use crate::sync::Sync;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
 use watt_light::{Header, SignedProposal, SignedTransaction};
-use watt_primitives::{BlockHeight, NetworkId, SecretKey, Timestamp};
+use watt_primitives::{BlockHeight, NetworkId, SecretKey, SlotIndex, Timestamp};
 use watt_scp::{Envelope, QuorumSet, Statement};
 
 mod pool;
@@ -165,6 +165,8 @@ pub struct Engine {
     provider: Option<Provider>,
     /// Until then statements of others are kept, and nothing is said.
     quiet_until: Timestamp,
+    /// The slot whose own body is being chosen.
+    filling: Option<SlotIndex>,
     /// Tick at which the head last moved.
     ticks_since_head: u32,
 }
@@ -209,6 +211,7 @@ impl Engine {
                 .provider
                 .map(|(provider, local)| Provider::new(provider, config.network, local)),
             quiet_until: Timestamp(0),
+            filling: None,
             ticks_since_head: 0,
         }
     }
@@ -278,7 +281,7 @@ impl Engine {
                 self.checkpoint.disconnected(peer);
             }
             Event::Received { from, bytes } => self.received(from, bytes, now, chain, effects),
-            Event::TimerFired(timer) => self.timer_fired(timer, now, chain, effects),
+            Event::TimerFired(timer) => self.timer_fired(timer, now, effects),
             Event::Submitted {
                 transaction,
                 reply_to,
@@ -286,6 +289,8 @@ impl Engine {
                 self.offered(Origin::Local(reply_to), vec![*transaction], chain, effects);
             }
             Event::Verified { ticket, holds } => self.verified(ticket, &holds, now, chain, effects),
+            Event::BodyFilled { slot, filled } => self.body_filled(slot, filled, now, effects),
+            Event::BodyRead { from, value, body } => self.body_read(from, value, body, now, effects),
             Event::Applied { value, result } => {
                 let mut context = Context {
                     now,
@@ -301,8 +306,8 @@ impl Engine {
                 outcomes,
                 failure,
             } => self.decided_applied(first, outcomes, failure, now, effects),
-            Event::Committed { header, included } => {
-                self.committed(*header, &included, now, chain, effects);
+            Event::Committed { header, spent } => {
+                self.committed(*header, &spent, now, chain, effects);
                 self.provide(chain, effects);
             }
             Event::Uploaded { to, bytes } => self.uploaded(to, bytes),

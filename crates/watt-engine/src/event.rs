@@ -1,11 +1,12 @@
 //! Everything that can happen to a node.
 
 use crate::effect::Timer;
+use crate::mempool::{Filled, Spent};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use watt_ledger::BlockOutcome;
+use watt_ledger::{BlockOutcome, Body, InvalidBlock};
 use watt_light::{Header, SignedTransaction};
-use watt_primitives::{BlockHeight, Hash, SectorNumber, Window};
+use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Window};
 use watt_scp::Value;
 
 /// A connected peer, numbered by the shell; the number is not reused while the engine lives.
@@ -54,6 +55,22 @@ pub enum Event {
         /// Whether each claim holds.
         holds: Vec<bool>,
     },
+    /// [`Effect::FillBody`](crate::Effect::FillBody) is done.
+    BodyFilled {
+        /// For which slot.
+        slot: SlotIndex,
+        /// What was chosen; `None` if that failed, and the node proposes a block without transactions.
+        filled: Option<Box<Filled>>,
+    },
+    /// [`Effect::ReadBody`](crate::Effect::ReadBody) is done.
+    BodyRead {
+        /// Who sent it.
+        from: Option<PeerId>,
+        /// Of which value.
+        value: Value,
+        /// The body, or why it is not the one that the proposal names.
+        body: Result<Box<Body>, InvalidBlock>,
+    },
     /// [`Effect::Apply`](crate::Effect::Apply) is done.
     Applied {
         /// The value that was tried.
@@ -74,8 +91,8 @@ pub enum Event {
     Committed {
         /// The new head.
         header: Box<Header>,
-        /// Transactions of all blocks that were stored.
-        included: Vec<SignedTransaction>,
+        /// What the transactions of all these blocks used up.
+        spent: Spent,
     },
     /// [`Effect::TakeChunk`](crate::Effect::TakeChunk) is done.
     ChunkTaken {

@@ -2,9 +2,9 @@
 //! (`docs/spec/node.md` §4; C 6.2 rule 3: a value must be durable before its commit is voted for).
 
 use serde::{Deserialize, Serialize};
-use watt_light::{SignedProposal, SignedTransaction};
-use watt_primitives::SlotIndex;
+use watt_light::SignedProposal;
 use watt_primitives::codec::{self, InvalidEncoding};
+use watt_primitives::{BoundedBytes, SlotIndex};
 use watt_scp::Record;
 
 /// The most bytes of one entry: a body and some.
@@ -25,8 +25,8 @@ pub enum Entry {
     Body {
         /// The proposal.
         proposal: Box<SignedProposal>,
-        /// Its transactions; none for a value whose fallback was voted for.
-        transactions: Vec<SignedTransaction>,
+        /// Its encoding; nothing if the fallback was voted for.
+        body: BoundedBytes<ENTRY_BYTES_MAX>,
     },
 }
 

@@ -1,9 +1,10 @@
 //! Transactions that wait for a block: one pending chain per key, bounded, highest fee first (A8).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use watt_ledger::check::admit_unverified;
 use watt_ledger::select::{self, Candidate};
-use watt_ledger::{Admission, Refused, StateRead};
+use watt_ledger::{Admission, Body, Refused, StateRead};
 use watt_light::{SignedTransaction, Transaction};
 use watt_primitives::{AccountId, BlockHeight, NetworkId, TransactionId};
 
@@ -28,8 +29,29 @@ const QUARANTINE_MAX: usize = 4_096;
 /// One key of one account: its transactions form a chain by nonce.
 type KeyOfAccount = (AccountId, u16);
 
-#[derive(Clone, Debug)]
-struct Pooled {
+/// The highest nonce that blocks used of each key: what is in them takes everything up to it along.
+pub type Spent = BTreeMap<KeyOfAccount, u64>;
+
+/// What the transactions of these blocks used up.
+#[must_use]
+pub fn spent<'a>(transactions: impl IntoIterator<Item = &'a SignedTransaction>) -> Spent {
+    let mut spent = Spent::new();
+    for signed in transactions {
+        let Transaction {
+            account,
+            key_index,
+            nonce,
+            ..
+        } = &signed.transaction;
+        let highest = spent.entry((*account, *key_index)).or_default();
+        *highest = (*highest).max(*nonce);
+    }
+    spent
+}
+
+/// A transaction that waits.
+#[derive(Debug)]
+pub struct Pooled {
     admission: Admission,
     transaction: SignedTransaction,
     /// Whether it was handed in here: then this node sees to it that it gets through.
@@ -63,10 +85,55 @@ pub enum NotPooled {
     Quarantined,
 }
 
+/// What [`fill`] chose.
+#[derive(Debug)]
+pub struct Filled {
+    body: Body,
+    stale: Vec<TransactionId>,
+}
+
+impl Filled {
+    /// The body, and what was found to be possible no more.
+    pub(crate) fn into_parts(self) -> (Body, Vec<TransactionId>) {
+        (self.body, self.stale)
+    }
+}
+
+/// Chooses a body for the block above `chain`: the ledger's own order of choice.
+#[must_use]
+pub fn fill(chain: &impl StateRead, network: &NetworkId, waiting: &[Arc<Pooled>]) -> Filled {
+    let eligible: Vec<Candidate<'_>> = waiting
+        .iter()
+        .map(|pooled| Candidate {
+            transaction: &pooled.transaction,
+            admission: &pooled.admission,
+        })
+        .collect();
+    let chosen = select::fill_block(chain, &eligible);
+    let at = |places: &[usize]| -> Vec<Candidate<'_>> {
+        places
+            .iter()
+            .filter_map(|at| eligible.get(*at))
+            .copied()
+            .collect()
+    };
+    let transactions = at(&chosen.block)
+        .iter()
+        .map(|candidate| candidate.transaction.clone())
+        .collect();
+    Filled {
+        body: Body::new(network, transactions),
+        stale: at(&chosen.stale)
+            .iter()
+            .map(|candidate| candidate.admission.id)
+            .collect(),
+    }
+}
+
 /// The pool.
 #[derive(Debug, Default)]
 pub(crate) struct Mempool {
-    chains: BTreeMap<KeyOfAccount, BTreeMap<u64, Pooled>>,
+    chains: BTreeMap<KeyOfAccount, BTreeMap<u64, Arc<Pooled>>>,
     ids: BTreeMap<TransactionId, (KeyOfAccount, u64)>,
     bytes: usize,
     quarantined: BTreeMap<TransactionId, BlockHeight>,
@@ -122,42 +189,26 @@ impl Mempool {
         self.ids.insert(admission.id, (key, nonce));
         self.chains.entry(key).or_default().insert(
             nonce,
-            Pooled {
+            Arc::new(Pooled {
                 admission,
                 transaction,
                 is_local,
-            },
+            }),
         );
     }
 
-    /// A body for the next block: the ledger's own order of choice. What turns out to be possible no more is forgotten.
-    pub(crate) fn select(&mut self, chain: &impl StateRead) -> Vec<SignedTransaction> {
+    /// What waits and may be in the own proposal, for [`fill`].
+    pub(crate) fn waiting(&self) -> Vec<Arc<Pooled>> {
         let waiting = self.chains.values().flat_map(BTreeMap::values);
-        let eligible: Vec<Candidate<'_>> = waiting
+        waiting
             .filter(|pooled| !self.quarantined.contains_key(&pooled.admission.id))
-            .map(|pooled| Candidate {
-                transaction: &pooled.transaction,
-                admission: &pooled.admission,
-            })
-            .collect();
-        let chosen = select::fill_block(chain, &eligible);
-        let at = |places: &[usize]| -> Vec<Candidate<'_>> {
-            places
-                .iter()
-                .filter_map(|at| eligible.get(*at))
-                .copied()
-                .collect()
-        };
-        let body = at(&chosen.block)
-            .iter()
-            .map(|candidate| candidate.transaction.clone())
-            .collect();
-        let stale: Vec<TransactionId> = at(&chosen.stale)
-            .iter()
-            .map(|candidate| candidate.admission.id)
-            .collect();
+            .cloned()
+            .collect()
+    }
+
+    /// Forgets what [`fill`] found to be possible no more.
+    pub(crate) fn forget(&mut self, stale: &[TransactionId]) {
         stale.iter().for_each(|id| self.remove(id));
-        body
     }
 
     /// Transactions handed in here that still wait, to be said again: whoever heard them first may have forgotten.
@@ -178,17 +229,10 @@ impl Mempool {
     }
 
     /// Forgets what the new head makes impossible: included, overtaken and expired transactions.
-    pub(crate) fn settle(&mut self, included: &[SignedTransaction], head: BlockHeight) {
+    pub(crate) fn settle(&mut self, spent: &Spent, head: BlockHeight) {
         self.quarantined.retain(|_, until| *until > head);
-        // Nonces of a key are used in order: what is included takes everything up to it along.
-        for signed in included {
-            let Transaction {
-                account,
-                key_index,
-                nonce,
-                ..
-            } = &signed.transaction;
-            self.remove_to((*account, *key_index), *nonce);
+        for (key, nonce) in spent {
+            self.remove_to(*key, *nonce);
         }
         let expired = self
             .chains

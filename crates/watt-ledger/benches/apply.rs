@@ -12,7 +12,7 @@
 )]
 
 use std::time::Instant;
-use watt_ledger::block::describe_body;
+use watt_ledger::Body;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{
     BlockOutcome, Genesis, MemoryState, NetworkParameters, Outcome, StateRead, UncheckedBlock, apply_block,
@@ -105,7 +105,8 @@ impl Chain {
 
     fn block(&self, transactions: Vec<SignedTransaction>) -> UncheckedBlock {
         let network = self.genesis.network();
-        let (body_root, n_transactions, body_bytes) = describe_body(&network, &transactions);
+        let (body_root, n_transactions, body_bytes) =
+            Body::new(&network, transactions.to_vec()).description();
         let proposal = Proposal {
             network,
             slot: SlotIndex(self.last.header.height.0 + 1),

@@ -2,7 +2,7 @@
 
 use crate::refused::Refused;
 use watt_light::proposal::PROTOCOL_VERSION;
-use watt_light::transaction::{TRANSACTION_BYTES_MAX, body_root};
+use watt_light::transaction::TRANSACTION_BYTES_MAX;
 use watt_light::{Proposal, SignedProposal, SignedTransaction, Transaction};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
@@ -146,15 +146,69 @@ pub fn decode_body(bytes: &[u8], bytes_max: usize) -> Result<Vec<SignedTransacti
     Ok(body.into_inner())
 }
 
-/// What a proposal says of a body: root, number of transactions, bytes.
-#[must_use]
-pub fn describe_body(network: &NetworkId, transactions: &[SignedTransaction]) -> (Hash, u32, u32) {
-    let bytes = encode_body(transactions).len();
-    (
-        body_root(network, transactions),
-        u32::try_from(transactions.len()).unwrap_or(u32::MAX),
-        u32::try_from(bytes).unwrap_or(u32::MAX),
-    )
+/// A body with everything that is said and asked of it. Making one of thousands of transactions takes many milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// In block order.
+    pub transactions: Vec<SignedTransaction>,
+    /// Their names.
+    pub ids: Vec<TransactionId>,
+    /// The encoding.
+    pub bytes: Vec<u8>,
+    /// What a proposal says of it.
+    pub root: Hash,
+}
+
+impl Body {
+    /// The body of these transactions.
+    #[must_use]
+    pub fn new(network: &NetworkId, transactions: Vec<SignedTransaction>) -> Self {
+        let bytes = encode_body(&transactions);
+        Self::of_parts(network, transactions, bytes)
+    }
+
+    /// Reads the body that `proposal` names.
+    ///
+    /// # Errors
+    /// [`InvalidBlock::Encoding`], [`InvalidBlock::OtherBody`].
+    pub fn read(bytes: Vec<u8>, proposal: &Proposal) -> Result<Self, InvalidBlock> {
+        let transactions = decode_body(&bytes, bytes.len())?;
+        let body = Self::of_parts(&proposal.network, transactions, bytes);
+        let named = (proposal.body_root, proposal.n_transactions, proposal.body_bytes);
+        if body.description() == named {
+            Ok(body)
+        } else {
+            Err(InvalidBlock::OtherBody)
+        }
+    }
+
+    fn of_parts(network: &NetworkId, transactions: Vec<SignedTransaction>, bytes: Vec<u8>) -> Self {
+        let ids: Vec<TransactionId> = transactions
+            .iter()
+            .map(|signed| signed.transaction.id(network))
+            .collect();
+        let leaves: Vec<Hash> = transactions
+            .iter()
+            .zip(&ids)
+            .map(|(signed, id)| signed.body_leaf_of(id, network))
+            .collect();
+        Self {
+            root: merkle::root(&leaves),
+            transactions,
+            ids,
+            bytes,
+        }
+    }
+
+    /// What a proposal says of it: root, number of transactions, bytes.
+    #[must_use]
+    pub fn description(&self) -> (Hash, u32, u32) {
+        (
+            self.root,
+            u32::try_from(self.transactions.len()).unwrap_or(u32::MAX),
+            u32::try_from(self.bytes.len()).unwrap_or(u32::MAX),
+        )
+    }
 }
 
 impl UncheckedBlock {

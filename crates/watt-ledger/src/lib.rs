@@ -39,7 +39,7 @@ mod trust;
 
 pub use apply::{BlockOutcome, apply_block};
 pub use beacon::Beacon;
-pub use block::{Block, InvalidBlock, UncheckedBlock};
+pub use block::{Block, Body, InvalidBlock, UncheckedBlock};
 pub use check::{Admission, admit};
 pub use genesis::{Genesis, NetworkParameters, genesis_block};
 pub use ledger::PROTOCOL_WALLET;

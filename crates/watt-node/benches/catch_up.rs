@@ -14,7 +14,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watt_engine::message::{BLOCKS_BYTES_MAX, DecidedBlock, Message};
-use watt_ledger::block::describe_body;
+use watt_ledger::Body;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis_block};
 use watt_light::proposal::PROTOCOL_VERSION;
@@ -155,7 +155,7 @@ fn transfers(genesis: &Genesis, below: BlockHeight) -> Vec<SignedTransaction> {
 
 fn decided(genesis: &Genesis, head: &Header, transactions: Vec<SignedTransaction>) -> DecidedBlock {
     let (network, quorum_set) = (genesis.network(), genesis.quorum_set());
-    let (body_root, n_transactions, body_bytes) = describe_body(&network, &transactions);
+    let (body_root, n_transactions, body_bytes) = Body::new(&network, transactions.to_vec()).description();
     let slot = SlotIndex(head.height.0 + 1);
     let proposal = Proposal {
         network,

@@ -1,13 +1,13 @@
 //! From trials and a decision to a block that is stored.
 
 use super::{Consensus, Context};
-use crate::candidates::Body;
+use crate::candidates::{BodyState, Trial};
 use crate::effect::Effect;
 use crate::event::ApplyFailure;
 use crate::message::DecidedBlock;
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
-use watt_primitives::{BoundedVec, NetworkId, TransactionId};
+use watt_primitives::{BoundedVec, TransactionId};
 use watt_scp::{Envelope, Input, Statement, Value};
 
 impl Consensus {
@@ -32,21 +32,22 @@ impl Consensus {
             }
             return Vec::new();
         }
-        let network = self.network;
         let Some(candidate) = self.candidates.get_mut(&value) else {
             return Vec::new();
         };
-        let Body::Trying(block) = &candidate.body else {
+        let BodyState::Read(body) = &mut candidate.body else {
             return Vec::new();
         };
-        let block = Arc::clone(block);
+        if !matches!(body.trial, Trial::Running) {
+            return Vec::new();
+        }
         let mut culprits = Vec::new();
         match result {
-            Ok(outcome) => candidate.body = Body::Good(block, outcome),
+            Ok(outcome) => body.trial = Trial::Good(outcome),
             Err(failure) => {
                 tracing::warn!(slot = self.slot.0, %failure, "a proposed block failed its trial");
-                culprits = culprits_of(&block, &failure, &network);
-                candidate.body = Body::Bad(failure);
+                culprits = culprits_of(&body.ids, &failure);
+                body.trial = Trial::Bad(failure);
             }
         }
         self.step(
@@ -85,21 +86,25 @@ impl Consensus {
             });
             return;
         }
-        match &candidate.body {
-            Body::Good(_, outcome) => {
+        let body = match &candidate.body {
+            BodyState::Read(body) => body,
+            BodyState::Missing => {
+                self.candidates.accept(&proposed);
+                self.await_body(proposed, context);
+                self.ask_body(proposed, None, context);
+                return;
+            }
+        };
+        match &body.trial {
+            Trial::Good(outcome) => {
                 let outcome = Arc::clone(outcome);
                 self.commit(value, outcome, context);
             }
             // The trial's end concludes.
-            Body::Trying(_) => {}
-            Body::Missing => {
-                self.candidates.accept(&proposed);
-                self.await_body(proposed, context);
-                self.ask_body(proposed, context);
-            }
+            Trial::Running => {}
             // Others have tried it in time: the block comes from them, and is then applied however long it takes.
-            Body::Bad(ApplyFailure::TooSlow) => {}
-            Body::Bad(failure) => {
+            Trial::Bad(ApplyFailure::TooSlow) => {}
+            Trial::Bad(failure) => {
                 let sentence = format!(
                     "block {} was agreed on by the network but cannot be executed here ({failure}); update this program",
                     self.slot
@@ -120,8 +125,8 @@ impl Consensus {
             return;
         };
         let transactions = match &candidate.body {
-            Body::Good(block, _) if !is_empty => block.transactions.clone(),
-            Body::Good(..) | Body::Trying(_) | Body::Missing | Body::Bad(_) => Vec::new(),
+            BodyState::Read(body) if !is_empty => body.block.transactions.clone(),
+            BodyState::Read(_) | BodyState::Missing => Vec::new(),
         };
         let envelopes: Vec<Envelope> = decision
             .statements
@@ -159,16 +164,10 @@ impl Consensus {
 }
 
 /// Whom to keep out of own proposals after a failed trial: the culprit if it is known, else everyone in the block.
-fn culprits_of(block: &UncheckedBlock, failure: &ApplyFailure, network: &NetworkId) -> Vec<TransactionId> {
-    let ids = || {
-        block
-            .transactions
-            .iter()
-            .map(|signed| signed.transaction.id(network))
-    };
+fn culprits_of(ids: &[TransactionId], failure: &ApplyFailure) -> Vec<TransactionId> {
     match failure {
-        ApplyFailure::Panicked { culprit: Some(at) } => ids().skip(*at).take(1).collect(),
-        ApplyFailure::Panicked { culprit: None } | ApplyFailure::TooSlow => ids().collect(),
+        ApplyFailure::Panicked { culprit: Some(at) } => ids.iter().skip(*at).take(1).copied().collect(),
+        ApplyFailure::Panicked { culprit: None } | ApplyFailure::TooSlow => ids.to_vec(),
         ApplyFailure::Invalid(_) | ApplyFailure::Undecided => Vec::new(),
     }
 }

@@ -1,17 +1,16 @@
 //! What others say: statements, the proposals behind them, and the bodies behind those.
 
 use super::{BODY_ASK_MS, BODY_GIVE_UP_MS, Consensus, Context, ENVELOPES_PER_NODE_MAX, values_of};
-use crate::candidates::{Body, Candidate, NotAdmitted};
+use crate::candidates::{BodyState, Candidate, NotAdmitted, SOURCES_MAX};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::PeerId;
 use crate::evidence::Evidence;
 use crate::message::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use watt_ledger::UncheckedBlock;
-use watt_ledger::block::describe_body;
+use watt_ledger::{Body, InvalidBlock};
+use watt_light::SignedProposal;
 use watt_light::proposal::empty_value;
-use watt_light::{SignedProposal, SignedTransaction};
 use watt_primitives::SlotIndex;
 use watt_scp::{Envelope, Input, Statement, Value};
 
@@ -190,53 +189,87 @@ impl Consensus {
         }
     }
 
-    /// The body behind `value` arrived (or is the own one).
+    /// Bytes arrived that may be the body behind `value`: from a peer, or from the journal. They are read beside the loop.
     pub(crate) fn take_body(
         &mut self,
+        from: Option<PeerId>,
         value: Value,
-        transactions: Vec<SignedTransaction>,
+        bytes: Vec<u8>,
         context: &mut Context<'_>,
     ) -> bool {
-        let network = self.network;
         let Some(candidate) = self.candidates.get_mut(&value) else {
             return false;
         };
-        if !candidate.is_acceptable() || !matches!(candidate.body, Body::Missing) {
-            return false;
-        }
         let proposal = &candidate.signed.proposal;
-        let described = (proposal.body_root, proposal.n_transactions, proposal.body_bytes);
-        if describe_body(&network, &transactions) != described {
+        let is_wanted = candidate.is_acceptable() && matches!(candidate.body, BodyState::Missing);
+        let is_free = candidate.reading.len() < SOURCES_MAX && !candidate.reading.contains(&from);
+        if !is_wanted || !is_free || u32::try_from(bytes.len()) != Ok(proposal.body_bytes) {
             return false;
         }
-        let block = Arc::new(UncheckedBlock {
-            proposal: candidate.signed.clone(),
-            is_empty: false,
-            transactions,
+        context.effects.push(Effect::ReadBody {
+            value,
+            from,
+            proposal: Box::new(proposal.clone()),
+            bytes,
         });
-        candidate.body = Body::Trying(Arc::clone(&block));
-        context.effects.push(Effect::Apply { value, block });
+        candidate.reading.push(from);
         true
     }
 
-    /// The body behind `value`, to answer a peer.
-    pub(crate) fn body(&self, value: &Value) -> Option<&[SignedTransaction]> {
+    /// What came for `value` was read: it is tried next, or others are asked.
+    pub(crate) fn body_read(
+        &mut self,
+        from: Option<PeerId>,
+        value: Value,
+        body: Result<Body, InvalidBlock>,
+        context: &mut Context<'_>,
+    ) {
+        let Some(candidate) = self.candidates.get_mut(&value) else {
+            return;
+        };
+        candidate.reading.retain(|reading| *reading != from);
+        if matches!(candidate.body, BodyState::Read(_)) {
+            return;
+        }
+        match body {
+            Ok(body) => self.try_body(value, body, context),
+            Err(_) => {
+                candidate.sources.retain(|source| Some(*source) != from);
+                self.ask_body(value, from, context);
+            }
+        }
+    }
+
+    /// The body behind `value` is here (or is the own one), and is tried.
+    pub(super) fn try_body(&mut self, value: Value, body: Body, context: &mut Context<'_>) {
+        let Some(candidate) = self.candidates.get_mut(&value) else {
+            return;
+        };
+        candidate.body = BodyState::read(&candidate.signed, body);
+        if let BodyState::Read(read) = &candidate.body {
+            let block = Arc::clone(&read.block);
+            context.effects.push(Effect::Apply { value, block });
+        }
+    }
+
+    /// The body behind `value`, encoded, to answer a peer. Whether it can be executed is for everybody to find out alone.
+    pub(crate) fn body(&self, value: &Value) -> Option<&Arc<[u8]>> {
         match &self.candidates.get(value)?.body {
-            Body::Trying(block) | Body::Good(block, _) => Some(&block.transactions),
-            Body::Missing | Body::Bad(_) => None,
+            BodyState::Read(read) => Some(&read.bytes),
+            BodyState::Missing => None,
         }
     }
 
     /// The body timer of `value` fired: ask for it, then give it up.
     pub(crate) fn body_due(&mut self, slot: SlotIndex, value: Value, context: &mut Context<'_>) {
-        let Some(candidate) = self.candidates.get(&value) else {
+        let Some(candidate) = self.candidates.get_mut(&value) else {
             return;
         };
-        if slot != self.slot || !matches!(candidate.body, Body::Missing) {
+        if slot != self.slot || matches!(candidate.body, BodyState::Read(_)) {
             return;
         }
-        let is_first = candidate.asked == 0;
-        self.ask_body(value, context);
+        let is_first = !std::mem::replace(&mut candidate.is_due, true);
+        self.ask_body(value, None, context);
         let at = context
             .now
             .plus(BODY_GIVE_UP_MS.saturating_sub(if is_first { BODY_ASK_MS } else { 0 }));
@@ -251,11 +284,11 @@ impl Consensus {
 
     /// Asks for the body behind `value`: first who named it, then everybody in turn, since its proposer may be gone and
     /// whoever has it may never name it again.
-    pub(super) fn ask_body(&mut self, value: Value, context: &mut Context<'_>) {
+    pub(super) fn ask_body(&mut self, value: Value, except: Option<PeerId>, context: &mut Context<'_>) {
         let Some(candidate) = self.candidates.get_mut(&value) else {
             return;
         };
-        let everybody: Vec<PeerId> = context.peers.agreeing(None).collect();
+        let everybody: Vec<PeerId> = context.peers.agreeing(except).collect();
         let turn = usize::try_from(candidate.asked).unwrap_or(0);
         let first = candidate.sources.first().filter(|_| turn == 0);
         let in_turn = turn.checked_rem(everybody.len()).and_then(|at| everybody.get(at));

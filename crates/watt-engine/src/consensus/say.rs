@@ -4,9 +4,9 @@ use super::{Consensus, Context, Head, values_of};
 use crate::effect::{Effect, Priority};
 use crate::journal::Entry;
 use crate::message::{HAVE_MAX, Message};
-use watt_ledger::block::describe_body;
-use watt_light::{Proposal, SignedTransaction};
-use watt_primitives::BoundedVec;
+use watt_ledger::Body;
+use watt_light::Proposal;
+use watt_primitives::{BoundedBytes, BoundedVec};
 use watt_scp::{Envelope, Input, Pledges, Record, Statement, Value};
 
 impl Consensus {
@@ -36,7 +36,7 @@ impl Consensus {
         }
         let (value, is_fallback) = self.candidates.resolve(&voted)?;
         let proposal = Box::new(self.candidates.get(&value)?.signed.clone());
-        let transactions = if is_fallback {
+        let body = if is_fallback {
             Vec::new()
         } else {
             self.body(&value)?.to_vec()
@@ -44,7 +44,7 @@ impl Consensus {
         self.stored.insert(voted);
         Some(Entry::Body {
             proposal,
-            transactions,
+            body: BoundedBytes::new(body).ok()?,
         })
     }
 
@@ -64,26 +64,28 @@ impl Consensus {
 
     /// The first time the own proposal is named: makes it durable, then sends its body along.
     pub(super) fn push_own_body(&mut self, statement: &Statement, context: &mut Context<'_>) {
-        let names_own =
-            |own: &(Value, Vec<SignedTransaction>)| values_of(&statement.pledges).contains(&own.0);
-        let Some((value, transactions)) = self.own.take_if(|own| names_own(own)) else {
+        let Some(value) = self
+            .own
+            .take_if(|own| values_of(&statement.pledges).contains(own))
+        else {
             return;
         };
-        if let Some(candidate) = self.candidates.get(&value) {
-            let proposal = Box::new(candidate.signed.clone());
-            let entry = Entry::Body {
-                proposal,
-                transactions: transactions.clone(),
-            };
-            context.effects.push(Effect::PersistScp {
-                slot: self.slot,
-                entry: entry.encode(),
-            });
-            self.stored.insert(value);
+        let candidate = self.candidates.get(&value);
+        let (Some(candidate), Some(bytes)) = (candidate, self.body(&value)) else {
+            return;
+        };
+        let entry = Entry::Body {
+            proposal: Box::new(candidate.signed.clone()),
+            body: BoundedBytes::new(bytes.to_vec()).unwrap_or_default(),
+        };
+        context.effects.push(Effect::PersistScp {
+            slot: self.slot,
+            entry: entry.encode(),
+        });
+        if let Ok(body) = BoundedBytes::new(bytes.to_vec()) {
+            context.flood(&Message::Body { value, body }, Priority::Bulk, None);
         }
-        if let Ok(transactions) = BoundedVec::new(transactions) {
-            context.flood(&Message::Body { value, transactions }, Priority::Bulk, None);
-        }
+        self.stored.insert(value);
     }
 
     /// The envelope with the proposals behind it that are known here.
@@ -97,21 +99,13 @@ impl Consensus {
         }
     }
 
-    /// Begins the slot with an own proposal over `transactions`.
-    pub(crate) fn begin(
-        &mut self,
-        head: &Head,
-        transactions: Vec<SignedTransaction>,
-        context: &mut Context<'_>,
-    ) {
-        let Some(key) = &self.key else { return };
-        if self.has_begun || self.slot <= self.muted_to || !self.is_entry(&key.node_id()) {
+    /// Begins the slot, with an own proposal of `body` unless there is one.
+    pub(crate) fn begin(&mut self, head: &Head, body: Body, context: &mut Context<'_>) {
+        if !self.may_begin() {
             return;
         }
         self.has_begun = true;
-        // One proposal per slot, for ever: an earlier life may have made it.
-        let made = self.candidates.of_proposer(&key.node_id());
-        let Some(value) = made.or_else(|| self.propose(head, transactions, context)) else {
+        let Some(value) = self.own_proposal().or_else(|| self.propose(head, body, context)) else {
             return;
         };
         let previous = Value(head.header.value);
@@ -126,14 +120,9 @@ impl Consensus {
     }
 
     /// Makes the own proposal of this slot.
-    pub(super) fn propose(
-        &mut self,
-        head: &Head,
-        transactions: Vec<SignedTransaction>,
-        context: &mut Context<'_>,
-    ) -> Option<Value> {
+    fn propose(&mut self, head: &Head, body: Body, context: &mut Context<'_>) -> Option<Value> {
         let key = self.key.as_ref()?;
-        let (body_root, n_transactions, body_bytes) = describe_body(&self.network, &transactions);
+        let (body_root, n_transactions, body_bytes) = body.description();
         let proposal = Proposal {
             network: self.network,
             slot: self.slot,
@@ -148,8 +137,8 @@ impl Consensus {
         };
         let signed = proposal.sign(key);
         let value = self.candidates.admit(signed, true, context.now, None).ok()?;
-        self.take_body(value, transactions.clone(), context);
-        self.own = Some((value, transactions));
+        self.try_body(value, body, context);
+        self.own = Some(value);
         Some(value)
     }
 

@@ -10,10 +10,10 @@ use crate::effect::{Effect, Priority};
 use crate::event::{PeerId, VerifyTicket};
 use crate::gossip::in_batches;
 use crate::message::{BLOCKS_BYTES_MAX, Message};
-use watt_ledger::StateRead;
+use watt_ledger::{Body, InvalidBlock, StateRead};
 use watt_light::SignedProposal;
-use watt_primitives::{BlockHeight, BoundedVec, SlotIndex, Timestamp};
-use watt_scp::Envelope;
+use watt_primitives::{BlockHeight, BoundedBytes, BoundedVec, SlotIndex, Timestamp};
+use watt_scp::{Envelope, Value};
 
 impl Engine {
     pub(super) fn received(
@@ -78,13 +78,13 @@ impl Engine {
             Message::GetStatements { slot, have } => self.asked_statements(from, slot, &have, now, effects),
             Message::GetBody { value } => {
                 if let Some(body) = self.consensus.body(&value)
-                    && let Ok(transactions) = body.to_vec().try_into()
+                    && let Ok(body) = BoundedBytes::new(body.to_vec())
                 {
-                    let body = Message::Body { value, transactions };
+                    let body = Message::Body { value, body };
                     self.answer(from, &[body], Priority::Bulk, now, effects);
                 }
             }
-            Message::Body { value, transactions } => {
+            Message::Body { value, body } => {
                 let mut context = Context {
                     now,
                     peers: &self.peers,
@@ -92,7 +92,7 @@ impl Engine {
                 };
                 if !self
                     .consensus
-                    .take_body(value, transactions.into_inner(), &mut context)
+                    .take_body(Some(from), value, body.into_inner(), &mut context)
                 {
                     self.count("unwanted body");
                 }
@@ -125,7 +125,7 @@ impl Engine {
                     };
                     effects.push(Effect::Send {
                         to: from,
-                        message: none.encode(),
+                        message: none.encode().into(),
                         priority: Priority::Bulk,
                     });
                 }
@@ -179,6 +179,29 @@ impl Engine {
                     self.count("unasked blocks");
                 }
             }
+        }
+    }
+
+    /// What came as the body of a proposal was read. Nobody honest passes on another than the one that the proposal names.
+    pub(super) fn body_read(
+        &mut self,
+        from: Option<PeerId>,
+        value: Value,
+        body: Result<Box<Body>, InvalidBlock>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut context = Context {
+            now,
+            peers: &self.peers,
+            effects,
+        };
+        let is_wrong = body.is_err();
+        self.consensus
+            .body_read(from, value, body.map(|body| *body), &mut context);
+        if let Some(liar) = from.filter(|_| is_wrong) {
+            self.count("wrong body");
+            effects.push(Effect::Disconnect(liar));
         }
     }
 
@@ -239,7 +262,7 @@ impl Engine {
             self.charge_upload(to, message.len());
             effects.push(Effect::Send {
                 to,
-                message,
+                message: message.into(),
                 priority,
             });
         }

@@ -5,13 +5,14 @@ use crate::consensus::{Context, Head};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::ApplyFailure;
 use crate::gossip::in_batches;
+use crate::mempool::{Filled, Spent};
 use crate::message::Message;
 use crate::sync::Checked;
 use std::sync::Arc;
 use watt_ledger::query::reduced_leaders;
-use watt_ledger::{BlockOutcome, StateRead};
-use watt_light::{Header, SignedTransaction};
-use watt_primitives::{BlockHeight, Timestamp};
+use watt_ledger::{BlockOutcome, Body, StateRead};
+use watt_light::Header;
+use watt_primitives::{BlockHeight, SlotIndex, Timestamp};
 use watt_scp::TimerKind;
 
 impl Engine {
@@ -41,25 +42,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn timer_fired(
-        &mut self,
-        timer: Timer,
-        now: Timestamp,
-        chain: &impl StateRead,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn timer_fired(&mut self, timer: Timer, now: Timestamp, effects: &mut Vec<Effect>) {
         match timer {
             Timer::NextSlot => {
                 self.hear_early(now, effects);
-                if !self.consensus.has_begun() && !self.consensus.is_committing() {
-                    let transactions = self.mempool.select(chain);
-                    let mut context = Context {
-                        now,
-                        peers: &self.peers,
-                        effects,
-                    };
-                    self.consensus.begin(&self.head, transactions, &mut context);
-                }
+                self.begin_slot(now, effects);
             }
             Timer::Nomination { slot, generation } => {
                 let mut context = Context {
@@ -97,6 +84,48 @@ impl Engine {
             }
             Timer::Tick => self.tick(now, effects),
         }
+    }
+
+    /// The slot may begin: with the own proposal of an earlier life, or when its body is chosen.
+    fn begin_slot(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if !self.consensus.may_begin() {
+            return;
+        }
+        let slot = self.consensus.slot();
+        let waiting = self.mempool.waiting();
+        if waiting.is_empty() || self.consensus.own_proposal().is_some() {
+            self.begin_with(Body::new(&self.network, Vec::new()), now, effects);
+        } else if self.filling != Some(slot) {
+            self.filling = Some(slot);
+            effects.push(Effect::FillBody { slot, waiting });
+        }
+    }
+
+    /// The own body of `slot` is chosen.
+    pub(super) fn body_filled(
+        &mut self,
+        slot: SlotIndex,
+        filled: Option<Box<Filled>>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (body, stale) = match filled {
+            Some(filled) => filled.into_parts(),
+            None => (Body::new(&self.network, Vec::new()), Vec::new()),
+        };
+        self.mempool.forget(&stale);
+        if slot == self.consensus.slot() {
+            self.begin_with(body, now, effects);
+        }
+    }
+
+    fn begin_with(&mut self, body: Body, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut context = Context {
+            now,
+            peers: &self.peers,
+            effects,
+        };
+        self.consensus.begin(&self.head, body, &mut context);
     }
 
     /// Nothing relies on a message having arrived: own words are said again, and when stuck, others are asked.
@@ -206,7 +235,7 @@ impl Engine {
     pub(super) fn committed(
         &mut self,
         header: Header,
-        included: &[SignedTransaction],
+        spent: &Spent,
         now: Timestamp,
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
@@ -214,7 +243,7 @@ impl Engine {
         self.head = Head::new(header);
         self.ticks_since_head = 0;
         self.checkpoint.over();
-        self.mempool.settle(included, self.head.header.height);
+        self.mempool.settle(spent, self.head.header.height);
         self.consensus.advance(&self.head, now);
         self.consensus.weigh(reduced_leaders(chain));
         let announcement = Message::NewBlock {

@@ -5,7 +5,7 @@ use watt_engine::Evidence;
 use watt_engine::message::Message;
 use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{Proposal, SignedProposal};
-use watt_primitives::{BoundedVec, NodeId, SlotIndex};
+use watt_primitives::{BoundedBytes, BoundedVec, NodeId, SlotIndex};
 use watt_scp::{Ballot, Envelope, Pledges, Statement, Value};
 
 /// Position of the liar in a world of four, and the seed of its key.
@@ -17,7 +17,8 @@ const HONEST: [usize; 3] = [0, 1, 2];
 /// Two proposals of the liar for the slot above the head, both well made, with empty bodies.
 fn two_proposals(world: &World) -> [SignedProposal; 2] {
     let head = world.head(0);
-    let (body_root, n_transactions, body_bytes) = watt_ledger::block::describe_body(&world.network, &[]);
+    let (body_root, n_transactions, body_bytes) =
+        watt_ledger::Body::new(&world.network, Vec::new()).description();
     [0, 1].map(|later_ms| {
         Proposal {
             network: world.network,
@@ -113,8 +114,8 @@ fn a_second_proposal_that_others_saw_first_does_not_stop_the_network() {
             );
             world.run_for(40);
             for (node, value) in [(0, values[0]), (1, values[1]), (2, values[1])] {
-                let transactions = BoundedVec::empty();
-                world.inject(LIAR, node, Message::Body { value, transactions }.encode());
+                let body = BoundedBytes::new(watt_ledger::block::encode_body(&[])).unwrap();
+                world.inject(LIAR, node, Message::Body { value, body }.encode());
             }
             let target = world.height(0) + 1;
             assert!(

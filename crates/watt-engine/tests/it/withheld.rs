@@ -3,6 +3,8 @@
 use crate::agreement::transfer;
 use crate::world::{Withholding, World};
 use std::collections::BTreeSet;
+use watt_engine::message::Message;
+use watt_primitives::BoundedBytes;
 
 /// Slots that are watched.
 const SLOTS: u64 = 120;
@@ -118,4 +120,57 @@ fn a_block_that_was_tried_in_vain_comes_from_others() {
         world.halts
     );
     assert_eq!(world.halts, []);
+}
+
+/// A validator that sends something else as the body of every proposal it hears of, before anybody else can send the real one, is
+/// left by everybody, and blocks are full all the same (TC33, TC35). Covers: A1, A6.
+#[test]
+fn wrong_bodies_cost_the_connection() {
+    const LIAR: usize = 3;
+    let mut world = World::new(4, 0, 131);
+    assert!(world.reach(&[0, 1, 2], 2, 60_000));
+    world.usurp(LIAR);
+    let mut named = BTreeSet::new();
+    for slot in 0..10 {
+        let signed = transfer(&world, 100, slot, b"");
+        world.submit(0, signed);
+        let target = world.height(0) + 1;
+        let end = world.now.plus(SLOT_MS_MAX);
+        while world.height(0) < target && world.now < end {
+            world.run_for(1);
+            for bytes in std::mem::take(&mut world.overheard) {
+                if let Ok(Message::Statement { proposals, .. }) = Message::decode(&bytes) {
+                    let proposals = proposals.iter().map(|signed| &signed.proposal);
+                    named.extend(
+                        proposals.map(|proposal| (proposal.slot, proposal.value(), proposal.body_bytes)),
+                    );
+                }
+            }
+            // Said all the time, so that it comes as soon as somebody waits for it.
+            for (_, value, len) in named.iter().filter(|(slot, ..)| slot.0 == target) {
+                let body = BoundedBytes::new(vec![0xff; *len as usize]).unwrap();
+                let message = Message::Body { value: *value, body };
+                (0..LIAR).for_each(|node| world.inject(LIAR, node, message.encode()));
+            }
+        }
+        assert!(world.height(0) >= target, "slot {slot} is not decided");
+    }
+    let left: BTreeSet<usize> = world
+        .hang_ups
+        .iter()
+        .filter(|(_, peer)| *peer == LIAR)
+        .map(|(node, _)| *node)
+        .collect();
+    assert_eq!(left, BTreeSet::from([0, 1, 2]));
+    assert!(
+        world.hang_ups.iter().all(|(_, peer)| *peer == LIAR),
+        "an honest node was left"
+    );
+    let landed: usize = world
+        .disk(0)
+        .blocks
+        .iter()
+        .map(|(block, _)| block.transactions.len())
+        .sum();
+    assert!(landed >= 9, "{landed} of 10 landed");
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use watt_engine::checkpoint::Incoming;
 use watt_engine::event::{ApplyFailure, PeerId};
 use watt_engine::journal::Entry;
+use watt_engine::mempool::{self, Spent};
 use watt_engine::message::{DecidedBlock, Message};
 use watt_engine::{Effect, Engine, EngineConfig, Event, Timer, run};
 use watt_ledger::tree::{self, chunk};
 use watt_ledger::{
-    BlockOutcome, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis,
+    BlockOutcome, Body, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis,
 };
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
@@ -409,13 +410,13 @@ impl World {
                     self.said.insert(envelope.statement);
                 }
                 if !self.is_up(to) {
-                    self.overheard.push(message.clone());
+                    self.overheard.push(message.to_vec());
                 }
                 let is_body = || matches!(Message::decode(&message), Ok(Message::Body { .. }));
                 let is_withheld =
                     self.withholding.get(&node).is_some_and(|from| from.is_from(to)) && is_body();
                 if !is_withheld {
-                    self.deliver(node, to, message, 0);
+                    self.deliver(node, to, message.to_vec(), 0);
                 }
             }
             Effect::Disconnect(peer) => {
@@ -434,6 +435,20 @@ impl World {
             Effect::Verify { ticket, checks } => {
                 let holds = checks.iter().map(|check| check.holds()).collect();
                 self.schedule(1, soon(Event::Verified { ticket, holds }));
+            }
+            Effect::FillBody { slot, waiting } => {
+                let state = &self.nodes[node].disk.state;
+                let filled = Some(Box::new(mempool::fill(state, &self.network, &waiting)));
+                self.schedule(1, soon(Event::BodyFilled { slot, filled }));
+            }
+            Effect::ReadBody {
+                from,
+                value,
+                proposal,
+                bytes,
+            } => {
+                let body = Body::read(bytes, &proposal).map(Box::new);
+                self.schedule(1, soon(Event::BodyRead { from, value, body }));
             }
             Effect::Apply { value, block } => {
                 let result = self.apply(node, &block);
@@ -471,8 +486,8 @@ impl World {
                 assert_eq!(tree::root(&state).unwrap(), header.state_root);
                 assert_eq!(self.agreed.get(&header.height), Some(&header.hash()));
                 (disk.state, disk.base) = (state, Some(*header.clone()));
-                let included = Vec::new();
-                self.schedule(3, soon(Event::Committed { header, included }));
+                let spent = Spent::new();
+                self.schedule(3, soon(Event::Committed { header, spent }));
             }
             Effect::Reply { outcome, .. } => self.replies.push(outcome),
             Effect::Halt(sentence) => {
@@ -554,11 +569,10 @@ impl World {
 
     fn commit(&mut self, node: usize, blocks: &[DecidedBlock], outcomes: &[Arc<BlockOutcome>]) {
         assert_eq!(blocks.len(), outcomes.len(), "every block has its outcome");
-        let mut included = Vec::new();
         for (block, outcome) in blocks.iter().zip(outcomes) {
             self.store(node, block.clone(), outcome);
-            included.extend(block.transactions.to_vec());
         }
+        let spent = mempool::spent(blocks.iter().flat_map(|block| block.transactions.iter()));
         let header = Box::new(outcomes.last().unwrap().header.clone());
         let life = self.nodes[node].life;
         self.schedule(
@@ -566,7 +580,7 @@ impl World {
             Due::Event {
                 to: node,
                 life,
-                event: Event::Committed { header, included },
+                event: Event::Committed { header, spent },
             },
         );
     }

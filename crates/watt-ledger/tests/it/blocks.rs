@@ -1,7 +1,8 @@
 //! Blocks: what fits on top of the chain, and the limits.
 
 use crate::world::{World, genesis, key, result, transfer};
-use watt_ledger::block::{decode_body, describe_body, encode_body};
+use watt_ledger::Body;
+use watt_ledger::block::{decode_body, encode_body};
 use watt_ledger::fee::PROOFS_PER_BLOCK_MAX;
 use watt_ledger::{Event, Genesis, InvalidBlock, UncheckedBlock, apply_block, query, tree};
 use watt_light::transaction::witness_hash;
@@ -176,7 +177,7 @@ fn bytes_at_limit_and_above() {
         };
         vec![proof(1, 512 * 1024), proof(2, last)]
     };
-    let bytes = |last: usize| describe_body(&world.network, &body(last)).2;
+    let bytes = |last: usize| Body::new(&world.network, body(last)).description().2;
     let last = 100_000 + usize::try_from(max - bytes(100_000)).unwrap();
     assert_eq!(bytes(last), max);
     assert!(world.attempt(body(last)).is_ok());

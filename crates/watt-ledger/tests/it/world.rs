@@ -1,7 +1,7 @@
 //! A chain in memory: blocks go through the same door as on a real node, and all money is counted again after each.
 
 use std::collections::BTreeMap;
-use watt_ledger::block::describe_body;
+use watt_ledger::Body;
 use watt_ledger::query::{self, recount};
 use watt_ledger::rows::AccountRow;
 use watt_ledger::tree::chunk;
@@ -94,7 +94,8 @@ impl World {
 
     /// A proposal for this body on top of the chain.
     pub fn proposal(&self, transactions: &[SignedTransaction]) -> Proposal {
-        let (body_root, n_transactions, body_bytes) = describe_body(&self.network, transactions);
+        let (body_root, n_transactions, body_bytes) =
+            Body::new(&self.network, transactions.to_vec()).description();
         Proposal {
             network: self.network,
             slot: SlotIndex(self.height() + 1),

@@ -182,6 +182,8 @@ impl Jobs {
             | Effect::SetTimer { .. }
             | Effect::PersistScp { .. }
             | Effect::Verify { .. }
+            | Effect::FillBody { .. }
+            | Effect::ReadBody { .. }
             | Effect::Apply { .. }
             | Effect::ApplyDecided { .. }
             | Effect::Commit { .. }

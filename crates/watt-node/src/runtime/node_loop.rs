@@ -16,8 +16,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 use watt_engine::event::{ApplyFailure, VerifyTicket};
+use watt_engine::mempool::{self, Spent};
 use watt_engine::message::DecidedBlock;
 use watt_engine::{Effect, Engine, Event, EvidenceLog, PeerId, Priority, RequestId, Timer};
+use watt_ledger::{Body, InvalidBlock};
 use watt_light::{Header, SignedTransaction};
 use watt_net::{Bytes, Net};
 use watt_primitives::key::SignatureCheck;
@@ -41,6 +43,7 @@ pub(crate) enum Command {
     /// Blocks are stored.
     Stored {
         blocks: Arc<Vec<DecidedBlock>>,
+        spent: Spent,
         header: Box<Header>,
         snapshot: Box<Snapshot>,
     },
@@ -211,6 +214,7 @@ impl NodeLoop {
             Command::Event(event) => self.handle(*event),
             Command::Stored {
                 blocks,
+                spent,
                 header,
                 snapshot,
             } => {
@@ -219,17 +223,13 @@ impl NodeLoop {
                     return;
                 }
                 self.show_head(&header);
-                let included: Vec<_> = blocks
-                    .iter()
-                    .flat_map(|block| block.transactions.iter().cloned())
-                    .collect();
                 tracing::debug!(
                     height = header.height.0,
                     n_blocks = blocks.len(),
-                    n_transactions = included.len(),
+                    n_transactions = blocks.iter().map(|block| block.transactions.len()).sum::<usize>(),
                     "blocks committed"
                 );
-                self.handle(Event::Committed { header, included });
+                self.handle(Event::Committed { header, spent });
             }
             Command::Adopted {
                 state,
@@ -238,8 +238,8 @@ impl NodeLoop {
             } => {
                 self.storage.adopt(*state, header.as_ref().clone(), *snapshot);
                 self.show_head(&header);
-                let included = Vec::new();
-                self.handle(Event::Committed { header, included });
+                let spent = Spent::new();
+                self.handle(Event::Committed { header, spent });
             }
             Command::Submit { transaction, answer } => {
                 let reply_to = RequestId(self.next_request);
@@ -411,6 +411,33 @@ impl NodeLoop {
             Effect::SetTimer { timer, at } => {
                 self.timers.insert(timer, at);
             }
+            Effect::FillBody { slot, waiting } => {
+                let (state, network) = (self.storage.snapshot(), self.storage.head().network);
+                self.work(async move {
+                    let filling = tokio::task::spawn_blocking(move || {
+                        state.read(|rows| mempool::fill(rows, &network, &waiting))
+                    });
+                    let filled = match filling.await {
+                        Ok(Ok(filled)) => Some(Box::new(filled)),
+                        Ok(Err(damaged)) => return Command::Fail(unsafe_to_go_on(&damaged)),
+                        Err(_) => None,
+                    };
+                    Command::Event(Box::new(Event::BodyFilled { slot, filled }))
+                });
+            }
+            Effect::ReadBody {
+                from,
+                value,
+                proposal,
+                bytes,
+            } => self.work(async move {
+                let reading = tokio::task::spawn_blocking(move || Body::read(bytes, &proposal));
+                let body = reading
+                    .await
+                    .unwrap_or(Err(InvalidBlock::OtherBody))
+                    .map(Box::new);
+                Command::Event(Box::new(Event::BodyRead { from, value, body }))
+            }),
             Effect::Apply { value, block } => {
                 let state = self.storage.snapshot();
                 self.work(async move {
@@ -448,8 +475,10 @@ impl NodeLoop {
                 let committer = self.storage.committer();
                 self.try_work(move || {
                     let (header, snapshot) = committer.commit(&blocks, &outcomes)?;
+                    let spent = mempool::spent(blocks.iter().flat_map(|block| block.transactions.iter()));
                     Ok(Command::Stored {
                         blocks,
+                        spent,
                         header: Box::new(header),
                         snapshot: Box::new(snapshot),
                     })
@@ -549,13 +578,13 @@ impl NodeLoop {
         });
     }
 
-    fn send(&self, to: PeerId, message: Vec<u8>, priority: Priority) {
+    fn send(&self, to: PeerId, message: Arc<[u8]>, priority: Priority) {
         let Some(peer) = self.names.get(&to) else { return };
         let priority = match priority {
             Priority::Urgent => watt_net::Priority::Urgent,
             Priority::Bulk => watt_net::Priority::Bulk,
         };
-        if let Err(refused) = self.net.send(*peer, Bytes::from(message), priority) {
+        if let Err(refused) = self.net.send(*peer, Bytes::from_owner(message), priority) {
             tracing::debug!(%refused, "a message was not sent");
         }
     }

@@ -195,12 +195,12 @@ async fn large_bodies(network: &Network) {
     let payer = Payer::of(network, "net/nodes/v3/account.key");
     let one = payer.transfer_with(0, 1, &[0; 32]);
     let n_transactions = LARGE_BYTES / codec::encode(&one).len();
-    let transactions: BoundedVec<_, _> = BoundedVec::new(vec![one; n_transactions]).unwrap();
+    let body = BoundedBytes::new(watt_ledger::block::encode_body(&vec![one; n_transactions])).unwrap();
     let mut stranger = Stranger::meet(network, "v1", 32).await;
     for n in 0..LARGE_MESSAGES {
         let message = Message::Body {
             value: Value(Hash::of_content(&n.to_be_bytes())),
-            transactions: transactions.clone(),
+            body: body.clone(),
         };
         stranger.insist(message.encode(), Priority::Bulk).await;
     }

@@ -11,7 +11,7 @@ use watt_ledger::Genesis;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
 use watt_light::{Proposal, SignedProposal};
 use watt_net::{Event, Events, Limits, Net, NetConfig, PeerId, Priority};
-use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SlotIndex, codec};
+use watt_primitives::{BlockHeight, BoundedBytes, BoundedVec, Hash, NetworkId, SecretKey, SlotIndex, codec};
 use watt_scp::{Ballot, Envelope, Pledges, Statement, Value};
 
 /// Tells a liar to stop, and how far it got.
@@ -143,7 +143,7 @@ impl Liar {
         let (left, right) = self.peers.split_at(self.peers.len() / 2);
         for (later_ms, half) in [(1, left), (2, right)] {
             let (body_root, n_transactions, body_bytes) =
-                watt_ledger::block::describe_body(&self.network, &[]);
+                watt_ledger::Body::new(&self.network, Vec::new()).description();
             let proposal = Proposal {
                 close_time: like.close_time.plus(later_ms),
                 body_root,
@@ -167,8 +167,8 @@ impl Liar {
                 };
                 self.say(&message, half);
             }
-            let transactions = BoundedVec::empty();
-            self.say(&Message::Body { value, transactions }, half);
+            let body = BoundedBytes::new(watt_ledger::block::encode_body(&[])).unwrap();
+            self.say(&Message::Body { value, body }, half);
         }
     }
 

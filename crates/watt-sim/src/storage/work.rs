@@ -106,6 +106,8 @@ impl World {
             | Effect::SetTimer { .. }
             | Effect::PersistScp { .. }
             | Effect::Verify { .. }
+            | Effect::FillBody { .. }
+            | Effect::ReadBody { .. }
             | Effect::Apply { .. }
             | Effect::ApplyDecided { .. }
             | Effect::Commit { .. }

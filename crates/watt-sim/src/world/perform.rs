@@ -9,17 +9,20 @@ use crate::world::life::Ending;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use watt_engine::journal::Entry;
-use watt_engine::mempool::{POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX};
+use watt_engine::mempool::{self, POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX};
 use watt_engine::message::{DecidedBlock, Message};
 use watt_engine::{Effect, Event, PeerId, Priority, run};
 use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::state::Writes;
-use watt_ledger::{BlockOutcome, MemoryState, UncheckedBlock};
+use watt_ledger::{BlockOutcome, Body, MemoryState, UncheckedBlock};
 use watt_primitives::codec;
 use watt_scp::{Ballot, Pledges, Value};
 
 /// Milliseconds until signatures are checked.
 const VERIFY_MS: u64 = 1;
+
+/// Milliseconds to choose or to read a body, and further ones per thousand transactions that wait, or per 100 KB.
+const BODY_MS: u64 = 1;
 
 /// Milliseconds to apply a block, and further ones per hundred transactions.
 const APPLY_MS: u64 = 3;
@@ -79,7 +82,7 @@ impl World {
                 to,
                 message,
                 priority,
-            } => self.send(node, to, message, priority),
+            } => self.send(node, to, message.to_vec(), priority),
             Effect::Disconnect(link) => self.disconnect(node, link),
             Effect::SetTimer { timer, at } => {
                 let at = self.nodes[node].world_time(at).max(self.now);
@@ -90,6 +93,23 @@ impl World {
             Effect::Verify { ticket, checks } => {
                 let holds = self.compute.verify(&checks);
                 self.later(node, VERIFY_MS, Event::Verified { ticket, holds });
+            }
+            Effect::FillBody { slot, waiting } => {
+                let state = Arc::clone(&self.nodes[node].disk.state);
+                let filled = mempool::fill(&*state, &self.network, &waiting);
+                let filled = Some(Box::new(filled));
+                let ms = BODY_MS + u64::try_from(waiting.len() / 1_000).unwrap_or(0);
+                self.later(node, ms, Event::BodyFilled { slot, filled });
+            }
+            Effect::ReadBody {
+                from,
+                value,
+                proposal,
+                bytes,
+            } => {
+                let ms = BODY_MS + u64::try_from(bytes.len() / 100_000).unwrap_or(0);
+                let body = Body::read(bytes, &proposal).map(Box::new);
+                self.later(node, ms, Event::BodyRead { from, value, body });
             }
             Effect::Apply { value, block } => {
                 let result = self.try_block(node, &block);

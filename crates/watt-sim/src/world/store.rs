@@ -6,6 +6,7 @@ use crate::violation::{Promise, Violation};
 use std::sync::Arc;
 use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
+use watt_engine::mempool::{self, Spent};
 use watt_engine::message::{BLOCKS_BYTES_MAX, BLOCKS_PER_MESSAGE_MAX, DecidedBlock, Message};
 use watt_engine::{Event, PeerId, Priority};
 use watt_ledger::tree;
@@ -86,10 +87,9 @@ impl World {
             }
         }
         self.see_checkpoint(node);
-        let included = blocks.iter().flat_map(|stored| stored.block.transactions.iter());
-        let included = included.cloned().collect();
+        let spent = mempool::spent(blocks.iter().flat_map(|stored| stored.block.transactions.iter()));
         let header = Box::new(header);
-        self.handle(node, Event::Committed { header, included });
+        self.handle(node, Event::Committed { header, spent });
         self.forget();
     }
 
@@ -239,8 +239,8 @@ impl World {
     pub(super) fn adopted(&mut self, node: usize) {
         if let Some(header) = self.put_state(node) {
             self.see_checkpoint(node);
-            let (header, included) = (Box::new(header), Vec::new());
-            self.handle(node, Event::Committed { header, included });
+            let (header, spent) = (Box::new(header), Spent::new());
+            self.handle(node, Event::Committed { header, spent });
         }
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{ApiAddresses, Role};
 use std::path::Path;
-use watt_ledger::block::describe_body;
+use watt_ledger::Body;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{NetworkParameters, UncheckedBlock};
 use watt_light::Proposal;
@@ -61,7 +61,7 @@ fn open(config: &NodeConfig) -> Storage {
 /// The next block, without transactions, and what applying it gives.
 fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
     let head = storage.head();
-    let (body_root, n_transactions, body_bytes) = describe_body(&head.network, &[]);
+    let (body_root, n_transactions, body_bytes) = Body::new(&head.network, Vec::new()).description();
     let proposal = Proposal {
         network: head.network,
         slot: SlotIndex(head.height.0 + 1),
