@@ -226,6 +226,19 @@ impl Message {
         codec::encode(self)
     }
 
+    /// Whether these bytes call themselves a message of the bulk lane, from their beginning alone: what a peer may send is counted
+    /// before anything is decoded (TC36).
+    #[must_use]
+    pub fn is_bulk(bytes: &[u8]) -> bool {
+        // A map of one entry whose key, a text shorter than 24 bytes, names the kind of message (RFC 8949 §3.1).
+        let kind = match bytes {
+            [0xa1, length @ 0x60..=0x77, rest @ ..] => rest.get(..usize::from(length & 0x1f)),
+            _ => None,
+        };
+        let bulk = ["transactions", "body", "blocks", "checkpoint", "state"];
+        kind.is_some_and(|kind| bulk.iter().any(|name| name.as_bytes() == kind))
+    }
+
     /// Reads a message.
     ///
     /// # Errors

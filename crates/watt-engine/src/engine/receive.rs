@@ -27,32 +27,20 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(from) else {
             return;
         };
-        // Which bucket pays is known only after decoding; decoding is bounded by the transport's own quota.
-        let Ok(message) = Message::decode(&bytes) else {
-            self.count("malformed message");
-            effects.push(Effect::Disconnect(from));
-            return;
-        };
-        let bucket = match &message {
-            Message::Transactions { .. }
-            | Message::Body { .. }
-            | Message::Blocks { .. }
-            | Message::Checkpoint { .. }
-            | Message::State { .. } => &mut peer.bulk,
-            Message::Hello { .. }
-            | Message::Statement { .. }
-            | Message::GetStatements { .. }
-            | Message::GetBody { .. }
-            | Message::NewBlock { .. }
-            | Message::GetBlocks { .. }
-            | Message::GetCheckpoint
-            | Message::GetState { .. }
-            | Message::Squelch { .. } => &mut peer.urgent,
+        let bucket = if Message::is_bulk(&bytes) {
+            &mut peer.bulk
+        } else {
+            &mut peer.urgent
         };
         if !bucket.take(now) {
             self.count("over quota");
             return;
         }
+        let Ok(message) = Message::decode(&bytes) else {
+            self.count("malformed message");
+            effects.push(Effect::Disconnect(from));
+            return;
+        };
         match message {
             Message::Hello {
                 network,

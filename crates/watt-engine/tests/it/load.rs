@@ -6,7 +6,7 @@ use watt_engine::message::{BLOCKS_BYTES_MAX, Message};
 use watt_engine::{Effect, Engine, EngineConfig, Event, PeerId};
 use watt_ledger::{Genesis, MemoryState, genesis_block};
 use watt_light::{Proposal, SignedTransaction};
-use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SlotIndex, Timestamp};
+use watt_primitives::{BlockHeight, BoundedBytes, BoundedVec, Hash, NetworkId, SlotIndex, Timestamp};
 use watt_scp::{Envelope, Pledges, Statement, Value};
 
 /// Transactions of one burst: more than a peer may send messages, and no more than keys may have waiting.
@@ -293,4 +293,137 @@ fn one_proposal_signed_in_many_ways_is_one() {
     let proposals = BoundedVec::new(vec![again(77)]).unwrap();
     let effects = alone.hear(1, &Message::Statement { envelope, proposals });
     assert!(!verifies(&effects), "known, however it is signed");
+}
+
+/// A statement about `slot` that the validator in whose name it stands never made.
+fn forged(world: &World, slot: SlotIndex, n: usize) -> Vec<u8> {
+    let value = Value(Hash::of_content(&n.to_be_bytes()));
+    let statement = Statement {
+        node: key(1 + (n % 4) as u8).node_id(),
+        slot,
+        quorum_set: world.genesis.quorum_set().hash(&world.network),
+        pledges: Pledges::Nominate {
+            votes: BoundedVec::new(vec![value]).unwrap(),
+            accepted: BoundedVec::empty(),
+        },
+    };
+    let envelope = Envelope {
+        statement,
+        signature: watt_primitives::Signature([n as u8; 64]),
+    };
+    Message::Statement {
+        envelope: Box::new(envelope),
+        proposals: BoundedVec::empty(),
+    }
+    .encode()
+}
+
+/// A hundred peers send four validators a million statements a second of validators that never said them: slots take no fifth longer
+/// than before, every honest proposal is admitted, and next to nothing of the flood is even read (TC36). Covers: A1, A5.
+#[test]
+fn a_flood_of_statements_delays_no_slot() {
+    const PEERS: usize = 100;
+    const PER_MS: usize = 1_000;
+    /// Different ones for a slot.
+    const MADE: usize = 5_000;
+    const ALL: [usize; 4] = [0, 1, 2, 3];
+    let mut world = World::new(4, 0, 410);
+    let slots_to = |world: &World, from: u64| -> Vec<u64> {
+        let closed = world.disk(0).blocks.iter().map(|(_, header)| header.close_time.0);
+        let closed: Vec<u64> = closed.skip(from as usize).collect();
+        closed.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    };
+    assert!(world.reach(&ALL, 12, 60_000));
+    let quiet = slots_to(&world, 1).into_iter().max().unwrap();
+    for stranger in 100..100 + PEERS {
+        ALL.iter().for_each(|node| world.meet(stranger, *node));
+    }
+    let (began, end) = (world.height(0), world.height(0) + 4);
+    let (mut sent, mut made) = (0, (SlotIndex(0), Vec::new()));
+    let since = world.now;
+    while world.height(0) < end {
+        assert!(world.now.0 - since.0 < 60_000, "height {}", world.height(0));
+        world.run_for(1);
+        let slot = SlotIndex(world.height(0) + 1);
+        if made.0 != slot {
+            made = (slot, (0..MADE).map(|n| forged(&world, slot, n)).collect());
+        }
+        for (n, bytes) in (0..PER_MS).zip(made.1.iter().cycle().skip(sent % MADE)) {
+            world.inject(100 + n % PEERS, (sent / PEERS + n) % ALL.len(), bytes.clone());
+        }
+        sent += PER_MS;
+    }
+    let flooded = slots_to(&world, began).into_iter().max().unwrap();
+    assert!(
+        sent as u64 / (world.now.0 - since.0) >= 1_000,
+        "a million a second: {sent}"
+    );
+    assert!(
+        flooded * 5 <= quiet * 6,
+        "slots of {flooded} ms, before {quiet} ms"
+    );
+    let empty = |(block, _): &&(watt_engine::message::DecidedBlock, watt_light::Header)| block.is_empty;
+    assert_eq!(
+        world.disk(0).blocks.iter().filter(empty).count(),
+        0,
+        "a proposal was given up"
+    );
+    for node in ALL {
+        assert!(world.engine(node).refused()["over quota"] > sent as u64 / 4 / 10 * 9);
+    }
+}
+
+/// What a message costs its sender is known from its first bytes, whatever follows. Covers: A5.
+#[test]
+fn the_beginning_of_a_message_tells_its_lane() {
+    let value = Value(Hash::ZERO);
+    let bulk = [
+        Message::Transactions {
+            transactions: BoundedVec::empty(),
+        },
+        Message::Body {
+            value,
+            body: BoundedBytes::default(),
+        },
+        Message::Blocks {
+            blocks: BoundedVec::empty(),
+        },
+        Message::Checkpoint { proof: None },
+        Message::State {
+            height: BlockHeight(1),
+            at: Hash::ZERO,
+            chunk: None,
+        },
+    ];
+    let urgent = [
+        Message::GetBody { value },
+        Message::GetCheckpoint,
+        Message::GetBlocks {
+            from: BlockHeight(1),
+            count: 1,
+        },
+        Message::GetState {
+            height: BlockHeight(1),
+            at: Hash::ZERO,
+        },
+        Message::NewBlock {
+            height: BlockHeight(1),
+            header: Hash::ZERO,
+        },
+        Message::Squelch {
+            nodes: BoundedVec::empty(),
+        },
+    ];
+    for message in &bulk {
+        let mut bytes = message.encode();
+        assert!(Message::is_bulk(&bytes), "{message:?}");
+        bytes.truncate(16);
+        assert!(Message::is_bulk(&bytes), "{message:?}");
+    }
+    for message in &urgent {
+        assert!(!Message::is_bulk(&message.encode()), "{message:?}");
+    }
+    for noise in [&[][..], &[0xa1], &[0xa1, 0x64], &[0xa1, 0x64, b'b'], &[0xff; 40]] {
+        assert!(!Message::is_bulk(noise));
+    }
 }

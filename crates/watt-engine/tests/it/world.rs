@@ -369,6 +369,12 @@ impl World {
         );
     }
 
+    /// A peer that is none of the nodes connects to one of them.
+    pub fn meet(&mut self, stranger: usize, node: usize) {
+        assert!(stranger >= self.nodes.len());
+        self.handle(node, Event::Connected(PeerId(stranger as u64)));
+    }
+
     /// Hands `node` raw bytes as if peer `from` had sent them.
     pub fn inject(&mut self, from: usize, node: usize, bytes: Vec<u8>) {
         self.handle(
@@ -401,6 +407,8 @@ impl World {
             event,
         };
         match effect {
+            // Strangers hear nothing.
+            Effect::Send { to, .. } | Effect::Disconnect(to) if to.0 as usize >= self.nodes.len() => {}
             Effect::Send { to, message, .. } => {
                 let to = to.0 as usize;
                 self.strip(to, &message);
