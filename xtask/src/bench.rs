@@ -6,11 +6,12 @@ use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
 
 /// Name, package, cargo bench target, features.
-const BENCHES: [(&str, &str, &str, &str); 10] = [
+const BENCHES: [(&str, &str, &str, &str); 11] = [
     ("apply", "watt-ledger", "apply", ""),
     ("catch-up", "watt-node", "catch_up", ""),
     ("encode", "watt-content", "encode", ""),
     ("journal", "watt-store", "journal", ""),
+    ("open", "watt-store", "open", ""),
     ("pace", "watt-node", "pace", ""),
     ("put-get", "watt-node", "put_get", ""),
     ("rank", "watt-trust", "rank", ""),

@@ -85,6 +85,13 @@ pub enum Effect {
         /// An encoded [`Entry`](crate::journal::Entry).
         entry: Vec<u8>,
     },
+    /// Decode a long message with [`Message::decode`](crate::message::Message::decode), off the main loop.
+    Decode {
+        /// Who sent it.
+        from: PeerId,
+        /// The message.
+        bytes: Vec<u8>,
+    },
     /// Check signatures, in a batch, off the main loop.
     Verify {
         /// Names the batch in the answer.

@@ -31,6 +31,12 @@ const VERIFYING_STATEMENTS_MAX: usize = 256;
 /// The same for transactions.
 const VERIFYING_TRANSACTIONS_MAX: usize = 1_024;
 
+/// Bytes up to which a message is decoded in the loop: about a millisecond of transactions.
+const DECODED_IN_LOOP_MAX: usize = 64 * 1024;
+
+/// The most longer messages of one peer that are decoded beside it at once; beyond it messages are dropped.
+const DECODING_MAX: u8 = 4;
+
 /// The most statements of one entry that are kept until their slot begins; beyond it the lowest makes way. By then their signatures
 /// were checked, so that no peer can take the places of others.
 const EARLY_PER_NODE_MAX: usize = 16;
@@ -281,6 +287,14 @@ impl Engine {
                 self.checkpoint.disconnected(peer);
             }
             Event::Received { from, bytes } => self.received(from, bytes, now, chain, effects),
+            Event::Decoded {
+                from,
+                n_bytes,
+                message,
+            } => {
+                self.decoded_beside(from);
+                self.decoded(from, n_bytes, message, now, chain, effects);
+            }
             Event::TimerFired(timer) => self.timer_fired(timer, now, effects),
             Event::Submitted {
                 transaction,

@@ -2,10 +2,12 @@
 
 use crate::effect::Timer;
 use crate::mempool::{Filled, Spent};
+use crate::message::Message;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, Body, InvalidBlock};
 use watt_light::{Header, SignedTransaction};
+use watt_primitives::codec::InvalidEncoding;
 use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Window};
 use watt_scp::Value;
 
@@ -38,6 +40,15 @@ pub enum Event {
         from: PeerId,
         /// A message, not yet decoded.
         bytes: Vec<u8>,
+    },
+    /// [`Effect::Decode`](crate::Effect::Decode) is done.
+    Decoded {
+        /// Who sent it.
+        from: PeerId,
+        /// Its length.
+        n_bytes: usize,
+        /// The message, or why it is none.
+        message: Result<Box<Message>, InvalidEncoding>,
     },
     /// A timer that was set, fired.
     TimerFired(Timer),

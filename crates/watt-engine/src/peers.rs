@@ -16,6 +16,8 @@ pub(crate) struct Peer {
     pub(crate) wants_statements: bool,
     /// Entries whose statements it has from others.
     pub(crate) squelched: BTreeSet<NodeId>,
+    /// Long messages of it that are being decoded beside the loop.
+    pub(crate) n_decoding: u8,
     /// Bucket for statements and requests.
     pub(crate) urgent: Bucket,
     /// Bucket for transactions, bodies and blocks.
@@ -39,6 +41,7 @@ impl Peers {
                 is_greeted: false,
                 wants_statements: false,
                 squelched: BTreeSet::new(),
+                n_decoding: 0,
                 urgent: Bucket::full(MESSAGES, now),
                 bulk: Bucket::full(MESSAGES, now),
                 transactions: Bucket::full(TRANSACTIONS, now),

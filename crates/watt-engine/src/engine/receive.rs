@@ -2,8 +2,8 @@
 
 use super::pool::reply;
 use super::{
-    EARLY_PER_NODE_MAX, Early, Engine, Kind, Origin, VERIFYING_STATEMENTS_MAX, VERIFYING_TRANSACTIONS_MAX,
-    Verifying,
+    DECODED_IN_LOOP_MAX, DECODING_MAX, EARLY_PER_NODE_MAX, Early, Engine, Kind, Origin,
+    VERIFYING_STATEMENTS_MAX, VERIFYING_TRANSACTIONS_MAX, Verifying,
 };
 use crate::consensus::Context;
 use crate::effect::{Effect, Priority};
@@ -12,6 +12,7 @@ use crate::gossip::in_batches;
 use crate::message::{BLOCKS_BYTES_MAX, Message};
 use watt_ledger::{Body, InvalidBlock, StateRead};
 use watt_light::SignedProposal;
+use watt_primitives::codec::InvalidEncoding;
 use watt_primitives::{BlockHeight, BoundedBytes, BoundedVec, SlotIndex, Timestamp};
 use watt_scp::{Envelope, Value};
 
@@ -36,12 +37,43 @@ impl Engine {
             self.count("over quota");
             return;
         }
-        let Ok(message) = Message::decode(&bytes) else {
+        if bytes.len() <= DECODED_IN_LOOP_MAX {
+            let message = Message::decode(&bytes).map(Box::new);
+            self.decoded(from, bytes.len(), message, now, chain, effects);
+        } else if peer.n_decoding < DECODING_MAX {
+            peer.n_decoding = peer.n_decoding.saturating_add(1);
+            effects.push(Effect::Decode { from, bytes });
+        } else {
+            self.count("too busy");
+        }
+    }
+
+    /// A long message was decoded beside the loop.
+    pub(super) fn decoded_beside(&mut self, from: PeerId) {
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.n_decoding = peer.n_decoding.saturating_sub(1);
+        }
+    }
+
+    /// A message of `n_bytes` was decoded.
+    pub(super) fn decoded(
+        &mut self,
+        from: PeerId,
+        n_bytes: usize,
+        message: Result<Box<Message>, InvalidEncoding>,
+        now: Timestamp,
+        chain: &impl StateRead,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(peer) = self.peers.get_mut(from) else {
+            return;
+        };
+        let Ok(message) = message else {
             self.count("malformed message");
             effects.push(Effect::Disconnect(from));
             return;
         };
-        match message {
+        match *message {
             Message::Hello {
                 network,
                 height,
@@ -158,9 +190,9 @@ impl Engine {
                     peers: &self.peers,
                     effects,
                 };
-                let is_asked =
-                    self.sync
-                        .received(from, blocks.into_inner(), bytes.len(), &head, &mut context);
+                let is_asked = self
+                    .sync
+                    .received(from, blocks.into_inner(), n_bytes, &head, &mut context);
                 if is_asked {
                     self.catch_up(now, effects);
                 } else {

@@ -444,6 +444,17 @@ impl World {
                 let holds = checks.iter().map(|check| check.holds()).collect();
                 self.schedule(1, soon(Event::Verified { ticket, holds }));
             }
+            Effect::Decode { from, bytes } => {
+                let (n_bytes, message) = (bytes.len(), Message::decode(&bytes).map(Box::new));
+                self.schedule(
+                    1,
+                    soon(Event::Decoded {
+                        from,
+                        n_bytes,
+                        message,
+                    }),
+                );
+            }
             Effect::FillBody { slot, waiting } => {
                 let state = &self.nodes[node].disk.state;
                 let filled = Some(Box::new(mempool::fill(state, &self.network, &waiting)));

@@ -181,6 +181,7 @@ impl Jobs {
             | Effect::Disconnect(_)
             | Effect::SetTimer { .. }
             | Effect::PersistScp { .. }
+            | Effect::Decode { .. }
             | Effect::Verify { .. }
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }

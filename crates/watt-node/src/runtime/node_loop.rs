@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 use watt_engine::event::{ApplyFailure, VerifyTicket};
 use watt_engine::mempool::{self, Spent};
-use watt_engine::message::DecidedBlock;
+use watt_engine::message::{DecidedBlock, Message};
 use watt_engine::{Effect, Engine, Event, EvidenceLog, PeerId, Priority, RequestId, Timer};
 use watt_ledger::{Body, InvalidBlock};
 use watt_light::{Header, SignedTransaction};
@@ -411,6 +411,20 @@ impl NodeLoop {
             Effect::SetTimer { timer, at } => {
                 self.timers.insert(timer, at);
             }
+            Effect::Decode { from, bytes } => self.work(async move {
+                let n_bytes = bytes.len();
+                // What can't be decoded is no message, whatever the reason.
+                let decoding = tokio::task::spawn_blocking(move || Message::decode(&bytes));
+                let message = decoding
+                    .await
+                    .unwrap_or_else(|_| Message::decode(&[]))
+                    .map(Box::new);
+                Command::Event(Box::new(Event::Decoded {
+                    from,
+                    n_bytes,
+                    message,
+                }))
+            }),
             Effect::FillBody { slot, waiting } => {
                 let (state, network) = (self.storage.snapshot(), self.storage.head().network);
                 self.work(async move {

@@ -105,6 +105,7 @@ impl World {
             | Effect::Disconnect(_)
             | Effect::SetTimer { .. }
             | Effect::PersistScp { .. }
+            | Effect::Decode { .. }
             | Effect::Verify { .. }
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }

@@ -21,7 +21,8 @@ use watt_scp::{Ballot, Pledges, Value};
 /// Milliseconds until signatures are checked.
 const VERIFY_MS: u64 = 1;
 
-/// Milliseconds to choose or to read a body, and further ones per thousand transactions that wait, or per 100 KB.
+/// Milliseconds to choose or to read a body or to decode a long message, and further ones per thousand transactions that wait, or
+/// per 100 KB.
 const BODY_MS: u64 = 1;
 
 /// Milliseconds to apply a block, and further ones per hundred transactions.
@@ -93,6 +94,19 @@ impl World {
             Effect::Verify { ticket, checks } => {
                 let holds = self.compute.verify(&checks);
                 self.later(node, VERIFY_MS, Event::Verified { ticket, holds });
+            }
+            Effect::Decode { from, bytes } => {
+                let (n_bytes, message) = (bytes.len(), Message::decode(&bytes).map(Box::new));
+                let ms = BODY_MS + u64::try_from(n_bytes / 100_000).unwrap_or(0);
+                self.later(
+                    node,
+                    ms,
+                    Event::Decoded {
+                        from,
+                        n_bytes,
+                        message,
+                    },
+                );
             }
             Effect::FillBody { slot, waiting } => {
                 let state = Arc::clone(&self.nodes[node].disk.state);
