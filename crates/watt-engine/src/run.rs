@@ -60,6 +60,25 @@ pub fn apply(
     (outcomes, None)
 }
 
+/// The place of the transaction at which applying `block` begins to fail, found by halving in log n trials; `None` if it fails
+/// without any. `fails` tries the same block with only its first transactions.
+pub fn culprit(block: &Block, fails: impl Fn(&Block) -> bool) -> Option<usize> {
+    let fails_with = |n: usize| fails(&block.prefix(n));
+    let (mut good, mut bad) = (0usize, block.transactions().len());
+    if bad == 0 || fails_with(0) {
+        return None;
+    }
+    while bad.saturating_sub(good) > 1 {
+        let middle = usize::midpoint(good, bad);
+        if fails_with(middle) {
+            bad = middle;
+        } else {
+            good = middle;
+        }
+    }
+    Some(good)
+}
+
 fn claims_of(
     decided: &DecidedBlock,
     quorum_set: &QuorumSet,

@@ -190,7 +190,7 @@ impl Compute {
         match self.guarded(state, &block) {
             Some(outcome) => outcome.map(Arc::new).map_err(invalid),
             None => Err(ApplyFailure::Panicked {
-                culprit: self.culprit(state, &block),
+                culprit: run::culprit(&block, |part| self.guarded(state, part).is_none()),
             }),
         }
     }
@@ -260,24 +260,6 @@ impl Compute {
         let outcome = catch_unwind(AssertUnwindSafe(apply)).ok();
         IS_TRYING.set(false);
         outcome
-    }
-
-    /// The transaction at which applying begins to panic, found as `watt-node` finds it.
-    fn culprit(&self, state: &MemoryState, block: &Block) -> Option<usize> {
-        let panics = |n: usize| self.guarded(state, &block.prefix(n)).is_none();
-        let (mut good, mut bad) = (0, block.transactions().len());
-        if bad == 0 || panics(0) {
-            return None;
-        }
-        while bad - good > 1 {
-            let middle = good + (bad - good) / 2;
-            if panics(middle) {
-                bad = middle;
-            } else {
-                good = middle;
-            }
-        }
-        Some(bad - 1)
     }
 
     /// Whether the block's statements prove that the network decided it.

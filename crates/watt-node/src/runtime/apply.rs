@@ -76,22 +76,9 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     outcome
 }
 
-/// The transaction at which applying begins to panic: found by halving, in log n trials.
+/// The transaction at which applying begins to panic.
 fn culprit(state: &impl StateRead, block: &Block) -> Option<usize> {
-    let panics = |n: usize| guarded(|| apply_block(state, &block.prefix(n))).is_none();
-    let (mut good, mut bad) = (0, block.transactions().len());
-    if bad == 0 || panics(0) {
-        return None;
-    }
-    while bad - good > 1 {
-        let middle = good + (bad - good) / 2;
-        if panics(middle) {
-            bad = middle;
-        } else {
-            good = middle;
-        }
-    }
-    Some(bad - 1)
+    run::culprit(block, |part| guarded(|| apply_block(state, part)).is_none())
 }
 
 /// Checks claims together, and one by one only if that fails.
