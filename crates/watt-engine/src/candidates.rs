@@ -59,7 +59,7 @@ impl BodyState {
         Self::Read(ReadBody {
             block: Arc::new(block),
             ids: body.ids.into(),
-            bytes: body.bytes.into(),
+            bytes: body.bytes,
             trial: Trial::Running,
         })
     }

@@ -139,7 +139,7 @@ pub(crate) struct Consensus {
     /// Values whose proposal and body are in the journal.
     stored: BTreeSet<Value>,
     /// Bodies from the journal, read and tried when the node starts.
-    restored: Vec<(Value, Vec<u8>)>,
+    restored: Vec<(Value, Arc<[u8]>)>,
     /// What goes into SCP and comes out, where it is asked for.
     log: Option<Vec<log::Entry>>,
     evidence: EvidenceLog,
@@ -443,10 +443,12 @@ impl Consensus {
     }
 
     /// Block `head` is committed: its slot is history, the next one begins to be listened to.
-    pub(crate) fn advance(&mut self, head: &Head, now: Timestamp) {
+    /// Returns what was known of the proposals of the slot that is over.
+    pub(crate) fn advance(&mut self, head: &Head, now: Timestamp) -> Candidates {
         self.slot = head.next_slot();
         self.since = now;
-        self.candidates = Candidates::above(&head.header, self.block_bytes_max);
+        let above = Candidates::above(&head.header, self.block_bytes_max);
+        let over = std::mem::replace(&mut self.candidates, above);
         self.envelopes.clear();
         self.decision = None;
         self.has_begun = false;
@@ -455,6 +457,7 @@ impl Consensus {
         self.is_committing = false;
         self.stored.clear();
         self.step_scp(Input::Purge { below: self.slot });
+        over
     }
 }
 

@@ -1,5 +1,6 @@
 //! Everything a node may want done. Performing an effect never calls back; the outcome is a new event.
 
+use crate::candidates::Candidates;
 use crate::checkpoint::Incoming;
 use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
 use crate::mempool::Pooled;
@@ -116,7 +117,7 @@ pub enum Effect {
         /// The proposal.
         proposal: Box<Proposal>,
         /// What came.
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
     },
     /// Try the block on the state of the present head, off the main loop, catching panics.
     Apply {
@@ -220,8 +221,18 @@ pub enum Effect {
         /// Data that nobody pays for any more.
         pieces: Vec<Piece>,
     },
+    /// Free the memory of what is over: thousands of transactions, so off the main loop.
+    Discard(Box<Discarded>),
     /// Stop the node with this sentence: going on would be unsafe.
     Halt(String),
+}
+
+/// What is over.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "held until they are dropped")]
+pub struct Discarded {
+    pub(crate) candidates: Candidates,
+    pub(crate) transactions: Vec<Arc<Pooled>>,
 }
 
 /// A sector to seal, and everything its bytes depend on.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use watt_light::SignedProposal;
 use watt_primitives::codec::{self, InvalidEncoding};
-use watt_primitives::{BoundedBytes, SlotIndex};
+use watt_primitives::{SharedBytes, SlotIndex};
 use watt_scp::Record;
 
 /// The most bytes of one entry: a body and some.
@@ -26,7 +26,7 @@ pub enum Entry {
         /// The proposal.
         proposal: Box<SignedProposal>,
         /// Its encoding; nothing if the fallback was voted for.
-        body: BoundedBytes<ENTRY_BYTES_MAX>,
+        body: SharedBytes<ENTRY_BYTES_MAX>,
     },
 }
 

@@ -130,10 +130,18 @@ pub fn fill(chain: &impl StateRead, network: &NetworkId, waiting: &[Arc<Pooled>]
     }
 }
 
+/// A transaction in its key's chain.
+#[derive(Debug)]
+struct Waiting {
+    /// Last height at which a block may hold it: here, so that looking through all costs little.
+    valid_until: BlockHeight,
+    pooled: Arc<Pooled>,
+}
+
 /// The pool.
 #[derive(Debug, Default)]
 pub(crate) struct Mempool {
-    chains: BTreeMap<KeyOfAccount, BTreeMap<u64, Arc<Pooled>>>,
+    chains: BTreeMap<KeyOfAccount, BTreeMap<u64, Waiting>>,
     ids: BTreeMap<TransactionId, (KeyOfAccount, u64)>,
     bytes: usize,
     quarantined: BTreeMap<TransactionId, BlockHeight>,
@@ -189,21 +197,21 @@ impl Mempool {
         self.ids.insert(admission.id, (key, nonce));
         self.chains.entry(key).or_default().insert(
             nonce,
-            Arc::new(Pooled {
-                admission,
-                transaction,
-                is_local,
-            }),
+            Waiting {
+                valid_until: transaction.transaction.valid_until,
+                pooled: Arc::new(Pooled {
+                    admission,
+                    transaction,
+                    is_local,
+                }),
+            },
         );
     }
 
-    /// What waits and may be in the own proposal, for [`fill`].
+    /// What waits, for [`fill`]; what is quarantined does not.
     pub(crate) fn waiting(&self) -> Vec<Arc<Pooled>> {
         let waiting = self.chains.values().flat_map(BTreeMap::values);
-        waiting
-            .filter(|pooled| !self.quarantined.contains_key(&pooled.admission.id))
-            .cloned()
-            .collect()
+        waiting.map(|one| Arc::clone(&one.pooled)).collect()
     }
 
     /// Forgets what [`fill`] found to be possible no more.
@@ -215,9 +223,9 @@ impl Mempool {
     pub(crate) fn local(&self) -> impl Iterator<Item = &SignedTransaction> {
         let waiting = self.chains.values().flat_map(BTreeMap::values);
         waiting
-            .filter(|pooled| pooled.is_local)
+            .filter(|one| one.pooled.is_local)
             .take(RESENT_MAX)
-            .map(|pooled| &pooled.transaction)
+            .map(|one| &one.pooled.transaction)
     }
 
     /// Keeps `id` out of own proposals for a while: it made a trial fail.
@@ -228,30 +236,33 @@ impl Mempool {
         }
     }
 
-    /// Forgets what the new head makes impossible: included, overtaken and expired transactions.
-    pub(crate) fn settle(&mut self, spent: &Spent, head: BlockHeight) {
+    /// Forgets what the new head makes impossible: included, overtaken and expired transactions. Returns those that it had.
+    pub(crate) fn settle(&mut self, spent: &Spent, head: BlockHeight) -> Vec<Arc<Pooled>> {
         self.quarantined.retain(|_, until| *until > head);
+        let mut forgotten = Vec::new();
         for (key, nonce) in spent {
-            self.remove_to(*key, *nonce);
+            self.remove_to(*key, *nonce, &mut forgotten);
         }
         let expired = self
             .chains
             .values()
             .flat_map(BTreeMap::values)
-            .filter(|pooled| pooled.transaction.transaction.valid_until <= head);
-        let stale: Vec<TransactionId> = expired.map(|pooled| pooled.admission.id).collect();
+            .filter(|one| one.valid_until <= head);
+        let stale: Vec<TransactionId> = expired.map(|one| one.pooled.admission.id).collect();
         stale.iter().for_each(|id| self.remove(id));
+        forgotten
     }
 
-    /// Removes all of a key up to `nonce`.
-    fn remove_to(&mut self, key: KeyOfAccount, nonce: u64) {
+    /// Moves all of a key up to `nonce` to `removed`.
+    fn remove_to(&mut self, key: KeyOfAccount, nonce: u64, removed: &mut Vec<Arc<Pooled>>) {
         let Some(of_key) = self.chains.get_mut(&key) else {
             return;
         };
         while let Some(first) = of_key.first_entry().filter(|first| *first.key() <= nonce) {
-            let pooled = first.remove();
+            let pooled = first.remove().pooled;
             self.bytes = self.bytes.saturating_sub(pooled.admission.bytes);
             self.ids.remove(&pooled.admission.id);
+            removed.push(pooled);
         }
         if of_key.is_empty() {
             self.chains.remove(&key);
@@ -265,8 +276,8 @@ impl Mempool {
         let Some(of_key) = self.chains.get_mut(&key) else {
             return;
         };
-        if let Some(pooled) = of_key.remove(&nonce) {
-            self.bytes = self.bytes.saturating_sub(pooled.admission.bytes);
+        if let Some(one) = of_key.remove(&nonce) {
+            self.bytes = self.bytes.saturating_sub(one.pooled.admission.bytes);
         }
         if of_key.is_empty() {
             self.chains.remove(&key);

@@ -8,7 +8,7 @@ use watt_light::transaction::body_root;
 use watt_light::{DecisionProof, FinalityProof, Header, SignedProposal, SignedTransaction};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
-use watt_primitives::{BlockHeight, BoundedBytes, BoundedVec, Hash, NetworkId, NodeId, SlotIndex};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SharedBytes, SlotIndex};
 use watt_scp::{Envelope, QuorumSet, Statement, Value, finality};
 
 /// The most bytes of an encoded message; the transport's frame limit.
@@ -72,7 +72,7 @@ pub enum Message {
         /// `V`.
         value: Value,
         /// Its encoding, read only by who waits for it, beside the loop (TC35).
-        body: BoundedBytes<MESSAGE_BYTES_MAX>,
+        body: SharedBytes<MESSAGE_BYTES_MAX>,
     },
     /// Transactions for the pool.
     Transactions {

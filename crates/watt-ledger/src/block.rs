@@ -1,6 +1,7 @@
 //! Blocks as they arrive and blocks that were checked (`docs/spec/ledger.md` §4).
 
 use crate::refused::Refused;
+use std::sync::Arc;
 use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::transaction::TRANSACTION_BYTES_MAX;
 use watt_light::{Proposal, SignedProposal, SignedTransaction, Transaction};
@@ -154,7 +155,7 @@ pub struct Body {
     /// Their names.
     pub ids: Vec<TransactionId>,
     /// The encoding.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// What a proposal says of it.
     pub root: Hash,
 }
@@ -164,14 +165,14 @@ impl Body {
     #[must_use]
     pub fn new(network: &NetworkId, transactions: Vec<SignedTransaction>) -> Self {
         let bytes = encode_body(&transactions);
-        Self::of_parts(network, transactions, bytes)
+        Self::of_parts(network, transactions, bytes.into())
     }
 
     /// Reads the body that `proposal` names.
     ///
     /// # Errors
     /// [`InvalidBlock::Encoding`], [`InvalidBlock::OtherBody`].
-    pub fn read(bytes: Vec<u8>, proposal: &Proposal) -> Result<Self, InvalidBlock> {
+    pub fn read(bytes: Arc<[u8]>, proposal: &Proposal) -> Result<Self, InvalidBlock> {
         let transactions = decode_body(&bytes, bytes.len())?;
         let body = Self::of_parts(&proposal.network, transactions, bytes);
         let named = (proposal.body_root, proposal.n_transactions, proposal.body_bytes);
@@ -182,7 +183,7 @@ impl Body {
         }
     }
 
-    fn of_parts(network: &NetworkId, transactions: Vec<SignedTransaction>, bytes: Vec<u8>) -> Self {
+    fn of_parts(network: &NetworkId, transactions: Vec<SignedTransaction>, bytes: Arc<[u8]>) -> Self {
         let ids: Vec<TransactionId> = transactions
             .iter()
             .map(|signed| signed.transaction.id(network))

@@ -1,6 +1,7 @@
 //! Lists, byte strings and texts with a bound in their type: what a peer sends can't choose our memory.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
@@ -174,6 +175,46 @@ impl<'de, const MAX: usize> Deserialize<'de> for BoundedBytes<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?.into_vec();
         Self::new(bytes).map_err(D::Error::custom)
+    }
+}
+
+/// A byte string of at most `MAX` bytes that many hold and nobody changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedBytes<const MAX: usize>(Arc<[u8]>);
+
+impl<const MAX: usize> SharedBytes<MAX> {
+    /// Checks the bound.
+    ///
+    /// # Errors
+    /// [`TooMany`] above `MAX` bytes.
+    pub fn new(bytes: Arc<[u8]>) -> Result<Self, TooMany> {
+        if bytes.len() > MAX {
+            Err(TooMany {
+                len: bytes.len(),
+                max: MAX,
+            })
+        } else {
+            Ok(Self(bytes))
+        }
+    }
+
+    /// The bytes, with whoever else holds them.
+    #[must_use]
+    pub fn into_inner(self) -> Arc<[u8]> {
+        self.0
+    }
+}
+
+impl<const MAX: usize> Serialize for SharedBytes<MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de, const MAX: usize> Deserialize<'de> for SharedBytes<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?.into_vec();
+        Self::new(bytes.into()).map_err(D::Error::custom)
     }
 }
 

@@ -35,7 +35,7 @@ pub mod time;
 pub mod trust;
 
 pub use amount::Amount;
-pub use bounded::{BoundedBytes, BoundedString, BoundedVec};
+pub use bounded::{BoundedBytes, BoundedString, BoundedVec, SharedBytes};
 pub use cid::Cid;
 pub use hash::{Domain, Hash, NetworkId};
 pub use id::{AccountId, DealId, NodeId, SectorNumber, SlotIndexInDeal, TransactionId};

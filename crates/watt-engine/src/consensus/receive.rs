@@ -194,7 +194,7 @@ impl Consensus {
         &mut self,
         from: Option<PeerId>,
         value: Value,
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
         context: &mut Context<'_>,
     ) -> bool {
         let Some(candidate) = self.candidates.get_mut(&value) else {

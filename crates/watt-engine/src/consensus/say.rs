@@ -4,9 +4,10 @@ use super::{Consensus, Context, Head, values_of};
 use crate::effect::{Effect, Priority};
 use crate::journal::Entry;
 use crate::message::{HAVE_MAX, Message};
+use std::sync::Arc;
 use watt_ledger::Body;
 use watt_light::Proposal;
-use watt_primitives::{BoundedBytes, BoundedVec};
+use watt_primitives::{BoundedVec, SharedBytes};
 use watt_scp::{Envelope, Input, Pledges, Record, Statement, Value};
 
 impl Consensus {
@@ -37,14 +38,14 @@ impl Consensus {
         let (value, is_fallback) = self.candidates.resolve(&voted)?;
         let proposal = Box::new(self.candidates.get(&value)?.signed.clone());
         let body = if is_fallback {
-            Vec::new()
+            Arc::default()
         } else {
-            self.body(&value)?.to_vec()
+            Arc::clone(self.body(&value)?)
         };
         self.stored.insert(voted);
         Some(Entry::Body {
             proposal,
-            body: BoundedBytes::new(body).ok()?,
+            body: SharedBytes::new(body).ok()?,
         })
     }
 
@@ -74,17 +75,20 @@ impl Consensus {
         let (Some(candidate), Some(bytes)) = (candidate, self.body(&value)) else {
             return;
         };
+        let bodies = (
+            SharedBytes::new(Arc::clone(bytes)),
+            SharedBytes::new(Arc::clone(bytes)),
+        );
+        let (Ok(kept), Ok(body)) = bodies else { return };
         let entry = Entry::Body {
             proposal: Box::new(candidate.signed.clone()),
-            body: BoundedBytes::new(bytes.to_vec()).unwrap_or_default(),
+            body: kept,
         };
         context.effects.push(Effect::PersistScp {
             slot: self.slot,
             entry: entry.encode(),
         });
-        if let Ok(body) = BoundedBytes::new(bytes.to_vec()) {
-            context.flood(&Message::Body { value, body }, Priority::Bulk, None);
-        }
+        context.flood(&Message::Body { value, body }, Priority::Bulk, None);
         self.stored.insert(value);
     }
 

@@ -10,10 +10,11 @@ use crate::effect::{Effect, Priority};
 use crate::event::{PeerId, VerifyTicket};
 use crate::gossip::in_batches;
 use crate::message::{BLOCKS_BYTES_MAX, Message};
+use std::sync::Arc;
 use watt_ledger::{Body, InvalidBlock, StateRead};
 use watt_light::SignedProposal;
 use watt_primitives::codec::InvalidEncoding;
-use watt_primitives::{BlockHeight, BoundedBytes, BoundedVec, SlotIndex, Timestamp};
+use watt_primitives::{BlockHeight, BoundedVec, SharedBytes, SlotIndex, Timestamp};
 use watt_scp::{Envelope, Value};
 
 impl Engine {
@@ -98,7 +99,7 @@ impl Engine {
             Message::GetStatements { slot, have } => self.asked_statements(from, slot, &have, now, effects),
             Message::GetBody { value } => {
                 if let Some(body) = self.consensus.body(&value)
-                    && let Ok(body) = BoundedBytes::new(body.to_vec())
+                    && let Ok(body) = SharedBytes::new(Arc::clone(body))
                 {
                     let body = Message::Body { value, body };
                     self.answer(from, &[body], Priority::Bulk, now, effects);

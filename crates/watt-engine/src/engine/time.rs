@@ -2,7 +2,7 @@
 
 use super::{ASKED_PER_TICK, Engine, RESAY_TICKS, RESEND_EVERY, STALL_MS, START_QUIET_MS};
 use crate::consensus::{Context, Head};
-use crate::effect::{Effect, Priority, Timer};
+use crate::effect::{Discarded, Effect, Priority, Timer};
 use crate::event::ApplyFailure;
 use crate::gossip::in_batches;
 use crate::mempool::{Filled, Spent};
@@ -243,8 +243,10 @@ impl Engine {
         self.head = Head::new(header);
         self.ticks_since_head = 0;
         self.checkpoint.over();
-        self.mempool.settle(spent, self.head.header.height);
-        self.consensus.advance(&self.head, now);
+        effects.push(Effect::Discard(Box::new(Discarded {
+            transactions: self.mempool.settle(spent, self.head.header.height),
+            candidates: self.consensus.advance(&self.head, now),
+        })));
         self.consensus.weigh(reduced_leaders(chain));
         let announcement = Message::NewBlock {
             height: self.head.header.height,

@@ -5,7 +5,7 @@ use watt_engine::Evidence;
 use watt_engine::message::Message;
 use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{Proposal, SignedProposal};
-use watt_primitives::{BoundedBytes, BoundedVec, NodeId, SlotIndex};
+use watt_primitives::{BoundedVec, NodeId, SharedBytes, SlotIndex};
 use watt_scp::{Ballot, Envelope, Pledges, Statement, Value};
 
 /// Position of the liar in a world of four, and the seed of its key.
@@ -114,7 +114,7 @@ fn a_second_proposal_that_others_saw_first_does_not_stop_the_network() {
             );
             world.run_for(40);
             for (node, value) in [(0, values[0]), (1, values[1]), (2, values[1])] {
-                let body = BoundedBytes::new(watt_ledger::block::encode_body(&[])).unwrap();
+                let body = SharedBytes::new(watt_ledger::block::encode_body(&[]).into()).unwrap();
                 world.inject(LIAR, node, Message::Body { value, body }.encode());
             }
             let target = world.height(0) + 1;

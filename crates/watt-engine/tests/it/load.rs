@@ -6,7 +6,7 @@ use watt_engine::message::{BLOCKS_BYTES_MAX, Message};
 use watt_engine::{Effect, Engine, EngineConfig, Event, PeerId};
 use watt_ledger::{Genesis, MemoryState, genesis_block};
 use watt_light::{Proposal, SignedTransaction};
-use watt_primitives::{BlockHeight, BoundedBytes, BoundedVec, Hash, NetworkId, SlotIndex, Timestamp};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SharedBytes, SlotIndex, Timestamp};
 use watt_scp::{Envelope, Pledges, Statement, Value};
 
 /// Transactions of one burst: more than a peer may send messages, and no more than keys may have waiting.
@@ -383,7 +383,7 @@ fn the_beginning_of_a_message_tells_its_lane() {
         },
         Message::Body {
             value,
-            body: BoundedBytes::default(),
+            body: SharedBytes::new([].into()).unwrap(),
         },
         Message::Blocks {
             blocks: BoundedVec::empty(),

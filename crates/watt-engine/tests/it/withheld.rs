@@ -4,7 +4,7 @@ use crate::agreement::transfer;
 use crate::world::{Withholding, World};
 use std::collections::BTreeSet;
 use watt_engine::message::Message;
-use watt_primitives::BoundedBytes;
+use watt_primitives::SharedBytes;
 
 /// Slots that are watched.
 const SLOTS: u64 = 120;
@@ -148,7 +148,7 @@ fn wrong_bodies_cost_the_connection() {
             }
             // Said all the time, so that it comes as soon as somebody waits for it.
             for (_, value, len) in named.iter().filter(|(slot, ..)| slot.0 == target) {
-                let body = BoundedBytes::new(vec![0xff; *len as usize]).unwrap();
+                let body = SharedBytes::new(vec![0xff; *len as usize].into()).unwrap();
                 let message = Message::Body { value: *value, body };
                 (0..LIAR).for_each(|node| world.inject(LIAR, node, message.encode()));
             }

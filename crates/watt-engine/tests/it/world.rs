@@ -455,6 +455,7 @@ impl World {
                     }),
                 );
             }
+            Effect::Discard(over) => drop(over),
             Effect::FillBody { slot, waiting } => {
                 let state = &self.nodes[node].disk.state;
                 let filled = Some(Box::new(mempool::fill(state, &self.network, &waiting)));

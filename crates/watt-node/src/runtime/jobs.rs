@@ -182,6 +182,7 @@ impl Jobs {
             | Effect::SetTimer { .. }
             | Effect::PersistScp { .. }
             | Effect::Decode { .. }
+            | Effect::Discard(_)
             | Effect::Verify { .. }
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }

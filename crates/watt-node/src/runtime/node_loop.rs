@@ -425,6 +425,7 @@ impl NodeLoop {
                     message,
                 }))
             }),
+            Effect::Discard(over) => drop(tokio::task::spawn_blocking(move || drop(over))),
             Effect::FillBody { slot, waiting } => {
                 let (state, network) = (self.storage.snapshot(), self.storage.head().network);
                 self.work(async move {

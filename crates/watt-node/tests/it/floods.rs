@@ -8,7 +8,8 @@ use watt_engine::message::{DecidedBlock, Message};
 use watt_light::{Operation, SignedTransaction, Transaction};
 use watt_net::Priority;
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, Hash, NetworkId, SecretKey, SlotIndex, codec,
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, Hash, NetworkId, SecretKey, SharedBytes,
+    SlotIndex, codec,
 };
 use watt_scp::{Envelope, Pledges, Statement, Value};
 
@@ -195,7 +196,7 @@ async fn large_bodies(network: &Network) {
     let payer = Payer::of(network, "net/nodes/v3/account.key");
     let one = payer.transfer_with(0, 1, &[0; 32]);
     let n_transactions = LARGE_BYTES / codec::encode(&one).len();
-    let body = BoundedBytes::new(watt_ledger::block::encode_body(&vec![one; n_transactions])).unwrap();
+    let body = SharedBytes::new(watt_ledger::block::encode_body(&vec![one; n_transactions]).into()).unwrap();
     let mut stranger = Stranger::meet(network, "v1", 32).await;
     for n in 0..LARGE_MESSAGES {
         let message = Message::Body {

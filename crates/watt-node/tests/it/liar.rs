@@ -11,7 +11,7 @@ use watt_ledger::Genesis;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
 use watt_light::{Proposal, SignedProposal};
 use watt_net::{Event, Events, Limits, Net, NetConfig, PeerId, Priority};
-use watt_primitives::{BlockHeight, BoundedBytes, BoundedVec, Hash, NetworkId, SecretKey, SlotIndex, codec};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SharedBytes, SlotIndex, codec};
 use watt_scp::{Ballot, Envelope, Pledges, Statement, Value};
 
 /// Tells a liar to stop, and how far it got.
@@ -167,7 +167,7 @@ impl Liar {
                 };
                 self.say(&message, half);
             }
-            let body = BoundedBytes::new(watt_ledger::block::encode_body(&[])).unwrap();
+            let body = SharedBytes::new(watt_ledger::block::encode_body(&[]).into()).unwrap();
             self.say(&Message::Body { value, body }, half);
         }
     }

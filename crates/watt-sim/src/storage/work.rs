@@ -106,6 +106,7 @@ impl World {
             | Effect::SetTimer { .. }
             | Effect::PersistScp { .. }
             | Effect::Decode { .. }
+            | Effect::Discard(_)
             | Effect::Verify { .. }
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }

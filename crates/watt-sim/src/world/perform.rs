@@ -108,6 +108,7 @@ impl World {
                     },
                 );
             }
+            Effect::Discard(over) => drop(over),
             Effect::FillBody { slot, waiting } => {
                 let state = Arc::clone(&self.nodes[node].disk.state);
                 let filled = mempool::fill(&*state, &self.network, &waiting);
