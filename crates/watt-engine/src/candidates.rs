@@ -24,8 +24,8 @@ pub(crate) enum Body {
     Trying(Arc<UncheckedBlock>),
     /// Tried with success.
     Good(Arc<UncheckedBlock>, Arc<BlockOutcome>),
-    /// Tried and refused.
-    Bad(ApplyFailure),
+    /// Tried and refused. It is kept for those who want to try it themselves.
+    Bad(Arc<UncheckedBlock>, ApplyFailure),
 }
 
 /// One proposal of the slot.
@@ -225,7 +225,7 @@ impl Candidates {
         {
             None => Validity::Invalid,
             Some(_) if is_fallback => Validity::Full,
-            Some(Body::Bad(_)) => Validity::Invalid,
+            Some(Body::Bad(..)) => Validity::Invalid,
             Some(Body::Missing | Body::Trying(_)) => Validity::Structural,
             Some(Body::Good(..)) => Validity::Full,
         }

@@ -248,6 +248,8 @@ pub enum Group {
     Validators,
     /// Nodes that vote and follow the rules.
     HonestValidators,
+    /// Nodes that vote and do not.
+    MisbehavingValidators,
     /// Nodes that follow.
     Followers,
     /// Nodes that provide.

@@ -46,7 +46,7 @@ impl Consensus {
             Err(failure) => {
                 tracing::warn!(slot = self.slot.0, %failure, "a proposed block failed its trial");
                 culprits = culprits_of(&block, &failure, &network);
-                candidate.body = Body::Bad(failure);
+                candidate.body = Body::Bad(block, failure);
             }
         }
         self.step(
@@ -98,8 +98,8 @@ impl Consensus {
                 self.ask_body(proposed, context);
             }
             // Others have tried it in time: the block comes from them, and is then applied however long it takes.
-            Body::Bad(ApplyFailure::TooSlow) => {}
-            Body::Bad(failure) => {
+            Body::Bad(_, ApplyFailure::TooSlow) => {}
+            Body::Bad(_, failure) => {
                 let sentence = format!(
                     "block {} was agreed on by the network but cannot be executed here ({failure}); update this program",
                     self.slot
@@ -121,7 +121,7 @@ impl Consensus {
         };
         let transactions = match &candidate.body {
             Body::Good(block, _) if !is_empty => block.transactions.clone(),
-            Body::Good(..) | Body::Trying(_) | Body::Missing | Body::Bad(_) => Vec::new(),
+            Body::Good(..) | Body::Trying(_) | Body::Missing | Body::Bad(..) => Vec::new(),
         };
         let envelopes: Vec<Envelope> = decision
             .statements

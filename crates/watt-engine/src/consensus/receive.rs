@@ -219,11 +219,11 @@ impl Consensus {
         true
     }
 
-    /// The body behind `value`, to answer a peer.
+    /// The body behind `value`, to answer a peer: one that is bad here, too, so that everybody can judge it.
     pub(crate) fn body(&self, value: &Value) -> Option<&[SignedTransaction]> {
         match &self.candidates.get(value)?.body {
-            Body::Trying(block) | Body::Good(block, _) => Some(&block.transactions),
-            Body::Missing | Body::Bad(_) => None,
+            Body::Trying(block) | Body::Good(block, _) | Body::Bad(block, _) => Some(&block.transactions),
+            Body::Missing => None,
         }
     }
 

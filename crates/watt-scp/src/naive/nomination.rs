@@ -180,13 +180,15 @@ impl Nominations {
                 .flat_map(|s| votes_of(s).into_iter().chain(accepted_of(s)))
                 .collect();
             for value in named.iter().chain(&self.votes.clone()) {
-                if world.validity(value) != Validity::Invalid
-                    && world.may_accept(
-                        &statements,
-                        |s| votes_of(s).contains(value),
-                        |s| accepted_of(s).contains(value),
-                    )
-                {
+                let votes = |s: &Statement| votes_of(s).contains(value);
+                let accepts = |s: &Statement| accepted_of(s).contains(value);
+                let may_accept = if world.validity(value) == Validity::Invalid {
+                    world.blocks(&statements, accepts) && standing(value, world).is_some()
+                } else {
+                    world.may_accept(&statements, votes, accepts)
+                };
+                if may_accept {
+                    met.entry(*value).or_default();
                     self.votes.insert(*value);
                     self.accepted.insert(*value);
                 }

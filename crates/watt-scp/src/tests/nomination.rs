@@ -134,6 +134,87 @@ fn the_fallback_stands_for_a_bad_proposal_of_ones_own() {
     );
 }
 
+/// What a v-blocking set accepts is accepted although it turned out to be bad here, since another has it as a candidate and votes for
+/// nothing else any more; ballots then carry its fallback. Covers: A1, A5.
+#[test]
+fn a_bad_proposal_that_others_accepted_is_a_candidate_and_its_fallback_goes_on() {
+    check(
+        "needs 3 of a b c d
+         leads b
+         y is structural
+         nominates x
+         b: nominate y
+         y is invalid
+         b: nominate y / y
+         c: nominate Y y / y",
+        expect![[r#"
+            leads b
+            y is structural
+            nominates x
+                sets timer Nomination 1
+            b: nominate y
+                says nominate y
+            y is invalid
+                says nominate Y y
+            b: nominate y / y
+            c: nominate Y y / y
+                says nominate Y y / y
+                says prepare 1Y
+                cancels timer Nomination
+        "#]],
+    );
+}
+
+/// So is one that was found bad before anybody named it. Covers: A1, A5.
+#[test]
+fn a_bad_proposal_is_met_when_enough_accept_it() {
+    check(
+        "needs 3 of a b c d
+         leads d
+         y is invalid
+         nominates x
+         b: nominate y / y
+         b,c: nominate y z / y z",
+        expect![[r#"
+            leads d
+            y is invalid
+            nominates x
+                sets timer Nomination 1
+            b: nominate y / y
+            b,c: nominate y z / y z
+                says nominate y z / y z
+                says prepare 1z
+                cancels timer Nomination
+        "#]],
+    );
+}
+
+/// What is bad and has no fallback is accepted after nobody. Covers: A1.
+#[test]
+fn a_bad_value_without_a_fallback_is_never_accepted() {
+    check(
+        "needs 3 of a b c d
+         leads d
+         y is invalid
+         Y is invalid
+         nominates x
+         b,c,d: nominate y / y
+         Y is full",
+        expect![[r#"
+            leads d
+            y is invalid
+            Y is invalid
+            nominates x
+                sets timer Nomination 1
+            b,c,d: nominate y / y
+            Y is full
+                says nominate y / y
+                says prepare 1Y
+                cancels timer Nomination
+        "#]],
+    );
+}
+
 /// Nothing new is voted for once there is a candidate; what others accept is still accepted. Covers: A1.
 #[test]
 fn nothing_is_introduced_after_a_candidate() {
