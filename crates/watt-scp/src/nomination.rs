@@ -369,7 +369,7 @@ impl Nomination {
     /// it accepts none. The fallback stands for a value that is invalid here.
     fn best_value_of(&self, leader: NodeIndex, env: Env<'_>, values: &Values) -> Option<Value> {
         let heard = self.heard.get(leader.position())?.as_ref()?;
-        if heard.n_adopted >= ADOPTED_PER_LEADER_MAX {
+        if heard.n_adopted >= adopted_per_leader_max(env) {
             return None;
         }
         let Pledges::Nominate { votes, accepted } = &heard.statement.pledges else {
@@ -505,6 +505,20 @@ impl Nomination {
             .get_mut(position)
             .expect("the list was made to reach this position above")
     }
+}
+
+/// How many values of one leader are taken over: if as many lie as may fail, and lead first, room is left for an honest one and a
+/// value of one's own.
+fn adopted_per_leader_max(env: Env<'_>) -> u8 {
+    let mut n_nodes: usize = 0;
+    env.config
+        .quorum_set
+        .for_each_node(&mut |_| n_nodes = n_nodes.saturating_add(1));
+    let n_leaders = (n_nodes.saturating_sub(1) / 3).saturating_add(2);
+    let share = VALUES_PER_STATEMENT_MAX.checked_div(n_leaders).unwrap_or(1);
+    u8::try_from(share)
+        .unwrap_or(u8::MAX)
+        .clamp(1, ADOPTED_PER_LEADER_MAX)
 }
 
 /// What may be voted for where somebody names `value`: itself, or its fallback if it is invalid (`docs/spec/scp.md` §4.5).

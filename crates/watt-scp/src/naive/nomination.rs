@@ -213,9 +213,13 @@ impl Nominations {
             return false;
         }
         let mut has_adopted = false;
+        let k = super::rules::all_nodes(&world.config.quorum_set).len();
+        let adopted_max = u32::try_from(32 / (k.saturating_sub(1) / 3 + 2))
+            .unwrap_or(0)
+            .clamp(1, 4);
         for node in super::rules::all_nodes(&world.config.quorum_set) {
             let n_adopted = self.n_adopted.get(&node).copied().unwrap_or(0);
-            if !unread.contains(&node) || !self.leaders.contains(&node) || n_adopted >= 4 {
+            if !unread.contains(&node) || !self.leaders.contains(&node) || n_adopted >= adopted_max {
                 continue;
             }
             let Some(statement) = self.latest.get(&node) else {
