@@ -69,9 +69,12 @@ impl Head {
     }
 }
 
-/// What a call may use: the time, who is connected, and where to put what must be done.
+/// What a call may use: both clocks, who is connected, and where to put what must be done.
 pub(crate) struct Context<'a> {
+    /// The steady clock: never goes back, and runs as time does.
     pub(crate) now: Timestamp,
+    /// The wall clock, which its owner may set.
+    pub(crate) wall: Timestamp,
     pub(crate) peers: &'a Peers,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
@@ -124,7 +127,7 @@ pub(crate) struct Consensus {
     candidates: Candidates,
     envelopes: BTreeMap<Statement, Envelope>,
     decision: Option<Decision>,
-    /// Since when this life works on the slot.
+    /// Since when this life works on the slot, in steady time.
     since: Timestamp,
     /// Whether nomination has begun here.
     has_begun: bool,
@@ -393,9 +396,20 @@ impl Consensus {
         );
     }
 
-    /// Whether this slot still waits for its beginning here.
+    /// Whether nomination has begun in this slot.
     pub(crate) const fn has_begun(&self) -> bool {
         self.has_begun
+    }
+
+    /// Whether this node has yet to begin nomination in this slot, and may.
+    pub(crate) fn waits_to_begin(&self) -> bool {
+        let is_entry = self.key.as_ref().is_some_and(|key| self.is_entry(&key.node_id()));
+        is_entry && !self.has_begun && !self.is_committing && self.slot > self.muted_to
+    }
+
+    /// Since when this life works on the slot, in steady time.
+    pub(crate) const fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// Goes on where an earlier life stopped: its statements of this slot may be sent again verbatim, its bodies are tried.
@@ -417,7 +431,7 @@ impl Consensus {
     /// Time passes: in a slot that takes long, what was proposed at its beginning counts, however late it came.
     pub(crate) fn tick(&mut self, context: &mut Context<'_>) {
         if context.now.0.saturating_sub(self.since.0) > CLOSE_TIME_PAST_MAX_MS {
-            for value in self.candidates.take_long(context.now) {
+            for value in self.candidates.take_long(context.wall) {
                 self.changed(value, context);
             }
         }

@@ -87,6 +87,7 @@ impl Engine {
             Message::Body { value, transactions } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -143,6 +144,7 @@ impl Engine {
             Message::Checkpoint { proof } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -156,6 +158,7 @@ impl Engine {
             Message::State { height, at, chunk } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -167,6 +170,7 @@ impl Engine {
                 let head = self.head.clone();
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -350,6 +354,7 @@ impl Engine {
         }
         let mut context = Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         };
