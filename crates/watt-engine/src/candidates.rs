@@ -94,9 +94,15 @@ pub(crate) const SOURCES_MAX: usize = 8;
 /// The most proposals of one entry that are kept in a slot: a liar can sign any number.
 const OF_PROPOSER_MAX: usize = 64;
 
-/// Whether a clock that shows `now` can't believe this close time yet.
-fn is_ahead(close_time: Timestamp, now: Timestamp) -> bool {
-    close_time.0 > now.0.saturating_add(CLOSE_TIME_FUTURE_MAX_MS)
+/// Whether a wall clock can't believe this close time yet.
+pub(crate) const fn is_ahead(close_time: Timestamp, wall: Timestamp) -> bool {
+    close_time.0 > wall.0.saturating_add(CLOSE_TIME_FUTURE_MAX_MS)
+}
+
+/// Whether it is too early for this close time. For the lowest that is possible it never is: there is no better one to propose above
+/// a parent that a clock can't believe, and waiting for the clock would be a halt.
+fn is_too_early(close_time: Timestamp, parent_close: Timestamp, wall: Timestamp) -> bool {
+    is_ahead(close_time, wall) && close_time != parent_close.next()
 }
 
 /// Why a proposal is not admitted.
@@ -151,12 +157,14 @@ impl Candidates {
 
     /// The slot has taken longer than [`CLOSE_TIME_PAST_MAX_MS`]: proposals of its beginning may be all there will ever be, since
     /// an entry makes one in a slot, and are not too old any more. Returns those that are acceptable now.
-    pub(crate) fn take_long(&mut self, now: Timestamp) -> Vec<Value> {
+    pub(crate) fn take_long(&mut self, wall: Timestamp) -> Vec<Value> {
         self.is_long = true;
+        let parent_close = self.parent_close;
         let mut accepted = Vec::new();
         for (value, candidate) in &mut self.by_value {
             let close_time = candidate.signed.proposal.close_time;
-            if !candidate.is_acceptable && candidate.is_first && !is_ahead(close_time, now) {
+            if !candidate.is_acceptable && candidate.is_first && !is_too_early(close_time, parent_close, wall)
+            {
                 candidate.is_acceptable = true;
                 accepted.push(*value);
             }
@@ -194,7 +202,7 @@ impl Candidates {
         &mut self,
         signed: SignedProposal,
         is_entry: bool,
-        now: Timestamp,
+        wall: Timestamp,
         source: Option<PeerId>,
     ) -> Result<Value, NotAdmitted> {
         let (proposal, value) = (&signed.proposal, signed.proposal.value());
@@ -223,8 +231,9 @@ impl Candidates {
         if self.by_value.values().filter(of_proposer).count() >= OF_PROPOSER_MAX {
             return Err(NotAdmitted::TooMany);
         }
-        let is_recent = proposal.close_time.0.saturating_add(CLOSE_TIME_PAST_MAX_MS) >= now.0;
-        let is_timely = !is_ahead(proposal.close_time, now) && (is_recent || self.is_long);
+        let is_recent = proposal.close_time.0.saturating_add(CLOSE_TIME_PAST_MAX_MS) >= wall.0;
+        let is_early = is_too_early(proposal.close_time, self.parent_close, wall);
+        let is_timely = !is_early && (is_recent || self.is_long);
         self.by_proposer.entry(proposal.proposer).or_insert(value);
         self.fallbacks.insert(empty_value(&self.network, &value), value);
         let sources = source.into_iter().collect();

@@ -70,9 +70,12 @@ impl Head {
     }
 }
 
-/// What a call may use: the time, who is connected, and where to put what must be done.
+/// What a call may use: both clocks, who is connected, and where to put what must be done.
 pub(crate) struct Context<'a> {
+    /// The steady clock: never goes back, and runs as time does.
     pub(crate) now: Timestamp,
+    /// The wall clock, which its owner may set.
+    pub(crate) wall: Timestamp,
     pub(crate) peers: &'a Peers,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
@@ -125,7 +128,7 @@ pub(crate) struct Consensus {
     candidates: Candidates,
     envelopes: BTreeMap<Statement, Envelope>,
     decision: Option<Decision>,
-    /// Since when this life works on the slot.
+    /// Since when this life works on the slot, in steady time.
     since: Timestamp,
     /// Whether nomination has begun here.
     has_begun: bool,
@@ -402,6 +405,11 @@ impl Consensus {
         self.candidates.of_proposer(&self.key.as_ref()?.node_id())
     }
 
+    /// Since when this life works on the slot, in steady time.
+    pub(crate) const fn since(&self) -> Timestamp {
+        self.since
+    }
+
     /// Goes on where an earlier life stopped: its statements of this slot may be sent again verbatim, its bodies are tried.
     pub(crate) fn resume(&mut self, context: &mut Context<'_>) {
         self.since = context.now;
@@ -421,7 +429,7 @@ impl Consensus {
     /// Time passes: in a slot that takes long, what was proposed at its beginning counts, however late it came.
     pub(crate) fn tick(&mut self, context: &mut Context<'_>) {
         if context.now.0.saturating_sub(self.since.0) > CLOSE_TIME_PAST_MAX_MS {
-            for value in self.candidates.take_long(context.now) {
+            for value in self.candidates.take_long(context.wall) {
                 self.changed(value, context);
             }
         }

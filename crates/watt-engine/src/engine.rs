@@ -3,7 +3,7 @@
 use crate::checkpoint::{Checkpoint, Incoming};
 use crate::consensus::{Consensus, Context, Head};
 use crate::effect::{Effect, Priority};
-use crate::event::{Event, PeerId, RequestId, VerifyTicket};
+use crate::event::{Clocks, Event, PeerId, RequestId, VerifyTicket};
 use crate::evidence::EvidenceLog;
 use crate::gossip::Gossip;
 use crate::journal::Entry;
@@ -173,6 +173,8 @@ pub struct Engine {
     quiet_until: Timestamp,
     /// The slot whose own body is being chosen.
     filling: Option<SlotIndex>,
+    /// What the wall clock showed at the event that is handled.
+    wall: Timestamp,
     /// Tick at which the head last moved.
     ticks_since_head: u32,
 }
@@ -218,6 +220,7 @@ impl Engine {
                 .map(|(provider, local)| Provider::new(provider, config.network, local)),
             quiet_until: Timestamp(0),
             filling: None,
+            wall: Timestamp(0),
             ticks_since_head: 0,
         }
     }
@@ -269,14 +272,11 @@ impl Engine {
         self.consensus.evidence()
     }
 
-    /// Handles one event at `now`; `chain` shows the state of the head. What must be done is appended to `effects`.
-    pub fn handle(
-        &mut self,
-        now: Timestamp,
-        event: Event,
-        chain: &impl StateRead,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// Handles one event at `now`; `chain` shows the state of the head. What must be done is appended to `effects`, whose timers are
+    /// in steady time.
+    pub fn handle(&mut self, now: Clocks, event: Event, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+        let Clocks { steady: now, wall } = now;
+        self.wall = wall;
         match event {
             Event::Started => self.started(now, chain, effects),
             Event::Connected(peer) => self.connected(peer, now, effects),
@@ -308,6 +308,7 @@ impl Engine {
             Event::Applied { value, result } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -328,6 +329,7 @@ impl Engine {
             Event::ChunkTaken { is_good } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -367,6 +369,7 @@ impl Engine {
         let hello = self.hello();
         Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use watt_ledger::{BlockOutcome, Body, InvalidBlock};
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::codec::InvalidEncoding;
-use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Window};
+use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, Window};
 use watt_scp::Value;
 
 /// A connected peer, numbered by the shell; the number is not reused while the engine lives.
@@ -22,6 +22,15 @@ pub struct RequestId(pub u64);
 /// Names a batch of signatures under verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VerifyTicket(pub u64);
+
+/// What a node's two clocks show at an event (`docs/spec/node.md` §1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// Milliseconds from any beginning; never goes back and never jumps. Timers, patience and quotas go by it.
+    pub steady: Timestamp,
+    /// Milliseconds since the Unix epoch; may be set, forwards and back. Close times are told and judged by it.
+    pub wall: Timestamp,
+}
 
 /// Everything that can happen to a node. Time comes in beside it.
 #[derive(Debug)]

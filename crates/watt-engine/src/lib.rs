@@ -37,5 +37,5 @@ pub mod transfer;
 
 pub use effect::{Effect, Priority, Timer};
 pub use engine::{Engine, EngineConfig};
-pub use event::{Event, PeerId, RequestId};
+pub use event::{Clocks, Event, PeerId, RequestId};
 pub use evidence::{Evidence, EvidenceLog};

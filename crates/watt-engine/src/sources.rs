@@ -116,6 +116,7 @@ mod tests {
         }
         let mut effects = Vec::new();
         sources.tell(&mut Context {
+            wall: Timestamp(0),
             now: Timestamp(now),
             peers: &peers,
             effects: &mut effects,

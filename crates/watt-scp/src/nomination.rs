@@ -9,6 +9,7 @@ use crate::values::{ValueIndex, Values};
 use alloc::vec::Vec;
 use watt_primitives::{BoundedVec, NodeId};
 
+mod accept;
 #[cfg(any(test, feature = "testing"))]
 mod inspect;
 
@@ -46,6 +47,8 @@ struct Heard {
     statement: Statement,
     /// How many of its values were taken over because it leads.
     n_adopted: u8,
+    /// Whether it accepts a value that had no number when this was said.
+    has_unmet: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -156,10 +159,21 @@ impl Nomination {
         if let Some(place) = place_of(node, n_nodes, &mut self.heard) {
             let n_adopted = place.as_ref().map_or(0, |heard| heard.n_adopted);
             let statement = statement.clone();
-            *place = Some(Heard { statement, n_adopted });
+            *place = Some(Heard {
+                statement,
+                n_adopted,
+                has_unmet: false,
+            });
         }
         self.unread.insert(node);
         self.has_news = true;
+    }
+
+    /// The newest nomination of `node` accepts a value that is invalid here, or for which there was no room.
+    pub(crate) fn note_unmet(&mut self, node: NodeIndex) {
+        if let Some(heard) = self.heard.get_mut(node.position()).and_then(Option::as_mut) {
+            heard.has_unmet = true;
+        }
     }
 
     /// Counts `node` for a value it names.
@@ -193,6 +207,11 @@ impl Nomination {
                 self.count(node, index, is_accepted);
             }
         }
+    }
+
+    /// The oracle has changed its mind about a value without a number, which may be another's fallback.
+    pub(crate) fn note_news(&mut self) {
+        self.has_news = true;
     }
 
     /// Lets the leaders that name `value` be looked at again: it, or its fallback, may be worth a vote now.
@@ -304,31 +323,6 @@ impl Nomination {
         }
     }
 
-    /// Accept what a v-blocking set accepts, or a quorum votes for or accepts.
-    fn accept_nominated(&mut self, env: Env<'_>, values: &Values) {
-        for index in values.indexes() {
-            let Some(tally) = self.tallies.get(index.position()) else {
-                return;
-            };
-            let may_accept = !tally.is_accepted && values.validity(index) != Validity::Invalid;
-            let has_room = tally.is_voted || self.n_votes < VALUES_PER_STATEMENT_MAX;
-            if may_accept
-                && has_room
-                && (env.roster.own_set().is_blocked_by(&tally.accepted)
-                    || self.declarations.has_quorum_in(&tally.voted, env.roster))
-            {
-                self.vote(index, env);
-                let votes = env.votes;
-                let tally = self.tally_mut(index);
-                tally.is_accepted = true;
-                if votes {
-                    tally.accepted.insert(OWN);
-                }
-                self.is_dirty = true;
-            }
-        }
-    }
-
     /// Confirm what a quorum accepts: candidates.
     fn confirm_nominated(&mut self, env: Env<'_>) -> bool {
         let mut has_new = false;
@@ -375,7 +369,7 @@ impl Nomination {
     /// it accepts none. The fallback stands for a value that is invalid here.
     fn best_value_of(&self, leader: NodeIndex, env: Env<'_>, values: &Values) -> Option<Value> {
         let heard = self.heard.get(leader.position())?.as_ref()?;
-        if heard.n_adopted >= ADOPTED_PER_LEADER_MAX {
+        if heard.n_adopted >= adopted_per_leader_max(env) {
             return None;
         }
         let Pledges::Nominate { votes, accepted } = &heard.statement.pledges else {
@@ -511,6 +505,20 @@ impl Nomination {
             .get_mut(position)
             .expect("the list was made to reach this position above")
     }
+}
+
+/// How many values of one leader are taken over: if as many lie as may fail, and lead first, room is left for an honest one and a
+/// value of one's own.
+fn adopted_per_leader_max(env: Env<'_>) -> u8 {
+    let mut n_nodes: usize = 0;
+    env.config
+        .quorum_set
+        .for_each_node(&mut |_| n_nodes = n_nodes.saturating_add(1));
+    let n_leaders = (n_nodes.saturating_sub(1) / 3).saturating_add(2);
+    let share = VALUES_PER_STATEMENT_MAX.checked_div(n_leaders).unwrap_or(1);
+    u8::try_from(share)
+        .unwrap_or(u8::MAX)
+        .clamp(1, ADOPTED_PER_LEADER_MAX)
 }
 
 /// What may be voted for where somebody names `value`: itself, or its fallback if it is invalid (`docs/spec/scp.md` §4.5).

@@ -254,6 +254,7 @@ impl Slot {
         } else {
             self.admit_nominated(value, env);
             self.nomination.reread(value);
+            self.nomination.note_news();
         }
         self.combine_candidates(env);
         self.settle(env, out);
@@ -377,8 +378,9 @@ impl Slot {
             }
         }
         for value in accepted {
-            if let Some(index) = self.values.intern_nominated(node, n_nodes, value, oracle) {
-                self.nomination.count(node, index, true);
+            match self.values.intern_nominated(node, n_nodes, value, oracle) {
+                Some(index) => self.nomination.count(node, index, true),
+                None => self.nomination.note_unmet(node),
             }
         }
     }

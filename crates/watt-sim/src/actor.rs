@@ -7,7 +7,7 @@ mod carriers;
 pub use carriers::{BodyWithholder, Censor, EclipseAttacker, EnvelopeFlooder, LateProver, Share, Twin};
 pub use validators::{Equivocator, QuorumLiar, SilentValidator};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use watt_primitives::{NetworkId, SecretKey};
 
 /// What a misbehaving node does to what its (real) engine wants to send.
@@ -26,7 +26,7 @@ pub trait Actor: Send {
 }
 
 /// The ways in which a validator may misbehave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ValidatorActor {
     /// Tells different peers different things.

@@ -1,5 +1,7 @@
 //! What may be asked on the command line.
 
+mod shrink;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +26,9 @@ cargo xtask sim same           traces of two runs and two profiles are compared
   --trace                every event, line by line
   --traces N             only the trace hashes of N seeds and of every scenario
   --break NAME           with a program broken on purpose, to see it caught
+  --shrink               make a run that breaks a promise smaller, and print it as a scenario
+  --runs N               of --shrink: at most N runs; default 300. The same N gives the same result
+  --budget SECONDS       of --shrink: no further cut after so long
 ";
 
 struct Options {
@@ -37,6 +42,9 @@ struct Options {
     trace: bool,
     traces: Option<u64>,
     mutation: Option<Mutation>,
+    shrink: bool,
+    runs: u32,
+    budget_s: Option<u64>,
 }
 
 /// Does what the words ask for; whether no promise was broken.
@@ -56,6 +64,9 @@ pub(crate) fn run(words: &[String]) -> Result<bool, String> {
     }
     if options.list {
         return list();
+    }
+    if options.shrink {
+        return shrink::run(&options);
     }
     if let Some(n) = options.seeds {
         return many(n, &options);
@@ -85,6 +96,9 @@ fn parse(words: &[String]) -> Result<Options, String> {
         trace: false,
         traces: None,
         mutation: None,
+        shrink: false,
+        runs: shrink::RUNS_MAX,
+        budget_s: None,
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -103,6 +117,9 @@ fn parse(words: &[String]) -> Result<Options, String> {
             "--seeds" => options.seeds = Some(number(word, value()?)?),
             "--first" => options.first = number(word, value()?)?,
             "--until" => options.until = Some(value()?.parse()?),
+            "--shrink" => options.shrink = true,
+            "--runs" => options.runs = u32::try_from(number(word, value()?)?).unwrap_or(u32::MAX),
+            "--budget" => options.budget_s = Some(number(word, value()?)?),
             "--break" => options.mutation = Some(mutation(value()?)?),
             other => return Err(format!("unknown option {other}\n\n{USAGE}")),
         }

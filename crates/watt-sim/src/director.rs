@@ -315,6 +315,9 @@ impl Director {
             Group::HonestValidators => (0..n_validators)
                 .filter(|node| self.world.nodes[*node].is_honest())
                 .collect(),
+            Group::MisbehavingValidators => (0..n_validators)
+                .filter(|node| !self.world.nodes[*node].is_honest())
+                .collect(),
             Group::Followers => all
                 .filter(|node| *node >= n_validators && self.world.nodes[*node].offer.is_none())
                 .collect(),

@@ -20,6 +20,7 @@ pub mod people;
 pub mod queue;
 pub mod scale;
 pub mod scenario;
+pub mod shrink;
 pub mod storage;
 pub mod trace;
 pub mod violation;

@@ -1,7 +1,7 @@
 //! Links between nodes: latency, loss, copies, reordering, bandwidth, walls.
 
 use crate::luck::Luck;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use watt_engine::{PeerId, Priority};
 use watt_primitives::Timestamp;
@@ -10,7 +10,7 @@ use watt_primitives::Timestamp;
 const BACKLOG_MS_MAX: u64 = 10_000;
 
 /// How the network behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WeatherName {
     /// One machine room.

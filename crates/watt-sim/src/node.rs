@@ -9,7 +9,7 @@ use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::ProviderConfig;
-use watt_engine::{Engine, Timer};
+use watt_engine::{Clocks, Engine, Timer};
 use watt_ledger::{BlockOutcome, MemoryState};
 use watt_light::Header;
 use watt_primitives::{BlockHeight, Hash, SecretKey, Timestamp};
@@ -105,10 +105,10 @@ pub struct Node {
     pub has_own_state: bool,
     /// Timers that are set, with the number of their event.
     pub timers: BTreeMap<Timer, u64>,
-    /// How far its clock is ahead, in milliseconds.
+    /// How far its wall clock is ahead, in milliseconds.
     pub skew_ms: i64,
-    /// The latest time its engine was told.
-    pub told: Timestamp,
+    /// When its life began: its steady clock counts from there.
+    pub born: Timestamp,
     /// How it misbehaves, if it does.
     pub actor: Option<Box<dyn Actor>>,
     /// Whom it keeps a connection with.
@@ -148,21 +148,20 @@ impl Node {
         self.disk.head.height
     }
 
-    /// What its clock shows when the world's shows `now`; never steps back within a life.
-    pub fn clock(&mut self, now: Timestamp) -> Timestamp {
-        self.told = self.told.max(shifted(now, self.skew_ms));
-        self.told
-    }
-
-    /// When the world's clock shows what this node's calls `at`.
+    /// What its clocks show when the world's shows `now`.
     #[must_use]
-    pub fn world_time(&self, at: Timestamp) -> Timestamp {
-        shifted(at, self.skew_ms.saturating_neg())
+    pub const fn clocks(&self, now: Timestamp) -> Clocks {
+        Clocks {
+            steady: Timestamp(now.0.saturating_sub(self.born.0)),
+            wall: Timestamp(now.0.saturating_add_signed(self.skew_ms)),
+        }
     }
-}
 
-fn shifted(at: Timestamp, ms: i64) -> Timestamp {
-    Timestamp(at.0.saturating_add_signed(ms))
+    /// When the world's clock shows what this node's steady one calls `at`.
+    #[must_use]
+    pub const fn world_time(&self, at: Timestamp) -> Timestamp {
+        Timestamp(at.0.saturating_add(self.born.0))
+    }
 }
 
 /// Which entries of the journal an engine is given when it starts.

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod swarm;
+mod text;
 
 pub use catalogue::{all, find};
 pub use swarm::swarm;
@@ -9,11 +10,11 @@ pub use swarm::swarm;
 use crate::actor::ValidatorActor;
 use crate::net::WeatherName;
 use crate::storage::{Habits, Trade};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A run: who takes part, what goes wrong when, and what is expected.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Its name: the file's.
@@ -54,7 +55,7 @@ pub struct Scenario {
 }
 
 /// Who takes part.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
     /// Nodes that vote: 1 to 61.
@@ -118,7 +119,7 @@ impl Network {
 }
 
 /// Validators that misbehave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cast {
     /// How.
@@ -128,7 +129,7 @@ pub struct Cast {
 }
 
 /// Providers that misbehave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TradeCast {
     /// How.
@@ -138,7 +139,7 @@ pub struct TradeCast {
 }
 
 /// What people do all the time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct People {
     /// Transfers handed in per second, all people together.
@@ -150,7 +151,7 @@ pub struct People {
 }
 
 /// Something that happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// When somebody has this block.
@@ -183,7 +184,7 @@ pub struct Step {
 }
 
 /// What may happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
     /// The chosen nodes and the others do not hear one another.
@@ -238,7 +239,7 @@ pub enum Act {
 }
 
 /// A set of nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Group {
     /// Every node.
@@ -248,6 +249,8 @@ pub enum Group {
     Validators,
     /// Nodes that vote and follow the rules.
     HonestValidators,
+    /// Nodes that vote and do not.
+    MisbehavingValidators,
     /// Nodes that follow.
     Followers,
     /// Nodes that provide.
@@ -255,7 +258,7 @@ pub enum Group {
 }
 
 /// When a run ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Goal {
     /// Faults go on until somebody has this block, at the longest for `seconds`.
@@ -283,7 +286,7 @@ impl Default for Goal {
 }
 
 /// What is asked of a run beside that no promise is broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Nothing: any faults are allowed.
@@ -473,6 +476,12 @@ impl Step {
 }
 
 impl Scenario {
+    /// Whether it says nothing impossible, as every scenario that was read does.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        self.check().is_ok()
+    }
+
     /// Whether it can run and is expected to hold.
     #[must_use]
     pub const fn is_expected_to_hold(&self) -> bool {

@@ -112,7 +112,7 @@ impl Consensus {
         let is_entry = self.is_entry(&signed.proposal.proposer);
         let admitted = self
             .candidates
-            .admit(signed.clone(), is_entry, context.now, Some(from));
+            .admit(signed.clone(), is_entry, context.wall, Some(from));
         match admitted {
             Ok(_) => self.await_body(value, context),
             Err(NotAdmitted::Second) => self.met_second(signed),

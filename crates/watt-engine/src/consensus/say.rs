@@ -132,7 +132,7 @@ impl Consensus {
             slot: self.slot,
             version: watt_light::proposal::PROTOCOL_VERSION,
             parent: head.hash,
-            close_time: context.now.max(head.header.close_time.next()),
+            close_time: context.wall.max(head.header.close_time.next()),
             body_root,
             n_transactions,
             body_bytes,
@@ -140,7 +140,7 @@ impl Consensus {
             proposer: key.node_id(),
         };
         let signed = proposal.sign(key);
-        let value = self.candidates.admit(signed, true, context.now, None).ok()?;
+        let value = self.candidates.admit(signed, true, context.wall, None).ok()?;
         self.try_body(value, body, context);
         self.own = Some(value);
         Some(value)

@@ -77,6 +77,7 @@ impl Engine {
         let except = from.peer();
         let mut context = Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         };

@@ -108,6 +108,7 @@ impl Engine {
             Message::Body { value, body } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -164,6 +165,7 @@ impl Engine {
             Message::Checkpoint { proof } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -177,6 +179,7 @@ impl Engine {
             Message::State { height, at, chunk } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -188,6 +191,7 @@ impl Engine {
                 let head = self.head.clone();
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -214,6 +218,7 @@ impl Engine {
     ) {
         let mut context = Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         };
@@ -394,6 +399,7 @@ impl Engine {
         }
         let mut context = Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         };

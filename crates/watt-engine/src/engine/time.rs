@@ -1,6 +1,7 @@
 //! What happens because time passes or the head moves.
 
 use super::{ASKED_PER_TICK, Engine, RESAY_TICKS, RESEND_EVERY, STALL_MS, START_QUIET_MS};
+use crate::candidates::is_ahead;
 use crate::consensus::{Context, Head};
 use crate::effect::{Discarded, Effect, Priority, Timer};
 use crate::event::ApplyFailure;
@@ -21,6 +22,7 @@ impl Engine {
         self.quiet_until = now.plus(START_QUIET_MS);
         self.consensus.resume(&mut Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         });
@@ -33,13 +35,22 @@ impl Engine {
 
     pub(super) fn schedule_slot(&self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.consensus.is_validator() {
-            let due = self.head.header.close_time.plus(self.parameters.slot_ms);
-            let at = due.max(now).max(self.quiet_until);
+            let at = self.next_slot_at(now).max(self.quiet_until);
             effects.push(Effect::SetTimer {
                 timer: Timer::NextSlot,
                 at,
             });
         }
+    }
+
+    /// When the slot begins here, in steady time: a slot after the parent's close time by the wall clock. If that clock can't believe
+    /// the parent's close time, a slot after the parent came.
+    fn next_slot_at(&self, now: Timestamp) -> Timestamp {
+        let (parent, slot_ms) = (&self.head.header, self.parameters.slot_ms);
+        if parent.height > BlockHeight(0) && is_ahead(parent.close_time, self.wall) {
+            return self.consensus.since().plus(slot_ms).max(now);
+        }
+        now.plus(parent.close_time.plus(slot_ms).0.saturating_sub(self.wall.0))
     }
 
     pub(super) fn timer_fired(&mut self, timer: Timer, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -51,6 +62,7 @@ impl Engine {
             Timer::Nomination { slot, generation } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -60,6 +72,7 @@ impl Engine {
             Timer::Ballot { slot, generation } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -69,6 +82,7 @@ impl Engine {
             Timer::Body { slot, value } => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -77,6 +91,7 @@ impl Engine {
             Timer::Gossip => {
                 let mut context = Context {
                     now,
+                    wall: self.wall,
                     peers: &self.peers,
                     effects,
                 };
@@ -122,6 +137,7 @@ impl Engine {
     fn begin_with(&mut self, body: Body, now: Timestamp, effects: &mut Vec<Effect>) {
         let mut context = Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         };
@@ -135,12 +151,18 @@ impl Engine {
             at: now.plus(self.parameters.slot_ms),
         });
         self.ticks_since_head = self.ticks_since_head.saturating_add(1);
+        // The wall clock may have been set since the beginning of the slot was planned.
+        let is_syncing = self.sync.is_active() || self.checkpoint.is_active();
+        if self.consensus.may_begin() && !is_syncing {
+            self.schedule_slot(now, effects);
+        }
         let stall_ticks = STALL_MS.div_ceil(self.parameters.slot_ms.max(1)).max(2);
         if u64::from(self.ticks_since_head).is_multiple_of(stall_ticks) {
             self.sources.renew(now);
         }
         self.sources.tell(&mut Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         });
@@ -154,6 +176,7 @@ impl Engine {
         let ask = self.consensus.ask_statements();
         let mut context = Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         };
@@ -195,6 +218,7 @@ impl Engine {
         if is_behind && !is_agreed {
             let mut context = Context {
                 now,
+                wall: self.wall,
                 peers: &self.peers,
                 effects,
             };
@@ -219,6 +243,7 @@ impl Engine {
         let is_free = !self.consensus.is_committing();
         let mut context = Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         };
@@ -254,6 +279,7 @@ impl Engine {
         };
         let mut context = Context {
             now,
+            wall: self.wall,
             peers: &self.peers,
             effects,
         };

@@ -58,6 +58,44 @@ fn a_slot_in_which_every_proposal_is_poisoned_ends() {
     }
 }
 
+/// A body that failed its trial is given to whoever asks for it, since others must judge it for themselves (TC7). Covers: A1, A5.
+#[test]
+fn a_bad_body_is_served_all_the_same() {
+    let mut world = World::new(4, 0, 15);
+    world.poison = Some(b"boom");
+    assert!(world.reach(&[0, 1, 2, 3], 2, 20_000));
+    // The fourth only listens from now on, and asks.
+    world.usurp(3);
+    let boom = transfer(&world, 100, 0, b"boom");
+    (0..3).for_each(|node| world.submit(node, boom.clone()));
+    world.overheard.clear();
+    let bodies = |world: &World| -> Vec<Value> {
+        let messages = world.overheard.iter().map(|bytes| Message::decode(bytes));
+        let of_message = |message| match message {
+            Ok(Message::Body { value, body }) => (body.into_inner().len() > 1).then_some(value),
+            _ => None,
+        };
+        messages.filter_map(of_message).collect()
+    };
+    let end = world.now.plus(20_000);
+    assert!(
+        world.run_until(end, |world| !bodies(world).is_empty()),
+        "the proposer pushes it"
+    );
+    let (value, height) = (bodies(&world)[0], world.height(0));
+    // The others get it, try it, and give it as long as they have not agreed on something else.
+    for node in 0..3 {
+        let mut given = Vec::new();
+        while given.is_empty() && world.height(node) == height {
+            world.run_for(10);
+            world.overheard.clear();
+            world.inject(3, node, Message::GetBody { value }.encode());
+            given = bodies(&world);
+        }
+        assert_eq!(given, [value], "of node {node}");
+    }
+}
+
 /// Bytes that are no message, statements of strangers, forged signatures, transactions of another network: counted, and
 /// nothing else happens. Covers: A5.
 #[test]

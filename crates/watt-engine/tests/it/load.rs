@@ -3,7 +3,7 @@
 use crate::agreement::transfer;
 use crate::world::{World, key};
 use watt_engine::message::{BLOCKS_BYTES_MAX, Message};
-use watt_engine::{Effect, Engine, EngineConfig, Event, PeerId};
+use watt_engine::{Clocks, Effect, Engine, EngineConfig, Event, PeerId};
 use watt_ledger::{Genesis, MemoryState, genesis_block};
 use watt_light::{Proposal, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SharedBytes, SlotIndex, Timestamp};
@@ -83,7 +83,11 @@ impl Alone {
 
     fn handle(&mut self, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.engine.handle(self.now, event, &self.state, &mut effects);
+        let clocks = Clocks {
+            steady: self.now,
+            wall: self.now,
+        };
+        self.engine.handle(clocks, event, &self.state, &mut effects);
         effects
     }
 

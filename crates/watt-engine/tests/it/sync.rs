@@ -121,7 +121,7 @@ fn a_fork_offered_by_all_is_refused() {
     world.run_for(20_000);
     assert_eq!(world.height(FOLLOWER), 0);
     world.set_serving(2, Serving::Honest);
-    let target = world.height(0);
+    let target = world.height(2);
     assert!(world.reach(&[FOLLOWER], target, 60_000));
 }
 
@@ -151,7 +151,7 @@ fn what_nobody_can_give_is_not_asked_for_in_a_loop() {
     let n_asked: usize = asked(&world).values().sum();
     assert!((10..=80).contains(&n_asked), "asked {n_asked} times in a minute");
     world.set_serving(2, Serving::Honest);
-    let target = world.height(0);
+    let target = world.height(2);
     assert!(world.reach(&[FOLLOWER], target, 60_000));
 }
 

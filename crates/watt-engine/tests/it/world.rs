@@ -9,7 +9,7 @@ use watt_engine::event::{ApplyFailure, PeerId};
 use watt_engine::journal::Entry;
 use watt_engine::mempool::{self, Spent};
 use watt_engine::message::{DecidedBlock, Message};
-use watt_engine::{Effect, Engine, EngineConfig, Event, Timer, run};
+use watt_engine::{Clocks, Effect, Engine, EngineConfig, Event, Timer, run};
 use watt_ledger::tree::{self, chunk};
 use watt_ledger::{
     BlockOutcome, Body, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis,
@@ -392,7 +392,11 @@ impl World {
             return;
         };
         let mut effects = Vec::new();
-        engine.handle(self.now, event, &this.disk.state, &mut effects);
+        let clocks = Clocks {
+            steady: self.now,
+            wall: self.now,
+        };
+        engine.handle(clocks, event, &this.disk.state, &mut effects);
         this.scp_log.extend(engine.take_scp_log());
         for effect in effects {
             self.perform(node, effect);

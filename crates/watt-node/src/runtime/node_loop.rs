@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use watt_engine::event::{ApplyFailure, VerifyTicket};
 use watt_engine::mempool::{self, Spent};
 use watt_engine::message::{DecidedBlock, Message};
-use watt_engine::{Effect, Engine, Event, EvidenceLog, PeerId, Priority, RequestId, Timer};
+use watt_engine::{Clocks, Effect, Engine, Event, EvidenceLog, PeerId, Priority, RequestId, Timer};
 use watt_ledger::{Body, InvalidBlock};
 use watt_light::{Header, SignedTransaction};
 use watt_net::{Bytes, Net};
@@ -77,10 +77,12 @@ pub(crate) struct NodeLoop {
     peers: BTreeMap<watt_net::PeerId, PeerId>,
     names: BTreeMap<PeerId, watt_net::PeerId>,
     next_peer: u64,
+    /// In steady time.
     timers: BTreeMap<Timer, Timestamp>,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<TransactionId, String>>>,
     next_request: u64,
-    now: Timestamp,
+    /// When steady time began.
+    beginning: Instant,
     failure: Option<CommandError>,
     /// Evidence of earlier lives, and how much of this one's is kept with it.
     evidence: (EvidenceLog, u64),
@@ -119,7 +121,7 @@ impl NodeLoop {
             timers: BTreeMap::new(),
             replies: BTreeMap::new(),
             next_request: 0,
-            now: Timestamp(0),
+            beginning: Instant::now(),
             failure: None,
             evidence: (earlier, 0),
             checkpoints,
@@ -155,7 +157,7 @@ impl NodeLoop {
                     None => break,
                     Some(event) => self.heard(event),
                 },
-                () = sleep_until(next_timer, clock()) => self.fire_timers(),
+                () = sleep_until(next_timer, steady(self.beginning)) => self.fire_timers(),
             }
         }
         let ended = self.failure.take();
@@ -296,7 +298,7 @@ impl NodeLoop {
     }
 
     fn fire_timers(&mut self) {
-        let now = clock();
+        let now = steady(self.beginning);
         let due: Vec<Timer> = self
             .timers
             .iter()
@@ -310,10 +312,12 @@ impl NodeLoop {
     }
 
     fn handle(&mut self, event: Event) {
-        // A clock that steps back must not unsettle the engine; it waits until real time has caught up.
-        self.now = self.now.max(clock());
+        let now = Clocks {
+            steady: steady(self.beginning),
+            wall: wall(),
+        };
         let mut effects = Vec::new();
-        let (state, now) = (self.storage.snapshot(), self.now);
+        let state = self.storage.snapshot();
         let engine = &mut self.engine;
         let began = Instant::now();
         let handled = state.read(|rows| engine.handle(now, event, rows, &mut effects));
@@ -634,8 +638,13 @@ fn unsafe_to_go_on(error: &dyn std::fmt::Display) -> CommandError {
     CommandError::new(ErrorKind::Other, error.to_string(), hint)
 }
 
-/// Milliseconds since the Unix epoch.
-fn clock() -> Timestamp {
+/// Milliseconds since `beginning`, by a clock that nobody sets.
+fn steady(beginning: Instant) -> Timestamp {
+    Timestamp(u64::try_from(beginning.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Milliseconds since the Unix epoch, by the clock that its owner sets.
+fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -180,13 +180,15 @@ impl Nominations {
                 .flat_map(|s| votes_of(s).into_iter().chain(accepted_of(s)))
                 .collect();
             for value in named.iter().chain(&self.votes.clone()) {
-                if world.validity(value) != Validity::Invalid
-                    && world.may_accept(
-                        &statements,
-                        |s| votes_of(s).contains(value),
-                        |s| accepted_of(s).contains(value),
-                    )
-                {
+                let votes = |s: &Statement| votes_of(s).contains(value);
+                let accepts = |s: &Statement| accepted_of(s).contains(value);
+                let may_accept = if world.validity(value) == Validity::Invalid {
+                    world.blocks(&statements, accepts) && standing(value, world).is_some()
+                } else {
+                    world.may_accept(&statements, votes, accepts)
+                };
+                if may_accept {
+                    met.entry(*value).or_default();
                     self.votes.insert(*value);
                     self.accepted.insert(*value);
                 }
@@ -211,9 +213,13 @@ impl Nominations {
             return false;
         }
         let mut has_adopted = false;
+        let k = super::rules::all_nodes(&world.config.quorum_set).len();
+        let adopted_max = u32::try_from(32 / (k.saturating_sub(1) / 3 + 2))
+            .unwrap_or(0)
+            .clamp(1, 4);
         for node in super::rules::all_nodes(&world.config.quorum_set) {
             let n_adopted = self.n_adopted.get(&node).copied().unwrap_or(0);
-            if !unread.contains(&node) || !self.leaders.contains(&node) || n_adopted >= 4 {
+            if !unread.contains(&node) || !self.leaders.contains(&node) || n_adopted >= adopted_max {
                 continue;
             }
             let Some(statement) = self.latest.get(&node) else {

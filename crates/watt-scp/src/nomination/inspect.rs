@@ -27,7 +27,7 @@ impl Nomination {
             (
                 self.leaders.contains(node),
                 self.unread.contains(node),
-                heard.map(|heard| heard.n_adopted),
+                heard.map(|heard| (heard.n_adopted, heard.has_unmet)),
             )
                 .hash(hasher);
         }

@@ -134,6 +134,87 @@ fn the_fallback_stands_for_a_bad_proposal_of_ones_own() {
     );
 }
 
+/// What a v-blocking set accepts is accepted although it turned out to be bad here, since another may have it as a candidate and vote
+/// for nothing else any more; ballots then carry its fallback. Covers: A1, A5.
+#[test]
+fn a_bad_proposal_that_others_accepted_is_a_candidate_and_its_fallback_goes_on() {
+    check(
+        "needs 3 of a b c d
+         leads b
+         y is structural
+         nominates x
+         b: nominate y
+         y is invalid
+         b: nominate y / y
+         c: nominate Y y / y",
+        expect![[r#"
+            leads b
+            y is structural
+            nominates x
+                sets timer Nomination 1
+            b: nominate y
+                says nominate y
+            y is invalid
+                says nominate Y y
+            b: nominate y / y
+            c: nominate Y y / y
+                says nominate Y y / y
+                says prepare 1Y
+                cancels timer Nomination
+        "#]],
+    );
+}
+
+/// So is one that was found bad before anybody named it. Covers: A1, A5.
+#[test]
+fn a_bad_proposal_is_met_when_enough_accept_it() {
+    check(
+        "needs 3 of a b c d
+         leads d
+         y is invalid
+         nominates x
+         b: nominate y / y
+         b,c: nominate y z / y z",
+        expect![[r#"
+            leads d
+            y is invalid
+            nominates x
+                sets timer Nomination 1
+            b: nominate y / y
+            b,c: nominate y z / y z
+                says nominate y z / y z
+                says prepare 1z
+                cancels timer Nomination
+        "#]],
+    );
+}
+
+/// What is bad is accepted after others only once its fallback is good. Covers: A1.
+#[test]
+fn a_bad_value_is_accepted_only_when_its_fallback_is_good() {
+    check(
+        "needs 3 of a b c d
+         leads d
+         y is invalid
+         Y is invalid
+         nominates x
+         b,c,d: nominate y / y
+         Y is full",
+        expect![[r#"
+            leads d
+            y is invalid
+            Y is invalid
+            nominates x
+                sets timer Nomination 1
+            b,c,d: nominate y / y
+            Y is full
+                says nominate y / y
+                says prepare 1Y
+                cancels timer Nomination
+        "#]],
+    );
+}
+
 /// Nothing new is voted for once there is a candidate; what others accept is still accepted. Covers: A1.
 #[test]
 fn nothing_is_introduced_after_a_candidate() {
@@ -339,6 +420,62 @@ fn a_flood_of_values_leaves_room_for_an_honest_one() {
         _ => false,
     };
     assert!(out.iter().any(accepts_honest), "{out:?}");
+}
+
+/// Nor can they, if all of them lead before any honest one does, fill what a node may vote for. Covers: A1.
+#[test]
+fn liars_who_lead_first_leave_room_for_an_honest_leader() {
+    let sets: Vec<QuorumSet> = flat_sets(61);
+    let mut oracle = MapOracle::default();
+    oracle.quorum_sets.insert(sets[0].hash(&NETWORK), sets[0].clone());
+    let honest = Value(Hash([0xee; 32]));
+    let mut scp = Scp::new(Config {
+        node: node_id(0),
+        network: NETWORK,
+        quorum_set: sets[0].clone(),
+        votes: true,
+    });
+    let (slot, own) = (SlotIndex(1), Value(Hash([0xff; 32])));
+    let mut out = Vec::new();
+    oracle.weights.extend((0..61).map(|n| (node_id(n), 0)));
+    oracle.weights.extend((1..=20).map(|n| (node_id(n), u64::MAX)));
+    for liar in 1..=20u8 {
+        let votes = (0..8).map(|n| Value(Hash([8 * (liar - 1) + n; 32]))).collect();
+        let statements = &[nomination(usize::from(liar), &sets[0], votes)];
+        scp.step(Input::Receive { slot, statements }, &oracle, &mut out);
+    }
+    let begin = Input::Nominate {
+        slot,
+        value: own,
+        previous: own,
+    };
+    scp.step(begin, &oracle, &mut out);
+    for round in 0..80 {
+        if round == 60 {
+            oracle.weights.insert(node_id(30), u64::MAX);
+            for n in 21..61 {
+                let statements = &[nomination(n, &sets[0], [honest].to_vec())];
+                scp.step(Input::Receive { slot, statements }, &oracle, &mut out);
+            }
+        }
+        let set_last = out.iter().rev().find_map(|output| match output {
+            Output::SetTimer { kind, generation, .. } => Some((*kind, *generation)),
+            _ => None,
+        });
+        let (kind, generation) = set_last.unwrap();
+        let timer = Input::Timer {
+            slot,
+            kind,
+            generation,
+        };
+        scp.step(timer, &oracle, &mut out);
+    }
+    assert!((1..=20).all(|n| scp.leaders(slot).contains(&node_id(n))));
+    let said = scp.own(slot).next().map(|statement| statement.pledges.clone());
+    let Some(Pledges::Nominate { accepted, .. }) = said else {
+        panic!("nothing is nominated");
+    };
+    assert!(accepted.contains(&honest), "{accepted:?}");
 }
 
 fn nomination(n: usize, set: &QuorumSet, votes: Vec<Value>) -> Statement {

@@ -40,7 +40,7 @@ pub fn swarm(seed: u64) -> Scenario {
     } else {
         Vec::new()
     };
-    let mut goal = Goal {
+    let goal = Goal {
         height: 8 + luck.below(12),
         seconds: 120,
         mode: Mode::Liveness,
@@ -59,10 +59,6 @@ pub fn swarm(seed: u64) -> Scenario {
     let mut is_free = actors.is_empty();
     steps.retain(|step| !is_bounded(step.act) || std::mem::take(&mut is_free));
     steps.sort_by_key(|step| step.second);
-    if steps.iter().any(|step| step.act == Act::Skew) {
-        // A clock that was ahead stands still until real time has caught up.
-        goal.recover_s += SKEW_MS_MAX / 1_000;
-    }
     Scenario {
         name: "swarm".to_owned(),
         about: "Every seed draws its own mix of faults.".to_owned(),

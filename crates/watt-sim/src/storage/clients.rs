@@ -6,7 +6,7 @@ use crate::node::Down;
 use crate::people::{People, submit};
 use crate::violation::{Promise, Violation};
 use crate::world::World;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::query;
 use watt_ledger::rows::DealStage;
@@ -25,7 +25,7 @@ const READ_EVERY_S: u64 = 10;
 pub const FIRST_CLIENT: usize = 12;
 
 /// Files that are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Habits {
     /// How many.
@@ -53,7 +53,7 @@ impl Default for Habits {
 }
 
 /// What sort of client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Client {
     /// Stores and pays.

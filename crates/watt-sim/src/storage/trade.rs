@@ -3,13 +3,13 @@
 use super::account_of;
 use crate::people::submit;
 use crate::world::{World, key_of};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use watt_ledger::query;
 use watt_light::{Operation, SignedTransaction, Transaction};
 use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec};
 
 /// How a provider misbehaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trade {
     /// Keeps no replica: seals again each time it is asked, which takes as long as sealing.

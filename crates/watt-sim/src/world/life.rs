@@ -71,7 +71,7 @@ impl World {
         this.life += 1;
         self.n_changes += 1;
         let this = &mut self.nodes[node];
-        this.told = watt_primitives::Timestamp(0);
+        this.born = self.now;
         let life = this.life;
         self.note(format_args!("n{node} starts life {life} at height {height}"));
         self.see_checkpoint(node);

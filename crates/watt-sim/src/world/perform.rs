@@ -31,7 +31,7 @@ const APPLY_MS: u64 = 3;
 impl World {
     /// Hands an event to a node's engine and does what comes of it.
     pub fn handle(&mut self, node: usize, event: Event) {
-        let now = self.nodes[node].clock(self.now);
+        let now = self.nodes[node].clocks(self.now);
         let this = &mut self.nodes[node];
         let Some(engine) = this.engine.as_mut() else {
             return;

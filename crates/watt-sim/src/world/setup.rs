@@ -219,7 +219,7 @@ impl Setup {
                 trade,
                 timers: BTreeMap::new(),
                 skew_ms: 0,
-                told: Timestamp(0),
+                born: BEGINNING,
                 wants: Vec::new(),
                 is_forgetful: false,
                 is_sleepy: false,

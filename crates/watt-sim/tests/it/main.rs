@@ -4,4 +4,5 @@
 mod broken;
 mod days;
 mod determinism;
+mod shrink;
 mod told;
