@@ -83,8 +83,8 @@ fn a_bad_body_is_served_all_the_same() {
         "the proposer pushes it"
     );
     let (value, height) = (bodies(&world)[0], world.height(0));
-    // Long enough for the others to have it and to try it, too short to agree on something else.
-    world.run_for(60);
+    // Long enough for the others to ask for it, if it came before its proposal, and to try it.
+    world.run_for(400);
     for node in 0..3 {
         assert_eq!(world.height(node), height);
         world.overheard.clear();
