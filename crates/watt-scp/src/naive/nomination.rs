@@ -214,9 +214,10 @@ impl Nominations {
         }
         let mut has_adopted = false;
         let k = super::rules::all_nodes(&world.config.quorum_set).len();
-        let adopted_max = u32::try_from(32 / (k.saturating_sub(1) / 3 + 2))
-            .unwrap_or(0)
-            .clamp(1, 4);
+        // ⌊32 / (f + 2)⌋, from 1 to 4
+        let n_leaders = (k.saturating_sub(1) / 3).saturating_add(2);
+        let fits = |share: &usize| share.saturating_mul(n_leaders) <= 32;
+        let adopted_max = u32::try_from((1..=4).rev().find(fits).unwrap_or(1)).unwrap_or(1);
         for node in super::rules::all_nodes(&world.config.quorum_set) {
             let n_adopted = self.n_adopted.get(&node).copied().unwrap_or(0);
             if !unread.contains(&node) || !self.leaders.contains(&node) || n_adopted >= adopted_max {

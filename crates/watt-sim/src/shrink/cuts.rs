@@ -161,7 +161,7 @@ fn fewer_nodes(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
         network.far_followers = count;
     });
     take(less_usize(network.phones), |network, count| {
-        network.phones = count
+        network.phones = count;
     });
     take(less_usize(network.laptops), |network, count| {
         network.laptops = count;

@@ -10,7 +10,7 @@ use watt_sim::trace::Sink;
 use watt_sim::world::Mutation;
 
 /// Runs that a test may take to make one smaller.
-const RUNS: u32 = 24;
+const RUNS: u32 = 14;
 
 /// Seeds of which one must fail.
 const SEEDS: u64 = 20;
