@@ -246,7 +246,7 @@ const DERIVE = {
     const own = hash('genesis', NOWHERE, encode(genesis))
     const network = networkId(own, 0)
     const k = genesis.backbone.length
-    const set = { threshold: k - Math.floor((k - 1) / 3), nodes: [...genesis.backbone].sort(compareBytes), inner: [] }
+    const set = { threshold: k - Math.floor((k - 1) / 3), nodes: genesis.backbone.map(([, key]) => key).sort(compareBytes), inner: [] }
     const backbone = quorumSetHash(set, network)
     return { hash: own, network, network_after_restart: networkId(own, 1), backbone }
   },

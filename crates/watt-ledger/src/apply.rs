@@ -31,7 +31,6 @@ pub use due::DUE_PER_BLOCK_MAX;
 pub use leaders::{EMPTY_WITHIN, REDUCED_FOR};
 pub use matching::MATCHES_PER_BLOCK_MAX;
 pub use pre_commit::CHALLENGE_DELAY;
-pub use term::TERM_WINDOWS;
 pub use transfer::DAILY_LIMIT;
 pub use window::WINDOWS_KEPT;
 
@@ -429,6 +428,7 @@ pub(crate) fn close(
     ledger.rows.write(rows::CHAIN.to_vec(), &chain);
     ledger.rows.write(rows::SUPPLY.to_vec(), &supply);
 
+    let next_backbone = ledger.next_quorum_set();
     let (rules, events) = (ledger.rules, ledger.events);
     let mut writes = ledger.rows.into_writes();
     // Indexes begin with other letters and lie outside the tree.
@@ -447,7 +447,7 @@ pub(crate) fn close(
         state_root: tree.root,
         receipts_root: receipts_root(&rules.network, &receipts, &events),
         rank_root: chain.rank_root,
-        next_backbone: rules.quorum_set,
+        next_backbone,
         history_root: history::root(&chain),
     };
     writes.insert(rows::HEAD.to_vec(), Some(rows::encode(&header)));

@@ -19,7 +19,7 @@ use crate::state::{StateRead, Writes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use watt_primitives::{
-    AccountId, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Window, codec,
+    AccountId, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Term, Window, codec,
 };
 use watt_trust::Circle;
 
@@ -39,6 +39,8 @@ pub const PROVIDERS: &[u8] = b"Ep";
 pub const ASKS: &[u8] = b"Eo";
 /// Prefix of bids that wait for the next block.
 pub const PENDING_BIDS: &[u8] = b"Eq";
+/// Prefix of the backbones of terms.
+pub const BACKBONES: &[u8] = b"En";
 /// Prefix of all security circles.
 pub const CIRCLES: &[u8] = b"Ef";
 /// Key of the accounts in whom trust begins, ascending.
@@ -137,6 +139,12 @@ pub fn heartbeat(provider: &AccountId, window: Window) -> Vec<u8> {
 #[must_use]
 pub fn window(window: Window) -> Vec<u8> {
     join(&[b"Ew", &window.0.to_be_bytes()])
+}
+
+/// Key of a term's [`watt_light::Backbone`].
+#[must_use]
+pub fn backbone(term: Term) -> Vec<u8> {
+    join(&[BACKBONES, &term.0.to_be_bytes()])
 }
 
 /// Key of what the beacon of a height is derived from.

@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod backbone;
 mod blocks;
 mod fees;
 mod genesis;

@@ -8,7 +8,8 @@ use watt_light::operation::AcceptanceTerms;
 use watt_light::proposal::{PROTOCOL_VERSION, empty_value};
 use watt_light::transaction::{body_root, witness_hash};
 use watt_light::{
-    Header, KeyRole, Operation, Proposal, SignedProposal, SignedTransaction, SlotRef, Transaction,
+    BackboneEntry, Header, KeyRole, Operation, Proposal, SignedProposal, SignedTransaction, SlotRef,
+    Transaction,
 };
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
@@ -34,6 +35,10 @@ fn list<T, const MAX: usize>(list: impl Into<Vec<T>>) -> BoundedVec<T, MAX> {
 }
 
 pub(crate) fn genesis() -> Genesis {
+    let poor = |seed| GenesisAccount {
+        key: key(seed).public(),
+        balance: Amount::ZERO,
+    };
     Genesis {
         name: text("vectors"),
         is_main: false,
@@ -41,6 +46,7 @@ pub(crate) fn genesis() -> Genesis {
         parameters: NetworkParameters {
             slot_ms: 1_000,
             window_slots: 120,
+            term_windows: 144,
             block_transactions_max: 20_000,
             block_bytes_max: 8 << 20,
             certify_slots: 100,
@@ -57,9 +63,14 @@ pub(crate) fn genesis() -> Genesis {
                 key: key(2).public(),
                 balance: Amount(1),
             },
+            poor(3),
+            poor(4),
         ]),
         trust_seeds: list([1, 2].map(|seed| AccountId::of_first_key(&key(seed).public()))),
-        backbone: list((11..15).map(|seed| key(seed).node_id()).collect::<Vec<_>>()),
+        backbone: list([1, 2, 3, 4].map(|seed| BackboneEntry {
+            account: AccountId::of_first_key(&key(seed).public()),
+            key: key(10 + seed).node_id(),
+        })),
     }
 }
 
