@@ -7,7 +7,7 @@ use crate::check;
 use crate::fee;
 use crate::ledger::{Ledger, PROTOCOL_WALLET};
 use crate::overlay::Overlay;
-use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SupplyRow};
+use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SeatsRow, SupplyRow, UseOfKey};
 use crate::state::MemoryState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -298,6 +298,7 @@ pub fn genesis_block(genesis: &Genesis) -> Result<BlockOutcome, RefusedGenesis> 
         for term in [Term(0), Term(1)] {
             ledger.rows.write(rows::backbone(term), &backbone);
         }
+        write_seats(&mut ledger, &backbone);
     }
     ledger.roll_window();
     ledger.roll_term();
@@ -307,6 +308,27 @@ pub fn genesis_block(genesis: &Genesis) -> Result<BlockOutcome, RefusedGenesis> 
         is_empty: true,
     };
     Ok(apply::close(&below, ledger, &closing, Vec::new())?)
+}
+
+/// Whose the first voting keys are; and the seats, if there are `3f + 1` of them.
+fn write_seats(ledger: &mut Ledger<'_>, backbone: &Backbone) {
+    let people = backbone.entries().iter().map(|entry| entry.account).collect();
+    for entry in backbone.entries() {
+        let user = UseOfKey {
+            account: entry.account,
+            term: Term(0),
+        };
+        ledger.rows.write(rows::used_key(&entry.key), &user);
+    }
+    if let Ok(backbone) = watt_trust::Backbone::new(people, Term(0)) {
+        let seats = SeatsRow {
+            term: Term(1),
+            backbone,
+            leaving: BoundedVec::empty(),
+            plan: None,
+        };
+        ledger.rows.write(rows::SEATS.to_vec(), &seats);
+    }
 }
 
 fn empty_ledger<'a>(genesis: &Genesis, below: &'a MemoryState) -> Ledger<'a> {

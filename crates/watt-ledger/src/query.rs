@@ -1,5 +1,9 @@
 //! What others may ask of a state: typed reads for the API, the provider's side and the engine.
 
+mod seats;
+
+pub use seats::{Duties, DutyToAttend, cold_key, duties, faulty, seats, standing, voting_key};
+
 use crate::apply::reservation_ms_max;
 use crate::apply::sectors::{all_sectors, proof_params, sector_set};
 use crate::beacon::Beacon;

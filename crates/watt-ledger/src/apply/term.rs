@@ -21,6 +21,7 @@ impl Ledger<'_> {
         let found = trust::neighbourhood(&self.rows, self.now());
         let ranking = found.rank();
         self.chain.rank_root = ranking.root(self.network(), term);
+        self.look_at_standing(term, &ranking);
         self.events.push(Event::TermBegan {
             term,
             n_ranked: u64::try_from(ranking.people().len()).unwrap_or(u64::MAX),
@@ -31,12 +32,8 @@ impl Ledger<'_> {
 
     /// Writes the backbone of the term after `term`, if genesis did not, and forgets the one of two terms ago.
     fn roll_backbone(&mut self, term: Term) {
-        let next = rows::backbone(term.next());
-        if self.rows.read::<Backbone>(&next).is_none() {
-            let running: Option<Backbone> = self.rows.read(&rows::backbone(term));
-            if let Some(running) = running {
-                self.rows.write(next, &running);
-            }
+        if !self.rows.has(&rows::backbone(term.next())) {
+            self.write_backbone(term.next());
         }
         if let Some(forgotten) = term.0.checked_sub(2) {
             self.rows.remove(rows::backbone(Term(forgotten)));
