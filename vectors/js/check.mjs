@@ -246,7 +246,7 @@ const DERIVE = {
     const own = hash('genesis', NOWHERE, encode(genesis))
     const network = networkId(own, 0)
     const k = genesis.backbone.length
-    const set = { threshold: k - Math.floor((k - 1) / 3), nodes: [...genesis.backbone].sort(compareBytes), inner: [] }
+    const set = { threshold: k - Math.floor((k - 1) / 3), nodes: genesis.backbone.map(([, key]) => key).sort(compareBytes), inner: [] }
     const backbone = quorumSetHash(set, network)
     return { hash: own, network, network_after_restart: networkId(own, 1), backbone }
   },
@@ -280,6 +280,23 @@ const DERIVE = {
     checkSignature(signature, 'acceptance', network, encode(terms), key.ed25519, seed)
     return {}
   },
+  VotingKey({ key, onion, possession }, { network, seed, account, term }) {
+    checkSignature(possession, 'voting-key', network, encode({ account, term, onion }), key, seed)
+    return {}
+  },
+  Onion({ seed, n_windows }, { network }) {
+    const wrap = (layers) => Array.from({ length: layers }).reduce((inner) => hash('onion', network, inner), seed)
+    return {
+      outermost: wrap(n_windows),
+      layers_0_1_143: [0, 1, 143].map((at) => wrap(n_windows - 1 - at)),
+    }
+  },
+  ColdKey: ({ ed25519 }, { network }) => ({
+    hash: hash('cold-key', network, concatBytes(Uint8Array.of(0), ed25519)),
+  }),
+  WindowBeacon: (layers, { network, before, window, who, filler }) => ({
+    beacon: hash('beacon', network, before, utf8ToBytes('window'), u64(window), who, ...layers, filler),
+  }),
   DealName: ({ account, key_index, nonce, bid_index }, { network }) => ({
     id: hash('deal', network, account, u16(key_index), u64(nonce), u16(bid_index)),
   }),

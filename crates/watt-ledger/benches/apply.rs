@@ -19,7 +19,7 @@ use watt_ledger::{
     genesis_block, query,
 };
 use watt_light::proposal::PROTOCOL_VERSION;
-use watt_light::{Operation, Proposal, SignedTransaction, Transaction};
+use watt_light::{BackboneEntry, Operation, Proposal, SignedTransaction, Transaction};
 use watt_primitives::key::all_hold;
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, SecretKey, SlotIndex, Timestamp,
@@ -60,6 +60,7 @@ impl Chain {
             parameters: NetworkParameters {
                 slot_ms: 1000,
                 window_slots: 10,
+                term_windows: 144,
                 block_transactions_max: 65_536,
                 block_bytes_max: 32 << 20,
                 certify_slots: 20,
@@ -69,7 +70,11 @@ impl Chain {
             },
             accounts: BoundedVec::new(vec![rich]).unwrap(),
             trust_seeds: BoundedVec::empty(),
-            backbone: BoundedVec::new(vec![key(u32::MAX).node_id()]).unwrap(),
+            backbone: BoundedVec::new(vec![BackboneEntry {
+                account: id(0),
+                key: key(u32::MAX).node_id(),
+            }])
+            .unwrap(),
         };
         let last = genesis_block(&genesis).unwrap();
         let mut state = MemoryState::default();

@@ -7,12 +7,15 @@
 //! 5. Money is counted, the tree is brought up to date, the header is made.
 
 mod ask;
+mod attend;
 mod bid;
 mod certify;
 mod claim;
 mod commit_sector;
 mod deal_end;
 mod due;
+mod election;
+mod evidence;
 mod heartbeat;
 mod keys;
 mod leaders;
@@ -21,17 +24,20 @@ mod pledge;
 mod pre_commit;
 mod prove_window;
 pub(crate) mod sectors;
+mod standing;
 mod term;
 mod transfer;
 mod trust;
+mod voting_keys;
 mod window;
 
 pub use bid::{OPEN_BIDS_MAX, certify_slots, reservation_ms_max};
 pub use due::DUE_PER_BLOCK_MAX;
+pub use evidence::FAULTY_TERMS;
 pub use leaders::{EMPTY_WITHIN, REDUCED_FOR};
 pub use matching::MATCHES_PER_BLOCK_MAX;
 pub use pre_commit::CHALLENGE_DELAY;
-pub use term::TERM_WINDOWS;
+pub use standing::{OUTSIDE_TERMS_MAX, STANDING_MAX};
 pub use transfer::DAILY_LIMIT;
 pub use window::WINDOWS_KEPT;
 
@@ -54,6 +60,9 @@ use watt_primitives::{AccountId, Amount, BoundedVec, Hash, TransactionId};
 
 /// A pause between two blocks longer than this, in milliseconds, counts as the network standing still (TC23).
 pub const PAUSE_MS_MAX: u64 = 60_000;
+
+/// A slot is late if it took longer than so many times the network's target.
+pub const LATE_AFTER: u64 = 2;
 
 /// What a block makes of the state below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +89,7 @@ pub fn apply_block(below: &impl StateRead, block: &Block) -> Result<BlockOutcome
     let mut ledger = open(below, proposal)?;
     check_limits(&ledger.rules, block)?;
 
-    ledger.start_block();
+    ledger.start_block(proposal.parent);
     if block.is_empty() {
         ledger.note_empty(proposal.proposer);
     }
@@ -130,7 +139,8 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
     if proposal.parent != parent {
         return Err(InvalidBlock::Parent);
     }
-    move_time(&mut chain, proposal.close_time)?;
+    let took_ms = move_time(&mut chain, proposal.close_time)?;
+    let is_late = took_ms > rules.parameters.slot_ms.saturating_mul(LATE_AFTER);
     chain.height = found;
     history::append(&mut chain, parent);
     let value = proposal.value().0;
@@ -143,6 +153,7 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
         has_removed_keys: false,
         events: Vec::new(),
     };
+    ledger.note_slot(is_late);
     ledger.rows.write(rows::beacon(found), &value);
     if let Some(forgotten) = found.0.checked_sub(BEACONS_KEPT) {
         ledger.rows.remove(rows::beacon(BlockHeight(forgotten)));
@@ -150,8 +161,8 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
     Ok(ledger)
 }
 
-/// Takes the block's close time over, and counts what is longer than a pause as halted.
-fn move_time(chain: &mut ChainRow, close_time: Timestamp) -> Result<(), InvalidBlock> {
+/// Takes the block's close time over, and counts what is longer than a pause as halted. Returns the milliseconds since the parent's.
+fn move_time(chain: &mut ChainRow, close_time: Timestamp) -> Result<u64, InvalidBlock> {
     let parent = chain.close_time;
     if close_time <= parent {
         return Err(InvalidBlock::CloseTime {
@@ -162,7 +173,7 @@ fn move_time(chain: &mut ChainRow, close_time: Timestamp) -> Result<(), InvalidB
     let pause = close_time.0.saturating_sub(parent.0);
     chain.halted_ms = chain.halted_ms.saturating_add(pause.saturating_sub(PAUSE_MS_MAX));
     chain.close_time = close_time;
-    Ok(())
+    Ok(pause)
 }
 
 fn check_limits(rules: &RulesRow, block: &Block) -> Result<(), InvalidBlock> {
@@ -195,9 +206,11 @@ fn check_limits(rules: &RulesRow, block: &Block) -> Result<(), InvalidBlock> {
 
 impl Ledger<'_> {
     /// What happens at the beginning of every block, empty ones included.
-    fn start_block(&mut self) {
+    fn start_block(&mut self, parent: Hash) {
+        self.note_header(parent);
         self.roll_window();
         self.roll_term();
+        self.run_election();
         self.do_what_is_due();
         self.match_bids();
         self.rows.keep();
@@ -384,15 +397,29 @@ impl Ledger<'_> {
             Operation::Settle { deal } => self.settle(deal),
             Operation::AddTrust { to, level } => self.add_trust(actor, to, *level),
             Operation::RemoveTrust { to } => self.remove_trust(actor, to),
+            Operation::StandForBackbone { vouchers } => self.stand_for_backbone(actor, vouchers),
+            Operation::WithdrawFromBackbone {} => self.withdraw_from_backbone(actor),
+            Operation::SetColdKey { hash } => self.set_cold_key(actor, *hash),
+            Operation::RegisterVotingKeys { first_term, keys } => {
+                self.register_voting_keys(actor, *first_term, keys)
+            }
+            Operation::Attend {
+                window,
+                header,
+                reveal,
+            } => self.attend(actor, *window, *header, *reveal),
+            Operation::ReportEvidence { evidence } => self.report_evidence(evidence),
         }
     }
 
     /// A proof that does not verify costs everyone's time, so it costs its sender, too (TC14).
     fn punish(&mut self, actor: &Actor, why: Refused) -> Amount {
-        if !matches!(why, Refused::Porep { .. } | Refused::WindowProof { .. }) {
+        let is_proof = matches!(why, Refused::Porep { .. } | Refused::WindowProof { .. });
+        let is_signature = matches!(why, Refused::Possession | Refused::NoEvidence);
+        if !is_proof && !is_signature {
             return Amount::ZERO;
         }
-        if let Some(mut row) = self.provider(&actor.account) {
+        if let Some(mut row) = self.provider(&actor.account).filter(|_| is_proof) {
             row.proofs_failed = row.proofs_failed.saturating_add(1);
             self.write_provider(&actor.account, &row);
         }
@@ -422,6 +449,7 @@ pub(crate) fn close(
     receipts: Vec<Receipt>,
 ) -> Result<BlockOutcome, InvalidBlock> {
     ledger.note_window_time();
+    ledger.make_beacon();
     if !ledger.supply.is_conserved() {
         return Err(InvalidBlock::Supply);
     }
@@ -429,6 +457,7 @@ pub(crate) fn close(
     ledger.rows.write(rows::CHAIN.to_vec(), &chain);
     ledger.rows.write(rows::SUPPLY.to_vec(), &supply);
 
+    let next_backbone = ledger.next_quorum_set();
     let (rules, events) = (ledger.rules, ledger.events);
     let mut writes = ledger.rows.into_writes();
     // Indexes begin with other letters and lie outside the tree.
@@ -447,7 +476,7 @@ pub(crate) fn close(
         state_root: tree.root,
         receipts_root: receipts_root(&rules.network, &receipts, &events),
         rank_root: chain.rank_root,
-        next_backbone: rules.quorum_set,
+        next_backbone,
         history_root: history::root(&chain),
     };
     writes.insert(rows::HEAD.to_vec(), Some(rows::encode(&header)));

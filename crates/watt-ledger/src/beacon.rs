@@ -4,13 +4,20 @@
 //! bodies and so choose among beacons: **insecure where coins have value**, and [`crate::Genesis::check`] refuses a main network
 //! until reveals of hash onions take its place behind this module.
 
-use crate::rows;
+use crate::rows::{self, DutyWindowRow};
 use crate::state::StateRead;
 use watt_primitives::hash::{self, Domain};
-use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId};
+use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, Term, Window};
 
 /// Whether the beacon withstands a proposer who grinds; a main network needs one that does.
 pub const IS_GRINDABLE: bool = true;
+
+/// First blocks after a window whose revealed layers make its beacon; half a window if that is less. Any of their proposers may
+/// include a layer, so no single one can leave it out.
+pub const REVEAL_BLOCKS: u64 = 4;
+
+/// Windows of a term whose beacons an entry may fail before it counts as silent: bounds how often it can choose between two beacons.
+pub const MISSES_MAX: u64 = 4;
 
 /// Heights for which the beacon is remembered: the oldest seal a sector may still be pre-committed with.
 pub const BEACONS_KEPT: u64 = 4096;
@@ -37,6 +44,65 @@ impl Beacon {
     pub fn read(state: &(impl StateRead + ?Sized), network: &NetworkId, height: BlockHeight) -> Option<Self> {
         let value: Hash = rows::read(state, &rows::beacon(height))?;
         Some(Self::of_value(network, &value))
+    }
+
+    /// The beacon of `window`: from the one before it and the layers that entries of the backbone revealed after the window. Entry `j`
+    /// of the backbone is bit `j mod 8`, lowest first, of byte `j / 8` of `who`, without zero bytes at the end.
+    ///
+    /// `filler` is `V` of the window's last block if so few revealed that all of them may be faulty, and could have told the beacon
+    /// beforehand; a proposer can choose it then.
+    #[must_use]
+    pub fn of_window(
+        network: &NetworkId,
+        before: &Self,
+        window: Window,
+        who: &[u8],
+        layers: &[Hash],
+        filler: Option<&Hash>,
+    ) -> Self {
+        let window = window.0.to_be_bytes();
+        let mut parts: Vec<&[u8]> = vec![before.value.as_ref(), b"window", &window, who];
+        parts.extend(layers.iter().map(AsRef::<[u8]>::as_ref));
+        parts.extend(filler.map(AsRef::<[u8]>::as_ref));
+        Self {
+            network: *network,
+            value: hash::hash(Domain::Beacon, network, &parts),
+        }
+    }
+
+    /// The beacon before that of window 0.
+    #[must_use]
+    pub fn first(network: &NetworkId) -> Self {
+        Self::of_value(network, &Hash::ZERO)
+    }
+
+    /// The beacon of `window`; `None` while it is not made, and once it is forgotten.
+    #[must_use]
+    pub fn read_window(
+        state: &(impl StateRead + ?Sized),
+        network: &NetworkId,
+        window: Window,
+    ) -> Option<Self> {
+        let row: DutyWindowRow = rows::read(state, &rows::duty_window(window))?;
+        row.beacon.map(|value| Self {
+            network: *network,
+            value,
+        })
+    }
+
+    /// Which of `n` heights has to be named by those who attend `window`, of which this is the beacon before.
+    #[must_use]
+    pub fn asked_height(&self, window: Window, n: u64) -> u64 {
+        let digest = self.draw("attendance", &[&window.0.to_be_bytes()]);
+        let head = digest.0.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        let scaled = u128::from(head).saturating_mul(u128::from(n)) >> 64;
+        u64::try_from(scaled).unwrap_or(0)
+    }
+
+    /// The seed from which the seats of `term` are drawn.
+    #[must_use]
+    pub fn seats_seed(&self, term: Term) -> Hash {
+        self.draw("seats", &[&term.0.to_be_bytes()])
     }
 
     /// The value that orders the bids matched in this block: by account and number of its transaction, so that grinding a

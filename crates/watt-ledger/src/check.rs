@@ -1,5 +1,6 @@
 //! Whether a transaction may be in the next block: what the mempool asks, and what applying asks again.
 
+use crate::duty;
 use crate::fee::{self, FeeRate};
 use crate::refused::Refused;
 use crate::rows::{self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, RulesRow};
@@ -37,7 +38,7 @@ pub struct Admission {
     pub kept_bytes: u64,
     /// Operations with a witness.
     pub n_proofs: usize,
-    /// Whether it does only a provider's duty, and is a provider's.
+    /// Whether it does only duties, and is of a provider or somebody with a seat or standing for one.
     pub is_duty: bool,
 }
 
@@ -76,15 +77,16 @@ pub fn admit_unverified(state: &impl StateRead, signed: &SignedTransaction) -> R
             expected: authority.nonce,
         });
     }
-    let is_provider = state.get(&rows::provider(&transaction.account)).is_some();
-    Ok(admission(&rules.network, signed, nonces_ahead, is_provider))
+    let has_duties = state.get(&rows::provider(&transaction.account)).is_some()
+        || duty::is_bound(state, &transaction.account, rules.terms().of_height(chain.height));
+    Ok(admission(&rules.network, signed, nonces_ahead, has_duties))
 }
 
 fn admission(
     network: &NetworkId,
     signed: &SignedTransaction,
     nonces_ahead: u64,
-    is_provider: bool,
+    has_duties: bool,
 ) -> Admission {
     let (transaction, kept_bytes) = (&signed.transaction, fee::kept_bytes(signed));
     Admission {
@@ -96,7 +98,7 @@ fn admission(
         bytes: codec::encode(signed).len(),
         kept_bytes,
         n_proofs: signed.witness.len(),
-        is_duty: is_provider && fee::is_duty(signed),
+        is_duty: has_duties && fee::is_duty(signed),
     }
 }
 
@@ -185,10 +187,9 @@ fn check_roles(role: KeyRole, operations: &[Operation]) -> Result<(), Refused> {
 }
 
 fn may(role: KeyRole, operation: &Operation) -> bool {
-    let is_about_keys = matches!(operation, Operation::AddKey { .. } | Operation::RemoveKey { .. });
     match role {
         KeyRole::Owner => true,
-        KeyRole::Daily => !is_about_keys,
+        KeyRole::Daily => !operation.is_owner_operation(),
         KeyRole::Device => operation.is_device_operation(),
     }
 }

@@ -48,8 +48,8 @@ pub fn kept_bytes(signed: &SignedTransaction) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-/// Whether the transaction does nothing but a provider's duty, which has a deadline: it competes for room of its own and does
-/// not set the price for others.
+/// Whether the transaction does nothing but a duty of a provider or of a seat, which has a deadline: it competes for room of its own
+/// and does not set the price for others.
 #[must_use]
 pub fn is_duty(signed: &SignedTransaction) -> bool {
     signed
@@ -60,7 +60,9 @@ pub fn is_duty(signed: &SignedTransaction) -> bool {
             Operation::PreCommit { .. }
             | Operation::CommitSector { .. }
             | Operation::Heartbeat { .. }
-            | Operation::ProveWindow { .. } => true,
+            | Operation::ProveWindow { .. }
+            | Operation::RegisterVotingKeys { .. }
+            | Operation::Attend { .. } => true,
             Operation::Transfer { .. }
             | Operation::AddKey { .. }
             | Operation::RemoveKey { .. }
@@ -73,7 +75,11 @@ pub fn is_duty(signed: &SignedTransaction) -> bool {
             | Operation::Terminate { .. }
             | Operation::Settle { .. }
             | Operation::AddTrust { .. }
-            | Operation::RemoveTrust { .. } => false,
+            | Operation::RemoveTrust { .. }
+            | Operation::StandForBackbone { .. }
+            | Operation::WithdrawFromBackbone {}
+            | Operation::SetColdKey { .. }
+            | Operation::ReportEvidence { .. } => false,
         })
 }
 

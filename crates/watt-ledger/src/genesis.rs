@@ -7,14 +7,15 @@ use crate::check;
 use crate::fee;
 use crate::ledger::{Ledger, PROTOCOL_WALLET};
 use crate::overlay::Overlay;
-use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SupplyRow};
+use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SeatsRow, SupplyRow, UseOfKey};
 use crate::state::MemoryState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use watt_light::backbone::{Backbone, BackboneEntry, SEATS_MAX, TERM_SLOTS_MIN, Terms};
 use watt_primitives::amount::SUPPLY_MAX;
 use watt_primitives::hash::DomainHasher;
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedString, BoundedVec, Domain, Hash, NetworkId, NodeId, PublicKey,
+    AccountId, Amount, BlockHeight, BoundedString, BoundedVec, Domain, Hash, NetworkId, PublicKey, Term,
     Timestamp, codec,
 };
 use watt_scp::QuorumSet;
@@ -28,6 +29,12 @@ pub const TRUST_SEEDS_MAX: usize = 1024;
 /// The fewest of them on a main network, from many places: who wins over a few of them must not win the rank.
 pub const TRUST_SEEDS_MAIN_MIN: usize = 101;
 
+/// Windows in a term of a main network: a day, of windows of 120 slots of five seconds.
+pub const TERM_WINDOWS_MAIN: u64 = 144;
+
+/// The most windows in a term of any network.
+pub const TERM_WINDOWS_MAX: u64 = 4096;
+
 /// Numbers that rules depend on, fixed per network. They are state, never configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +43,9 @@ pub struct NetworkParameters {
     pub slot_ms: u64,
     /// Slots in a proving window.
     pub window_slots: u64,
+    /// Windows in a term, after which people are ranked and the backbone changes; a main network has
+    /// [`TERM_WINDOWS_MAIN`].
+    pub term_windows: u64,
     /// Most transactions in a block.
     pub block_transactions_max: u32,
     /// Most bytes of a block's encoded body.
@@ -76,8 +86,8 @@ pub struct Genesis {
     pub accounts: BoundedVec<GenesisAccount, 4096>,
     /// The people in whom trust begins, until members are drawn: accounts of this document.
     pub trust_seeds: BoundedVec<AccountId, TRUST_SEEDS_MAX>,
-    /// First backbone: the voting keys, in every quorum set (flat `2f + 1` of `3f + 1`).
-    pub backbone: BoundedVec<NodeId, 61>,
+    /// The backbone of the first two terms, in any order; the accounts are of this document.
+    pub backbone: BoundedVec<BackboneEntry, SEATS_MAX>,
 }
 
 impl Genesis {
@@ -95,12 +105,19 @@ impl Genesis {
         NetworkId::derive(self.hash(), 0)
     }
 
-    /// The quorum set of the first backbone: `k - f` of `k` with `f = (k - 1) / 3`.
+    /// The first backbone; `None` for a document that [`Self::check`] refuses.
+    #[must_use]
+    pub fn first_backbone(&self) -> Option<Backbone> {
+        Backbone::new(self.backbone.to_vec()).ok()
+    }
+
+    /// The quorum set of the first backbone; one that nothing satisfies for a document that [`Self::check`] refuses.
     #[must_use]
     pub fn quorum_set(&self) -> QuorumSet {
-        let k = u32::try_from(self.backbone.len()).unwrap_or(u32::MAX);
-        let faulty = k.saturating_sub(1).checked_div(3).unwrap_or(0);
-        QuorumSet::flat(k.saturating_sub(faulty), self.backbone.to_vec())
+        self.first_backbone().map_or_else(
+            || QuorumSet::flat(1, Vec::new()),
+            |backbone| backbone.quorum_set(),
+        )
     }
 }
 
@@ -119,6 +136,11 @@ pub enum InvalidGenesis {
         /// Most slots.
         max: u64,
     },
+    /// Terms too short to hand over, too long, or of a main network and not a day.
+    #[error(
+        "a term must have 2 to {TERM_WINDOWS_MAX} windows and at least {TERM_SLOTS_MIN} slots, on a main network {TERM_WINDOWS_MAIN} windows"
+    )]
+    TermWindows,
     /// Sectors that can't be answered for in time.
     #[error("a sector must have {min} to {max} slots to answer")]
     CommitSlots {
@@ -147,8 +169,8 @@ pub enum InvalidGenesis {
         "the people in whom trust begins must be different accounts of the document, on a main network at least {TRUST_SEEDS_MAIN_MIN}"
     )]
     TrustSeeds,
-    /// No backbone, an entry twice, or an unsafe key.
-    #[error("the backbone must be a list of different, safe keys")]
+    /// No backbone, an account or a key twice, an account that is not here, or an unsafe key.
+    #[error("the backbone must be a list of different accounts of the document with different, safe keys")]
     Backbone,
     /// A beacon that proposers can choose on a main network.
     #[error("a main network needs a beacon that a proposer can't choose; this program has none yet")]
@@ -165,6 +187,9 @@ impl Genesis {
             return Err(InvalidGenesis::InsecureProofs);
         }
         self.parameters.check()?;
+        if self.is_main && self.parameters.term_windows != TERM_WINDOWS_MAIN {
+            return Err(InvalidGenesis::TermWindows);
+        }
         let mut ids = BTreeSet::new();
         for (index, account) in self.accounts.iter().enumerate() {
             if !account.key.is_registrable() || !ids.insert(AccountId::of_first_key(&account.key)) {
@@ -177,12 +202,10 @@ impl Genesis {
         if seeds.len() != self.trust_seeds.len() || !seeds.is_subset(&ids) || !is_enough {
             return Err(InvalidGenesis::TrustSeeds);
         }
-        let entries: BTreeSet<&NodeId> = self.backbone.iter().collect();
-        let is_safe = self
-            .backbone
-            .iter()
-            .all(|entry| PublicKey::from(*entry).is_registrable());
-        if entries.is_empty() || entries.len() != self.backbone.len() || !is_safe {
+        let is_safe = |entry: &BackboneEntry| {
+            ids.contains(&entry.account) && PublicKey::from(entry.key).is_registrable()
+        };
+        if self.first_backbone().is_none() || !self.backbone.iter().all(is_safe) {
             return Err(InvalidGenesis::Backbone);
         }
         if self.is_main && beacon::IS_GRINDABLE {
@@ -198,6 +221,12 @@ impl Genesis {
 }
 
 impl NetworkParameters {
+    /// How heights divide into terms.
+    #[must_use]
+    pub const fn terms(&self) -> Terms {
+        Terms::of_slots(self.window_slots.saturating_mul(self.term_windows))
+    }
+
     fn check(&self) -> Result<(), InvalidGenesis> {
         if self.slot_ms == 0 {
             return Err(InvalidGenesis::SlotTime);
@@ -208,6 +237,10 @@ impl NetworkParameters {
             return Err(InvalidGenesis::WindowSlots {
                 max: window_slots_max,
             });
+        }
+        let term_slots = self.window_slots.saturating_mul(self.term_windows);
+        if !(2..=TERM_WINDOWS_MAX).contains(&self.term_windows) || term_slots < TERM_SLOTS_MIN {
+            return Err(InvalidGenesis::TermWindows);
         }
         let (min, max) = (CHALLENGE_DELAY.saturating_add(2), BEACONS_KEPT / 2);
         if !(min..=max).contains(&self.commit_slots) {
@@ -261,6 +294,12 @@ pub fn genesis_block(genesis: &Genesis) -> Result<BlockOutcome, RefusedGenesis> 
     let mut seeds = genesis.trust_seeds.to_vec();
     seeds.sort_unstable();
     ledger.rows.write(rows::TRUST_SEEDS.to_vec(), &seeds);
+    if let Some(backbone) = genesis.first_backbone() {
+        for term in [Term(0), Term(1)] {
+            ledger.rows.write(rows::backbone(term), &backbone);
+        }
+        write_seats(&mut ledger, &backbone);
+    }
     ledger.roll_window();
     ledger.roll_term();
     let closing = Closing {
@@ -269,6 +308,27 @@ pub fn genesis_block(genesis: &Genesis) -> Result<BlockOutcome, RefusedGenesis> 
         is_empty: true,
     };
     Ok(apply::close(&below, ledger, &closing, Vec::new())?)
+}
+
+/// Whose the first voting keys are; and the seats, if there are `3f + 1` of them.
+fn write_seats(ledger: &mut Ledger<'_>, backbone: &Backbone) {
+    let people = backbone.entries().iter().map(|entry| entry.account).collect();
+    for entry in backbone.entries() {
+        let user = UseOfKey {
+            account: entry.account,
+            term: Term(0),
+        };
+        ledger.rows.write(rows::used_key(&entry.key), &user);
+    }
+    if let Ok(backbone) = watt_trust::Backbone::new(people, Term(0)) {
+        let seats = SeatsRow {
+            term: Term(1),
+            backbone,
+            leaving: BoundedVec::empty(),
+            plan: None,
+        };
+        ledger.rows.write(rows::SEATS.to_vec(), &seats);
+    }
 }
 
 fn empty_ledger<'a>(genesis: &Genesis, below: &'a MemoryState) -> Ledger<'a> {
@@ -281,8 +341,6 @@ fn empty_ledger<'a>(genesis: &Genesis, below: &'a MemoryState) -> Ledger<'a> {
             name: genesis.name.clone(),
             is_main: genesis.is_main,
             parameters: genesis.parameters.clone(),
-            backbone: genesis.backbone.clone(),
-            quorum_set: genesis.quorum_set().hash(&network),
         },
         chain: ChainRow {
             height: BlockHeight(0),

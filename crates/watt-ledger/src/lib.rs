@@ -21,6 +21,7 @@ pub mod apply;
 pub mod beacon;
 pub mod block;
 pub mod check;
+mod duty;
 pub mod fee;
 pub mod genesis;
 mod history;

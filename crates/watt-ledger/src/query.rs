@@ -1,5 +1,9 @@
 //! What others may ask of a state: typed reads for the API, the provider's side and the engine.
 
+mod seats;
+
+pub use seats::{Duties, DutyToAttend, cold_key, duties, faulty, seats, standing, voting_key};
+
 use crate::apply::reservation_ms_max;
 use crate::apply::sectors::{all_sectors, proof_params, sector_set};
 use crate::beacon::Beacon;
@@ -10,11 +14,11 @@ use crate::rows::{
 };
 use crate::state::StateRead;
 use crate::trust;
-use watt_light::Header;
+use watt_light::{Backbone, Header};
 use watt_primitives::terms::{BundleTerms, Piece};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, NodeId, SectorNumber, SlotIndexInDeal,
-    Window,
+    Term, Window,
 };
 use watt_proofs::{ProofParams, SectorSet};
 use watt_trust::{Circle, Ranking};
@@ -63,12 +67,12 @@ pub fn head(state: &impl StateRead) -> Option<Head> {
 pub fn reduced_leaders(state: &impl StateRead) -> Vec<NodeId> {
     let read = || {
         Some((
-            rules(state)?,
             rows::read::<ChainRow>(state, rows::CHAIN)?,
             rows::read::<LeadersRow>(state, rows::LEADERS)?,
+            deciders(state)?,
         ))
     };
-    let Some((rules, chain, leaders)) = read() else {
+    let Some((chain, leaders, backbone)) = read() else {
         return Vec::new();
     };
     let is_reduced = |known: &&rows::WithheldRow| known.reduced_to > chain.height;
@@ -76,10 +80,9 @@ pub fn reduced_leaders(state: &impl StateRead) -> Vec<NodeId> {
         .withheld
         .iter()
         .filter(is_reduced)
-        .map(|known| known.node)
+        .filter_map(|known| backbone.of_account(&known.account).map(|seat| seat.key))
         .collect();
-    let faulty_max = rules.backbone.len().saturating_sub(1) / 3;
-    if reduced.len() > faulty_max {
+    if reduced.len() > backbone.n_faulty_max() {
         Vec::new()
     } else {
         reduced
@@ -90,6 +93,26 @@ pub fn reduced_leaders(state: &impl StateRead) -> Vec<NodeId> {
 #[must_use]
 pub fn rules(state: &impl StateRead) -> Option<RulesRow> {
     rows::read(state, rows::RULES)
+}
+
+/// The term that `height` lies in.
+#[must_use]
+pub fn term_of_height(rules: &RulesRow, height: BlockHeight) -> Term {
+    rules.terms().of_height(height)
+}
+
+/// The backbone of `term` as it stands in the state: there for the running term, the one before and the next one, and of the next
+/// one provisional below [`watt_light::Terms::final_from`] of it.
+#[must_use]
+pub fn backbone_of_term(state: &impl StateRead, term: Term) -> Option<Backbone> {
+    rows::read(state, &rows::backbone(term))
+}
+
+/// The backbone that decides the next block.
+#[must_use]
+pub fn deciders(state: &impl StateRead) -> Option<Backbone> {
+    let chain: ChainRow = rows::read(state, rows::CHAIN)?;
+    backbone_of_term(state, term_of_height(&rules(state)?, chain.height.next()))
 }
 
 /// The proof parameters of a network with these rules.

@@ -9,6 +9,7 @@ use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber, Term,
     TransactionId, Window, codec, merkle,
 };
+use watt_trust::backbone::Why;
 
 /// What came of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +127,31 @@ pub enum Done {
     },
     /// The person is no longer in the circle.
     TrustRemoved {},
+    /// The account offers to hold a seat.
+    StandingForBackbone {},
+    /// The offer is taken back.
+    WithdrawnFromBackbone {},
+    /// The cold key is committed to.
+    ColdKeySet {},
+    /// The keys vote in these terms.
+    VotingKeysRegistered {
+        /// First term.
+        first: Term,
+        /// Last term.
+        last: Term,
+    },
+    /// The attendance counts.
+    Attended {
+        /// Which window.
+        window: Window,
+        /// Whether the layer is in the window's beacon.
+        is_revealed: bool,
+    },
+    /// The evidence holds.
+    EvidenceTaken {
+        /// Against whom.
+        culprit: AccountId,
+    },
 }
 
 /// What a block did without a transaction asking for it.
@@ -184,6 +210,34 @@ pub enum Event {
         n_edges: u64,
         /// Root of the ranks.
         rank_root: Hash,
+    },
+    /// A seat changes hands.
+    SeatGiven {
+        /// With which term.
+        term: Term,
+        /// Who votes no more.
+        leaves: AccountId,
+        /// Who votes instead.
+        enters: AccountId,
+        /// Why.
+        why: Why,
+    },
+    /// The backbone grows by this seat among others.
+    SeatAdded {
+        /// With which term.
+        term: Term,
+        /// Who votes.
+        enters: AccountId,
+    },
+    /// Somebody may be drawn for a seat, 14 terms from now.
+    StandsBy {
+        /// Who.
+        person: AccountId,
+    },
+    /// Somebody may be drawn no more.
+    StandsByNoMore {
+        /// Who.
+        person: AccountId,
     },
 }
 

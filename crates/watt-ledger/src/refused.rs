@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use watt_light::KeyRole;
 use watt_market::{InvalidAsk, InvalidBid};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, DealId, LedgerTime, SectorNumber, SlotIndexInDeal, Window,
+    AccountId, Amount, BlockHeight, DealId, LedgerTime, SectorNumber, SlotIndexInDeal, Term, Window,
 };
 use watt_trust::InvalidTrust;
 
@@ -330,6 +330,72 @@ pub enum Refused {
     /// The person is not in the circle.
     #[error("this person is not in the circle")]
     NotInCircle,
+    // Seats of the backbone.
+    /// Neither a seat nor a place among those who stand for one.
+    #[error("the account has no seat and does not stand for one with a rank among the best")]
+    NoDuty,
+    /// Not a term that keys can be registered for.
+    #[error("voting keys can be registered for the terms {first} to {last}")]
+    VotingTerm {
+        /// First term.
+        first: Term,
+        /// Last term.
+        last: Term,
+    },
+    /// One key per account and term.
+    #[error("the account has a voting key for term {term} already")]
+    VotingKeyTwice {
+        /// Which term.
+        term: Term,
+    },
+    /// Somebody has registered this key.
+    #[error("this voting key was registered before")]
+    VotingKeyUsed,
+    /// The key did not sign for this account and term.
+    #[error("a voting key has not signed for this account and term")]
+    Possession,
+    /// The vouchers are not three different people who trust the account.
+    #[error("the vouchers are not three different people who have the account in their circles")]
+    Vouchers,
+    /// No room on the list.
+    #[error("as many as can stand for the backbone do so")]
+    TooManyStanding,
+    /// There is evidence against the account.
+    #[error("there is evidence against the account; it can stand again from term {again} on")]
+    StruckOff {
+        /// First term.
+        again: Term,
+    },
+    /// There is nothing to take back.
+    #[error("the account has no seat and stands for none")]
+    NotStanding,
+    /// Attendance counts once.
+    #[error("window {window} was attended already")]
+    AttendedTwice {
+        /// Which.
+        window: Window,
+    },
+    /// Not the header that was asked for.
+    #[error("this is not the header that window {window} asks for")]
+    WrongHeader {
+        /// Which window.
+        window: Window,
+    },
+    /// Not the layer of the registered onion.
+    #[error("this is not the layer of window {window} of the registered onion")]
+    WrongLayer {
+        /// Which window.
+        window: Window,
+    },
+    /// A correct node may have signed both, or nobody here did.
+    #[error("these are not two contradicting statements or proposals of one voting key")]
+    NoEvidence,
+    /// It is known.
+    #[error("there is evidence against {culprit} already")]
+    EvidenceKnown {
+        /// Against whom.
+        culprit: AccountId,
+    },
     /// An invariant of the ledger would have been broken: a bug in the rules, contained in this transaction.
     #[error("the ledger protected itself from an error of its own; nothing was changed")]
     Invariant,
@@ -398,6 +464,21 @@ impl Refused {
             Self::CircleFull => "take somebody out of the circle first",
             Self::NewTrustTooSoon { .. } => "add them when seven days have passed since the last but one",
             Self::NotInCircle => "look up who is in the circle",
+            Self::NoDuty => "stand for the backbone; the rank is looked at when the next term begins",
+            Self::VotingTerm { .. } | Self::VotingKeyTwice { .. } => {
+                "look up for which terms keys are missing"
+            }
+            Self::VotingKeyUsed | Self::Possession => {
+                "make new voting keys, and sign with each for its own term"
+            }
+            Self::Vouchers => "ask three people who trust you to take you into their circles",
+            Self::TooManyStanding => "try again when the next term has begun",
+            Self::StruckOff { .. } => "wait for that term",
+            Self::NotStanding => "nothing: there is nothing to take back",
+            Self::AttendedTwice { .. } | Self::EvidenceKnown { .. } => "nothing: it is on the ledger already",
+            Self::WrongHeader { .. } => "follow the chain to its head, and look up which header is asked for",
+            Self::WrongLayer { .. } => "check the secret from which the term's onion was made",
+            Self::NoEvidence => "hand in two that were signed by one key for one slot and exclude each other",
             Self::Invariant => "report it: this is a bug of the ledger",
         }
     }

@@ -6,11 +6,16 @@
 mod account;
 mod chain;
 mod deal;
+mod duty;
 mod provider;
 
 pub use account::{ACCOUNT_KEYS_MAX, AccountKey, AccountKind, AccountRow, DaySpending};
 pub use chain::{ChainRow, LeadersRow, RulesRow, SupplyRow, WindowRow, WithheldRow};
 pub use deal::{DealEnd, DealRow, DealStage, SlotRow};
+pub use duty::{
+    ATTENDANCE_BYTES_MAX, AttendanceRow, DutyCountsRow, DutyWindowRow, FaultyRow, Revealed, RevealsRow,
+    SeatsRow, StandingRow, UseOfKey, VotingKeyRow,
+};
 pub use provider::{
     AskRow, HeartbeatRow, PieceTableRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage, UseOfReplica,
 };
@@ -19,7 +24,8 @@ use crate::state::{StateRead, Writes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use watt_primitives::{
-    AccountId, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Window, codec,
+    AccountId, BlockHeight, Cid, DealId, Hash, LedgerTime, NodeId, SectorNumber, SlotIndexInDeal, Term,
+    Window, codec,
 };
 use watt_trust::Circle;
 
@@ -39,10 +45,20 @@ pub const PROVIDERS: &[u8] = b"Ep";
 pub const ASKS: &[u8] = b"Eo";
 /// Prefix of bids that wait for the next block.
 pub const PENDING_BIDS: &[u8] = b"Eq";
+/// Prefix of the backbones of terms.
+pub const BACKBONES: &[u8] = b"En";
 /// Prefix of all security circles.
 pub const CIRCLES: &[u8] = b"Ef";
 /// Key of the accounts in whom trust begins, ascending.
 pub const TRUST_SEEDS: &[u8] = b"Ei";
+/// Prefix of everybody who offers to hold a seat.
+pub const STANDING: &[u8] = b"Ey";
+/// Key of [`SeatsRow`]; absent in a network whose backbone is not `3f + 1`.
+pub const SEATS: &[u8] = b"Evs";
+/// Key of [`DutyCountsRow`].
+pub const DUTY_COUNTS: &[u8] = b"Evc";
+/// Key of [`RevealsRow`]; there while a window's beacon is being made.
+pub const REVEALS: &[u8] = b"Evr";
 /// Prefix of what falls due at a height.
 pub const DUE_AT_HEIGHT: &[u8] = b"Exh";
 /// Prefix of what falls due at a ledger time.
@@ -137,6 +153,72 @@ pub fn heartbeat(provider: &AccountId, window: Window) -> Vec<u8> {
 #[must_use]
 pub fn window(window: Window) -> Vec<u8> {
     join(&[b"Ew", &window.0.to_be_bytes()])
+}
+
+/// Key of a term's [`watt_light::Backbone`].
+#[must_use]
+pub fn backbone(term: Term) -> Vec<u8> {
+    join(&[BACKBONES, &term.0.to_be_bytes()])
+}
+
+/// Key of what a window asks of those who attend.
+#[must_use]
+pub fn duty_window(window: Window) -> Vec<u8> {
+    join(&[b"Evw", &window.0.to_be_bytes()])
+}
+
+/// Prefix of the attendances of a term; the account follows.
+#[must_use]
+pub fn attendances(term: Term) -> Vec<u8> {
+    join(&[b"Eva", &term.0.to_be_bytes()])
+}
+
+/// Key of somebody's attendance in a term.
+#[must_use]
+pub fn attendance(term: Term, person: &AccountId) -> Vec<u8> {
+    join(&[&attendances(term), person.as_ref()])
+}
+
+/// Prefix of the voting keys registered for a term; the account follows.
+#[must_use]
+pub fn voting_keys(term: Term) -> Vec<u8> {
+    join(&[b"Evk", &term.0.to_be_bytes()])
+}
+
+/// Key of somebody's voting key for a term.
+#[must_use]
+pub fn voting_key(term: Term, person: &AccountId) -> Vec<u8> {
+    join(&[&voting_keys(term), person.as_ref()])
+}
+
+/// Key of the mark whose a voting key is.
+#[must_use]
+pub fn used_key(key: &NodeId) -> Vec<u8> {
+    join(&[b"Evu", key.as_ref()])
+}
+
+/// Key of somebody's offer to hold a seat.
+#[must_use]
+pub fn standing(person: &AccountId) -> Vec<u8> {
+    join(&[STANDING, person.as_ref()])
+}
+
+/// Key of the hash of somebody's cold key.
+#[must_use]
+pub fn cold_key(person: &AccountId) -> Vec<u8> {
+    join(&[b"Em", person.as_ref()])
+}
+
+/// Key of the evidence against somebody.
+#[must_use]
+pub fn faulty(person: &AccountId) -> Vec<u8> {
+    join(&[b"Ej", person.as_ref()])
+}
+
+/// The account at the end of a key that begins with `prefix`.
+#[must_use]
+pub fn account_after(key: &[u8], prefix: &[u8]) -> Option<AccountId> {
+    key.strip_prefix(prefix)?.try_into().ok().map(AccountId)
 }
 
 /// Key of what the beacon of a height is derived from.

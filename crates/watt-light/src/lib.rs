@@ -2,8 +2,9 @@
 //!
 //! It executes nothing: what a transaction does to the state is the ledger's; what a proof of it looks like is here.
 //!
-//! Reading order: [`operation`], [`transaction`], [`proposal`] (proposal, value `V`, fallback `E(V)`, header), [`finality`]
-//! (what makes a block final), [`history`] (old blocks), [`state_proof`] (one row of the state).
+//! Reading order: [`operation`], [`duty`] (what a seat signs beside blocks), [`transaction`], [`proposal`] (proposal, value `V`,
+//! fallback `E(V)`, header), [`backbone`] (who decides in which term), [`finality`] (what makes a block final), [`history`] (old
+//! blocks), [`state_proof`] (one row of the state).
 //!
 //! Sources: `docs/spec/encoding.md`, `docs/spec/ledger.md`, `docs/spec/light.md`.
 #![no_std]
@@ -18,6 +19,8 @@
 
 extern crate alloc;
 
+pub mod backbone;
+pub mod duty;
 pub mod finality;
 pub mod history;
 pub mod operation;
@@ -26,6 +29,8 @@ pub mod shown;
 pub mod state_proof;
 pub mod transaction;
 
+pub use backbone::{Backbone, BackboneEntry, Terms};
+pub use duty::{Evidence, NewVotingKey, Onion};
 pub use finality::{DecisionProof, FinalityProof};
 pub use history::{History, HistoryProof};
 pub use operation::{Acceptance, KeyRole, Operation, SlotRef};

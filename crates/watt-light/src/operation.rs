@@ -1,12 +1,14 @@
 //! What a transaction can do: one variant per operation, each executed by its own file in `watt-ledger`'s `apply`.
 
+use crate::duty::{Evidence, KEYS_AHEAD_MAX, NewVotingKey};
+use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
-use watt_primitives::codec;
+use watt_primitives::codec::{self, zero_or_one};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, PIECES_MAX, Piece, SLOTS_MAX};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, DealId, Domain, Hash, NetworkId, PublicKey,
-    SecretKey, SectorNumber, Signature, SlotIndexInDeal, TrustLevel, Window,
+    SecretKey, SectorNumber, Signature, SlotIndexInDeal, Term, TrustLevel, Window,
 };
 
 /// The most slots that one claim names.
@@ -14,6 +16,9 @@ pub const CLAIM_SLOTS_MAX: usize = 256;
 
 /// The most sectors one provider may declare faulty in one heartbeat.
 pub const FAULTS_MAX: usize = 4096;
+
+/// How many people vouch for somebody who offers to hold a seat.
+pub const VOUCHERS: usize = 3;
 
 /// What a key may do (TC8): the weakest key must not own the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -213,6 +218,40 @@ pub enum Operation {
         /// Who.
         to: AccountId,
     },
+    /// Offers to hold a seat of the backbone, or names other vouchers (owner keys only).
+    StandForBackbone {
+        /// Three people who vouch.
+        vouchers: [AccountId; VOUCHERS],
+    },
+    /// Takes the offer back; a seat that is held is given on as soon as somebody can be drawn for it (owner keys only).
+    WithdrawFromBackbone {},
+    /// Commits to the key from which the seat can be taken back when its machine is lost (owner keys only).
+    SetColdKey {
+        /// See [`crate::duty::cold_key_hash`]; zero for none.
+        hash: Hash,
+    },
+    /// Registers the keys with which the account votes, each for one term.
+    RegisterVotingKeys {
+        /// The term of the first key; the others are for the terms after it, in order.
+        first_term: Term,
+        /// One key per term.
+        keys: BoundedVec<NewVotingKey, KEYS_AHEAD_MAX>,
+    },
+    /// Shows that the account's node followed a window, and reveals a layer of its onion for that window's beacon.
+    Attend {
+        /// A window that is over.
+        window: Window,
+        /// Hash of the header at the height of that window that the beacon before it asks for.
+        header: Hash,
+        /// The layer of that window, from entries of its term's backbone; it counts in the first blocks after the window.
+        #[serde(with = "zero_or_one")]
+        reveal: Option<Hash>,
+    },
+    /// Shows that somebody signed what no correct node signs. Anyone may post it.
+    ReportEvidence {
+        /// Two signed things that contradict each other.
+        evidence: Box<Evidence>,
+    },
 }
 
 impl Operation {
@@ -235,7 +274,13 @@ impl Operation {
             | Self::Terminate { .. }
             | Self::Settle { .. }
             | Self::AddTrust { .. }
-            | Self::RemoveTrust { .. } => None,
+            | Self::RemoveTrust { .. }
+            | Self::StandForBackbone { .. }
+            | Self::WithdrawFromBackbone {}
+            | Self::SetColdKey { .. }
+            | Self::RegisterVotingKeys { .. }
+            | Self::Attend { .. }
+            | Self::ReportEvidence { .. } => None,
         }
     }
 
@@ -249,7 +294,10 @@ impl Operation {
             | Self::ProveWindow { .. }
             | Self::Claim { .. }
             | Self::Certify { .. }
-            | Self::Settle { .. } => true,
+            | Self::Settle { .. }
+            | Self::RegisterVotingKeys { .. }
+            | Self::Attend { .. }
+            | Self::ReportEvidence { .. } => true,
             Self::Transfer { .. }
             | Self::AddKey { .. }
             | Self::RemoveKey { .. }
@@ -259,7 +307,40 @@ impl Operation {
             | Self::PlaceBid { .. }
             | Self::Terminate { .. }
             | Self::AddTrust { .. }
-            | Self::RemoveTrust { .. } => false,
+            | Self::RemoveTrust { .. }
+            | Self::StandForBackbone { .. }
+            | Self::WithdrawFromBackbone {}
+            | Self::SetColdKey { .. } => false,
+        }
+    }
+
+    /// Whether only a [`KeyRole::Owner`] key may sign it: what decides about keys and seats.
+    #[must_use]
+    pub const fn is_owner_operation(&self) -> bool {
+        match self {
+            Self::AddKey { .. }
+            | Self::RemoveKey { .. }
+            | Self::StandForBackbone { .. }
+            | Self::WithdrawFromBackbone {}
+            | Self::SetColdKey { .. } => true,
+            Self::Transfer { .. }
+            | Self::Pledge { .. }
+            | Self::PlaceAsk { .. }
+            | Self::WithdrawAsk {}
+            | Self::PlaceBid { .. }
+            | Self::Certify { .. }
+            | Self::PreCommit { .. }
+            | Self::CommitSector { .. }
+            | Self::Heartbeat { .. }
+            | Self::ProveWindow { .. }
+            | Self::Claim { .. }
+            | Self::Terminate { .. }
+            | Self::Settle { .. }
+            | Self::AddTrust { .. }
+            | Self::RemoveTrust { .. }
+            | Self::RegisterVotingKeys { .. }
+            | Self::Attend { .. }
+            | Self::ReportEvidence { .. } => false,
         }
     }
 }

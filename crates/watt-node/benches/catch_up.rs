@@ -18,7 +18,7 @@ use watt_ledger::Body;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis_block};
 use watt_light::proposal::PROTOCOL_VERSION;
-use watt_light::{Header, Operation, Proposal, SignedTransaction, Transaction};
+use watt_light::{BackboneEntry, Header, Operation, Proposal, SignedTransaction, Transaction};
 use watt_net::{Bytes, Net, NetConfig, Priority};
 use watt_node::config::{ApiAddresses, NodeConfig, Role};
 use watt_node::runtime::pace::Taken;
@@ -75,6 +75,13 @@ fn account(n: u64) -> SecretKey {
     key(1_000 + n)
 }
 
+fn seat(n: u64) -> BackboneEntry {
+    BackboneEntry {
+        account: AccountId::of_first_key(&account(n).public()),
+        key: key(n).node_id(),
+    }
+}
+
 fn genesis() -> Genesis {
     let account = |n| GenesisAccount {
         key: account(n).public(),
@@ -88,6 +95,7 @@ fn genesis() -> Genesis {
         parameters: NetworkParameters {
             slot_ms: 1_000,
             window_slots: 8,
+            term_windows: 144,
             block_transactions_max: 5_000,
             block_bytes_max: 3 << 20,
             certify_slots: 120,
@@ -97,7 +105,7 @@ fn genesis() -> Genesis {
         },
         accounts: BoundedVec::new((0..ACCOUNTS).map(account).collect()).unwrap(),
         trust_seeds: BoundedVec::empty(),
-        backbone: BoundedVec::new((0..VALIDATORS).map(|n| key(n).node_id()).collect()).unwrap(),
+        backbone: BoundedVec::new((0..VALIDATORS).map(seat).collect()).unwrap(),
     }
 }
 

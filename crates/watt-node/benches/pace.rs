@@ -14,7 +14,7 @@ use std::time::Duration;
 use watt_engine::message::Message;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, NetworkParameters};
-use watt_light::{Operation, SignedTransaction, Transaction};
+use watt_light::{BackboneEntry, Operation, SignedTransaction, Transaction};
 use watt_net::{Bytes, Net, NetConfig, Priority};
 use watt_node::config::{ApiAddresses, NodeConfig, Role};
 use watt_primitives::{
@@ -60,6 +60,7 @@ fn genesis() -> Genesis {
         parameters: NetworkParameters {
             slot_ms: 1_000,
             window_slots: 8,
+            term_windows: 144,
             block_transactions_max: BLOCK_TRANSACTIONS,
             block_bytes_max: 3 << 20,
             certify_slots: 120,
@@ -69,7 +70,11 @@ fn genesis() -> Genesis {
         },
         accounts: BoundedVec::new((0..ACCOUNTS).map(account).collect()).unwrap(),
         trust_seeds: BoundedVec::empty(),
-        backbone: BoundedVec::new(vec![key(u64::MAX).node_id()]).unwrap(),
+        backbone: BoundedVec::new(vec![BackboneEntry {
+            account: AccountId::of_first_key(&key(0).public()),
+            key: key(u64::MAX).node_id(),
+        }])
+        .unwrap(),
     }
 }
 

@@ -117,11 +117,17 @@ pub enum Domain {
     RankLeaf,
     /// The ranks of a term.
     RankRoot,
+    /// Proof that somebody has the voting key that they register.
+    VotingKey,
+    /// One layer of a hash onion, of which the beacon is made.
+    Onion,
+    /// Commitment to the cold key of a seat.
+    ColdKey,
 }
 
 impl Domain {
     /// Every domain, for tests that must not forget one.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::Network,
         Self::Genesis,
         Self::Account,
@@ -160,6 +166,9 @@ impl Domain {
         Self::MerkleNode,
         Self::RankLeaf,
         Self::RankRoot,
+        Self::VotingKey,
+        Self::Onion,
+        Self::ColdKey,
     ];
 
     /// The string that begins every hash and signature of this domain.
@@ -204,6 +213,9 @@ impl Domain {
             Self::MerkleNode => "watt/1/merkle-node",
             Self::RankLeaf => "watt/1/rank-leaf",
             Self::RankRoot => "watt/1/rank-root",
+            Self::VotingKey => "watt/1/voting-key",
+            Self::Onion => "watt/1/onion",
+            Self::ColdKey => "watt/1/cold-key",
         }
     }
 }

@@ -51,7 +51,8 @@ number_type!(
     Window
 );
 number_type!(
-    /// A term: 144 windows, counted from genesis. People are ranked at the beginning of each.
+    /// A term: a fixed number of windows (a network parameter), counted from genesis. People are ranked at the beginning of each,
+    /// and the backbone changes there.
     Term
 );
 number_type!(

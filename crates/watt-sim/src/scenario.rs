@@ -80,6 +80,8 @@ pub struct Network {
     pub slot_ms: u64,
     /// Slots in a proving window: 2 to 64.
     pub window_slots: u64,
+    /// Windows in a term: 2 to 4,096, and at least 16 slots.
+    pub term_windows: u64,
     /// Most transactions in a block: 1 to 10,000.
     pub block_transactions_max: u32,
     /// Blocks between two states that nodes serve to fresh ones, and how far behind a fresh one must be to take one: 2 to
@@ -103,6 +105,7 @@ impl Default for Network {
             links: 3,
             slot_ms: 1_000,
             window_slots: 8,
+            term_windows: 144,
             block_transactions_max: 500,
             checkpoint_blocks: 64,
             weather: WeatherName::Fair,
@@ -382,6 +385,7 @@ impl Scenario {
         self.within("network.links", links, 1, 64)?;
         self.within("network.slot_ms", network.slot_ms, 200, 60_000)?;
         self.within("network.window_slots", network.window_slots, 2, 64)?;
+        self.within("network.term_windows", network.term_windows, 2, 4_096)?;
         let transactions = u64::from(network.block_transactions_max);
         self.within("network.block_transactions_max", transactions, 1, 10_000)?;
         self.within("network.checkpoint_blocks", network.checkpoint_blocks, 2, 100_000)?;

@@ -6,6 +6,8 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use watt_primitives::codec::zero_or_one;
 use watt_primitives::hash::{Domain, DomainHasher};
 use watt_primitives::{AccountId, Hash, Term};
 
@@ -55,18 +57,21 @@ impl Attendance {
 }
 
 /// One seat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Seat {
     /// Whose it is.
     pub holder: AccountId,
     /// First term of theirs.
     pub since: Term,
     /// Who stands in while the holder is silent.
+    #[serde(with = "zero_or_one")]
     pub away: Option<Away>,
 }
 
 /// A seat whose holder is silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Away {
     /// First term without the holder.
     pub since: Term,
@@ -115,7 +120,8 @@ impl Seat {
 }
 
 /// Who holds the seats in a term: `3f + 1` people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Backbone {
     /// Ascending by holder. Nobody holds or stands in twice.
     seats: Vec<Seat>,
@@ -160,7 +166,8 @@ pub struct TermFacts<'a> {
 }
 
 /// Why a seat changes hands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Why {
     /// There is evidence against who voted.
     Faulty,
@@ -173,7 +180,8 @@ pub enum Why {
 }
 
 /// A seat that changes hands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Replacement {
     /// Who leaves.
     pub leaves: AccountId,
@@ -184,7 +192,8 @@ pub struct Replacement {
 }
 
 /// What is to change, provisional until it is settled shortly before the next term.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Seats that change hands.
     pub replacements: Vec<Replacement>,

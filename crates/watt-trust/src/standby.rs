@@ -94,6 +94,12 @@ impl Gate {
         }
     }
 
+    /// Whether the rank of `person` is among the best of the candidates.
+    #[must_use]
+    pub fn is_ranked(&self, person: &AccountId) -> bool {
+        self.best.contains(person)
+    }
+
     /// Whether `candidate` may be on the list at `now`. `circle` returns somebody's circle.
     ///
     /// # Errors

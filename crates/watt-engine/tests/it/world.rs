@@ -14,8 +14,8 @@ use watt_ledger::tree::{self, chunk};
 use watt_ledger::{
     BlockOutcome, Body, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis,
 };
-use watt_light::{Header, SignedTransaction};
-use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
+use watt_light::{BackboneEntry, Header, SignedTransaction};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
 use watt_scp::Statement;
 use watt_scp::replay::log;
 
@@ -138,10 +138,19 @@ pub fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed([seed; 32])
 }
 
+/// The seat of the account with this key, which votes with it as well.
+pub fn seat(seed: u8) -> BackboneEntry {
+    BackboneEntry {
+        account: AccountId::of_first_key(&key(seed).public()),
+        key: key(seed).node_id(),
+    }
+}
+
 pub fn parameters() -> NetworkParameters {
     NetworkParameters {
         slot_ms: 1_000,
         window_slots: 8,
+        term_windows: 144,
         block_transactions_max: 500,
         block_bytes_max: 2 << 20,
         certify_slots: 60,
@@ -163,9 +172,9 @@ impl World {
             is_main: false,
             time: Timestamp(1_700_000_000_000),
             parameters: parameters(),
-            accounts: BoundedVec::new((100..110).map(account).collect()).unwrap(),
+            accounts: BoundedVec::new((1..=n_validators).chain(100..110).map(account).collect()).unwrap(),
             trust_seeds: BoundedVec::empty(),
-            backbone: BoundedVec::new((1..=n_validators).map(|seed| key(seed).node_id()).collect()).unwrap(),
+            backbone: BoundedVec::new((1..=n_validators).map(seat).collect()).unwrap(),
         };
         let first = genesis::genesis_block(&genesis).unwrap();
         let mut state = MemoryState::default();

@@ -2,8 +2,10 @@
 
 use crate::genesis::NetworkParameters;
 use serde::{Deserialize, Serialize};
+use watt_light::Terms;
+use watt_light::backbone::SEATS_MAX;
 use watt_primitives::{
-    Amount, BlockHeight, BoundedString, BoundedVec, Hash, LedgerTime, NetworkId, NodeId, Timestamp, Window,
+    AccountId, Amount, BlockHeight, BoundedString, BoundedVec, Hash, LedgerTime, NetworkId, Timestamp, Window,
 };
 
 /// What the network's rules depend on; written at genesis.
@@ -18,10 +20,14 @@ pub struct RulesRow {
     pub is_main: bool,
     /// Numbers.
     pub parameters: NetworkParameters,
-    /// The backbone's voting keys.
-    pub backbone: BoundedVec<NodeId, 61>,
-    /// Hash of the backbone's quorum set.
-    pub quorum_set: Hash,
+}
+
+impl RulesRow {
+    /// How heights divide into terms.
+    #[must_use]
+    pub const fn terms(&self) -> Terms {
+        self.parameters.terms()
+    }
 }
 
 /// Where the chain stands.
@@ -56,16 +62,16 @@ impl ChainRow {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeadersRow {
-    /// Each once, by key.
-    pub withheld: BoundedVec<WithheldRow, 61>,
+    /// Each once, ascending by account.
+    pub withheld: BoundedVec<WithheldRow, SEATS_MAX>,
 }
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WithheldRow {
-    /// The proposer.
-    pub node: NodeId,
+    /// Whose seat it is: voting keys change from term to term.
+    pub account: AccountId,
     /// Its newest empty block.
     pub empty_at: BlockHeight,
     /// The last height at which it leads less often; zero if it never did.

@@ -260,7 +260,11 @@ fn halted_time_counts_for_nobody() {
         Event::BidMatched { .. }
         | Event::DealEnded { .. }
         | Event::SectorExpired { .. }
-        | Event::TermBegan { .. } => None,
+        | Event::TermBegan { .. }
+        | Event::SeatGiven { .. }
+        | Event::SeatAdded { .. }
+        | Event::StandsBy { .. }
+        | Event::StandsByNoMore { .. } => None,
     });
     assert_eq!(closed, Some(true));
     world.go_to_height(20);

@@ -3,6 +3,7 @@
 use crate::world::{World, genesis, id, key};
 use watt_ledger::genesis::{GenesisAccount, InvalidGenesis, RefusedGenesis};
 use watt_ledger::{Genesis, genesis_block, query};
+use watt_light::BackboneEntry;
 use watt_primitives::amount::SUPPLY_MAX;
 use watt_primitives::{Amount, BlockHeight, BoundedVec, Hash, NodeId};
 
@@ -98,7 +99,28 @@ fn senseless_networks_are_refused() {
     two[1].key = key(2).public();
     let two = BoundedVec::new(two).unwrap();
     assert_eq!(refused(&|g| g.accounts = two.clone()), InvalidGenesis::Supply);
-    for backbone in [vec![], vec![key(1).node_id(); 2], vec![NodeId([0; 32])]] {
+    for windows in [0, 1, 4097] {
+        let change = |g: &mut Genesis| g.parameters.term_windows = windows;
+        assert_eq!(refused(&change), InvalidGenesis::TermWindows);
+    }
+    let too_short = |g: &mut Genesis| (g.parameters.window_slots, g.parameters.term_windows) = (5, 3);
+    assert_eq!(refused(&too_short), InvalidGenesis::TermWindows);
+    let short_main = |g: &mut Genesis| {
+        enough_seeds(g, 101);
+        g.parameters.term_windows = 143;
+    };
+    assert_eq!(refused(&short_main), InvalidGenesis::TermWindows);
+    let seat = crate::world::seat(0);
+    let other = |account, key| BackboneEntry { account, key };
+    let (stranger, unsafe_key) = (other(id(60), seat.key), other(id(1), NodeId([0; 32])));
+    let (same_key, same_account) = (other(id(1), seat.key), other(seat.account, key(1).node_id()));
+    for backbone in [
+        vec![],
+        vec![seat, same_key],
+        vec![seat, same_account],
+        vec![stranger],
+        vec![unsafe_key],
+    ] {
         let backbone = BoundedVec::new(backbone).unwrap();
         assert_eq!(
             refused(&|g| g.backbone = backbone.clone()),

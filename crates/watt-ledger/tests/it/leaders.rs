@@ -1,9 +1,11 @@
 //! Proposers whose blocks come out empty.
 
-use crate::world::{World, key};
+use crate::backbone::{others, short};
+use crate::world::{World, id, key};
 use watt_ledger::apply::{EMPTY_WITHIN, REDUCED_FOR};
 use watt_ledger::query::reduced_leaders;
 use watt_ledger::{UncheckedBlock, apply_block};
+use watt_light::{Backbone, BackboneEntry};
 use watt_primitives::NodeId;
 
 fn node(n: u8) -> NodeId {
@@ -51,5 +53,27 @@ fn a_slow_network_is_nobodys_fault() {
     (0..2).for_each(|_| come_out_empty(&mut world, 9));
     assert_eq!(reduced_leaders(&world.state), [node(200)]);
     (0..2).for_each(|_| come_out_empty(&mut world, 201));
+    assert_eq!(reduced_leaders(&world.state), []);
+}
+
+/// Who withheld blocks is known by the seat: its next key leads less often as well; who has no seat any more is forgotten.
+#[test]
+fn withholding_is_remembered_of_the_seat() {
+    let mut world = World::of(&short());
+    let mut kept = others().entries().to_vec();
+    let returning = BackboneEntry {
+        account: id(40),
+        key: NodeId([3; 32]),
+    };
+    kept.push(returning);
+    (0..2).for_each(|_| come_out_empty(&mut world, 200));
+    assert_eq!(reduced_leaders(&world.state), [node(200)]);
+    world.blind_skip(13);
+    world.elect(1, &Backbone::new(kept).unwrap());
+    world.blind_skip(4);
+    assert_eq!(reduced_leaders(&world.state), [returning.key]);
+    world.blind_skip(16);
+    world.elect(2, &others());
+    world.blind_skip(4);
     assert_eq!(reduced_leaders(&world.state), []);
 }

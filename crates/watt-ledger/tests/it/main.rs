@@ -8,13 +8,17 @@
 )]
 
 mod accounts;
+mod backbone;
+mod beacon;
 mod blocks;
+mod election;
 mod fees;
 mod genesis;
 mod leaders;
 mod market;
 mod miner;
 mod random;
+mod seats;
 mod sectors;
 mod trust;
 mod windows;

@@ -1,5 +1,6 @@
 //! Whatever people send, in whatever order: money is conserved, numbers rise, blocks are the same for all.
 
+use crate::seats::contradiction;
 use crate::world::{GROUP, World, ask_terms, bid, bundle, certificate, id, key, pledge, provide, transfer};
 use proptest::prelude::*;
 use watt_ledger::query;
@@ -7,7 +8,7 @@ use watt_light::transaction::witness_hash;
 use watt_light::{KeyRole, Operation, SlotRef};
 use watt_primitives::terms::Piece;
 use watt_primitives::{
-    Amount, BlockHeight, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, TrustLevel, Window,
+    Amount, BlockHeight, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Term, TrustLevel, Window,
 };
 
 const DAY: u64 = 86_400_000;
@@ -67,10 +68,27 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
             level: TrustLevel::InPerson,
         },
         Operation::RemoveTrust { to: id(2) },
+        Operation::StandForBackbone {
+            vouchers: [id(1), id(2), id(3)],
+        },
+        Operation::WithdrawFromBackbone {},
+        Operation::SetColdKey { hash: openings },
+        Operation::RegisterVotingKeys {
+            first_term: Term(1),
+            keys: BoundedVec::empty(),
+        },
+        Operation::Attend {
+            window: Window(0),
+            header: openings,
+            reveal: None,
+        },
+        Operation::ReportEvidence {
+            evidence: Box::new(contradiction(world, 1)),
+        },
     ];
     assert_eq!(
         list.iter().map(kind).collect::<Vec<_>>(),
-        (0..17).collect::<Vec<_>>()
+        (0..23).collect::<Vec<_>>()
     );
     list
 }
@@ -94,6 +112,12 @@ fn kind(operation: &Operation) -> u8 {
         Operation::Settle { .. } => 14,
         Operation::AddTrust { .. } => 15,
         Operation::RemoveTrust { .. } => 16,
+        Operation::StandForBackbone { .. } => 17,
+        Operation::WithdrawFromBackbone {} => 18,
+        Operation::SetColdKey { .. } => 19,
+        Operation::RegisterVotingKeys { .. } => 20,
+        Operation::Attend { .. } => 21,
+        Operation::ReportEvidence { .. } => 22,
     }
 }
 

@@ -1,7 +1,6 @@
 //! Security circles on the ledger, and the ranks that stand in headers.
 
 use crate::world::{World, genesis, id, key, transfer};
-use watt_ledger::apply::TERM_WINDOWS;
 use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::{Done, Event, PROTOCOL_WALLET, Refused, query, tree};
 use watt_light::{KeyRole, Operation};
@@ -39,7 +38,7 @@ impl World {
 
     /// Closes blocks up to and with the first of the next term.
     fn go_to_next_term(&mut self) -> &Event {
-        let slots = TERM_WINDOWS * crate::world::parameters().window_slots;
+        let slots = crate::world::parameters().terms().slots();
         let first = (self.height() / slots + 1) * slots;
         self.blind_skip(first - 1 - self.height());
         self.block(Vec::new());
@@ -192,7 +191,7 @@ fn ranks_of_a_term_stand_in_its_headers() {
 fn ranks_are_of_the_state_before_the_term() {
     let mut world = World::new();
     world.act(0, trust(10)).unwrap();
-    let slots = TERM_WINDOWS * crate::world::parameters().window_slots;
+    let slots = crate::world::parameters().terms().slots();
     world.blind_skip(slots - 1 - world.height());
     let expected = query::ranking(&world.state).root(&world.network, Term(1));
     let signed = world.sign(0, vec![distrust(10)]);

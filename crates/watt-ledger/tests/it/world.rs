@@ -10,7 +10,7 @@ use watt_ledger::{
     Refused, StateRead as _, UncheckedBlock, Writes, apply_block, genesis_block, tree,
 };
 use watt_light::proposal::PROTOCOL_VERSION;
-use watt_light::{Operation, Proposal, SignedTransaction, Transaction};
+use watt_light::{BackboneEntry, Operation, Proposal, SignedTransaction, Transaction};
 use watt_primitives::class::Class;
 use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint};
 use watt_primitives::{
@@ -32,10 +32,19 @@ pub fn id(n: u8) -> AccountId {
     AccountId::of_first_key(&key(n).public())
 }
 
+/// A seat of the backbone: of account 40 + `n`, voting with key 200 + `n`.
+pub fn seat(n: u8) -> BackboneEntry {
+    BackboneEntry {
+        account: id(40 + n),
+        key: key(200 + n).node_id(),
+    }
+}
+
 pub fn parameters() -> NetworkParameters {
     NetworkParameters {
         slot_ms: 1000,
         window_slots: 10,
+        term_windows: 144,
         block_transactions_max: 200,
         block_bytes_max: 2 << 20,
         certify_slots: 20,
@@ -57,7 +66,7 @@ pub fn genesis(name: &str) -> Genesis {
         parameters: parameters(),
         accounts: BoundedVec::new(accounts.collect()).unwrap(),
         trust_seeds: BoundedVec::new((0..3).map(id).collect()).unwrap(),
-        backbone: BoundedVec::new((200..204).map(|n| key(n).node_id()).collect()).unwrap(),
+        backbone: BoundedVec::new((0..4).map(seat).collect()).unwrap(),
     }
 }
 

@@ -2,13 +2,15 @@
 
 use crate::Vector;
 use serde::{Deserialize, Serialize};
-use watt_ledger::Genesis;
 use watt_ledger::genesis::{GenesisAccount, NetworkParameters};
+use watt_ledger::{Beacon, Genesis};
+use watt_light::duty::cold_key_hash;
 use watt_light::operation::AcceptanceTerms;
 use watt_light::proposal::{PROTOCOL_VERSION, empty_value};
 use watt_light::transaction::{body_root, witness_hash};
 use watt_light::{
-    Header, KeyRole, Operation, Proposal, SignedProposal, SignedTransaction, SlotRef, Transaction,
+    BackboneEntry, Evidence, Header, KeyRole, NewVotingKey, Onion, Operation, Proposal, SignedProposal,
+    SignedTransaction, SlotRef, Transaction,
 };
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
@@ -16,8 +18,8 @@ use watt_primitives::key::{CompressedPoint, signing_bytes};
 use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, Piece};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Domain, Hash,
-    NetworkId, PublicKey, SecretKey, SectorNumber, SlotIndex, SlotIndexInDeal, Timestamp, TrustLevel, Window,
-    codec,
+    NetworkId, PublicKey, SecretKey, SectorNumber, SlotIndex, SlotIndexInDeal, Term, Timestamp, TrustLevel,
+    Window, codec,
 };
 use watt_scp::{Ballot, Envelope, Pledges, QuorumSet, Statement, Value};
 
@@ -34,6 +36,10 @@ fn list<T, const MAX: usize>(list: impl Into<Vec<T>>) -> BoundedVec<T, MAX> {
 }
 
 pub(crate) fn genesis() -> Genesis {
+    let poor = |seed| GenesisAccount {
+        key: key(seed).public(),
+        balance: Amount::ZERO,
+    };
     Genesis {
         name: text("vectors"),
         is_main: false,
@@ -41,6 +47,7 @@ pub(crate) fn genesis() -> Genesis {
         parameters: NetworkParameters {
             slot_ms: 1_000,
             window_slots: 120,
+            term_windows: 144,
             block_transactions_max: 20_000,
             block_bytes_max: 8 << 20,
             certify_slots: 100,
@@ -57,9 +64,14 @@ pub(crate) fn genesis() -> Genesis {
                 key: key(2).public(),
                 balance: Amount(1),
             },
+            poor(3),
+            poor(4),
         ]),
         trust_seeds: list([1, 2].map(|seed| AccountId::of_first_key(&key(seed).public()))),
-        backbone: list((11..15).map(|seed| key(seed).node_id()).collect::<Vec<_>>()),
+        backbone: list([1, 2, 3, 4].map(|seed| BackboneEntry {
+            account: AccountId::of_first_key(&key(seed).public()),
+            key: key(10 + seed).node_id(),
+        })),
     }
 }
 
@@ -77,6 +89,7 @@ pub(crate) fn all() -> Vec<Vector> {
         proposals(),
         envelopes(),
         acceptances(),
+        seats(),
         deals(),
     ]
     .into_iter()
@@ -276,6 +289,105 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
             },
         ),
         ("remove-trust", Operation::RemoveTrust { to: account }),
+        (
+            "stand-for-backbone",
+            Operation::StandForBackbone {
+                vouchers: [1, 2, 3].map(|seed| AccountId::of_first_key(&key(seed).public())),
+            },
+        ),
+        ("withdraw-from-backbone", Operation::WithdrawFromBackbone {}),
+        (
+            "set-cold-key",
+            Operation::SetColdKey {
+                hash: cold_key_hash(&network(), &key(6).public()),
+            },
+        ),
+        (
+            "register-voting-keys",
+            Operation::RegisterVotingKeys {
+                first_term: Term(3),
+                keys: list([voting_key(3), voting_key(4)]),
+            },
+        ),
+        (
+            "attend",
+            Operation::Attend {
+                window: Window(9),
+                header: hash,
+                reveal: Some(onion().layer(9)),
+            },
+        ),
+        (
+            "report-evidence",
+            Operation::ReportEvidence {
+                evidence: Box::new(Evidence::Proposals {
+                    one: proposal(),
+                    other: proposal(),
+                }),
+            },
+        ),
+    ]
+}
+
+fn onion() -> Onion {
+    Onion::new(network(), Hash([0x0e; 32]), 144)
+}
+
+/// Of account 1, for `term`.
+fn voting_key(term: u8) -> NewVotingKey {
+    let account = AccountId::of_first_key(&key(1).public());
+    NewVotingKey::sign(
+        &key(60 + term),
+        &account,
+        Term(term.into()),
+        onion().outermost(),
+        &network(),
+    )
+}
+
+/// A hash onion, as who has its seed knows it.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct OnionSeed {
+    seed: Hash,
+    n_windows: u64,
+}
+
+fn seats() -> Vec<Vector> {
+    let network = network();
+    let account = AccountId::of_first_key(&key(1).public());
+    let seed = OnionSeed {
+        seed: Hash([0x0e; 32]),
+        n_windows: 144,
+    };
+    let layers: Vec<Hash> = [0, 1, 143].map(|at| onion().layer(at)).into();
+    let beacon = Beacon::of_window(
+        &network,
+        &Beacon::first(&network),
+        Window(7),
+        &[0b101],
+        &layers[..2],
+        Some(&Hash([0x77; 32])),
+    );
+    vec![
+        Vector::new("VotingKey", "of term 3", &voting_key(3))
+            .input("network", &network)
+            .input("seed", serde_bytes::Bytes::new(&[63; 32]))
+            .input("account", &account)
+            .input("term", &Term(3)),
+        Vector::new("Onion", "a day", &seed)
+            .input("network", &network)
+            .derived("outermost", &onion().outermost())
+            .derived("layers_0_1_143", &layers),
+        Vector::new("ColdKey", "Ed25519", &key(6).public())
+            .input("network", &network)
+            .derived("hash", &cold_key_hash(&network, &key(6).public())),
+        Vector::new("WindowBeacon", "two layers and a filler", &layers[..2].to_vec())
+            .input("network", &network)
+            .input("before", Beacon::first(&network).value())
+            .input("window", &Window(7))
+            .input("who", serde_bytes::Bytes::new(&[0b101]))
+            .input("filler", &Hash([0x77; 32]))
+            .derived("beacon", beacon.value()),
     ]
 }
 

@@ -442,6 +442,12 @@ pub(super) const fn operation_name(operation: &Operation) -> &'static str {
         Operation::Settle { .. } => "settle",
         Operation::AddTrust { .. } => "add-trust",
         Operation::RemoveTrust { .. } => "remove-trust",
+        Operation::StandForBackbone { .. } => "stand-for-backbone",
+        Operation::WithdrawFromBackbone {} => "withdraw-from-backbone",
+        Operation::SetColdKey { .. } => "set-cold-key",
+        Operation::RegisterVotingKeys { .. } => "register-voting-keys",
+        Operation::Attend { .. } => "attend",
+        Operation::ReportEvidence { .. } => "report-evidence",
     }
 }
 
@@ -469,6 +475,12 @@ fn done_text(done: &Done) -> String {
         Done::WindowProven { window, proven_ms } => format!("window {window} is proven, {proven_ms} ms"),
         Done::TrustAdded { expires_at } => format!("the person is in the circle until {expires_at}"),
         Done::TrustRemoved {} => "the person is no longer in the circle".to_owned(),
+        Done::StandingForBackbone {} => "the account offers to hold a seat of the backbone".to_owned(),
+        Done::WithdrawnFromBackbone {} => "the account no longer offers to hold a seat".to_owned(),
+        Done::ColdKeySet {} => "the cold key is committed to".to_owned(),
+        Done::VotingKeysRegistered { first, last } => format!("voting keys for the terms {first} to {last}"),
+        Done::Attended { window, .. } => format!("window {window} was attended"),
+        Done::EvidenceTaken { culprit } => format!("{culprit} is found faulty"),
         Done::Claimed { amount } => format!("{amount} WATT paid"),
         Done::DealEnded { deal, paid, refunded } => {
             let Paid {

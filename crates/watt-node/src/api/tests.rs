@@ -16,7 +16,9 @@ use watt_engine::{Evidence, EvidenceLog};
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, Writes, genesis_block, rows};
 use watt_light::proposal::PROTOCOL_VERSION;
-use watt_light::{Header, Operation, Proposal, SignedProposal, SignedTransaction, Transaction};
+use watt_light::{
+    BackboneEntry, Header, Operation, Proposal, SignedProposal, SignedTransaction, Transaction,
+};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Hash, LedgerTime, SecretKey,
     SlotIndex, Timestamp, TransactionId, TrustLevel, codec,
@@ -69,6 +71,7 @@ impl StillNode {
             parameters: NetworkParameters {
                 slot_ms: 1_000,
                 window_slots: 8,
+                term_windows: 144,
                 block_transactions_max: 100,
                 block_bytes_max: 1 << 20,
                 certify_slots: 60,
@@ -82,7 +85,11 @@ impl StillNode {
             }])
             .unwrap(),
             trust_seeds: BoundedVec::empty(),
-            backbone: BoundedVec::new(vec![SecretKey::from_seed([2; 32]).node_id()]).unwrap(),
+            backbone: BoundedVec::new(vec![BackboneEntry {
+                account: AccountId::of_first_key(&alice().public()),
+                key: SecretKey::from_seed([2; 32]).node_id(),
+            }])
+            .unwrap(),
         };
         let outcome = genesis_block(&genesis).unwrap();
         let mut state = MemoryState::default();

@@ -163,7 +163,7 @@ pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, CommandError> {
 
 fn validator_key(path: &Path, genesis: &Genesis) -> Result<SecretKey, CommandError> {
     let key = keyfile::read(path)?;
-    if genesis.backbone.contains(&key.node_id()) {
+    if genesis.backbone.iter().any(|entry| entry.key == key.node_id()) {
         return Ok(key);
     }
     Err(CommandError::new(

@@ -34,6 +34,7 @@ pub(super) const fn network_parameters() -> NetworkParameters {
     NetworkParameters {
         slot_ms: 1_000,
         window_slots: 8,
+        term_windows: 144,
         block_transactions_max: 5_000,
         // Below a message of 4 MiB, with room for its proposal and proof.
         block_bytes_max: 3 << 20,

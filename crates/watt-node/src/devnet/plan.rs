@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use watt_ledger::Genesis;
 use watt_ledger::genesis::GenesisAccount;
+use watt_light::BackboneEntry;
 use watt_primitives::id::AddressKind;
 use watt_primitives::{AccountId, Amount, BoundedString, BoundedVec, SecretKey, Timestamp, codec};
 
@@ -347,8 +348,12 @@ impl Plan {
             let mut voting_key = String::new();
             if role == NodeRole::Validator {
                 let voting = keyfile::create(&folder.join("voting.key"))?;
-                backbone.push(voting.node_id());
-                seeds.push(AccountId::of_first_key(&account.public()));
+                let holder = AccountId::of_first_key(&account.public());
+                backbone.push(BackboneEntry {
+                    account: holder,
+                    key: voting.node_id(),
+                });
+                seeds.push(holder);
                 voting_key = voting.node_id().to_string();
             }
             let account = address(&account);

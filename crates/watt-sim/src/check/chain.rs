@@ -204,7 +204,11 @@ fn check_book(below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) 
             Event::DealEnded { .. }
             | Event::SectorExpired { .. }
             | Event::WindowClosed { .. }
-            | Event::TermBegan { .. } => {}
+            | Event::TermBegan { .. }
+            | Event::SeatGiven { .. }
+            | Event::SeatAdded { .. }
+            | Event::StandsBy { .. }
+            | Event::StandsByNoMore { .. } => {}
         }
     }
     Ok(())

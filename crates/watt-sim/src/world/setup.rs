@@ -17,6 +17,7 @@ use watt_ledger::genesis::{GenesisAccount, RefusedGenesis};
 use watt_ledger::testing::Rule;
 use watt_ledger::tree::chunk;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, genesis_block};
+use watt_light::BackboneEntry;
 use watt_primitives::terms::{AskTerms, Endpoint};
 use watt_primitives::time::DAY_MS;
 use watt_primitives::{AccountId, Amount, BlockHeight, BoundedString, BoundedVec, SecretKey, Timestamp};
@@ -81,6 +82,8 @@ pub struct Setup {
     pub slot_ms: u64,
     /// Slots in a proving window.
     pub window_slots: u64,
+    /// Windows in a term.
+    pub term_windows: u64,
     /// Most transactions in a block.
     pub block_transactions_max: u32,
     /// Blocks between two states that nodes serve to fresh ones.
@@ -107,6 +110,7 @@ impl Default for Setup {
             links: 4,
             slot_ms: 1_000,
             window_slots: 8,
+            term_windows: 144,
             block_transactions_max: 500,
             checkpoint_blocks: 64,
             weather: crate::net::WeatherName::Fair.weather(),
@@ -142,12 +146,23 @@ impl Setup {
             key: key_of("provider", number).public(),
             balance: Amount::from_watt(START_BALANCE_WATT).unwrap_or(Amount::ZERO),
         };
+        let holder = |number| GenesisAccount {
+            key: key_of("holder", number).public(),
+            balance: Amount::from_watt(START_BALANCE_WATT).unwrap_or(Amount::ZERO),
+        };
         let seeds = people
             .clone()
             .take(TRUST_SEEDS)
             .map(|number| AccountId::of_first_key(&person(number).key));
-        let accounts = people.map(person).chain((0..self.providers).map(provider));
         let backbone = 0..usize::from(self.validators);
+        let accounts = people
+            .map(person)
+            .chain((0..self.providers).map(provider))
+            .chain(backbone.clone().map(holder));
+        let seat = |number| BackboneEntry {
+            account: AccountId::of_first_key(&holder(number).key),
+            key: key_of("validator", number).node_id(),
+        };
         Genesis {
             name: BoundedString::new("world".to_owned()).unwrap_or_default(),
             is_main: false,
@@ -155,6 +170,7 @@ impl Setup {
             parameters: NetworkParameters {
                 slot_ms: self.slot_ms,
                 window_slots: self.window_slots,
+                term_windows: self.term_windows,
                 block_transactions_max: self.block_transactions_max,
                 block_bytes_max: 3 << 20,
                 certify_slots: 60,
@@ -164,8 +180,7 @@ impl Setup {
             },
             trust_seeds: BoundedVec::new(seeds.collect()).unwrap_or_default(),
             accounts: BoundedVec::new(accounts.collect()).unwrap_or_default(),
-            backbone: BoundedVec::new(backbone.map(|n| key_of("validator", n).node_id()).collect())
-                .unwrap_or_default(),
+            backbone: BoundedVec::new(backbone.map(seat).collect()).unwrap_or_default(),
         }
     }
 

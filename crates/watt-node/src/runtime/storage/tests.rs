@@ -4,9 +4,9 @@ use std::path::Path;
 use watt_ledger::Body;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{NetworkParameters, UncheckedBlock};
-use watt_light::Proposal;
 use watt_light::proposal::PROTOCOL_VERSION;
-use watt_primitives::{Amount, BoundedString, BoundedVec, Hash, SecretKey, SlotIndex, Timestamp};
+use watt_light::{BackboneEntry, Proposal};
+use watt_primitives::{AccountId, Amount, BoundedString, BoundedVec, Hash, SecretKey, SlotIndex, Timestamp};
 
 fn validator() -> SecretKey {
     SecretKey::from_seed([2; 32])
@@ -20,6 +20,7 @@ fn config(dir: &Path) -> NodeConfig {
         parameters: NetworkParameters {
             slot_ms: 1_000,
             window_slots: 8,
+            term_windows: 144,
             block_transactions_max: 100,
             block_bytes_max: 1 << 20,
             certify_slots: 60,
@@ -33,7 +34,11 @@ fn config(dir: &Path) -> NodeConfig {
         }])
         .unwrap(),
         trust_seeds: BoundedVec::empty(),
-        backbone: BoundedVec::new(vec![validator().node_id()]).unwrap(),
+        backbone: BoundedVec::new(vec![BackboneEntry {
+            account: AccountId::of_first_key(&SecretKey::from_seed([1; 32]).public()),
+            key: validator().node_id(),
+        }])
+        .unwrap(),
     };
     NodeConfig {
         data_dir: dir.to_owned(),
