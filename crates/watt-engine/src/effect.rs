@@ -13,7 +13,7 @@ use watt_light::{Header, Proposal};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
 use watt_primitives::{
-    AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, TransactionId, Window,
+    AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Term, Timestamp, TransactionId, Window,
 };
 use watt_scp::Value;
 
@@ -220,6 +220,17 @@ pub enum Effect {
         sector: SectorNumber,
         /// Data that nobody pays for any more.
         pieces: Vec<Piece>,
+    },
+    /// Make the secrets of these terms of the seat, each with a new random voting key and onion, and store them durably;
+    /// [`Event::VotingKeysMade`](crate::Event::VotingKeysMade) ends it.
+    MakeVotingKeys {
+        /// Which.
+        terms: Vec<Term>,
+    },
+    /// Delete the secrets of the seat's terms before this one (TC28).
+    ForgetVotingKeys {
+        /// The first that stays.
+        before: Term,
     },
     /// Free the memory of what is over: thousands of transactions, so off the main loop.
     Discard(Box<Discarded>),

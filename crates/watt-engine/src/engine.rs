@@ -12,6 +12,7 @@ use crate::message::Message;
 use crate::peers::Peers;
 use crate::provider::{LocalSector, Provider, ProviderConfig, ProviderWork};
 use crate::quota::{Bucket, UPLOAD_ALL};
+use crate::seat::{Seat, SeatConfig};
 use crate::sources::Sources;
 use crate::sync::Sync;
 use std::collections::BTreeMap;
@@ -78,6 +79,8 @@ pub struct EngineConfig {
     pub incoming: Option<Incoming>,
     /// What it offers, if it is a provider, and the sealed sectors on its disk.
     pub provider: Option<(ProviderConfig, Vec<LocalSector>)>,
+    /// The seat whose duties it does, if its owner has one or wants one.
+    pub seat: Option<SeatConfig>,
     /// Whether all that goes into SCP and comes out is kept for [`Engine::take_scp_log`].
     pub logs_scp: bool,
 }
@@ -169,6 +172,7 @@ pub struct Engine {
     sources: Sources,
     refused: BTreeMap<&'static str, u64>,
     provider: Option<Provider>,
+    seat: Option<Seat>,
     /// Until then statements of others are kept, and nothing is said.
     quiet_until: Timestamp,
     /// The slot whose own body is being chosen.
@@ -218,6 +222,7 @@ impl Engine {
             provider: config
                 .provider
                 .map(|(provider, local)| Provider::new(provider, config.network, local)),
+            seat: config.seat.map(|seat| Seat::new(seat, config.network)),
             quiet_until: Timestamp(0),
             filling: None,
             wall: Timestamp(0),
@@ -324,6 +329,7 @@ impl Engine {
             Event::Committed { header, spent } => {
                 self.committed(*header, &spent, now, chain, effects);
                 self.provide(chain, effects);
+                self.do_duties(chain, effects);
             }
             Event::Uploaded { to, bytes } => self.uploaded(to, bytes),
             Event::ChunkTaken { is_good } => {
@@ -335,7 +341,15 @@ impl Engine {
                 };
                 self.checkpoint.taken(is_good, &mut context);
             }
-            Event::Looked => self.provide(chain, effects),
+            Event::Looked => {
+                self.provide(chain, effects);
+                self.do_duties(chain, effects);
+            }
+            Event::VotingKeysMade(secrets) => {
+                if let Some(seat) = &mut self.seat {
+                    seat.made(secrets);
+                }
+            }
             Event::Sealed { sector, result } => {
                 self.with_provider(chain, effects, |provider| provider.sealed(sector, result));
             }
@@ -395,6 +409,16 @@ impl Engine {
         };
         let mempool = &self.mempool;
         let transactions = provider.look(chain, self.head.header.height, |id| mempool.has(id), effects);
+        for signed in transactions {
+            self.offered(Origin::Own, vec![signed], chain, effects);
+        }
+    }
+
+    /// Does what a seat asks for after the newest block.
+    fn do_duties(&mut self, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+        let Some(seat) = &mut self.seat else { return };
+        let mempool = &self.mempool;
+        let transactions = seat.look(chain, self.head.header.height, |id| mempool.has(id), effects);
         for signed in transactions {
             self.offered(Origin::Own, vec![signed], chain, effects);
         }

@@ -3,6 +3,7 @@
 use crate::effect::Timer;
 use crate::mempool::{Filled, Spent};
 use crate::message::Message;
+use crate::seat::TermSecrets;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, Body, InvalidBlock};
@@ -127,6 +128,8 @@ pub enum Event {
         /// Bytes of the message.
         bytes: usize,
     },
+    /// [`Effect::MakeVotingKeys`](crate::Effect::MakeVotingKeys) is done.
+    VotingKeysMade(Vec<TermSecrets>),
     /// [`Effect::Seal`](crate::Effect::Seal) is done.
     Sealed {
         /// Which sector.

@@ -31,7 +31,9 @@ mod peers;
 pub mod provider;
 mod quota;
 pub mod run;
+pub mod seat;
 mod sources;
+mod submitter;
 mod sync;
 pub mod transfer;
 

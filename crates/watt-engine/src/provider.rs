@@ -5,15 +5,14 @@
 //! for and not seen yet: work under way, and transactions on their way.
 
 mod pack;
-mod submitter;
 mod view;
 
 use crate::effect::{Effect, SealJob, WindowJob};
 use crate::event::{Responded, SealedRoots};
+use crate::submitter::{Purpose, Submitter};
 use pack::pack;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use submitter::{Purpose, Submitter};
 use view::View;
 use watt_ledger::StateRead;
 use watt_ledger::rows::SectorStage;

@@ -64,6 +64,7 @@ impl Alone {
             checkpoint_gap: 720,
             incoming: None,
             provider: None,
+            seat: None,
             logs_scp: false,
         };
         let mut alone = Self {

@@ -314,6 +314,7 @@ impl World {
             checkpoint_gap: self.checkpoint_gap,
             incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
             provider: None,
+            seat: None,
             logs_scp: true,
         };
         this.engine = Some(Engine::new(config, head, entries));
@@ -531,7 +532,11 @@ impl World {
             | Effect::OpenPorep { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
-            | Effect::RemoveSector { .. } => unreachable!("no provider lives in this world"),
+            | Effect::RemoveSector { .. }
+            | Effect::MakeVotingKeys { .. }
+            | Effect::ForgetVotingKeys { .. } => {
+                unreachable!("nobody is a provider or has a seat of their own")
+            }
         }
     }
 

@@ -16,12 +16,14 @@ const PAUSE_BLOCKS: u64 = 3;
 
 /// What a transaction is for: while one is on its way, no second is sent for the same purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     Pledge,
     PreCommit(SectorNumber),
     Commit(SectorNumber),
     Heartbeat(Window),
     Prove(Window),
+    RegisterKeys,
+    Attend(Window),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,7 @@ struct Sent {
 }
 
 /// Signs and keeps count.
-pub(super) struct Submitter {
+pub(crate) struct Submitter {
     key: SecretKey,
     account: AccountId,
     network: NetworkId,
@@ -43,7 +45,7 @@ pub(super) struct Submitter {
 }
 
 impl Submitter {
-    pub(super) fn new(key: SecretKey, network: NetworkId) -> Self {
+    pub(crate) fn new(key: SecretKey, network: NetworkId) -> Self {
         let account = AccountId::of_first_key(&key.public());
         Self {
             key,
@@ -55,7 +57,7 @@ impl Submitter {
     }
 
     /// Looks at the new head: what landed is done, what can't land any more may be sent anew.
-    pub(super) fn settle(
+    pub(crate) fn settle(
         &mut self,
         chain: &impl StateRead,
         head: BlockHeight,
@@ -76,12 +78,12 @@ impl Submitter {
             .unwrap_or(chain_nonce);
     }
 
-    pub(super) fn is_on_its_way(&self, purpose: Purpose) -> bool {
+    pub(crate) fn is_on_its_way(&self, purpose: Purpose) -> bool {
         self.sent.contains_key(&purpose)
     }
 
     /// Signs a transaction for `purpose`, unless one is on its way.
-    pub(super) fn make(
+    pub(crate) fn make(
         &mut self,
         purpose: Purpose,
         operations: Vec<Operation>,
