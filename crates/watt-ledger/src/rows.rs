@@ -18,6 +18,7 @@ pub use provider::{
 use crate::state::{StateRead, Writes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use watt_light::backbone::backbone_key;
 use watt_primitives::{
     AccountId, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Term, Window, codec,
 };
@@ -39,8 +40,6 @@ pub const PROVIDERS: &[u8] = b"Ep";
 pub const ASKS: &[u8] = b"Eo";
 /// Prefix of bids that wait for the next block.
 pub const PENDING_BIDS: &[u8] = b"Eq";
-/// Prefix of the backbones of terms.
-pub const BACKBONES: &[u8] = b"En";
 /// Prefix of all security circles.
 pub const CIRCLES: &[u8] = b"Ef";
 /// Key of the accounts in whom trust begins, ascending.
@@ -144,7 +143,7 @@ pub fn window(window: Window) -> Vec<u8> {
 /// Key of a term's [`watt_light::Backbone`].
 #[must_use]
 pub fn backbone(term: Term) -> Vec<u8> {
-    join(&[BACKBONES, &term.0.to_be_bytes()])
+    backbone_key(term)
 }
 
 /// Key of what the beacon of a height is derived from.
