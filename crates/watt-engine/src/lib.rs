@@ -16,6 +16,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod backbones;
 mod candidates;
 pub mod checkpoint;
 pub mod consensus;
@@ -36,7 +37,9 @@ mod sources;
 mod submitter;
 mod sync;
 pub mod transfer;
+mod way;
 
+pub use backbones::{Backbones, Deciders, VotingKeys};
 pub use effect::{Effect, Priority, Timer};
 pub use engine::{Engine, EngineConfig};
 pub use event::{Clocks, Event, PeerId, RequestId};

@@ -212,6 +212,7 @@ async fn catch_up(chain: &Chain) -> (Duration, Taken) {
         was_moved: false,
         genesis: chain.genesis.clone(),
         role: Role::Follower,
+        seat_account_key: None,
         network_key: None,
         listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
         bootstrap,

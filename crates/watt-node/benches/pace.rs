@@ -108,6 +108,7 @@ async fn measure(genesis: Genesis, transfers: Vec<SignedTransaction>) {
         role: Role::Validator {
             key: Box::new(key(u64::MAX)),
         },
+        seat_account_key: None,
         network_key: None,
         listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
         bootstrap: peer.listen_addresses().iter().map(ToString::to_string).collect(),

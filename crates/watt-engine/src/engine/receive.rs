@@ -157,6 +157,18 @@ impl Engine {
                     effects.push(Effect::SendCheckpoint { to: from });
                 }
             }
+            Message::GetHandOvers { from: first } => {
+                if self.may_read(from, now) {
+                    effects.push(Effect::SendHandOvers {
+                        to: from,
+                        from: first,
+                    });
+                }
+            }
+            Message::HandOvers {
+                from: first,
+                hand_overs,
+            } => self.shown_the_way(from, first, hand_overs.into_inner(), now, effects),
             Message::GetState { height, at } => {
                 if self.may_read(from, now) {
                     effects.push(Effect::SendState { to: from, height, at });
@@ -171,7 +183,7 @@ impl Engine {
                 };
                 if !self
                     .checkpoint
-                    .offered(from, proof, &self.quorum_set, &self.head, &mut context)
+                    .offered(from, proof, &mut self.way, &self.head, &mut context)
                 {
                     self.count("bad or unasked checkpoint");
                 }
@@ -195,9 +207,14 @@ impl Engine {
                     peers: &self.peers,
                     effects,
                 };
-                let is_asked = self
-                    .sync
-                    .received(from, blocks.into_inner(), n_bytes, &head, &mut context);
+                let is_asked = self.sync.received(
+                    from,
+                    blocks.into_inner(),
+                    n_bytes,
+                    &head,
+                    &self.backbones,
+                    &mut context,
+                );
                 if is_asked {
                     self.catch_up(now, effects);
                 } else {
@@ -342,12 +359,12 @@ impl Engine {
         if !self.consensus.is_validator() {
             return;
         }
-        if !self.consensus.is_entry(&statement.node) {
-            self.count("statement of a stranger");
-            return;
-        }
         let slot = self.consensus.slot();
         if statement.slot != slot && statement.slot != slot.next() {
+            return;
+        }
+        if !self.consensus.is_entry(&statement.node, statement.slot) {
+            self.count("statement of a stranger");
             return;
         }
         // A known one may bring proposals that its first copy came without.

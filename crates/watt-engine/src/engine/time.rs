@@ -166,6 +166,16 @@ impl Engine {
             peers: &self.peers,
             effects,
         });
+        let running = self.way.term_after(&self.head.header);
+        self.way.fill(
+            running,
+            &mut Context {
+                now,
+                wall: self.wall,
+                peers: &self.peers,
+                effects,
+            },
+        );
         if self.ticks_since_head < 2 {
             if self.sync.is_active() || self.checkpoint.is_active() {
                 self.catch_up(now, effects);
@@ -250,7 +260,7 @@ impl Engine {
         match self.sync.applied(first, outcomes, failure, is_free, &mut context) {
             Checked::Commits => self.consensus.set_committing(),
             // What was bad is asked of others at once.
-            Checked::Nothing if is_free && !self.sync.next(&self.head, &mut context) => {
+            Checked::Nothing if is_free && !self.sync.next(&self.head, &self.backbones, &mut context) => {
                 self.catch_up(now, effects);
             }
             Checked::Nothing => {}
@@ -268,10 +278,12 @@ impl Engine {
         self.head = Head::new(header);
         self.ticks_since_head = 0;
         self.checkpoint.over();
+        self.backbones.advance(self.head.header.height, chain);
         effects.push(Effect::Discard(Box::new(Discarded {
             transactions: self.mempool.settle(spent, self.head.header.height),
-            candidates: self.consensus.advance(&self.head, now),
+            candidates: self.consensus.advance(&self.head, &self.backbones, now),
         })));
+        self.way.see_state(&self.head, chain);
         self.consensus.weigh(reduced_leaders(chain));
         let announcement = Message::NewBlock {
             height: self.head.header.height,
@@ -294,7 +306,7 @@ impl Engine {
                 }
             }
         }
-        let is_syncing = self.sync.continue_from(&self.head, &mut context);
+        let is_syncing = self.sync.continue_from(&self.head, &self.backbones, &mut context);
         if !is_syncing {
             self.schedule_slot(now, effects);
         }

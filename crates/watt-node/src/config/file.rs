@@ -55,6 +55,8 @@ pub struct NodeSection {
     pub genesis: Option<String>,
     /// File with the voting key; without it the node follows and does not vote.
     pub validator_key: Option<String>,
+    /// Key of the account that holds a seat, or wants one.
+    pub seat_account_key: Option<String>,
     /// File with the key of the node's network identity; without it one is made in the data folder.
     pub network_key: Option<String>,
     /// Multiaddresses to listen on.

@@ -62,6 +62,8 @@ pub struct NodeConfig {
     pub genesis: Genesis,
     /// Whether it votes.
     pub role: Role,
+    /// Key of the account whose seat's duties it does.
+    pub seat_account_key: Option<SecretKey>,
     /// Network identity; `None` uses the one in the data folder, made at the first start.
     pub network_key: Option<keyfile::Seed>,
     /// Multiaddresses to listen on.
@@ -118,6 +120,12 @@ impl NodeConfig {
             was_moved: false,
             genesis,
             role,
+            seat_account_key: settings
+                .seat_account_key
+                .value
+                .as_deref()
+                .map(keyfile::read)
+                .transpose()?,
             network_key: settings
                 .network_key
                 .value

@@ -91,6 +91,8 @@ pub struct Settings {
     pub genesis: Sourced<Option<PathBuf>>,
     /// Voting key file, absolute; `None` follows.
     pub validator_key: Sourced<Option<PathBuf>>,
+    /// `node.seat_account_key`.
+    pub seat_account_key: Sourced<Option<PathBuf>>,
     /// Key file of the network identity, absolute; `None` makes one in the data folder.
     pub network_key: Sourced<Option<PathBuf>>,
     /// Multiaddresses to listen on.
@@ -174,6 +176,7 @@ impl Settings {
             row("node.data_dir", &self.data_dir, |path| text(&path.display())),
             row("node.genesis", &self.genesis, path),
             row("node.validator_key", &self.validator_key, path),
+            row("node.seat_account_key", &self.seat_account_key, path),
             row("node.network_key", &self.network_key, path),
             row("node.listen", &self.listen, |list| Value::from(list.clone())),
             row("node.bootstrap", &self.bootstrap, |list| {
@@ -265,6 +268,7 @@ impl Layers<'_> {
                 node.genesis.as_ref(),
             )),
             validator_key: optional_path(self.path_or(None, "", node.validator_key.as_ref())),
+            seat_account_key: optional_path(self.path_or(None, "", node.seat_account_key.as_ref())),
             network_key: optional_path(self.path_or(None, "", node.network_key.as_ref())),
             listen: flagged(
                 "--listen",

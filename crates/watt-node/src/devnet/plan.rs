@@ -402,7 +402,7 @@ impl Plan {
             checkpoint_blocks = parameters::CHECKPOINT_BLOCKS,
         );
         if node.role == NodeRole::Validator {
-            text.push_str("validator_key = \"voting.key\"\n");
+            text.push_str("validator_key = \"voting.key\"\nseat_account_key = \"account.key\"\n");
             if self.records_scp {
                 text.push_str("record_scp = \"scp.log\"\n");
             }

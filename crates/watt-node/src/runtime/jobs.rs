@@ -183,6 +183,8 @@ impl Jobs {
             | Effect::PersistScp { .. }
             | Effect::Decode { .. }
             | Effect::Discard(_)
+            | Effect::MakeVotingKeys { .. }
+            | Effect::ForgetVotingKeys { .. }
             | Effect::Verify { .. }
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }
@@ -192,6 +194,8 @@ impl Jobs {
             | Effect::SendBlocks { .. }
             | Effect::SendCheckpoint { .. }
             | Effect::SendState { .. }
+            | Effect::SendHandOvers { .. }
+            | Effect::KeepHandOvers { .. }
             | Effect::TakeChunk { .. }
             | Effect::AdoptState(_)
             | Effect::Reply { .. }

@@ -24,7 +24,6 @@ use watt_light::{Header, SignedTransaction};
 use watt_net::{Bytes, Net};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{Timestamp, TransactionId};
-use watt_scp::QuorumSet;
 use watt_store::{Snapshot, StateDb};
 
 mod upload;
@@ -69,7 +68,6 @@ pub(crate) struct NodeLoop {
     engine: Engine,
     storage: Storage,
     recorder: Option<Recorder>,
-    quorum_set: QuorumSet,
     jobs: Option<Jobs>,
     net: Net,
     shared: Arc<Shared>,
@@ -101,7 +99,6 @@ impl NodeLoop {
         shared: Arc<Shared>,
         commands: mpsc::Sender<Command>,
     ) -> Self {
-        let quorum_set = shared.genesis().quorum_set();
         let earlier = storage.evidence();
         shared.show_evidence(earlier.clone());
         let mut checkpoints = Checkpoints::new(checkpoint_blocks);
@@ -110,7 +107,6 @@ impl NodeLoop {
             engine,
             storage,
             recorder: None,
-            quorum_set,
             jobs,
             net,
             shared,
@@ -192,7 +188,7 @@ impl NodeLoop {
             header: header.hash().to_string(),
             close_time: header.close_time.0,
             peers: self.peers.len(),
-            is_validator: self.engine.is_validator(),
+            is_validator: self.engine.has_seat(),
             behind: Some(self.engine.height_of_peers().0)
                 .filter(|known| *known > height + 1)
                 .unwrap_or(0),
@@ -429,6 +425,20 @@ impl NodeLoop {
                     message,
                 }))
             }),
+            Effect::MakeVotingKeys { terms } => {
+                let keys = self.storage.seat_keys();
+                self.try_work(move || {
+                    let made = keys.make(&terms)?;
+                    Ok(Command::Event(Box::new(Event::VotingKeysMade(made))))
+                });
+            }
+            Effect::ForgetVotingKeys { before } => {
+                let keys = self.storage.seat_keys();
+                self.try_work(move || {
+                    keys.forget(before)?;
+                    Ok(Command::Event(Box::new(Event::Looked)))
+                });
+            }
             Effect::Discard(over) => drop(tokio::task::spawn_blocking(move || drop(over))),
             Effect::FillBody { slot, waiting } => {
                 let (state, network) = (self.storage.snapshot(), self.storage.head().network);
@@ -473,11 +483,10 @@ impl NodeLoop {
                 });
             }
             Effect::ApplyDecided { first, blocks } => {
-                let (state, quorum_set) = (self.storage.snapshot(), self.quorum_set.clone());
+                let state = self.storage.snapshot();
                 self.work(async move {
-                    let trial = tokio::task::spawn_blocking(move || {
-                        state.read(|rows| try_decided(rows, &quorum_set, &blocks))
-                    });
+                    let trial =
+                        tokio::task::spawn_blocking(move || state.read(|rows| try_decided(rows, &blocks)));
                     let (outcomes, failure) = match trial.await {
                         Ok(Ok(good)) => good,
                         Ok(Err(damaged)) => return Command::Fail(unsafe_to_go_on(&damaged)),
@@ -505,6 +514,12 @@ impl NodeLoop {
             }
             Effect::SendBlocks { to, from, count } => self.send_blocks(to, from, count),
             Effect::SendCheckpoint { to } => self.send_checkpoint(to),
+            Effect::SendHandOvers { to, from } => self.send_hand_overs(to, from),
+            Effect::KeepHandOvers { first, hand_overs } => {
+                if let Err(error) = self.storage.hand_overs().keep(first, &hand_overs) {
+                    self.fail(&error);
+                }
+            }
             Effect::SendState { to, height, at } => self.send_state(to, height, at),
             Effect::TakeChunk { at, chunk, then } => {
                 let receiver = self.storage.receiver();

@@ -107,6 +107,8 @@ impl World {
             | Effect::PersistScp { .. }
             | Effect::Decode { .. }
             | Effect::Discard(_)
+            | Effect::MakeVotingKeys { .. }
+            | Effect::ForgetVotingKeys { .. }
             | Effect::Verify { .. }
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }
@@ -116,6 +118,8 @@ impl World {
             | Effect::SendBlocks { .. }
             | Effect::SendCheckpoint { .. }
             | Effect::SendState { .. }
+            | Effect::SendHandOvers { .. }
+            | Effect::KeepHandOvers { .. }
             | Effect::TakeChunk { .. }
             | Effect::AdoptState(_)
             | Effect::Reply { .. }

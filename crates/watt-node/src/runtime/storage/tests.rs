@@ -45,6 +45,7 @@ fn config(dir: &Path) -> NodeConfig {
         was_moved: false,
         genesis,
         role: Role::Follower,
+        seat_account_key: None,
         network_key: None,
         listen: Vec::new(),
         bootstrap: Vec::new(),
