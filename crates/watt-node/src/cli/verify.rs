@@ -39,20 +39,20 @@ pub(super) fn run(session: &Session, args: &VerifyArgs) -> Result<(), CommandErr
         None => devnet(session)?,
     };
     let verified = verify(&args.file, &network)?;
-    if let Some(other) = &args.other {
-        if let Some(culprits) = verified.contradictors(&verify(other, &network)?) {
-            let names: Vec<String> = culprits.iter().map(ToString::to_string).collect();
-            let who = if names.is_empty() {
-                "a backbone handed over to two, and who signed both can't be told from these files".to_owned()
-            } else {
-                format!("signed both: {}", names.join(", "))
-            };
-            return Err(CommandError::new(
-                ErrorKind::VerificationFailed,
-                format!("both proofs hold and contradict each other; {who}"),
-                "keep both files and show them: more of the backbone lies than the network bears, believe neither",
-            ));
-        }
+    if let Some(other) = &args.other
+        && let Some(culprits) = verified.contradictors(&verify(other, &network)?)
+    {
+        let names: Vec<String> = culprits.iter().map(ToString::to_string).collect();
+        let who = if names.is_empty() {
+            "a backbone handed over to two, and who signed both can't be told from these files".to_owned()
+        } else {
+            format!("signed both: {}", names.join(", "))
+        };
+        return Err(CommandError::new(
+            ErrorKind::VerificationFailed,
+            format!("both proofs hold and contradict each other; {who}"),
+            "keep both files and show them: more of the backbone lies than the network bears, believe neither",
+        ));
     }
     session.ui.result(&object(&verified), || text(&verified))
 }
