@@ -25,10 +25,10 @@ impl World {
         query::backbone_of_term(&self.state, Term(term))
     }
 
-    /// As if an election had said so.
+    /// As if an election had said so, and were the last.
     pub fn elect(&mut self, term: u64, backbone: &Backbone) {
         let row = (rows::backbone(Term(term)), Some(codec::encode(backbone)));
-        self.state.write(&[row].into());
+        self.state.write(&[row, (rows::SEATS.to_vec(), None)].into());
     }
 }
 
