@@ -1,15 +1,18 @@
 //! The one definition of every drawn value (`docs/spec/ledger.md` §7).
 //!
-//! The beacon of height `s` is derived from `V_s`, the value that consensus decided. Whoever proposes block `s` can try many
-//! bodies and so choose among beacons: **insecure where coins have value**, and [`crate::Genesis::check`] refuses a main network
-//! until reveals of hash onions take its place behind this module.
+//! A *window* has a beacon made of layers of hash onions that entries of the backbone registered before the term began (§14): nobody
+//! who proposes a block can choose it. Seats and attendance are drawn by it.
+//!
+//! Everything else is still drawn by the beacon of a *height*, which is derived from `V`, the value that consensus decided there.
+//! Whoever proposes that block can try many bodies and so choose among beacons: **insecure where coins have value**, and
+//! [`crate::Genesis::check`] refuses a main network until challenges and matches are drawn by the beacon of a window, too.
 
 use crate::rows::{self, DutyWindowRow};
 use crate::state::StateRead;
 use watt_primitives::hash::{self, Domain};
 use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, Term, Window};
 
-/// Whether the beacon withstands a proposer who grinds; a main network needs one that does.
+/// Whether something is drawn by a beacon that a proposer can choose by trying bodies; a main network needs that nothing is.
 pub const IS_GRINDABLE: bool = true;
 
 /// First blocks after a window whose revealed layers make its beacon; half a window if that is less. Any of their proposers may

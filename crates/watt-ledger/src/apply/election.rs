@@ -192,31 +192,40 @@ impl Ledger<'_> {
         is_there && has_key && self.struck_off_until(person).is_none()
     }
 
-    /// Writes the backbone of `next` as it stands: who votes, each with the key registered for that term, or else with the one before.
+    /// Writes the backbone of `next` as it is now: who votes, each with the key registered for that term, or else with the one before.
     pub(super) fn write_backbone(&mut self, next: Term) {
         let Some(running) = self.rows.read::<Backbone>(&rows::backbone(next.previous())) else {
             return;
         };
-        let seats: Option<SeatsRow> = self.rows.read(rows::SEATS);
-        let voters: BTreeSet<AccountId> = match &seats {
-            Some(seats) if seats.term >= next => seats.backbone.voters(),
-            Some(seats) => self.settled(seats, next).voters(),
-            None => running.entries().iter().map(|entry| entry.account).collect(),
+        let backbone = match self.rows.read::<SeatsRow>(rows::SEATS) {
+            Some(seats) if seats.term >= next => self.with_keys(next, seats.backbone.voters(), &running),
+            Some(seats) => self.with_keys(next, self.settled(&seats, next).voters(), &running),
+            None => {
+                // Without seats people don't change.
+                let stands: Option<Backbone> = self.rows.read(&rows::backbone(next));
+                let stands = stands.unwrap_or_else(|| running.clone());
+                let people = stands.entries().iter().map(|entry| entry.account);
+                self.with_keys(next, people.collect(), &stands)
+            }
         };
-        let n_voters = voters.len();
+        self.rows
+            .write(rows::backbone(next), &backbone.unwrap_or(running));
+    }
+
+    /// These people with their keys for `next`, or those of `before`; `None` if somebody has neither.
+    fn with_keys(&self, next: Term, people: BTreeSet<AccountId>, before: &Backbone) -> Option<Backbone> {
+        let n_people = people.len();
         let entry = |account: AccountId| {
             let row: Option<VotingKeyRow> = self.rows.read(&rows::voting_key(next, &account));
-            let kept = || running.of_account(&account).map(|entry| entry.key);
+            let kept = || before.of_account(&account).map(|entry| entry.key);
             let key = row.map(|row| row.key).or_else(kept)?;
             Some(BackboneEntry { account, key })
         };
-        let entries: Vec<BackboneEntry> = voters.into_iter().filter_map(entry).collect();
-        let is_whole = entries.len() == n_voters;
-        let backbone = Backbone::new(entries)
-            .ok()
-            .filter(|_| is_whole)
-            .unwrap_or(running);
-        self.rows.write(rows::backbone(next), &backbone);
+        let entries: Vec<BackboneEntry> = people.into_iter().filter_map(entry).collect();
+        if entries.len() < n_people {
+            return None;
+        }
+        Backbone::new(entries).ok()
     }
 
     /// Counts a slot that took longer than it should, and begins to count anew with every term.
