@@ -6,6 +6,7 @@ use crate::effect::{Effect, Priority};
 use crate::event::{Event, PeerId, RequestId, VerifyTicket};
 use crate::evidence::EvidenceLog;
 use crate::gossip::Gossip;
+use crate::hearing::Hearing;
 use crate::journal::Entry;
 use crate::mempool::Mempool;
 use crate::message::Message;
@@ -17,7 +18,7 @@ use crate::sync::Sync;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
 use watt_light::{Header, SignedProposal, SignedTransaction};
-use watt_primitives::{BlockHeight, NetworkId, SecretKey, SlotIndex, Timestamp};
+use watt_primitives::{BlockHeight, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp};
 use watt_scp::{Envelope, QuorumSet, Statement};
 
 mod pool;
@@ -161,6 +162,7 @@ pub struct Engine {
     /// Statements of the next slot, that arrived before this node got there, or while it was quiet.
     early: BTreeMap<Statement, Early>,
     sources: Sources,
+    hearing: Hearing,
     refused: BTreeMap<&'static str, u64>,
     provider: Option<Provider>,
     /// Until then statements of others are kept, and nothing is said.
@@ -206,6 +208,7 @@ impl Engine {
             next_ticket: 0,
             early: BTreeMap::new(),
             sources: Sources::default(),
+            hearing: Hearing::default(),
             refused: BTreeMap::new(),
             provider: config
                 .provider
@@ -261,6 +264,28 @@ impl Engine {
     #[must_use]
     pub const fn evidence(&self) -> &EvidenceLog {
         self.consensus.evidence()
+    }
+
+    /// Which validators were heard lately; a follower listens to none.
+    #[must_use]
+    pub const fn hearing(&self) -> &Hearing {
+        &self.hearing
+    }
+
+    /// The quorum set that every validator declares.
+    #[must_use]
+    pub const fn quorum_set(&self) -> &QuorumSet {
+        &self.quorum_set
+    }
+
+    /// This node's own entry, if it votes.
+    #[must_use]
+    pub fn own_entry(&self) -> Option<NodeId> {
+        self.quorum_set
+            .nodes
+            .iter()
+            .find(|node| self.consensus.is_mine(node))
+            .copied()
     }
 
     /// Handles one event at `now`; `chain` shows the state of the head. What must be done is appended to `effects`.
