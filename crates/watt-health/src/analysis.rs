@@ -26,11 +26,11 @@ pub enum Intersection {
 /// All minimal sets of one sort.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sets {
-    /// Nodes in the smallest.
+    /// Nodes in the smallest; 0 also if there is none.
     pub smallest: usize,
     /// One of the smallest.
     pub example: Vec<String>,
-    /// How many minimal sets there are.
+    /// How many minimal sets there are; 0 if nothing of this sort can happen, as a split where all nodes must agree.
     pub count: u64,
 }
 
@@ -118,7 +118,12 @@ pub fn search(network: &Network, mut found: impl FnMut(Finding)) {
     }));
     let sets = |result: &NodeIdSetVecResult| {
         // Sorted by size.
-        let example = result.clone().into_vec_vec().into_iter().next().unwrap_or_default();
+        let example = result
+            .clone()
+            .into_vec_vec()
+            .into_iter()
+            .next()
+            .unwrap_or_default();
         Sets {
             smallest: example.len(),
             example: called(&example),

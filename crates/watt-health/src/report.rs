@@ -141,6 +141,8 @@ pub struct Report {
     pub height: u64,
     /// Its age, in milliseconds.
     pub head_age_ms: u64,
+    /// Whether that is so old that the network counts as standing still.
+    pub is_still: bool,
     /// Height that a peer told of, if this node is behind; else 0.
     pub behind: u64,
     /// Connected peers.
@@ -165,6 +167,7 @@ impl Report {
         let heard = is_heard.len();
         let n_accused = members.iter().filter(|member| member.is_accused).count();
         let flat = Flat::of_set(&view.quorum_set);
+        let head_age_ms = view.now_ms.saturating_sub(view.closed_ms);
         let mut report = Self {
             verdict: Verdict::NotKnown,
             reason: Reason::NotKnown,
@@ -179,13 +182,14 @@ impl Report {
             splits_after: flat.map(|flat| size(flat.splitting()).saturating_sub(n_accused)),
             hears: view.hears,
             height: view.height,
-            head_age_ms: view.now_ms.saturating_sub(view.closed_ms),
+            head_age_ms,
+            is_still: head_age_ms > STILL_MS.max(view.slot_ms.saturating_mul(STILL_SLOTS)),
             behind: view.behind,
             peers: view.peers,
             members,
             quorum_set: Slices::from(&view.quorum_set),
         };
-        report.judge(view.slot_ms);
+        report.judge();
         report
     }
 
@@ -203,7 +207,7 @@ impl Report {
     }
 
     /// Adds what searches found: `all` about all validators, `heard` about those that were heard.
-    pub fn settle(&mut self, all: &Analysis, heard: &Analysis, slot_ms: u64) {
+    pub fn settle(&mut self, all: &Analysis, heard: &Analysis) {
         self.intersects = match &all.intersection {
             Intersection::Yes => Some(true),
             Intersection::No { .. } => Some(false),
@@ -220,25 +224,28 @@ impl Report {
             (Intersection::No { .. }, _) => Some(0),
             (Intersection::Yes | Intersection::NoQuorum | Intersection::NotKnown, splitting) => splitting
                 .as_ref()
-                .map(|sets| sets.smallest.saturating_sub(n_accused)),
+                .map(|sets| match sets.count {
+                    // Nobody who votes is left to be split; who follows still can be.
+                    0 => self.validators,
+                    _ => sets.smallest,
+                })
+                .map(|smallest| smallest.saturating_sub(n_accused)),
         };
-        self.judge(slot_ms);
+        self.judge();
     }
 
     /// Decides, from the numbers.
-    fn judge(&mut self, slot_ms: u64) {
-        let still_ms = STILL_MS.max(slot_ms.saturating_mul(STILL_SLOTS));
-        let is_still = self.head_age_ms > still_ms;
+    fn judge(&mut self) {
         let is_alone = self.members.len() == 1 && self.members.iter().all(|member| member.is_own);
         self.reason = if self.peers == 0 && !is_alone {
             Reason::NoPeer
         } else if self.intersects == Some(false) {
             Reason::Disjoint
-        } else if is_still && self.behind > 0 {
+        } else if self.is_still && self.behind > 0 {
             Reason::Behind
         } else if self.height == 0 {
             Reason::NoBlock
-        } else if is_still {
+        } else if self.is_still {
             Reason::StandsStill
         } else if !self.has_slice {
             Reason::NoSlice

@@ -51,7 +51,11 @@ fn real_networks_hold_together() {
     for (snapshot, n_nodes, blocking) in networks {
         let network = read(snapshot);
         assert_eq!(network.len(), n_nodes);
-        assert_eq!(Analysis::at_once(&network), None, "these are no flat sets for all");
+        assert_eq!(
+            Analysis::at_once(&network),
+            None,
+            "these are no flat sets for all"
+        );
         let analysis = found(&network, 3);
         assert_eq!(analysis.intersection, Intersection::Yes);
         assert_eq!(shape(&analysis.blocking), blocking);
@@ -130,8 +134,9 @@ fn check_disjoint(network: &Network, quorums: &[Vec<String>; 2]) {
         (id(name), watt_scp::QuorumSet::flat(threshold, nodes))
     });
     let sets = sets.collect();
-    let [one, other]: [BTreeSet<NodeId>; 2] =
-        quorums.each_ref().map(|quorum| quorum.iter().map(|node| id(node)).collect());
+    let [one, other]: [BTreeSet<NodeId>; 2] = quorums
+        .each_ref()
+        .map(|quorum| quorum.iter().map(|node| id(node)).collect());
     assert!(is_quorum(&one, &sets) && is_quorum(&other, &sets));
     assert!(one.is_disjoint(&other));
 }
@@ -141,6 +146,7 @@ fn check_disjoint(network: &Network, quorums: &[Vec<String>; 2]) {
 fn a_network_without_a_quorum_is_said() {
     let network = read(r#"[{"publicKey":"a","quorumSet":{"threshold":2,"validators":["a","gone"]}}]"#);
     assert_eq!(found(&network, 4).intersection, Intersection::NoQuorum);
-    let absurd = read(r#"[{"publicKey":"a","quorumSet":{"threshold":18446744073709551615,"validators":["a"]}}]"#);
+    let absurd =
+        read(r#"[{"publicKey":"a","quorumSet":{"threshold":18446744073709551615,"validators":["a"]}}]"#);
     assert_eq!(found(&absurd, 4).intersection, Intersection::NoQuorum);
 }

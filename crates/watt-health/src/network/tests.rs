@@ -34,7 +34,10 @@ fn what_is_written_is_read_again() {
     let network = Network::from_snapshot(text.as_bytes()).unwrap();
     // Who declares nothing is in no quorum.
     assert_eq!(network.names().collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(Network::from_snapshot(network.to_snapshot().as_bytes()), Ok(network));
+    assert_eq!(
+        Network::from_snapshot(network.to_snapshot().as_bytes()),
+        Ok(network)
+    );
 }
 
 #[test]
@@ -44,7 +47,10 @@ fn own_types_are_taken_with_their_inner_sets() {
     set.inner = watt_primitives::BoundedVec::new(vec![QuorumSet::flat(1, vec![node(2), node(3)])]).unwrap();
     let network = Network::of(&[(node(1), set)].into()).unwrap();
     let slices = network.nodes.values().next().unwrap();
-    assert_eq!((slices.threshold, slices.inner_quorum_sets[0].validators.len()), (2, 2));
+    assert_eq!(
+        (slices.threshold, slices.inner_quorum_sets[0].validators.len()),
+        (2, 2)
+    );
     assert_eq!(network.flat(), None);
 }
 
@@ -53,15 +59,27 @@ fn own_types_are_taken_with_their_inner_sets() {
 fn bounds_are_kept() {
     let nested = |levels: usize| {
         let open = r#"{"threshold":1,"validators":[],"innerQuorumSets":["#.repeat(levels - 1);
-        format!("{open}{}{}", r#"{"threshold":1,"validators":["a"]}"#, "]}".repeat(levels - 1))
+        format!(
+            "{open}{}{}",
+            r#"{"threshold":1,"validators":["a"]}"#,
+            "]}".repeat(levels - 1)
+        )
     };
     assert!(read(&[("a", &nested(DEPTH_MAX))]).is_ok());
     assert_eq!(unfit(&nested(DEPTH_MAX + 1)), UnfitSlices::TooDeep);
 
-    let wide = |n: usize| format!(r#"{{"threshold":1,"validators":[{}]}}"#, vec![r#""a""#; n].join(","));
+    let wide = |n: usize| {
+        format!(
+            r#"{{"threshold":1,"validators":[{}]}}"#,
+            vec![r#""a""#; n].join(",")
+        )
+    };
     assert!(read(&[("a", &wide(NODES_PER_SET_MAX - 1))]).is_ok());
     assert_eq!(unfit(&wide(NODES_PER_SET_MAX)), UnfitSlices::TooMany);
-    assert_eq!(unfit(r#"{"threshold":0,"validators":["a"]}"#), UnfitSlices::AcceptsNothing);
+    assert_eq!(
+        unfit(r#"{"threshold":0,"validators":["a"]}"#),
+        UnfitSlices::AcceptsNothing
+    );
 
     let many = |n: usize| {
         let slices = Slices {
@@ -75,20 +93,36 @@ fn bounds_are_kept() {
     assert_eq!(many(NODES_MAX + 1), Err(InvalidSnapshot::TooMany));
     assert_eq!(many(0), Err(InvalidSnapshot::Empty));
 
-    let listed = |n: usize| Network::from_snapshot(format!("[{}]", vec![r#"{"publicKey":"a"}"#; n].join(",")).as_bytes());
+    let listed = |n: usize| {
+        Network::from_snapshot(format!("[{}]", vec![r#"{"publicKey":"a"}"#; n].join(",")).as_bytes())
+    };
     assert_eq!(listed(LISTED_MAX), Err(InvalidSnapshot::Empty));
     assert_eq!(listed(LISTED_MAX + 1), Err(InvalidSnapshot::TooMany));
 
     let set = r#"{"threshold":1,"validators":["a"]}"#;
     assert!(read(&[(&"n".repeat(NAME_BYTES_MAX), set)]).is_ok());
-    assert_eq!(read(&[(&"n".repeat(NAME_BYTES_MAX + 1), set)]), Err(InvalidSnapshot::BadName));
+    assert_eq!(
+        read(&[(&"n".repeat(NAME_BYTES_MAX + 1), set)]),
+        Err(InvalidSnapshot::BadName)
+    );
     assert_eq!(read(&[("", set)]), Err(InvalidSnapshot::BadName));
-    assert_eq!(read(&[("a", set), ("a", set)]), Err(InvalidSnapshot::Twice("a".to_owned())));
+    assert_eq!(
+        read(&[("a", set), ("a", set)]),
+        Err(InvalidSnapshot::Twice("a".to_owned()))
+    );
 
     let long = vec![b' '; SNAPSHOT_BYTES_MAX + 1];
     assert_eq!(Network::from_snapshot(&long), Err(InvalidSnapshot::TooLong));
-    for foreign in ["", "{}", "[1]", r#"[{"publicKey":"a","quorumSet":{"threshold":-1,"validators":[]}}]"#] {
+    for foreign in [
+        "",
+        "{}",
+        "[1]",
+        r#"[{"publicKey":"a","quorumSet":{"threshold":-1,"validators":[]}}]"#,
+    ] {
         let read = Network::from_snapshot(foreign.as_bytes());
-        assert!(matches!(read, Err(InvalidSnapshot::NoSnapshot(_))), "{foreign}: {read:?}");
+        assert!(
+            matches!(read, Err(InvalidSnapshot::NoSnapshot(_))),
+            "{foreign}: {read:?}"
+        );
     }
 }

@@ -18,7 +18,15 @@ fn view(k: u8, heard: u8) -> View {
         own: Some(node(1)),
         hears: true,
         heard: (2..=heard)
-            .map(|n| (node(n), Heard { slot: 99, at_ms: NOW - 500 }))
+            .map(|n| {
+                (
+                    node(n),
+                    Heard {
+                        slot: 99,
+                        at_ms: NOW - 500,
+                    },
+                )
+            })
             .collect(),
         accused: BTreeSet::new(),
         height: 99,
@@ -66,9 +74,21 @@ fn silence_is_counted() {
         assert_eq!(report.reason, expected);
     }
     let mut early = view(4, 4);
-    early.heard.insert(node(2), Heard { slot: 98, at_ms: NOW - HEARD_MS });
+    early.heard.insert(
+        node(2),
+        Heard {
+            slot: 98,
+            at_ms: NOW - HEARD_MS,
+        },
+    );
     assert_eq!(Report::of(&early).heard, 4);
-    early.heard.insert(node(2), Heard { slot: 98, at_ms: NOW - HEARD_MS - 1 });
+    early.heard.insert(
+        node(2),
+        Heard {
+            slot: 98,
+            at_ms: NOW - HEARD_MS - 1,
+        },
+    );
     assert_eq!(Report::of(&early).heard, 3);
     // Strangers don't count.
     early.heard.insert(node(77), Heard { slot: 99, at_ms: NOW });
@@ -169,7 +189,10 @@ fn nested_sets_are_settled_by_a_search() {
     view.quorum_set.inner = watt_primitives::BoundedVec::new(vec![trio(1), trio(4), trio(7)]).unwrap();
     view.heard.remove(&node(2));
     let mut report = Report::of(&view);
-    assert_eq!((report.verdict, report.has_slice, report.quorum), (Verdict::NotKnown, true, None));
+    assert_eq!(
+        (report.verdict, report.has_slice, report.quorum),
+        (Verdict::NotKnown, true, None)
+    );
 
     let search = |which| {
         let mut analysis = Analysis::default();
@@ -177,13 +200,13 @@ fn nested_sets_are_settled_by_a_search() {
         analysis
     };
     let (all, heard) = (search(Which::All), search(Which::Heard));
-    report.settle(&all, &heard, view.slot_ms);
+    report.settle(&all, &heard);
     assert_eq!(report.verdict, Verdict::Connected);
     // One more of the trio that lacks one stops it; without the silence it would take two.
     assert_eq!((report.stops_after, all.blocking.unwrap().smallest), (Some(1), 2));
     assert_eq!(report.intersects, Some(true));
 
-    report.settle(&Analysis::default(), &Analysis::default(), view.slot_ms);
+    report.settle(&Analysis::default(), &Analysis::default());
     assert_eq!((report.verdict, report.stops_after), (Verdict::NotKnown, None));
 }
 

@@ -77,5 +77,8 @@ fn a_broken_pipe_ends_it() {
             Ok(())
         }
     }
-    assert!(matches!(work(MOBILECOIN.as_bytes(), Closed), Err(WorkError::Pipe(_))));
+    assert!(matches!(
+        work(MOBILECOIN.as_bytes(), Closed),
+        Err(WorkError::Pipe(_))
+    ));
 }

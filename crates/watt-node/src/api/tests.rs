@@ -8,11 +8,13 @@ use crate::error::{CommandError, ErrorKind};
 use crate::node::NodeStatus;
 use futures::future::BoxFuture;
 use reqwest::{Method, StatusCode};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 use watt_engine::message::DecidedBlock;
 use watt_engine::{Evidence, EvidenceLog};
+use watt_health::{Report, View};
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, Writes, genesis_block, rows};
 use watt_light::proposal::PROTOCOL_VERSION;
@@ -157,6 +159,23 @@ impl NodeView for StillNode {
         let mut log = EvidenceLog::default();
         assert!(log.note(Evidence::Proposals(Box::new(two))));
         Arc::new(log)
+    }
+
+    fn health(&self) -> Report {
+        let own = SecretKey::from_seed([2; 32]).node_id();
+        Report::of(&View {
+            now_ms: self.genesis.time.0 + 1_000,
+            slot_ms: self.genesis.parameters.slot_ms,
+            quorum_set: self.genesis.quorum_set(),
+            own: Some(own),
+            hears: true,
+            heard: BTreeMap::new(),
+            accused: BTreeSet::new(),
+            height: 7,
+            closed_ms: self.genesis.time.0,
+            behind: 0,
+            peers: 0,
+        })
     }
 
     fn subscribe(&self) -> watch::Receiver<Header> {
