@@ -348,7 +348,7 @@ impl Report {
             .filter(|member| !member.is_heard)
             .map(|member| member.node.get(..8).unwrap_or(&member.node))
             .collect();
-        let names = if silent.is_empty() || silent.len() > NAMED_MAX {
+        let names = if silent.is_empty() || silent.len() > NAMED_MAX || heard == 0 {
             String::new()
         } else {
             format!(" (not {})", silent.join(", "))

@@ -690,3 +690,18 @@ async fn evidence_can_be_checked_by_whoever_asks() {
     assert!(evidence.holds(&served.node.genesis.network()));
     assert_eq!((evidence.node(), evidence.slot()), (liar, SlotIndex(1)));
 }
+
+/// The health of a node is told to whoever asks, as the command prints it with `--json`.
+///
+/// Covers: A4.
+#[tokio::test]
+async fn health_is_told_to_whoever_asks() {
+    let served = Served::start().await;
+    let answer = served.http.get(format!("{}/api/v1/health", served.public)).send();
+    let report: Report = answer.await.unwrap().json().await.unwrap();
+    assert_eq!(report, served.node.health());
+    assert_eq!(
+        report.sentence,
+        "Connected: 1 of 1 validator was heard in the last minute. The network stops if 1 fails, and could be split by 1 that lies."
+    );
+}
