@@ -4,8 +4,13 @@ use crate::world::{World, key};
 use watt_engine::hearing::Word;
 use watt_primitives::NodeId;
 
+/// The last words of others; what a node said itself comes back to it too.
 fn words(world: &World, node: usize) -> Vec<(NodeId, Word)> {
-    world.engine(node).hearing().words().collect()
+    let engine = world.engine(node);
+    let words = engine.hearing().words();
+    words
+        .filter(|(heard, _)| engine.own_entry() != Some(*heard))
+        .collect()
 }
 
 /// A validator hears the three others as blocks close; of one that is down the last word stays where it was. A follower listens to
