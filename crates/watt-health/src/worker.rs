@@ -13,8 +13,8 @@ pub const LINE_BYTES_MAX: usize = 1 << 20;
 /// The most bytes of memory that a worker may take.
 pub const MEMORY_BYTES_MAX: u64 = 1 << 30;
 
-/// How long a search may take if nothing else is said, in milliseconds.
-pub const DEADLINE_MS: u64 = 20_000;
+/// How long a search may take if nothing else is said, in seconds.
+pub const DEADLINE_S: u64 = 20;
 
 /// Why a worker stopped.
 #[derive(Debug, thiserror::Error)]

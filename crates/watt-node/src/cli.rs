@@ -146,7 +146,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
     if let Command::Node(node::NodeCommand::Health(args)) = &cli.command
         && args.search
     {
-        return crate::health::search();
+        return crate::health::search(args.deadline);
     }
     let ui = Ui::new(format, cli.globals.quiet, no_color);
     match execute(&ui, cli, environment) {

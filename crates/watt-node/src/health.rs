@@ -13,8 +13,8 @@ use watt_health::{Analysis, Network};
 /// Findings of one search.
 const FINDINGS_MAX: u64 = 4;
 
-/// Arguments that make this program the searching process.
-const SEARCH: [&str; 3] = ["node", "health", "--search"];
+/// Arguments that make this program the searching process; seconds follow.
+const SEARCH: [&str; 4] = ["node", "health", "--search", "--deadline"];
 
 /// How far the search stands back behind other work on the machine.
 #[cfg(target_os = "linux")]
@@ -36,6 +36,7 @@ pub async fn analyze(network: &Network, deadline: Duration) -> Result<Analysis, 
     )?;
     let mut process = Command::new(program)
         .args(SEARCH)
+        .arg(deadline.as_secs().max(1).to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -66,27 +67,35 @@ pub async fn analyze(network: &Network, deadline: Duration) -> Result<Analysis, 
     Ok(analysis)
 }
 
-/// The searching process: reads a network from standard input, writes findings to standard output, takes bounded memory.
+/// The searching process: reads a network from standard input, writes findings to standard output. On Linux it takes bounded memory
+/// and at most `cpu_seconds`, so that it ends also if nobody is left to kill it.
 #[must_use]
-pub fn search() -> ExitCode {
-    #[cfg(target_os = "linux")]
-    stand_back();
+pub fn search(cpu_seconds: u64) -> ExitCode {
+    stand_back(cpu_seconds);
     match worker::work(std::io::stdin().lock(), std::io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// Everything else on the machine comes first; memory is refused beyond the bound, which ends the process.
+/// Everything else on the machine comes first; beyond the bounds the system ends the process.
 #[cfg(target_os = "linux")]
-fn stand_back() {
+fn stand_back(cpu_seconds: u64) {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
-    // A system that refuses either leaves the deadline, which holds everywhere.
+    // A system that refuses one of these leaves the parent's deadline, which holds everywhere.
     let _refused = nice(NICE);
-    let bound = Some(worker::MEMORY_BYTES_MAX);
-    let limit = Rlimit {
-        current: bound,
-        maximum: bound,
-    };
-    let _refused = setrlimit(Resource::As, limit);
+    for (what, most) in [
+        (Resource::As, worker::MEMORY_BYTES_MAX),
+        (Resource::Cpu, cpu_seconds),
+    ] {
+        let bound = Some(most);
+        let limit = Rlimit {
+            current: bound,
+            maximum: bound,
+        };
+        let _refused = setrlimit(what, limit);
+    }
 }
+
+#[cfg(not(target_os = "linux"))]
+const fn stand_back(_cpu_seconds: u64) {}

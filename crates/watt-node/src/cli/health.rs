@@ -11,6 +11,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use watt_health::network::SNAPSHOT_BYTES_MAX;
+use watt_health::worker::DEADLINE_S;
 use watt_health::{Analysis, Intersection, Network, Report, Sets, Verdict, Which};
 
 /// The most names of one set that are shown to people.
@@ -38,8 +39,8 @@ pub(super) struct HealthArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "node")]
     snapshot: Option<PathBuf>,
     /// Search for at most this long; nothing is searched while all validators declare one flat set
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    deadline: u64,
+    #[arg(long, value_name = "SECONDS", default_value_t = DEADLINE_S, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(super) deadline: u64,
     /// Be the searching process: a network on standard input, findings on standard output
     #[arg(long, hide = true)]
     pub(super) search: bool,
