@@ -7,6 +7,7 @@ use crate::effect::{Effect, Priority};
 use crate::event::{Clocks, Event, PeerId, RequestId, VerifyTicket};
 use crate::evidence::EvidenceLog;
 use crate::gossip::Gossip;
+use crate::hearing::Hearing;
 use crate::journal::Entry;
 use crate::mempool::Mempool;
 use crate::message::Message;
@@ -20,8 +21,8 @@ use crate::way::Way;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
 use watt_light::{Header, SignedProposal, SignedTransaction, Walk};
-use watt_primitives::{BlockHeight, NetworkId, SecretKey, SlotIndex, Term, Timestamp};
-use watt_scp::{Envelope, Statement};
+use watt_primitives::{BlockHeight, NetworkId, NodeId, SecretKey, SlotIndex, Term, Timestamp};
+use watt_scp::{Envelope, QuorumSet, Statement};
 
 mod pool;
 mod receive;
@@ -175,6 +176,7 @@ pub struct Engine {
     /// Statements of the next slot, that arrived before this node got there, or while it was quiet.
     early: BTreeMap<Statement, Early>,
     sources: Sources,
+    hearing: Hearing,
     refused: BTreeMap<&'static str, u64>,
     provider: Option<Provider>,
     seat: Option<Seat>,
@@ -226,6 +228,7 @@ impl Engine {
             next_ticket: 0,
             early: BTreeMap::new(),
             sources: Sources::default(),
+            hearing: Hearing::default(),
             refused: BTreeMap::new(),
             provider: config
                 .provider
@@ -301,6 +304,24 @@ impl Engine {
     #[must_use]
     pub const fn evidence(&self) -> &EvidenceLog {
         self.consensus.evidence()
+    }
+
+    /// Which validators were heard lately, in steady time; a follower listens to none.
+    #[must_use]
+    pub const fn hearing(&self) -> &Hearing {
+        &self.hearing
+    }
+
+    /// The quorum set that every validator declares in the slot that it works on.
+    #[must_use]
+    pub fn quorum_set(&self) -> &QuorumSet {
+        self.consensus.quorum_set()
+    }
+
+    /// This node's own entry, if it votes.
+    #[must_use]
+    pub fn own_entry(&self) -> Option<NodeId> {
+        self.consensus.own_entry()
     }
 
     /// Handles one event at `now`; `chain` shows the state of the head. What must be done is appended to `effects`, whose timers are

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod devnet;
 mod get;
+mod health;
 mod ls;
 mod node;
 mod provider;
@@ -142,6 +143,11 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
     } else {
         Format::Text
     };
+    if let Command::Node(node::NodeCommand::Health(args)) = &cli.command
+        && args.search
+    {
+        return crate::health::search(args.deadline);
+    }
     let ui = Ui::new(format, cli.globals.quiet, no_color);
     match execute(&ui, cli, environment) {
         Ok(()) => ExitCode::SUCCESS,
@@ -155,7 +161,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment)
 fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandError> {
     let session = Session::new(ui.clone(), cli.globals, environment.clone())?;
     let handles_interrupt = match &cli.command {
-        Command::Node(_) | Command::Provider(provider::ProviderCommand::Run(_)) | Command::Demo(_) => true,
+        Command::Node(node::NodeCommand::Run(_))
+        | Command::Provider(provider::ProviderCommand::Run(_))
+        | Command::Demo(_) => true,
         Command::Devnet(command) => matches!(command, devnet::DevnetCommand::Up(_)),
         Command::Put(_)
         | Command::Get(_)
@@ -167,6 +175,7 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Trust(_)
         | Command::Chain(_)
         | Command::Verify(_)
+        | Command::Node(node::NodeCommand::Health(_))
         | Command::Provider(provider::ProviderCommand::Status { .. })
         | Command::Scp(_)
         | Command::Config(_)
@@ -199,6 +208,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Chain(command) => chain::run(session, command).await,
         Command::Verify(args) => verify::run(session, &args),
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,
+        Command::Node(node::NodeCommand::Health(args)) => health::run(session, args).await,
         Command::Provider(command) => provider::run(session, command).await,
         Command::Scp(command) => scp::run(session, command).await,
         Command::Config(command) => config::run(session, &command),

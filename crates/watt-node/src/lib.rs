@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`error`] (two lines and an exit code), [`ui`] (the one printer), [`config`], [`cli`] (one file per
 //! command), [`api`] (two listeners, and the client), [`context`] and [`client`] (put, get), [`runtime`] and [`node`] (the
-//! event loop), `scp_log` (the file of `--record-scp`), [`devnet`] (a network of processes), [`demo`] (its story).
+//! event loop), `scp_log` (the file of `--record-scp`), [`health`] (the search for quorums, in a process of its own), [`devnet`] (a network of processes), [`demo`] (its story).
 //!
 //! Sources: `docs/spec/api.md`, `docs/spec/node.md`.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "I/O shell")]
@@ -18,6 +18,7 @@ pub mod context;
 pub mod demo;
 pub mod devnet;
 pub mod error;
+pub mod health;
 pub mod keyfile;
 pub mod node;
 pub mod proof_file;

@@ -3,7 +3,7 @@
 use crate::api::{HeadState, NodeView, ProviderStatus};
 use crate::error::CommandError;
 use crate::runtime::hand_overs::HandOvers;
-use crate::runtime::node_loop::Command;
+use crate::runtime::node_loop::{Command, wall};
 use crate::runtime::pace::Pace;
 use crate::runtime::storage::{Storage, find_transaction, read_block};
 use futures::FutureExt as _;
@@ -14,9 +14,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use watt_engine::EvidenceLog;
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::ProviderWork;
+use watt_health::{Heard, Report, View};
 use watt_ledger::{Genesis, Receipt};
 use watt_light::{HandOver, Header, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, Term, TransactionId};
+use watt_primitives::{AccountId, BlockHeight, NodeId, Term, TransactionId};
+use watt_scp::QuorumSet;
 use watt_store::{BlockStore, Snapshot};
 
 /// What a node is doing, for status commands and metrics.
@@ -42,6 +44,17 @@ pub struct NodeStatus {
     pub pace: Pace,
 }
 
+/// Which validators the loop has heard, and whom it should hear.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// What every validator declares.
+    pub(crate) quorum_set: QuorumSet,
+    /// This node's own entry, if it votes.
+    pub(crate) own: Option<NodeId>,
+    /// The last that was heard of each.
+    pub(crate) heard: BTreeMap<NodeId, Heard>,
+}
+
 /// What the loop shows to others: written by it alone.
 pub(crate) struct Shared {
     genesis: Arc<Genesis>,
@@ -53,6 +66,7 @@ pub(crate) struct Shared {
     provider: Option<AccountId>,
     work: Mutex<ProviderWork>,
     evidence: Mutex<Arc<EvidenceLog>>,
+    seen: Mutex<Arc<Seen>>,
     /// Set once, when the node has ended: why, if it could not go on.
     ended: watch::Sender<Option<Option<CommandError>>>,
 }
@@ -63,6 +77,11 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Shared {
     pub(crate) fn new(genesis: Arc<Genesis>, storage: &Storage, provider: Option<AccountId>) -> Self {
+        let seen = Seen {
+            quorum_set: genesis.quorum_set(),
+            own: None,
+            heard: BTreeMap::new(),
+        };
         Self {
             genesis,
             blocks: storage.blocks(),
@@ -73,6 +92,7 @@ impl Shared {
             provider,
             work: Mutex::default(),
             evidence: Mutex::default(),
+            seen: Mutex::new(Arc::new(seen)),
             ended: watch::Sender::new(None),
         }
     }
@@ -91,6 +111,10 @@ impl Shared {
 
     pub(crate) fn show_evidence(&self, log: EvidenceLog) {
         *locked(&self.evidence) = Arc::new(log);
+    }
+
+    pub(crate) fn show_seen(&self, seen: Seen) {
+        *locked(&self.seen) = Arc::new(seen);
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -172,6 +196,23 @@ impl NodeView for NodeHandle {
 
     fn evidence(&self) -> Arc<EvidenceLog> {
         Arc::clone(&locked(&self.shared.evidence))
+    }
+
+    fn health(&self) -> Report {
+        let (seen, status) = (Arc::clone(&locked(&self.shared.seen)), self.status());
+        Report::of(&View {
+            now_ms: wall().0,
+            slot_ms: self.shared.genesis.parameters.slot_ms,
+            quorum_set: seen.quorum_set.clone(),
+            own: seen.own,
+            hears: status.is_validator,
+            heard: seen.heard.clone(),
+            accused: self.evidence().nodes().map(|(node, _)| node).collect(),
+            height: status.height,
+            closed_ms: status.close_time,
+            behind: status.behind,
+            peers: u64::try_from(status.peers).unwrap_or(u64::MAX),
+        })
     }
 
     fn subscribe(&self) -> watch::Receiver<Header> {

@@ -15,6 +15,17 @@ impl Consensus {
             .is_some_and(|key| self.deciders.has(&key.node_id()))
     }
 
+    /// Who decides this slot.
+    pub(crate) fn quorum_set(&self) -> &QuorumSet {
+        &self.deciders.quorum_set
+    }
+
+    /// The key with which this node votes in this slot, if it has a seat.
+    pub(crate) fn own_entry(&self) -> Option<NodeId> {
+        let node = self.key.as_ref()?.node_id();
+        self.deciders.has(&node).then_some(node)
+    }
+
     /// From now on this node votes with `key` in `term`, unless that has begun.
     pub(crate) fn add_key(&mut self, term: Term, key: SecretKey) {
         if term > self.deciders.term {

@@ -93,7 +93,7 @@ impl Engine {
                 self.catch_up(now, effects);
             }
             Message::Statement { envelope, proposals } => {
-                self.stated(from, envelope, proposals.into_inner(), effects);
+                self.stated(from, envelope, proposals.into_inner(), now, effects);
             }
             Message::Squelch { nodes } => peer.squelched = nodes.into_inner().into_iter().collect(),
             Message::GetStatements { slot, have } => self.asked_statements(from, slot, &have, now, effects),
@@ -353,6 +353,7 @@ impl Engine {
         from: PeerId,
         envelope: Box<Envelope>,
         proposals: Vec<SignedProposal>,
+        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let statement = &envelope.statement;
@@ -373,6 +374,7 @@ impl Engine {
         fresh.retain(|signed| !early.is_some_and(|early| early.has(signed)));
         if fresh.is_empty() && (early.is_some() || self.consensus.knows(statement)) {
             self.sources.came_again(statement.node, from);
+            self.hearing.note(statement, now);
             return;
         }
         let checks = std::iter::once(envelope.signature_check(&self.network))
@@ -397,6 +399,7 @@ impl Engine {
     ) {
         let statement = &envelope.statement;
         let node = statement.node;
+        self.hearing.note(statement, now);
         // While quiet, only what this node itself may have said counts.
         let is_kept = now < self.quiet_until && !self.consensus.is_mine(&node);
         if is_kept || statement.slot == self.consensus.slot().next() {

@@ -9,6 +9,7 @@
 
 mod agreement;
 mod equivocation;
+mod hearing;
 mod hostile;
 mod load;
 mod relays;

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use watt_health::Report;
 use watt_ledger::Genesis;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
 use watt_light::{Shown, SignedTransaction};
@@ -136,6 +137,14 @@ impl ApiClient {
     /// No answer.
     pub async fn evidence(&self) -> Result<EvidenceInfo, CommandError> {
         self.get("/api/v1/evidence").await
+    }
+
+    /// Whether the node that answers is correctly connected.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn health(&self) -> Result<Report, CommandError> {
+        self.get("/api/v1/health").await
     }
 
     /// The block at `height`.

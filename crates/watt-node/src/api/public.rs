@@ -26,6 +26,7 @@ use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use watt_health::Report;
 use watt_ledger::query;
 use watt_light::SignedTransaction;
 use watt_primitives::{AccountId, BlockHeight, DealId, TransactionId, codec};
@@ -59,6 +60,8 @@ pub enum PublicRoute {
     Deal,
     /// Validators that contradicted themselves.
     Evidence,
+    /// Whether the node is correctly connected.
+    Health,
     /// A proof that a block is final.
     BlockProof,
     /// A proof of what an account is.
@@ -79,7 +82,7 @@ pub enum PublicRoute {
 
 impl PublicRoute {
     /// Every route.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Head,
         Self::Block,
         Self::Transaction,
@@ -90,6 +93,7 @@ impl PublicRoute {
         Self::Deals,
         Self::Deal,
         Self::Evidence,
+        Self::Health,
         Self::BlockProof,
         Self::AccountProof,
         Self::Status,
@@ -114,6 +118,7 @@ impl PublicRoute {
             Self::Deals => "/api/v1/deals",
             Self::Deal => "/api/v1/deals/{id}",
             Self::Evidence => "/api/v1/evidence",
+            Self::Health => "/api/v1/health",
             Self::BlockProof => "/api/v1/proofs/blocks/{height}",
             Self::AccountProof => "/api/v1/proofs/accounts/{address}",
             Self::Status => "/api/v1/status",
@@ -137,6 +142,7 @@ impl PublicRoute {
             Self::Deals => get(deals),
             Self::Deal => get(deal),
             Self::Evidence => get(evidence),
+            Self::Health => get(health),
             Self::BlockProof => get(block_proof),
             Self::AccountProof => get(account_proof),
             Self::Status => get(status),
@@ -469,6 +475,10 @@ async fn status(State(api): State<PublicState>) -> Result<Json<StatusInfo>, Prob
 
 async fn evidence(State(api): State<PublicState>) -> Json<EvidenceInfo> {
     Json(EvidenceInfo::of(&api.node.evidence()))
+}
+
+async fn health(State(api): State<PublicState>) -> Json<Report> {
+    Json(api.node.health())
 }
 
 async fn genesis(State(api): State<PublicState>) -> Response {

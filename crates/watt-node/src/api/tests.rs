@@ -8,11 +8,13 @@ use crate::error::{CommandError, ErrorKind};
 use crate::node::NodeStatus;
 use futures::future::BoxFuture;
 use reqwest::{Method, StatusCode};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 use watt_engine::message::DecidedBlock;
 use watt_engine::{Evidence, EvidenceLog};
+use watt_health::{Report, View};
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, Writes, genesis_block, rows};
 use watt_light::proposal::PROTOCOL_VERSION;
@@ -168,6 +170,23 @@ impl NodeView for StillNode {
         let mut log = EvidenceLog::default();
         assert!(log.note(Evidence::Proposals(Box::new(two))));
         Arc::new(log)
+    }
+
+    fn health(&self) -> Report {
+        let own = SecretKey::from_seed([2; 32]).node_id();
+        Report::of(&View {
+            now_ms: self.genesis.time.0 + 1_000,
+            slot_ms: self.genesis.parameters.slot_ms,
+            quorum_set: self.genesis.quorum_set(),
+            own: Some(own),
+            hears: true,
+            heard: BTreeMap::new(),
+            accused: BTreeSet::new(),
+            height: 7,
+            closed_ms: self.genesis.time.0,
+            behind: 0,
+            peers: 0,
+        })
     }
 
     fn subscribe(&self) -> watch::Receiver<Header> {
@@ -681,4 +700,19 @@ async fn evidence_can_be_checked_by_whoever_asks() {
     let evidence = Evidence::Proposals(Box::new(two));
     assert!(evidence.holds(&served.node.genesis.network()));
     assert_eq!((evidence.node(), evidence.slot()), (liar, SlotIndex(1)));
+}
+
+/// The health of a node is told to whoever asks, as the command prints it with `--json`.
+///
+/// Covers: A4.
+#[tokio::test]
+async fn health_is_told_to_whoever_asks() {
+    let served = Served::start().await;
+    let answer = served.http.get(format!("{}/api/v1/health", served.public)).send();
+    let report: Report = answer.await.unwrap().json().await.unwrap();
+    assert_eq!(report, served.node.health());
+    assert_eq!(
+        report.sentence,
+        "Connected: 1 of 1 validator was heard in the last minute. The network stops if 1 fails, and could be split by 1 that lies."
+    );
 }

@@ -85,6 +85,8 @@ pub trait NodeView: Send + Sync {
     fn submit(&self, transaction: SignedTransaction) -> BoxFuture<'static, Result<TransactionId, String>>;
     /// Which validators contradicted themselves, with the proofs.
     fn evidence(&self) -> Arc<EvidenceLog>;
+    /// Whether the node is correctly connected.
+    fn health(&self) -> watt_health::Report;
     /// New heads as they come.
     fn subscribe(&self) -> watch::Receiver<Header>;
     /// What the provider is doing, on a node that is one.

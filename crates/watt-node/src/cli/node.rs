@@ -1,5 +1,6 @@
 //! `watt node`, and what `watt provider run` shares with it.
 
+use super::health::HealthArgs;
 use super::session::{Session, interrupted};
 use crate::api::{self, ApiListeners, NodeView, OwnerToken};
 use crate::config::{NodeConfig, Overrides};
@@ -28,6 +29,7 @@ pub(super) enum NodeCommand {
                       Ports: 28470 other nodes, 28471 public API, 28475 owner's API; `watt config show` lists every setting."
     )]
     Run(NodeRunArgs),
+    Health(HealthArgs),
 }
 
 /// Flags of `node run` and `provider run`.

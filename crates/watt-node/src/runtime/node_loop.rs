@@ -26,6 +26,7 @@ use watt_primitives::key::SignatureCheck;
 use watt_primitives::{Timestamp, TransactionId};
 use watt_store::{Snapshot, StateDb};
 
+mod hearing;
 mod upload;
 
 /// How long a block may take to apply before it is refused, whatever it is.
@@ -85,6 +86,7 @@ pub(crate) struct NodeLoop {
     /// Evidence of earlier lives, and how much of this one's is kept with it.
     evidence: (EvidenceLog, u64),
     checkpoints: Checkpoints,
+    signers: hearing::Signers,
     steps: Histogram,
     persists: Histogram,
 }
@@ -121,6 +123,7 @@ impl NodeLoop {
             failure: None,
             evidence: (earlier, 0),
             checkpoints,
+            signers: hearing::Signers::default(),
             steps: Histogram::default(),
             persists: Histogram::default(),
         }
@@ -142,6 +145,7 @@ impl NodeLoop {
         self.handle(Event::Looked);
         while self.failure.is_none() {
             self.show();
+            self.show_hearing();
             let next_timer = self.timers.values().min().copied();
             tokio::select! {
                 biased;
@@ -220,6 +224,7 @@ impl NodeLoop {
                     self.fail(&error);
                     return;
                 }
+                self.note_signers(&blocks);
                 self.show_head(&header);
                 tracing::debug!(
                     height = header.height.0,
@@ -659,7 +664,7 @@ fn steady(beginning: Instant) -> Timestamp {
 }
 
 /// Milliseconds since the Unix epoch, by the clock that its owner sets.
-fn wall() -> Timestamp {
+pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -14,6 +14,7 @@
 mod circles;
 mod errors;
 mod floods;
+mod health;
 mod hostile;
 mod large;
 mod late;

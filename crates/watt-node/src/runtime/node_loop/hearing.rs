@@ -1,0 +1,64 @@
+//! Which validators were heard lately, for the API: statements that came here, and who signed the blocks.
+
+use super::{NodeLoop, steady, wall};
+use crate::node::Seen;
+use std::collections::BTreeMap;
+use watt_engine::message::DecidedBlock;
+use watt_health::Heard;
+use watt_primitives::{NodeId, Timestamp};
+
+/// How often what was heard is shown anew, in milliseconds: not after each of thousands of events.
+const SHOW_MS: u64 = 500;
+
+/// Who signed blocks, and when all was shown last.
+#[derive(Debug, Default)]
+pub(super) struct Signers {
+    signed: BTreeMap<NodeId, Heard>,
+    shown: Timestamp,
+}
+
+impl NodeLoop {
+    /// Blocks are stored: who signed them was there when they closed.
+    pub(super) fn note_signers(&mut self, blocks: &[DecidedBlock]) {
+        for block in blocks {
+            let at_ms = block.proposal.proposal.close_time.0;
+            for envelope in &block.decision {
+                let slot = envelope.statement.slot.0;
+                note(
+                    &mut self.signers.signed,
+                    envelope.statement.node,
+                    Heard { slot, at_ms },
+                );
+            }
+        }
+        let entries = &self.engine.quorum_set().nodes;
+        self.signers.signed.retain(|node, _| entries.contains(node));
+    }
+
+    /// Shows what was heard, if it is time.
+    pub(super) fn show_hearing(&mut self) {
+        let now = steady(self.beginning);
+        if self.signers.shown.0 > 0 && now.0 < self.signers.shown.0.saturating_add(SHOW_MS) {
+            return;
+        }
+        self.signers.shown = now;
+        let wall_ms = wall().0;
+        let mut heard = self.signers.signed.clone();
+        for (node, word) in self.engine.hearing().words() {
+            let ago_ms = now.0.saturating_sub(word.at.0);
+            let (slot, at_ms) = (word.slot.0, wall_ms.saturating_sub(ago_ms));
+            note(&mut heard, node, Heard { slot, at_ms });
+        }
+        self.shared.show_seen(Seen {
+            quorum_set: self.engine.quorum_set().clone(),
+            own: self.engine.own_entry(),
+            heard,
+        });
+    }
+}
+
+fn note(heard: &mut BTreeMap<NodeId, Heard>, node: NodeId, word: Heard) {
+    let known = heard.entry(node).or_insert(word);
+    known.slot = known.slot.max(word.slot);
+    known.at_ms = known.at_ms.max(word.at_ms);
+}
