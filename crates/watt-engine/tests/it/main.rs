@@ -13,6 +13,7 @@ mod hearing;
 mod hostile;
 mod load;
 mod relays;
+mod seats;
 mod sync;
 mod terms;
 mod withheld;

@@ -9,6 +9,7 @@ use watt_engine::event::{ApplyFailure, PeerId};
 use watt_engine::journal::Entry;
 use watt_engine::mempool::{self, Spent};
 use watt_engine::message::{DecidedBlock, Message};
+use watt_engine::seat::{SeatConfig, TermSecrets};
 use watt_engine::{Backbones, Clocks, Effect, Engine, EngineConfig, Event, Timer, VotingKeys, run};
 use watt_ledger::testing::elect_in_advance;
 use watt_ledger::tree::{self, chunk};
@@ -36,6 +37,8 @@ pub struct Disk {
     state: MemoryState,
     /// One per term, from term 0 on.
     pub hand_overs: Vec<HandOver>,
+    /// Secrets of the seat's terms.
+    pub secrets: Vec<TermSecrets>,
     /// A state that is coming in, and what of it is here.
     pub incoming: Option<(Incoming, MemoryState)>,
     /// The header that the blocks stand on: genesis, or a checkpoint.
@@ -138,6 +141,8 @@ pub struct World {
     genesis_header: Header,
     /// Keys of nodes in terms from 1 on.
     keys: Vec<(usize, Term, SecretKey)>,
+    /// Whether validators do the duties of their seats.
+    pub are_dutiful: bool,
 }
 
 pub fn key(seed: u8) -> SecretKey {
@@ -273,6 +278,7 @@ impl World {
             poison: None,
             stripper: None,
             genesis_header: first.header,
+            are_dutiful: false,
             keys: (1..)
                 .zip(seats)
                 .flat_map(|(term, seats)| seats.iter().map(move |seed| (*seed, Term(term))))
@@ -300,6 +306,11 @@ impl World {
     pub fn height(&self, node: usize) -> u64 {
         let disk = &self.nodes[node].disk;
         disk.base_height() + disk.blocks.len() as u64
+    }
+
+    /// The state after the node's newest block.
+    pub fn state(&self, node: usize) -> &MemoryState {
+        &self.nodes[node].disk.state
     }
 
     pub fn is_up(&self, node: usize) -> bool {
@@ -370,12 +381,21 @@ impl World {
                 let mut keys = VotingKeys::fixed(key);
                 let of_terms = self.keys.iter().filter(|(of, ..)| *of == node);
                 of_terms.for_each(|(_, term, key)| keys.add(*term, key.clone()));
+                let secrets = this.disk.secrets.iter();
+                secrets.for_each(|secrets| keys.add(secrets.term, secrets.voting_key.clone()));
                 keys
             }),
             checkpoint_gap: self.checkpoint_gap,
             incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
             provider: None,
-            seat: None,
+            seat: this
+                .key
+                .clone()
+                .filter(|_| self.are_dutiful)
+                .map(|account_key| SeatConfig {
+                    account_key,
+                    secrets: this.disk.secrets.clone(),
+                }),
             logs_scp: true,
         };
         this.engine = Some(Engine::new(config, head, &this.disk.state, entries));
@@ -599,11 +619,31 @@ impl World {
             | Effect::OpenPorep { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
-            | Effect::RemoveSector { .. }
-            | Effect::MakeVotingKeys { .. }
-            | Effect::ForgetVotingKeys { .. } => {
-                unreachable!("nobody is a provider or has a seat of their own")
+            | Effect::RemoveSector { .. } => unreachable!("no provider lives in this world"),
+            Effect::MakeVotingKeys { terms } => {
+                let made: Vec<TermSecrets> = terms.iter().map(|term| self.secrets_of(node, *term)).collect();
+                self.nodes[node].disk.secrets.extend(made.iter().cloned());
+                self.schedule(2, soon(Event::VotingKeysMade(made)));
             }
+            Effect::ForgetVotingKeys { before } => {
+                let secrets = &mut self.nodes[node].disk.secrets;
+                secrets.retain(|secrets| secrets.term >= before);
+            }
+        }
+    }
+
+    fn secrets_of(&mut self, node: usize, term: Term) -> TermSecrets {
+        let mut secret = || {
+            Hash::of_content(
+                &[node as u64, term.0, self.random(u64::MAX)]
+                    .map(u64::to_be_bytes)
+                    .concat(),
+            )
+        };
+        TermSecrets {
+            term,
+            voting_key: SecretKey::from_seed(secret().0),
+            onion_seed: secret(),
         }
     }
 
