@@ -5,12 +5,12 @@ use crate::consensus::{Context, Head};
 use crate::effect::{Effect, Priority};
 use crate::event::PeerId;
 use crate::message::Message;
+use crate::way::{Shown, Way};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::tree::chunk::StateChunk;
 use watt_light::{FinalityProof, Header};
 use watt_primitives::{BlockHeight, Hash, Timestamp};
-use watt_scp::QuorumSet;
 
 /// Peers asked for their checkpoint.
 const ASKED_MAX: usize = 8;
@@ -102,6 +102,8 @@ enum Phase {
         asked: BTreeSet<PeerId>,
         silent: BTreeSet<PeerId>,
         best: Option<Header>,
+        /// What peers told of terms to which the way is not known yet.
+        untold: BTreeMap<PeerId, Box<FinalityProof>>,
     },
     /// Chunks are fetched.
     Fetching {
@@ -142,7 +144,10 @@ impl Checkpoint {
 
     pub(crate) fn disconnected(&mut self, peer: PeerId) {
         match &mut self.phase {
-            Phase::Asking { silent, .. } => drop(silent.remove(&peer)),
+            Phase::Asking { silent, untold, .. } => {
+                silent.remove(&peer);
+                untold.remove(&peer);
+            }
             Phase::Fetching { asked, useless, .. } => {
                 asked.remove(&peer);
                 useless.remove(&peer);
@@ -177,6 +182,7 @@ impl Checkpoint {
             asked: BTreeSet::new(),
             silent: BTreeSet::new(),
             best: None,
+            untold: BTreeMap::new(),
         };
         self.ask_for_offers(context);
     }
@@ -210,30 +216,102 @@ impl Checkpoint {
         &mut self,
         from: PeerId,
         proof: Option<Box<FinalityProof>>,
-        quorum_set: &QuorumSet,
+        way: &mut Way,
+        head: &Head,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let Phase::Asking { silent, untold, .. } = &mut self.phase else {
+            return false;
+        };
+        if untold.contains_key(&from) || !silent.contains(&from) {
+            return false;
+        }
+        let is_honest = match proof {
+            None => {
+                silent.remove(&from);
+                true
+            }
+            // Who decides there is known to whoever walks there from genesis; until then it counts as silent.
+            Some(proof) if way.term_after(&proof.header) > way.term() => {
+                untold.insert(from, proof);
+                way.ask(from, context);
+                true
+            }
+            Some(proof) => self.judge(from, &proof, way, head, context),
+        };
+        self.choose_if_due(context);
+        is_honest
+    }
+
+    /// A peer's checkpoint is held against the backbone of its term, which the way has reached. One of a term long gone is passed over.
+    fn judge(
+        &mut self,
+        from: PeerId,
+        proof: &FinalityProof,
+        way: &Way,
         head: &Head,
         context: &mut Context<'_>,
     ) -> bool {
         let gap_min = self.gap_min;
         let Phase::Asking { silent, best, .. } = &mut self.phase else {
-            return false;
+            return true;
         };
-        if !silent.remove(&from) {
+        silent.remove(&from);
+        let Some(deciders) = way.deciders_of(way.term_after(&proof.header)) else {
+            return true;
+        };
+        if proof.verify(&head.header.network, &deciders.quorum_set).is_err() {
+            context.effects.push(Effect::Disconnect(from));
             return false;
         }
-        if let Some(proof) = proof {
-            if proof.verify(&head.header.network, quorum_set).is_err() {
-                context.effects.push(Effect::Disconnect(from));
-                return false;
+        let height = proof.header.height;
+        let is_better = best.as_ref().is_none_or(|best| best.height < height);
+        if is_better && height.0 >= gap_min.div_ceil(2) {
+            *best = Some(proof.header.clone());
+        }
+        true
+    }
+
+    /// A peer showed a part of the way: judges what was told of terms that are reached now, and goes on with the rest.
+    pub(crate) fn walked(
+        &mut self,
+        from: PeerId,
+        shown: Shown,
+        way: &mut Way,
+        head: &Head,
+        context: &mut Context<'_>,
+    ) {
+        let Phase::Asking {
+            since,
+            untold,
+            silent,
+            ..
+        } = &mut self.phase
+        else {
+            return;
+        };
+        if shown == Shown::Further {
+            // As long as it leads on: there are no more terms than the network has had.
+            *since = context.now;
+        }
+        let is_reached = |proof: &FinalityProof| way.term_after(&proof.header) <= way.term();
+        let (reached, rest) = std::mem::take(untold)
+            .into_iter()
+            .partition(|(_, proof)| is_reached(proof));
+        let reached: BTreeMap<PeerId, Box<FinalityProof>> = reached;
+        *untold = rest;
+        if untold.contains_key(&from) {
+            if shown == Shown::Further {
+                way.ask(from, context);
+            } else {
+                untold.remove(&from);
+                silent.remove(&from);
             }
-            let height = proof.header.height;
-            let is_better = best.as_ref().is_none_or(|best| best.height < height);
-            if is_better && height.0 >= gap_min.div_ceil(2) {
-                *best = Some(proof.header);
-            }
+        }
+        for (peer, proof) in reached {
+            self.judge(peer, &proof, way, head, context);
         }
         self.choose_if_due(context);
-        true
     }
 
     fn choose(&mut self, context: &mut Context<'_>) {

@@ -3,6 +3,7 @@
 //! One slot at a time: slot `s + 1` begins when block `s` is committed. SCP itself knows no proposal; this module answers its
 //! questions from [`Candidates`] and turns its outputs into effects, in SCP's order.
 
+use crate::backbones::{Backbones, Deciders, VotingKeys};
 use crate::candidates::{CLOSE_TIME_PAST_MAX_MS, Candidates, NotAdmitted};
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::PeerId;
@@ -11,17 +12,21 @@ use crate::journal::Entry;
 use crate::message::Message;
 use crate::peers::Peers;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use watt_light::proposal::empty_value;
 use watt_light::{Header, SignedTransaction};
-use watt_primitives::{Hash, NetworkId, NodeId, SecretKey, SlotIndex, Timestamp};
+use watt_primitives::{Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term, Timestamp};
 use watt_scp::replay::{Step, log};
 use watt_scp::{
-    Config, Envelope, Input, Oracle, Output, Pledges, QuorumSet, Scp, Statement, TimerKind, Validity, Value,
+    Envelope, Input, Oracle, Output, Pledges, QuorumSet, Scp, Statement, TimerKind, Validity, Value,
 };
 
 mod conclude;
 mod receive;
 mod say;
+mod term;
+
+use term::{config_of, deciders_of};
 
 /// First round of nomination and of a ballot, in milliseconds; each further round is longer by [`ROUND_GROWTH_MS`]
 /// (`docs/spec/node.md` §3). Above a round trip between two phones on poor links.
@@ -114,11 +119,18 @@ struct Decision {
 
 /// SCP and everything around it for the slot above the head.
 pub(crate) struct Consensus {
+    /// One instance per term: it decides with one quorum set, so no slot ever mixes two (TC29).
     scp: Scp,
+    keys: VotingKeys,
+    /// Whether this node was given keys, whether or not it has a seat now.
+    listens: bool,
+    /// The one of this term.
     key: Option<SecretKey>,
     network: NetworkId,
-    quorum_set: QuorumSet,
-    quorum_set_hash: Hash,
+    /// Who decides this slot.
+    deciders: Arc<Deciders>,
+    /// Who decides the one after, once that is certain.
+    next_deciders: Option<Arc<Deciders>>,
     block_bytes_max: u32,
     slot: SlotIndex,
     candidates: Candidates,
@@ -139,6 +151,8 @@ pub(crate) struct Consensus {
     stored: BTreeSet<Value>,
     /// Bodies from the journal, tried when the node starts.
     restored: Vec<(Value, Vec<SignedTransaction>)>,
+    /// Entries of the journal about slots of later terms: an instance remembers only what was said in its own.
+    of_later_terms: Vec<(Term, Entry)>,
     /// What goes into SCP and comes out, where it is asked for.
     log: Option<Vec<log::Entry>>,
     evidence: EvidenceLog,
@@ -149,8 +163,7 @@ pub(crate) struct Consensus {
 /// SCP's questions, answered from what is known of the slot.
 struct Answers<'a> {
     candidates: &'a Candidates,
-    quorum_set: &'a QuorumSet,
-    quorum_set_hash: Hash,
+    deciders: &'a Deciders,
     network: NetworkId,
     reduced: &'a [NodeId],
 }
@@ -165,12 +178,12 @@ impl Oracle for Answers<'_> {
     }
 
     fn quorum_set(&self, hash: &Hash) -> Option<&QuorumSet> {
-        (*hash == self.quorum_set_hash).then_some(self.quorum_set)
+        (*hash == self.deciders.hash).then_some(&self.deciders.quorum_set)
     }
 
     fn weight(&self, node: NodeId) -> u64 {
         // Every entry is a neighbour of every entry: the round's leader is the one with the highest priority.
-        if !self.quorum_set.nodes.contains(&node) {
+        if !self.deciders.has(&node) {
             0
         } else if self.reduced.contains(&node) {
             REDUCED_WEIGHT
@@ -188,31 +201,29 @@ impl Oracle for Answers<'_> {
 impl Consensus {
     pub(crate) fn new(
         head: &Head,
-        quorum_set: QuorumSet,
-        key: Option<SecretKey>,
+        backbones: &Backbones,
+        keys: VotingKeys,
         muted_to: SlotIndex,
         block_bytes_max: u32,
         entries: Vec<Entry>,
         is_logged: bool,
     ) -> Self {
         let network = head.header.network;
-        let node = key.as_ref().map_or(NodeId([0; 32]), SecretKey::node_id);
-        let votes = key.is_some() && quorum_set.nodes.contains(&node);
-        let config = Config {
-            node,
-            network,
-            quorum_set: quorum_set.clone(),
-            votes,
-        };
+        let slot = head.next_slot();
+        let deciders = deciders_of(slot, backbones);
+        let key = keys.of(deciders.term).cloned();
+        let config = config_of(&deciders, key.as_ref(), network);
         let log = is_logged.then(|| vec![log::Entry::Life(config.clone())]);
         let mut this = Self {
             scp: Scp::new(config),
+            listens: !keys.is_empty(),
+            keys,
             key,
             network,
-            quorum_set_hash: quorum_set.hash(&network),
-            quorum_set,
+            deciders,
+            next_deciders: backbones.of_slot(slot.next()).cloned(),
             block_bytes_max,
-            slot: head.next_slot(),
+            slot,
             candidates: Candidates::above(&head.header, block_bytes_max),
             envelopes: BTreeMap::new(),
             decision: None,
@@ -224,13 +235,17 @@ impl Consensus {
             is_committing: false,
             stored: BTreeSet::new(),
             restored: Vec::new(),
+            of_later_terms: Vec::new(),
             log,
             evidence: EvidenceLog::default(),
             reduced: Vec::new(),
         };
-        for entry in entries {
-            this.restore(entry);
-        }
+        let with_term = entries.into_iter().map(|entry| {
+            let term = backbones.terms().of_height(entry.slot().into());
+            (term, entry)
+        });
+        this.of_later_terms = with_term.collect();
+        this.restore_term();
         this
     }
 
@@ -260,7 +275,7 @@ impl Consensus {
     }
 
     pub(crate) const fn is_validator(&self) -> bool {
-        self.key.is_some()
+        self.listens
     }
 
     pub(crate) const fn is_committing(&self) -> bool {
@@ -271,15 +286,10 @@ impl Consensus {
         self.is_committing = true;
     }
 
-    pub(crate) fn is_entry(&self, node: &NodeId) -> bool {
-        self.quorum_set.nodes.contains(node)
-    }
-
     fn step_scp(&mut self, input: Input<'_>) -> Vec<Output> {
         let answers = Answers {
             candidates: &self.candidates,
-            quorum_set: &self.quorum_set,
-            quorum_set_hash: self.quorum_set_hash,
+            deciders: &self.deciders,
             network: self.network,
             reduced: &self.reduced,
         };
@@ -439,8 +449,12 @@ impl Consensus {
     }
 
     /// Block `head` is committed: its slot is history, the next one begins to be listened to.
-    pub(crate) fn advance(&mut self, head: &Head, now: Timestamp) {
+    ///
+    /// Where a term ends, the instance of the next one begins. The one of the term that is over is not kept: whoever still works on
+    /// its last slot takes the block with its proof.
+    pub(crate) fn advance(&mut self, head: &Head, backbones: &Backbones, now: Timestamp) {
         self.slot = head.next_slot();
+        self.next_deciders = backbones.of_slot(self.slot.next()).cloned();
         self.since = now;
         self.candidates = Candidates::above(&head.header, self.block_bytes_max);
         self.envelopes.clear();
@@ -450,6 +464,10 @@ impl Consensus {
         self.own = None;
         self.is_committing = false;
         self.stored.clear();
+        let deciders = deciders_of(self.slot, backbones);
+        if deciders.term != self.deciders.term {
+            self.begin_term(deciders);
+        }
         self.step_scp(Input::Purge { below: self.slot });
     }
 }

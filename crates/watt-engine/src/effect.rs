@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::tree::chunk::StateChunk;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
-use watt_light::Header;
+use watt_light::{HandOver, Header};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
 use watt_primitives::{
-    AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, TransactionId, Window,
+    AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Term, Timestamp, TransactionId, Window,
 };
 use watt_scp::Value;
 
@@ -130,6 +130,22 @@ pub enum Effect {
     SendCheckpoint {
         /// Whom.
         to: PeerId,
+    },
+    /// Send a peer the hand-overs that are kept here, from one term on, as many as there are without a gap and fit
+    /// [`HAND_OVERS_PER_MESSAGE_MAX`](crate::message::HAND_OVERS_PER_MESSAGE_MAX).
+    /// [`Event::Uploaded`](crate::Event::Uploaded) ends it.
+    SendHandOvers {
+        /// Whom.
+        to: PeerId,
+        /// The first term.
+        from: Term,
+    },
+    /// Keep hand-overs of consecutive terms for ever, to be shown to others; durable before any later start from a checkpoint.
+    KeepHandOvers {
+        /// The term of the first one.
+        first: Term,
+        /// The hand-overs.
+        hand_overs: Vec<HandOver>,
     },
     /// Send a peer a part of a state that is served here ([`Message::State`](crate::message::Message::State)).
     /// [`Event::Uploaded`](crate::Event::Uploaded) ends it.

@@ -1,5 +1,6 @@
 //! One node: dispatches events to its parts and keeps what they share, the head and the peers.
 
+use crate::backbones::{Backbones, VotingKeys};
 use crate::checkpoint::{Checkpoint, Incoming};
 use crate::consensus::{Consensus, Context, Head};
 use crate::effect::{Effect, Priority};
@@ -14,15 +15,17 @@ use crate::provider::{LocalSector, Provider, ProviderConfig, ProviderWork};
 use crate::quota::{Bucket, UPLOAD_ALL};
 use crate::sources::Sources;
 use crate::sync::Sync;
+use crate::way::Way;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
-use watt_light::{Header, SignedProposal, SignedTransaction};
-use watt_primitives::{BlockHeight, NetworkId, SecretKey, Timestamp};
-use watt_scp::{Envelope, QuorumSet, Statement};
+use watt_light::{Header, SignedProposal, SignedTransaction, Walk};
+use watt_primitives::{BlockHeight, NetworkId, SecretKey, Term, Timestamp};
+use watt_scp::{Envelope, Statement};
 
 mod pool;
 mod receive;
 mod time;
+mod way;
 
 /// The most signatures of one sender's statements under verification at once; beyond it messages are dropped, as if the network
 /// had. Senders have places of their own, so that nobody can take those of others (TC36).
@@ -59,10 +62,11 @@ pub struct EngineConfig {
     pub network: NetworkId,
     /// Its numbers.
     pub parameters: NetworkParameters,
-    /// The backbone's quorum set.
-    pub quorum_set: QuorumSet,
-    /// The voting key, if this node is (or may become) a backbone entry.
-    pub voting_key: Option<SecretKey>,
+    /// How far the hand-overs lead that are stored here: from the genesis document's [`Walk`](watt_ledger::Genesis::walk), at the
+    /// term after the last one of them.
+    pub walk: Walk,
+    /// The keys with which it votes in terms in which it has a seat.
+    pub voting_keys: VotingKeys,
     /// Height up to which an earlier life may have voted, from blocks that were stored and have to be fetched again: the node says
     /// nothing in these slots.
     pub voted_to: BlockHeight,
@@ -150,7 +154,8 @@ pub struct Engine {
     mempool: Mempool,
     sync: Sync,
     checkpoint: Checkpoint,
-    quorum_set: QuorumSet,
+    backbones: Backbones,
+    way: Way,
     gossip: Gossip,
     /// What all peers together may have because they asked.
     upload: Bucket,
@@ -170,10 +175,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// A node whose stored chain ends at `head` and whose journal holds `entries`.
+    /// A node whose stored chain ends at `head`, after which its state is `chain`, and whose journal holds `entries`.
     #[must_use]
-    pub fn new(config: EngineConfig, head: Header, entries: Vec<Entry>) -> Self {
-        let head = Head::new(head);
+    pub fn new(config: EngineConfig, head: Header, chain: &impl StateRead, entries: Vec<Entry>) -> Self {
+        let (head, backbones) = (Head::new(head), Backbones::in_state(chain));
+        let mut way = Way::new(config.network, config.walk);
+        way.see_state(&head, chain);
         let block_bytes_max = config.parameters.block_bytes_max;
         let live = entries
             .into_iter()
@@ -183,8 +190,8 @@ impl Engine {
             network: config.network,
             consensus: Consensus::new(
                 &head,
-                config.quorum_set.clone(),
-                config.voting_key,
+                &backbones,
+                config.voting_keys,
                 config.voted_to.into(),
                 block_bytes_max,
                 live,
@@ -196,7 +203,8 @@ impl Engine {
             mempool: Mempool::default(),
             sync: Sync::default(),
             checkpoint: Checkpoint::new(config.checkpoint_gap, config.incoming),
-            quorum_set: config.quorum_set,
+            backbones,
+            way,
             gossip: Gossip::default(),
             upload: Bucket::full(UPLOAD_ALL, Timestamp(0)),
             verifying: BTreeMap::new(),
@@ -219,10 +227,28 @@ impl Engine {
         self.head.header.height
     }
 
-    /// Whether this node takes part in agreement.
+    /// Whether this node was given voting keys: it listens to agreement, whether or not it has a seat now.
     #[must_use]
     pub const fn is_validator(&self) -> bool {
         self.consensus.is_validator()
+    }
+
+    /// Whether this node has a seat in the slot it works on.
+    #[must_use]
+    pub fn has_seat(&self) -> bool {
+        self.consensus.has_seat()
+    }
+
+    /// Who decides, as far as the state of the head says it for good.
+    #[must_use]
+    pub const fn backbones(&self) -> &Backbones {
+        &self.backbones
+    }
+
+    /// From now on this node votes with `key` in `term`; ignored for a term that has begun. Keys of terms that are over are
+    /// forgotten here by themselves.
+    pub fn add_voting_key(&mut self, term: Term, key: SecretKey) {
+        self.consensus.add_key(term, key);
     }
 
     /// Transactions that wait.
@@ -268,6 +294,7 @@ impl Engine {
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
     ) {
+        let n_before = effects.len();
         match event {
             Event::Started => self.started(now, chain, effects),
             Event::Connected(peer) => self.connected(peer, now, effects),
@@ -276,6 +303,7 @@ impl Engine {
                 self.sources.disconnected(peer);
                 self.sync.disconnected(peer);
                 self.checkpoint.disconnected(peer);
+                self.way.disconnected(peer);
             }
             Event::Received { from, bytes } => self.received(from, bytes, now, chain, effects),
             Event::TimerFired(timer) => self.timer_fired(timer, now, chain, effects),
@@ -328,6 +356,7 @@ impl Engine {
                 self.with_provider(chain, effects, |provider| provider.window_opened(window, result));
             }
         }
+        self.hand_over(n_before, effects);
     }
 
     fn count(&mut self, reason: &'static str) {

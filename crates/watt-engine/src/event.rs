@@ -82,7 +82,8 @@ pub enum Event {
         /// Whether it was part of the state; if not, nothing was stored.
         is_good: bool,
     },
-    /// [`Effect::SendBlocks`](crate::Effect::SendBlocks), [`Effect::SendCheckpoint`](crate::Effect::SendCheckpoint) or
+    /// [`Effect::SendBlocks`](crate::Effect::SendBlocks), [`Effect::SendCheckpoint`](crate::Effect::SendCheckpoint),
+    /// [`Effect::SendHandOvers`](crate::Effect::SendHandOvers) or
     /// [`Effect::SendState`](crate::Effect::SendState) is done.
     Uploaded {
         /// To whom.

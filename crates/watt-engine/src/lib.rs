@@ -16,6 +16,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod backbones;
 mod candidates;
 pub mod checkpoint;
 pub mod consensus;
@@ -34,7 +35,9 @@ pub mod run;
 mod sources;
 mod sync;
 pub mod transfer;
+mod way;
 
+pub use backbones::{Backbones, Deciders, VotingKeys};
 pub use effect::{Effect, Priority, Timer};
 pub use engine::{Engine, EngineConfig};
 pub use event::{Event, PeerId, RequestId};

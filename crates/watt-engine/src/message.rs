@@ -5,10 +5,10 @@ use watt_ledger::UncheckedBlock;
 use watt_ledger::tree::chunk::StateChunk;
 use watt_light::proposal::empty_value;
 use watt_light::transaction::body_root;
-use watt_light::{DecisionProof, FinalityProof, Header, SignedProposal, SignedTransaction};
+use watt_light::{DecisionProof, FinalityProof, HandOver, Header, SignedProposal, SignedTransaction};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
-use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SlotIndex};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SlotIndex, Term};
 use watt_scp::{Envelope, QuorumSet, Statement, Value, finality};
 
 /// The most bytes of an encoded message; the transport's frame limit.
@@ -28,6 +28,9 @@ pub const TRANSACTIONS_PER_MESSAGE_MAX: usize = 256;
 
 /// Bytes of transactions in one message, unless its only one is longer.
 pub const TRANSACTIONS_BYTES_MAX: usize = 256 * 1024;
+
+/// The most hand-overs in one answer: 144 KB with the largest backbone, and 656 signatures to check.
+pub const HAND_OVERS_PER_MESSAGE_MAX: usize = 16;
 
 /// The most statements that an asker can say it has: of 128 entries one of nomination and one of ballots.
 pub const HAVE_MAX: usize = 256;
@@ -115,6 +118,18 @@ pub enum Message {
         at: Hash,
         /// The part around it; none if the sender does not serve this state any more.
         chunk: Option<Box<StateChunk>>,
+    },
+    /// Asks how backbones came to be those that they are.
+    GetHandOvers {
+        /// The first term whose hand-over is asked for.
+        from: Term,
+    },
+    /// Hand-overs of consecutive terms; none if the sender has none of the first.
+    HandOvers {
+        /// The term of the first one.
+        from: Term,
+        /// The hand-overs.
+        hand_overs: BoundedVec<HandOver, HAND_OVERS_PER_MESSAGE_MAX>,
     },
     /// Decided blocks with the statements that prove it, consecutive from the height asked for.
     Blocks {

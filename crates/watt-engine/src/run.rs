@@ -2,6 +2,7 @@
 //!
 //! Blocking work without effects: the shell does it off the main loop ([`Effect::ApplyDecided`](crate::Effect::ApplyDecided)).
 
+use crate::backbones::Backbones;
 use crate::event::ApplyFailure;
 use crate::message::DecidedBlock;
 use std::sync::Arc;
@@ -12,13 +13,16 @@ use watt_scp::QuorumSet;
 /// Blocks up to the first bad one, and what is wrong with that.
 pub type Good<T> = (Vec<T>, Option<ApplyFailure>);
 
-/// Checks that each block was decided by this quorum set, has the body that was agreed on, and that all signatures hold: together,
-/// and block by block only if that fails.
+/// Checks that each block was decided by the backbone of its term, has the body that was agreed on, and that all signatures hold: together,
+/// and block by block only if that fails. It ends before the first block of which `backbones` does not say who decides it.
 #[must_use]
-pub fn check(blocks: &[DecidedBlock], quorum_set: &QuorumSet) -> Good<Block> {
+pub fn check(blocks: &[DecidedBlock], backbones: &Backbones) -> Good<Block> {
     let (mut good, mut claims, mut failure) = (Vec::with_capacity(blocks.len()), Vec::new(), None);
     for decided in blocks {
-        match claims_of(decided, quorum_set) {
+        let Some(deciders) = backbones.of_slot(decided.proposal.proposal.slot) else {
+            break;
+        };
+        match claims_of(decided, &deciders.quorum_set) {
             Ok((block, claimed)) => {
                 good.push(block);
                 claims.push(claimed);

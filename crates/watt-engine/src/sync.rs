@@ -1,6 +1,7 @@
 //! Catching up: decided blocks, each with the statements that prove it, fetched from several peers at once and taken in by
 //! runs (`docs/spec/node.md` §8).
 
+use crate::backbones::Backbones;
 use crate::consensus::{Context, Head};
 use crate::effect::{Effect, Priority};
 use crate::event::{ApplyFailure, PeerId};
@@ -247,6 +248,7 @@ impl Sync {
         blocks: Vec<DecidedBlock>,
         bytes: usize,
         head: &Head,
+        backbones: &Backbones,
         context: &mut Context<'_>,
     ) -> bool {
         let Some(request) = self.asked.remove(&from) else {
@@ -279,20 +281,21 @@ impl Sync {
         } else {
             self.missed(from, context.now);
         }
-        self.next(head, context);
+        self.next(head, backbones, context);
         true
     }
 
     /// Begins the check of the next run; returns whether one is under way.
-    pub(crate) fn next(&mut self, head: &Head, context: &mut Context<'_>) -> bool {
+    pub(crate) fn next(&mut self, head: &Head, backbones: &Backbones, context: &mut Context<'_>) -> bool {
         if self.run.is_some() {
             return true;
         }
         let first = head.header.height.next();
         self.waiting.retain(|height, _| *height >= first);
         let (mut blocks, mut origins, mut bytes) = (Vec::new(), Vec::new(), 0usize);
-        let mut height = first;
+        let (mut height, end) = (first, run_end(first, backbones));
         while len(blocks.len()) < COUNT
+            && height < end
             && let Some(received) = self.waiting.get(&height)
         {
             bytes = bytes.saturating_add(received.bytes);
@@ -386,14 +389,32 @@ impl Sync {
     }
 
     /// The head moved; goes on with what waits. Returns whether more is under way.
-    pub(crate) fn continue_from(&mut self, head: &Head, context: &mut Context<'_>) -> bool {
+    pub(crate) fn continue_from(
+        &mut self,
+        head: &Head,
+        backbones: &Backbones,
+        context: &mut Context<'_>,
+    ) -> bool {
         if let Some(run) = self.run.take_if(|run| run.first < head.header.height.next()) {
             // Committed, or overtaken by agreement while it was under check.
             let n_stored = head.header.height.next().0.saturating_sub(run.first.0);
             self.put_back(&run, usize::try_from(n_stored).unwrap_or(usize::MAX), None);
         }
-        self.next(head, context)
+        self.next(head, backbones, context)
     }
+}
+
+/// The height behind the last that a run from `first` on may have: no block is checked before the state says for good who decides
+/// it, and a run stops where the state says that of one more term, so that this state can be shown to others (`docs/spec/node.md`
+/// 10.5).
+fn run_end(first: BlockHeight, backbones: &Backbones) -> BlockHeight {
+    let terms = backbones.terms();
+    let term = terms.of_height(first);
+    let stop = [term, term.next()]
+        .map(|term| terms.final_from(term.next()).next())
+        .into_iter()
+        .find(|stop| *stop > first);
+    stop.map_or(backbones.end(), |stop| stop.min(backbones.end()))
 }
 
 fn len(n: usize) -> u64 {

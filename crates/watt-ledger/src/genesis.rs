@@ -11,6 +11,7 @@ use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SeatsRow, S
 use crate::state::MemoryState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use watt_light::Walk;
 use watt_light::backbone::{Backbone, BackboneEntry, SEATS_MAX, TERM_SLOTS_MIN, Terms};
 use watt_primitives::amount::SUPPLY_MAX;
 use watt_primitives::hash::DomainHasher;
@@ -109,6 +110,15 @@ impl Genesis {
     #[must_use]
     pub fn first_backbone(&self) -> Option<Backbone> {
         Backbone::new(self.backbone.to_vec()).ok()
+    }
+
+    /// Where a walk over hand-overs to the backbones of later terms begins.
+    ///
+    /// # Errors
+    /// [`InvalidGenesis::Backbone`].
+    pub fn walk(&self) -> Result<Walk, InvalidGenesis> {
+        let backbone = self.first_backbone().ok_or(InvalidGenesis::Backbone)?;
+        Ok(Walk::begin(self.network(), self.parameters.terms(), backbone))
     }
 
     /// The quorum set of the first backbone; one that nothing satisfies for a document that [`Self::check`] refuses.

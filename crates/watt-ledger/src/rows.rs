@@ -23,6 +23,7 @@ pub use provider::{
 use crate::state::{StateRead, Writes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use watt_light::backbone::backbone_key;
 use watt_primitives::{
     AccountId, BlockHeight, Cid, DealId, Hash, LedgerTime, NodeId, SectorNumber, SlotIndexInDeal, Term,
     Window, codec,
@@ -45,8 +46,6 @@ pub const PROVIDERS: &[u8] = b"Ep";
 pub const ASKS: &[u8] = b"Eo";
 /// Prefix of bids that wait for the next block.
 pub const PENDING_BIDS: &[u8] = b"Eq";
-/// Prefix of the backbones of terms.
-pub const BACKBONES: &[u8] = b"En";
 /// Prefix of all security circles.
 pub const CIRCLES: &[u8] = b"Ef";
 /// Key of the accounts in whom trust begins, ascending.
@@ -158,7 +157,7 @@ pub fn window(window: Window) -> Vec<u8> {
 /// Key of a term's [`watt_light::Backbone`].
 #[must_use]
 pub fn backbone(term: Term) -> Vec<u8> {
-    join(&[BACKBONES, &term.0.to_be_bytes()])
+    backbone_key(term)
 }
 
 /// Key of what a window asks of those who attend.

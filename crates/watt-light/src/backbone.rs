@@ -7,6 +7,9 @@ use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, NodeId, Term};
 use watt_scp::QuorumSet;
 
+/// Prefix of the state's keys of backbones.
+pub const BACKBONES: &[u8] = b"En";
+
 /// The most seats of a backbone.
 pub const SEATS_MAX: usize = 61;
 
@@ -67,6 +70,12 @@ impl Terms {
         };
         BlockHeight(self.first_height(term).0.saturating_sub(before))
     }
+}
+
+/// The state's key of a term's backbone.
+#[must_use]
+pub fn backbone_key(term: Term) -> Vec<u8> {
+    [BACKBONES, &term.0.to_be_bytes()].concat()
 }
 
 /// A seat of the backbone in one term. Encoded as the list of its fields.

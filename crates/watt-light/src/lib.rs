@@ -3,8 +3,8 @@
 //! It executes nothing: what a transaction does to the state is the ledger's; what a proof of it looks like is here.
 //!
 //! Reading order: [`operation`], [`duty`] (what a seat signs beside blocks), [`transaction`], [`proposal`] (proposal, value `V`,
-//! fallback `E(V)`, header), [`backbone`] (who decides in which term), [`finality`] (what makes a block final), [`history`] (old
-//! blocks), [`state_proof`] (one row of the state).
+//! fallback `E(V)`, header), [`backbone`] (who decides in which term), [`finality`] (what makes a block final), [`hand_over`] (from
+//! one backbone to the next), [`history`] (old blocks), [`state_proof`] (one row of the state).
 //!
 //! Sources: `docs/spec/encoding.md`, `docs/spec/ledger.md`, `docs/spec/light.md`.
 #![no_std]
@@ -22,6 +22,7 @@ extern crate alloc;
 pub mod backbone;
 pub mod duty;
 pub mod finality;
+pub mod hand_over;
 pub mod history;
 pub mod operation;
 pub mod proposal;
@@ -32,6 +33,7 @@ pub mod transaction;
 pub use backbone::{Backbone, BackboneEntry, Terms};
 pub use duty::{Evidence, NewVotingKey, Onion};
 pub use finality::{DecisionProof, FinalityProof};
+pub use hand_over::{HandOver, Walk};
 pub use history::{History, HistoryProof};
 pub use operation::{Acceptance, KeyRole, Operation, SlotRef};
 pub use proposal::{Header, Proposal, SignedProposal};

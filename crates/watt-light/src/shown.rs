@@ -1,12 +1,13 @@
-//! What somebody shows about the ledger, to be checked alone (`docs/spec/light.md` §6): that a block is final, and what an entry
-//! of the state is after it.
+//! What somebody shows about the ledger, to be checked alone (`docs/spec/light.md` §6): the way to the backbone that decided, that a
+//! block is final, and what an entry of the state is after it.
 
+use crate::backbone::Backbone;
 use crate::finality::{FinalityProof, InvalidFinality};
-use crate::proposal::Header;
+use crate::hand_over::{HandOver, InvalidHandOver, Walk, walk};
 use crate::state_proof::{InvalidStateProof, StateProof};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use watt_primitives::{BoundedBytes, NetworkId, NodeId};
+use watt_primitives::{BoundedBytes, BoundedVec, NetworkId, NodeId};
 use watt_scp::QuorumSet;
 
 /// The most bytes of an entry's key.
@@ -15,10 +16,15 @@ pub const ENTRY_KEY_BYTES_MAX: usize = 1024;
 /// The most bytes of an entry's value.
 pub const ENTRY_VALUE_BYTES_MAX: usize = 1 << 20;
 
+/// The most hand-overs: one a day for more than eleven years.
+pub const HAND_OVERS_MAX: usize = 4096;
+
 /// That a block is final, and perhaps what one entry of the state is after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shown {
+    /// One for every term before the one in which the block was made final, from term 0 on.
+    pub hand_overs: BoundedVec<HandOver, HAND_OVERS_MAX>,
     /// That its header is final.
     pub finality: FinalityProof,
     /// An entry of the state after it.
@@ -38,8 +44,19 @@ pub struct ShownEntry {
 }
 
 /// Why what is shown is not so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidShown {
+    /// The way to its backbone leads nowhere.
+    #[error("the way from the first backbone breaks off: {0}")]
+    Way(#[from] InvalidHandOver),
+    /// The way leads to another term than the one in which the block was made final.
+    #[error("the way leads to term {found}, the block was made final in term {wanted}")]
+    Term {
+        /// Where it leads.
+        found: u64,
+        /// Where it should.
+        wanted: u64,
+    },
     /// The block is not shown to be final.
     #[error(transparent)]
     Finality(#[from] InvalidFinality),
@@ -49,18 +66,55 @@ pub enum InvalidShown {
 }
 
 impl Shown {
-    /// Checks everything with nothing but the network's id and the quorum set that decides the block after; returns the header
-    /// that is final.
+    /// Checks everything with nothing but where the walk begins, which the genesis document says; returns the backbone that made the
+    /// block final.
     ///
     /// # Errors
     /// See [`InvalidShown`].
-    pub fn verify(&self, network: &NetworkId, quorum_set: &QuorumSet) -> Result<&Header, InvalidShown> {
-        let header = self.finality.verify(network, quorum_set)?;
+    pub fn verify(&self, begin: Walk) -> Result<Backbone, InvalidShown> {
+        let reached = walk(begin, &self.hand_overs)?;
+        let wanted = reached.terms().of_height(self.finality.header.height.next());
+        if reached.term() != wanted {
+            return Err(InvalidShown::Term {
+                found: reached.term().0,
+                wanted: wanted.0,
+            });
+        }
+        let header = self
+            .finality
+            .verify(reached.network(), &reached.backbone().quorum_set())?;
         if let Some(entry) = &self.entry {
             let value = entry.value.as_deref();
             entry.proof.verify(&header.state_root, &entry.key, value)?;
         }
-        Ok(header)
+        Ok(reached.backbone().clone())
+    }
+
+    /// Who voted for both, if this and `other`, which both hold, can't both be: they show different headers of one height, or somewhere on
+    /// their ways a backbone hands over to two. `None` if they do not contradict each other; nobody is named where a backbone agreed to
+    /// two at different heights, since no two of its votes contradict each other by themselves.
+    #[must_use]
+    pub fn contradictors(&self, other: &Self, begin: Walk) -> Option<Vec<NodeId>> {
+        let network = *begin.network();
+        let mut walk = begin;
+        let mut is_split = false;
+        for (one, another) in self.hand_overs.iter().zip(&other.hand_overs) {
+            let quorum_set = walk.backbone().quorum_set();
+            let culprits = contradictors(&one.finality, &another.finality, &network, &quorum_set);
+            if !culprits.is_empty() {
+                return Some(culprits);
+            }
+            is_split = one.backbone != another.backbone;
+            if is_split || walk.step(one).is_err() {
+                break;
+            }
+        }
+        if is_split {
+            return Some(Vec::new());
+        }
+        let quorum_set = walk.backbone().quorum_set();
+        let culprits = contradictors(&self.finality, &other.finality, &network, &quorum_set);
+        (!culprits.is_empty()).then_some(culprits)
     }
 }
 

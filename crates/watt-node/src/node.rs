@@ -2,6 +2,7 @@
 
 use crate::api::{HeadState, NodeView, ProviderStatus};
 use crate::error::CommandError;
+use crate::runtime::hand_overs::HandOvers;
 use crate::runtime::node_loop::Command;
 use crate::runtime::pace::Pace;
 use crate::runtime::storage::{Storage, find_transaction, read_block};
@@ -14,8 +15,8 @@ use watt_engine::EvidenceLog;
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::ProviderWork;
 use watt_ledger::{Genesis, Receipt};
-use watt_light::{Header, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, TransactionId};
+use watt_light::{HandOver, Header, SignedTransaction};
+use watt_primitives::{AccountId, BlockHeight, Term, TransactionId};
 use watt_store::{BlockStore, Snapshot};
 
 /// What a node is doing, for status commands and metrics.
@@ -29,7 +30,7 @@ pub struct NodeStatus {
     pub close_time: u64,
     /// Connected peers.
     pub peers: usize,
-    /// Whether this node votes.
+    /// Whether this node votes in the running term.
     pub is_validator: bool,
     /// Height that a peer is known to have, if it is ahead.
     pub behind: u64,
@@ -45,6 +46,7 @@ pub struct NodeStatus {
 pub(crate) struct Shared {
     genesis: Arc<Genesis>,
     blocks: Arc<BlockStore>,
+    hand_overs: HandOvers,
     head: watch::Sender<Header>,
     snapshot: Mutex<Arc<Snapshot>>,
     status: Mutex<NodeStatus>,
@@ -64,6 +66,7 @@ impl Shared {
         Self {
             genesis,
             blocks: storage.blocks(),
+            hand_overs: storage.hand_overs(),
             head: watch::Sender::new(storage.head().clone()),
             snapshot: Mutex::new(storage.snapshot()),
             status: Mutex::default(),
@@ -72,10 +75,6 @@ impl Shared {
             evidence: Mutex::default(),
             ended: watch::Sender::new(None),
         }
-    }
-
-    pub(crate) fn genesis(&self) -> &Genesis {
-        &self.genesis
     }
 
     pub(crate) fn show(&self, status: NodeStatus, work: Option<ProviderWork>) {
@@ -142,6 +141,11 @@ impl NodeView for NodeHandle {
         let stored =
             read_block(&self.shared.blocks, height).map_err(|error| anyhow::anyhow!(error.to_string()))?;
         Ok(stored.map(|(block, applied)| (block, applied.header)))
+    }
+
+    fn hand_overs(&self, term: Term) -> Vec<HandOver> {
+        let n = usize::try_from(term.0).unwrap_or(usize::MAX);
+        self.shared.hand_overs.from(Term(0)).take(n).collect()
     }
 
     fn transaction(&self, id: TransactionId) -> anyhow::Result<Option<(BlockHeight, u32, Receipt)>> {

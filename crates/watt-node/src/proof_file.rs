@@ -3,19 +3,22 @@
 
 use serde::{Deserialize, Serialize};
 use watt_ledger::Genesis;
-use watt_ledger::genesis::GENESIS_BYTES_MAX;
+use watt_ledger::genesis::{GENESIS_BYTES_MAX, InvalidGenesis};
 use watt_ledger::rows::{self, AccountRow};
-use watt_light::shown::{ENTRY_VALUE_BYTES_MAX, InvalidShown, contradictors};
-use watt_light::{FinalityProof, Header, Shown};
+use watt_light::hand_over::HAND_OVER_BYTES_MAX;
+use watt_light::shown::{ENTRY_VALUE_BYTES_MAX, HAND_OVERS_MAX, InvalidShown};
+use watt_light::{Header, Shown, Walk};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::{AccountId, BoundedString, NetworkId, NodeId};
-use watt_scp::QuorumSet;
 
 /// What a proof file says it is.
-const FORMAT: &str = "watt-proof/1";
+const FORMAT: &str = "watt-proof/2";
+
+/// The most bytes of what is shown.
+pub const SHOWN_BYTES_MAX: usize = HAND_OVERS_MAX * HAND_OVER_BYTES_MAX + ENTRY_VALUE_BYTES_MAX + (64 << 10);
 
 /// The most bytes of a proof file.
-pub const PROOF_FILE_BYTES_MAX: usize = GENESIS_BYTES_MAX + ENTRY_VALUE_BYTES_MAX + (64 << 10);
+pub const PROOF_FILE_BYTES_MAX: usize = GENESIS_BYTES_MAX + SHOWN_BYTES_MAX;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,8 +43,10 @@ pub struct Verified {
     pub n_entries: usize,
     /// The account that is shown, and what it is after the block; none if it does not exist.
     pub account: Option<(AccountId, Option<AccountRow>)>,
-    finality: FinalityProof,
-    quorum_set: QuorumSet,
+    /// Terms over which the way leads from the first backbone to the one that vouches.
+    pub n_hand_overs: usize,
+    shown: Shown,
+    begin: Walk,
 }
 
 /// Why a file proves nothing.
@@ -64,6 +69,9 @@ pub enum InvalidProofFile {
         /// The reader's.
         wanted: NetworkId,
     },
+    /// Its genesis document is none.
+    #[error("the genesis document in it is refused: {0}")]
+    Genesis(#[from] InvalidGenesis),
     /// It does not hold.
     #[error("the proof does not hold: {0}")]
     Shown(#[from] InvalidShown),
@@ -93,37 +101,43 @@ pub fn verify(bytes: &[u8], network: &NetworkId) -> Result<Verified, InvalidProo
             found: file.format.as_str().to_owned(),
         });
     }
-    let (found, quorum_set) = (file.genesis.network(), file.genesis.quorum_set());
+    let found = file.genesis.network();
     if found != *network {
         return Err(InvalidProofFile::OtherNetwork {
             found,
             wanted: *network,
         });
     }
-    let header = file.shown.verify(network, &quorum_set)?.clone();
-    let account = file.shown.entry.map(|entry| {
+    let begin = file.genesis.walk()?;
+    let backbone = file.shown.verify(begin.clone())?;
+    let account = file.shown.entry.as_ref().map(|entry| {
         let id = rows::account_of(&entry.key).ok_or(InvalidProofFile::NoAccount)?;
         let row = entry
             .value
-            .map(|value| codec::decode(&value, ENTRY_VALUE_BYTES_MAX));
+            .as_ref()
+            .map(|value| codec::decode(value, ENTRY_VALUE_BYTES_MAX));
         Ok::<_, InvalidProofFile>((id, row.transpose()?))
     });
     Ok(Verified {
         network: found,
         is_main: file.genesis.is_main,
-        header,
+        header: file.shown.finality.header.clone(),
         n_votes: file.shown.finality.decision.votes.len(),
-        n_entries: quorum_set.nodes.len(),
+        n_entries: backbone.entries().len(),
         account: account.transpose()?,
-        finality: file.shown.finality,
-        quorum_set,
+        n_hand_overs: file.shown.hand_overs.len(),
+        shown: file.shown,
+        begin,
     })
 }
 
 impl Verified {
-    /// Who contradicted themselves, if this and `other` can't both be: nobody otherwise.
+    /// Who contradicted themselves, if this and `other` can't both be; perhaps nobody whom the two files prove it of.
     #[must_use]
-    pub fn contradictors(&self, other: &Self) -> Vec<NodeId> {
-        contradictors(&self.finality, &other.finality, &self.network, &self.quorum_set)
+    pub fn contradictors(&self, other: &Self) -> Option<Vec<NodeId>> {
+        self.shown.contradictors(&other.shown, self.begin.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

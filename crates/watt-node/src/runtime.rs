@@ -2,6 +2,7 @@
 
 mod apply;
 mod checkpoints;
+pub(crate) mod hand_overs;
 mod jobs;
 pub(crate) mod node_loop;
 pub mod pace;
@@ -20,11 +21,11 @@ use std::sync::Arc;
 use storage::Storage;
 use tokio::sync::mpsc;
 use watt_engine::provider::{self, LocalSector};
-use watt_engine::{Engine, EngineConfig};
+use watt_engine::{Engine, EngineConfig, VotingKeys};
 use watt_ledger::Genesis;
 use watt_net::{Multiaddr, Net, NetConfig};
 use watt_primitives::terms::{AskTerms, Endpoint};
-use watt_primitives::{BoundedString, BoundedVec, SecretKey};
+use watt_primitives::{BoundedString, BoundedVec};
 use watt_proofs::ProofParams;
 
 /// Events that wait for the loop.
@@ -129,26 +130,31 @@ fn engine(
         None => None,
         Some(offer) => Some((provider_config(offer, net, params)?, local)),
     };
-    let voting_key: Option<SecretKey> = match &config.role {
-        Role::Follower => None,
-        Role::Validator { key } => Some((**key).clone()),
+    let voting_keys = match &config.role {
+        Role::Follower => VotingKeys::none(),
+        Role::Validator { key } => VotingKeys::fixed((**key).clone()),
     };
     let engine_config = EngineConfig {
         network: genesis.network(),
         parameters: genesis.parameters.clone(),
-        quorum_set: genesis.quorum_set(),
-        voting_key,
+        walk: storage.hand_overs().walk(genesis)?,
+        voting_keys,
         voted_to: storage.voted_to(),
         checkpoint_gap: config.checkpoint_blocks,
         incoming: storage.incoming(),
         provider,
         logs_scp: config.record_scp.is_some(),
     };
-    Ok(Engine::new(
-        engine_config,
-        storage.head().clone(),
-        storage.journal_entries(),
-    ))
+    let state = storage.snapshot();
+    let engine = state.read(|rows| {
+        Engine::new(
+            engine_config,
+            storage.head().clone(),
+            rows,
+            storage.journal_entries(),
+        )
+    });
+    engine.map_err(|error| storage::trouble(&error))
 }
 
 fn provider_config(

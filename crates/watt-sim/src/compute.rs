@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use watt_engine::event::ApplyFailure;
 use watt_engine::message::DecidedBlock;
-use watt_engine::run;
+use watt_engine::{Backbones, run};
 use watt_ledger::testing::{Rule, bend};
 use watt_ledger::tree::chunk;
 use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, StateRead, UncheckedBlock, apply_block};
@@ -19,7 +19,7 @@ use watt_light::transaction::body_root;
 use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{BlockHeight, Hash, NetworkId, SlotIndex, codec};
-use watt_scp::{QuorumSet, Statement, finality};
+use watt_scp::{Statement, finality};
 
 /// What trying a block gave.
 pub type Applied = Result<Arc<BlockOutcome>, ApplyFailure>;
@@ -71,7 +71,6 @@ struct Tried {
 /// Computes for all nodes.
 pub struct Compute {
     network: NetworkId,
-    quorum_set: QuorumSet,
     bent: Option<Rule>,
     luck: Luck,
     signatures: BTreeMap<[u8; 32], bool>,
@@ -93,10 +92,9 @@ pub struct Compute {
 impl Compute {
     /// Computes by the rules, or by one that is bent.
     #[must_use]
-    pub fn new(network: NetworkId, quorum_set: QuorumSet, bent: Option<Rule>, seed: u64) -> Self {
+    pub fn new(network: NetworkId, bent: Option<Rule>, seed: u64) -> Self {
         Self {
             network,
-            quorum_set,
             bent,
             luck: Luck::new(seed, Purpose::Recheck),
             signatures: BTreeMap::new(),
@@ -206,7 +204,7 @@ impl Compute {
         let (mut outcomes, mut failure) = (Vec::with_capacity(blocks.len()), None);
         for block in blocks {
             let parts = (&block.proposal, block.is_empty, &*block.transactions);
-            let applied = match self.is_decided(block).then(|| self.known(&head, parts)) {
+            let applied = match self.is_decided(&above, block).then(|| self.known(&head, parts)) {
                 Some(Some(known)) => known,
                 Some(None) => self.first_apply(&head, &above, block.to_block()),
                 None => Err(ApplyFailure::Undecided),
@@ -239,7 +237,7 @@ impl Compute {
         state: &MemoryState,
         blocks: &[DecidedBlock],
     ) -> run::Good<Arc<BlockOutcome>> {
-        let (checked, unchecked) = run::check(blocks, &self.quorum_set);
+        let (checked, unchecked) = run::check(blocks, &Backbones::in_state(state));
         self.n_applied += u64::try_from(checked.len()).unwrap_or(0);
         let (outcomes, failed) =
             run::apply(state, &checked, |state, block| match self.guarded(state, block) {
@@ -280,8 +278,8 @@ impl Compute {
         Some(bad - 1)
     }
 
-    /// Whether the block's statements prove that the network decided it.
-    pub fn is_decided(&mut self, block: &DecidedBlock) -> bool {
+    /// Whether the block's statements prove that the backbone which `below`, the state below it, names decided it.
+    pub fn is_decided(&mut self, below: &MemoryState, block: &DecidedBlock) -> bool {
         let slot = block.proposal.proposal.slot;
         let known = self.decided.get(&slot).and_then(|known| {
             let mut known = known.iter();
@@ -318,7 +316,9 @@ impl Compute {
         let are_signed = self.verify(&checks).iter().all(|holds| *holds);
         let is_decided = is_the_body
             && are_signed
-            && finality::proves(proposal.slot, &value, &statements, &self.quorum_set);
+            && Backbones::in_state(below)
+                .of_slot(slot)
+                .is_some_and(|deciders| finality::proves(slot, &value, &statements, &deciders.quorum_set));
         self.decided
             .entry(slot)
             .or_default()

@@ -146,6 +146,7 @@ impl Director {
             slot_ms: network.slot_ms,
             window_slots: network.window_slots,
             term_windows: network.term_windows,
+            seats: network.seats,
             block_transactions_max: network.block_transactions_max,
             checkpoint_blocks: network.checkpoint_blocks,
             people: Setup::default().people + scenario.people.accounts,

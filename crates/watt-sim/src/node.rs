@@ -9,10 +9,10 @@ use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::ProviderConfig;
-use watt_engine::{Engine, Timer};
+use watt_engine::{Engine, Timer, VotingKeys};
 use watt_ledger::{BlockOutcome, MemoryState};
-use watt_light::Header;
-use watt_primitives::{BlockHeight, Hash, SecretKey, Timestamp};
+use watt_light::{HandOver, Header};
+use watt_primitives::{BlockHeight, Hash, SecretKey, Term, Timestamp};
 use watt_store::Journal;
 use watt_store::testing::TestDisk;
 
@@ -46,6 +46,8 @@ pub struct Disk {
     pub head_hash: Hash,
     /// State under it.
     pub state: Arc<MemoryState>,
+    /// The hand-overs from term 0 on.
+    pub hand_overs: Vec<HandOver>,
     /// A state that comes in from peers, and what of it is missing.
     pub incoming: Option<(Incoming, MemoryState)>,
     /// What a provider keeps.
@@ -95,6 +97,8 @@ pub struct Node {
     pub journal: Option<Journal>,
     /// The voting key of a validator.
     pub key: Option<SecretKey>,
+    /// In place of that the key of a term.
+    pub keys_of_terms: Vec<(Term, SecretKey)>,
     /// What it offers, if it is a provider.
     pub offer: Option<ProviderConfig>,
     /// How it misbehaves as a provider, if it does.
@@ -134,6 +138,16 @@ impl Node {
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.engine.is_some()
+    }
+
+    /// All keys that it votes with.
+    #[must_use]
+    pub fn voting_keys(&self) -> VotingKeys {
+        let mut keys = self.key.clone().map_or_else(VotingKeys::none, VotingKeys::fixed);
+        for (term, key) in &self.keys_of_terms {
+            keys.add(*term, key.clone());
+        }
+        keys
     }
 
     /// Whether it follows the rules.

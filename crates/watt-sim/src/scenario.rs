@@ -81,6 +81,9 @@ pub struct Network {
     pub window_slots: u64,
     /// Windows in a term: 2 to 4,096, and at least 16 slots.
     pub term_windows: u64,
+    /// Seats of the backbone from term 1 on, which go round among the validators, in every term with other keys; 0: it stays as in
+    /// genesis. At most as many as there are validators.
+    pub seats: usize,
     /// Most transactions in a block: 1 to 10,000.
     pub block_transactions_max: u32,
     /// Blocks between two states that nodes serve to fresh ones, and how far behind a fresh one must be to take one: 2 to
@@ -105,6 +108,7 @@ impl Default for Network {
             slot_ms: 1_000,
             window_slots: 8,
             term_windows: 144,
+            seats: 0,
             block_transactions_max: 500,
             checkpoint_blocks: 64,
             weather: WeatherName::Fair,
@@ -383,6 +387,11 @@ impl Scenario {
         self.within("network.slot_ms", network.slot_ms, 200, 60_000)?;
         self.within("network.window_slots", network.window_slots, 2, 64)?;
         self.within("network.term_windows", network.term_windows, 2, 4_096)?;
+        let (seats, validators) = (
+            u64::try_from(network.seats).unwrap_or(u64::MAX),
+            u64::from(network.validators),
+        );
+        self.within("network.seats", seats, 0, validators)?;
         let transactions = u64::from(network.block_transactions_max);
         self.within("network.block_transactions_max", transactions, 1, 10_000)?;
         self.within("network.checkpoint_blocks", network.checkpoint_blocks, 2, 100_000)?;

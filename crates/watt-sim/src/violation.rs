@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Promise {
     /// No two nodes commit different blocks at one height.
     Agreement,
+    /// Every statement about a slot declares one quorum set, that of the backbone of the slot's term, and its speaker has a seat in it.
+    OneBackbone,
     /// The state below a header is the one that it commits to, and applying a block again gives the same.
     StateRoot,
     /// No transaction counts twice.
@@ -39,6 +41,7 @@ impl Promise {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Agreement => "agreement",
+            Self::OneBackbone => "one backbone per slot",
             Self::StateRoot => "state root",
             Self::NoDoubleSpend => "no double spend",
             Self::Supply => "supply conserved",

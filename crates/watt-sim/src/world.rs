@@ -22,11 +22,10 @@ use crate::trace::Trace;
 use crate::violation::Violation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use watt_engine::{Event, PeerId, Timer};
+use watt_engine::{Deciders, Event, PeerId, Timer};
 use watt_ledger::{Genesis, MemoryState};
 use watt_light::Header;
-use watt_primitives::{BlockHeight, NetworkId, NodeId, Timestamp};
-use watt_scp::QuorumSet;
+use watt_primitives::{BlockHeight, NetworkId, NodeId, Term, Timestamp};
 
 /// Something that will happen.
 pub enum Due {
@@ -110,8 +109,8 @@ pub struct World {
     pub genesis: Genesis,
     /// Its name.
     pub network: NetworkId,
-    /// Its backbone's quorum set.
-    pub quorum_set: QuorumSet,
+    /// Who decides in which term, as far as anybody's state has said it for good.
+    pub deciders: BTreeMap<Term, Arc<Deciders>>,
     /// The time.
     pub now: Timestamp,
     /// All nodes: validators first.
@@ -137,7 +136,8 @@ pub struct World {
     /// Answers to transactions that were handed in.
     pub replies: Vec<(usize, Result<watt_primitives::TransactionId, String>)>,
     queue: Queue<Due>,
-    observer: Observer,
+    /// One per term.
+    observers: BTreeMap<Term, Observer>,
     by_key: BTreeMap<NodeId, usize>,
     disk_luck: Luck,
     mutation: Option<Mutation>,

@@ -132,7 +132,7 @@ impl Consensus {
             .iter()
             .map(|envelope| envelope.statement.clone())
             .collect();
-        if !watt_scp::finality::proves(self.slot, &value, &said, &self.quorum_set) {
+        if !watt_scp::finality::proves(self.slot, &value, &said, &self.deciders.quorum_set) {
             // Own statements count here that were never said (muted): a peer that has the proof sends the block.
             tracing::debug!(
                 slot = self.slot.0,

@@ -28,7 +28,10 @@ impl Consensus {
         for signed in proposals {
             let value = signed.proposal.value();
             let is_named = named.contains(&value) || named.contains(&empty_value(&self.network, &value));
-            if is_named && self.is_entry(&signed.proposal.proposer) && self.candidates.get(&value).is_none() {
+            if is_named
+                && self.is_entry(&signed.proposal.proposer, statement.slot)
+                && self.candidates.get(&value).is_none()
+            {
                 // One proposal can be signed in any number of ways.
                 missing.entry(value).or_insert(signed);
             }
@@ -110,7 +113,7 @@ impl Consensus {
         if self.candidates.get(&value).is_some() {
             return None;
         }
-        let is_entry = self.is_entry(&signed.proposal.proposer);
+        let is_entry = self.is_entry(&signed.proposal.proposer, self.slot);
         let admitted = self
             .candidates
             .admit(signed.clone(), is_entry, context.now, Some(from));
@@ -166,7 +169,7 @@ impl Consensus {
     /// Proposals that the statement makes acceptable here: f + 1 entries name one whose close time looked wrong, or that came here
     /// as the second of its proposer.
     fn vouch(&mut self, statement: &Statement) -> Vec<Value> {
-        let k = self.quorum_set.nodes.len();
+        let k = self.deciders.quorum_set.nodes.len();
         let enough = k.saturating_sub(1) / 3 + 1;
         let candidates = &mut self.candidates;
         values_of(&statement.pledges)

@@ -105,7 +105,7 @@ impl Consensus {
         context: &mut Context<'_>,
     ) {
         let Some(key) = &self.key else { return };
-        if self.has_begun || self.slot <= self.muted_to || !self.is_entry(&key.node_id()) {
+        if self.has_begun || self.slot <= self.muted_to || !self.has_seat() {
             return;
         }
         self.has_begun = true;

@@ -38,6 +38,7 @@ impl Engine {
             | Message::Body { .. }
             | Message::Blocks { .. }
             | Message::Checkpoint { .. }
+            | Message::HandOvers { .. }
             | Message::State { .. } => &mut peer.bulk,
             Message::Hello { .. }
             | Message::Statement { .. }
@@ -46,6 +47,7 @@ impl Engine {
             | Message::NewBlock { .. }
             | Message::GetBlocks { .. }
             | Message::GetCheckpoint
+            | Message::GetHandOvers { .. }
             | Message::GetState { .. }
             | Message::Squelch { .. } => &mut peer.urgent,
         };
@@ -135,6 +137,18 @@ impl Engine {
                     effects.push(Effect::SendCheckpoint { to: from });
                 }
             }
+            Message::GetHandOvers { from: first } => {
+                if self.may_read(from, now) {
+                    effects.push(Effect::SendHandOvers {
+                        to: from,
+                        from: first,
+                    });
+                }
+            }
+            Message::HandOvers {
+                from: first,
+                hand_overs,
+            } => self.shown_the_way(from, first, hand_overs.into_inner(), now, effects),
             Message::GetState { height, at } => {
                 if self.may_read(from, now) {
                     effects.push(Effect::SendState { to: from, height, at });
@@ -148,7 +162,7 @@ impl Engine {
                 };
                 if !self
                     .checkpoint
-                    .offered(from, proof, &self.quorum_set, &self.head, &mut context)
+                    .offered(from, proof, &mut self.way, &self.head, &mut context)
                 {
                     self.count("bad or unasked checkpoint");
                 }
@@ -170,9 +184,14 @@ impl Engine {
                     peers: &self.peers,
                     effects,
                 };
-                let is_asked =
-                    self.sync
-                        .received(from, blocks.into_inner(), bytes.len(), &head, &mut context);
+                let is_asked = self.sync.received(
+                    from,
+                    blocks.into_inner(),
+                    bytes.len(),
+                    &head,
+                    &self.backbones,
+                    &mut context,
+                );
                 if is_asked {
                     self.catch_up(now, effects);
                 } else {
@@ -293,12 +312,12 @@ impl Engine {
         if !self.consensus.is_validator() {
             return;
         }
-        if !self.consensus.is_entry(&statement.node) {
-            self.count("statement of a stranger");
-            return;
-        }
         let slot = self.consensus.slot();
         if statement.slot != slot && statement.slot != slot.next() {
+            return;
+        }
+        if !self.consensus.is_entry(&statement.node, statement.slot) {
+            self.count("statement of a stranger");
             return;
         }
         // A known one may bring proposals that its first copy came without.

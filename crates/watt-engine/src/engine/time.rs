@@ -115,6 +115,15 @@ impl Engine {
             peers: &self.peers,
             effects,
         });
+        let running = self.way.term_after(&self.head.header);
+        self.way.fill(
+            running,
+            &mut Context {
+                now,
+                peers: &self.peers,
+                effects,
+            },
+        );
         if self.ticks_since_head < 2 {
             if self.sync.is_active() || self.checkpoint.is_active() {
                 self.catch_up(now, effects);
@@ -196,7 +205,7 @@ impl Engine {
         match self.sync.applied(first, outcomes, failure, is_free, &mut context) {
             Checked::Commits => self.consensus.set_committing(),
             // What was bad is asked of others at once.
-            Checked::Nothing if is_free && !self.sync.next(&self.head, &mut context) => {
+            Checked::Nothing if is_free && !self.sync.next(&self.head, &self.backbones, &mut context) => {
                 self.catch_up(now, effects);
             }
             Checked::Nothing => {}
@@ -215,7 +224,9 @@ impl Engine {
         self.ticks_since_head = 0;
         self.checkpoint.over();
         self.mempool.settle(included, self.head.header.height);
-        self.consensus.advance(&self.head, now);
+        self.backbones.advance(self.head.header.height, chain);
+        self.consensus.advance(&self.head, &self.backbones, now);
+        self.way.see_state(&self.head, chain);
         self.consensus.weigh(reduced_leaders(chain));
         let announcement = Message::NewBlock {
             height: self.head.header.height,
@@ -237,7 +248,7 @@ impl Engine {
                 }
             }
         }
-        let is_syncing = self.sync.continue_from(&self.head, &mut context);
+        let is_syncing = self.sync.continue_from(&self.head, &self.backbones, &mut context);
         if !is_syncing {
             self.schedule_slot(now, effects);
         }

@@ -3,7 +3,7 @@
 use crate::agreement::transfer;
 use crate::world::{World, key};
 use watt_engine::message::{BLOCKS_BYTES_MAX, Message};
-use watt_engine::{Effect, Engine, EngineConfig, Event, PeerId};
+use watt_engine::{Effect, Engine, EngineConfig, Event, PeerId, VotingKeys};
 use watt_ledger::{Genesis, MemoryState, genesis_block};
 use watt_light::{Proposal, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SlotIndex, Timestamp};
@@ -58,8 +58,8 @@ impl Alone {
         let config = EngineConfig {
             network: world.network,
             parameters: world.genesis.parameters.clone(),
-            quorum_set: world.genesis.quorum_set(),
-            voting_key: Some(key(1)),
+            walk: world.genesis.walk().unwrap(),
+            voting_keys: VotingKeys::fixed(key(1)),
             voted_to: BlockHeight(0),
             checkpoint_gap: 720,
             incoming: None,
@@ -67,7 +67,7 @@ impl Alone {
             logs_scp: false,
         };
         let mut alone = Self {
-            engine: Engine::new(config, first.header.clone(), Vec::new()),
+            engine: Engine::new(config, first.header.clone(), &state, Vec::new()),
             network: world.network,
             head: first.header.hash(),
             state,

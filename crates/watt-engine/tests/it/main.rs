@@ -13,5 +13,6 @@ mod hostile;
 mod load;
 mod relays;
 mod sync;
+mod terms;
 mod withheld;
 mod world;

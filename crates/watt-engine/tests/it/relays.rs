@@ -47,7 +47,7 @@ fn dead_sources_are_replaced() {
 /// link free for what is new. Covers: A1, A6.
 #[test]
 fn a_network_that_stands_still_says_little() {
-    let mut world = World::new(13, 0, 303);
+    let mut world = World::new(13, 0, 304);
     assert!(world.reach(&ALL, 4, 60_000));
     world.partition(&ALL[..6], &ALL[6..]);
     world.run_for(30_000);

@@ -5,7 +5,7 @@ use crate::world::{Disk, ROUGH, Serving, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use watt_engine::message::{DecidedBlock, Message};
-use watt_engine::run;
+use watt_engine::{Backbones, run};
 use watt_ledger::{MemoryState, apply_block, genesis_block};
 use watt_primitives::{BlockHeight, BoundedVec, Hash};
 
@@ -220,9 +220,9 @@ fn a_run_is_good_up_to_its_first_bad_block() {
     let world = ahead(91);
     let stored = &world.disk(0).blocks[..12];
     let decided: Vec<DecidedBlock> = stored.iter().map(|(block, _)| block.clone()).collect();
-    let quorum_set = world.genesis.quorum_set();
     let mut state = MemoryState::default();
     state.write(&genesis_block(&world.genesis).unwrap().writes);
+    let backbones = Backbones::in_state(&state);
     let apply = |blocks: &[_]| {
         run::apply(&state, blocks, |rows, block| {
             apply_block(rows, block)
@@ -230,7 +230,7 @@ fn a_run_is_good_up_to_its_first_bad_block() {
         })
     };
 
-    let (good, failure) = run::check(&decided, &quorum_set);
+    let (good, failure) = run::check(&decided, &backbones);
     assert_eq!((good.len(), failure), (decided.len(), None));
     let (outcomes, failure) = apply(&good);
     assert_eq!((outcomes.len(), failure), (decided.len(), None));
@@ -246,19 +246,19 @@ fn a_run_is_good_up_to_its_first_bad_block() {
     let mut envelopes = forged[5].decision.to_vec();
     envelopes[0].signature = forged[4].decision[0].signature;
     forged[5].decision = BoundedVec::new(envelopes).unwrap();
-    let (good, failure) = run::check(&forged, &quorum_set);
+    let (good, failure) = run::check(&forged, &backbones);
     assert_eq!(good.len(), 5);
     assert!(failure.is_some());
 
     let mut unproven = decided.clone();
     unproven[7].decision = BoundedVec::empty();
-    let (good, failure) = run::check(&unproven, &quorum_set);
+    let (good, failure) = run::check(&unproven, &backbones);
     assert_eq!(good.len(), 7);
     assert!(failure.is_some());
 
     let mut gap = decided;
     gap.remove(3);
-    let (good, failure) = run::check(&gap, &quorum_set);
+    let (good, failure) = run::check(&gap, &backbones);
     assert_eq!((good.len(), failure), (gap.len(), None), "each was decided");
     let (outcomes, failure) = apply(&good);
     assert_eq!(outcomes.len(), 3);

@@ -8,13 +8,15 @@ use watt_engine::checkpoint::Incoming;
 use watt_engine::event::{ApplyFailure, PeerId};
 use watt_engine::journal::Entry;
 use watt_engine::message::{DecidedBlock, Message};
-use watt_engine::{Effect, Engine, EngineConfig, Event, Timer, run};
+use watt_engine::{Backbones, Effect, Engine, EngineConfig, Event, Timer, VotingKeys, run};
+use watt_ledger::testing::elect_in_advance;
 use watt_ledger::tree::{self, chunk};
 use watt_ledger::{
     BlockOutcome, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis,
 };
-use watt_light::{BackboneEntry, Header, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Timestamp};
+use watt_light::hand_over::walk;
+use watt_light::{Backbone, BackboneEntry, HandOver, Header, SignedTransaction};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Term, Timestamp};
 use watt_scp::Statement;
 use watt_scp::replay::log;
 
@@ -31,6 +33,8 @@ pub struct Disk {
     /// Height up to which an earlier life may have voted.
     pub voted_to: BlockHeight,
     state: MemoryState,
+    /// One per term, from term 0 on.
+    pub hand_overs: Vec<HandOver>,
     /// A state that is coming in, and what of it is here.
     pub incoming: Option<(Incoming, MemoryState)>,
     /// The header that the blocks stand on: genesis, or a checkpoint.
@@ -131,10 +135,27 @@ pub struct World {
     /// A peer with the fastest links, who passes every statement on at once, without the proposals behind it.
     pub stripper: Option<usize>,
     genesis_header: Header,
+    /// Keys of nodes in terms from 1 on.
+    keys: Vec<(usize, Term, SecretKey)>,
 }
 
 pub fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed([seed; 32])
+}
+
+/// The key with which `seed` votes in `term`.
+pub fn key_in(seed: u8, term: Term) -> SecretKey {
+    let mut bytes = [seed; 32];
+    bytes[0] ^= u8::try_from(term.0).unwrap();
+    SecretKey::from_seed(bytes)
+}
+
+/// The seat of the account with key `seed` in `term`.
+pub fn seat_in(seed: u8, term: Term) -> BackboneEntry {
+    BackboneEntry {
+        key: key_in(seed, term).node_id(),
+        ..seat(seed)
+    }
 }
 
 /// The seat of the account with this key, which votes with it as well.
@@ -162,6 +183,18 @@ pub fn parameters() -> NetworkParameters {
 impl World {
     /// `n_validators` that vote and `n_followers` that follow, all connected to all.
     pub fn new(n_validators: u8, n_followers: u8, seed: u64) -> Self {
+        Self::with_terms(n_validators, n_followers, seed, 144, &[])
+    }
+
+    /// The same with terms of so many windows of 8 slots, and who has the seats of terms from 1 on, each with a key of its own. The
+    /// last of them stay; without any, all validators keep seats and keys.
+    pub fn with_terms(
+        n_validators: u8,
+        n_followers: u8,
+        seed: u64,
+        term_windows: u64,
+        seats: &[&[u8]],
+    ) -> Self {
         let account = |seed: u8| watt_ledger::genesis::GenesisAccount {
             key: key(seed).public(),
             balance: watt_primitives::Amount::from_watt(1_000).unwrap(),
@@ -170,12 +203,25 @@ impl World {
             name: watt_primitives::BoundedString::new("world".to_owned()).unwrap(),
             is_main: false,
             time: Timestamp(1_700_000_000_000),
-            parameters: parameters(),
+            parameters: NetworkParameters {
+                term_windows,
+                ..parameters()
+            },
             accounts: BoundedVec::new((1..=n_validators).chain(100..110).map(account).collect()).unwrap(),
             trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::new((1..=n_validators).map(seat).collect()).unwrap(),
         };
-        let first = genesis::genesis_block(&genesis).unwrap();
+        let mut first = genesis::genesis_block(&genesis).unwrap();
+        let elected: Vec<(Term, Backbone)> = (1..)
+            .zip(seats)
+            .map(|(term, seats)| {
+                let entries = seats.iter().map(|number| seat_in(*number, Term(term)));
+                (Term(term), Backbone::new(entries.collect()).unwrap())
+            })
+            .collect();
+        if !elected.is_empty() {
+            first = elect_in_advance(&first, &elected);
+        }
         let mut state = MemoryState::default();
         state.write(&first.writes);
         state.write(&chunk::index(&first.writes).collect());
@@ -226,6 +272,11 @@ impl World {
             poison: None,
             stripper: None,
             genesis_header: first.header,
+            keys: (1..)
+                .zip(seats)
+                .flat_map(|(term, seats)| seats.iter().map(move |seed| (*seed, Term(term))))
+                .map(|(seed, term)| (usize::from(seed) - 1, term, key_in(seed, term)))
+                .collect(),
         };
         (0..world.nodes.len()).for_each(|node| world.start(node));
         world
@@ -272,6 +323,11 @@ impl World {
         &self.nodes[node].disk
     }
 
+    /// The hand-overs of a stopped node from term `n` on are gone.
+    pub fn forget_hand_overs(&mut self, node: usize, n: usize) {
+        self.nodes[node].disk.hand_overs.truncate(n);
+    }
+
     /// From now on the node can't read its block at `height`.
     pub fn rot(&mut self, node: usize, height: u64) {
         self.nodes[node].disk.rotten.insert(height);
@@ -308,14 +364,19 @@ impl World {
             voted_to: this.disk.voted_to,
             network,
             parameters: genesis.parameters.clone(),
-            quorum_set: genesis.quorum_set(),
-            voting_key: this.key.clone(),
+            walk: walk(genesis.walk().unwrap(), &this.disk.hand_overs).unwrap(),
+            voting_keys: this.key.clone().map_or_else(VotingKeys::none, |key| {
+                let mut keys = VotingKeys::fixed(key);
+                let of_terms = self.keys.iter().filter(|(of, ..)| *of == node);
+                of_terms.for_each(|(_, term, key)| keys.add(*term, key.clone()));
+                keys
+            }),
             checkpoint_gap: self.checkpoint_gap,
             incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
             provider: None,
             logs_scp: true,
         };
-        this.engine = Some(Engine::new(config, head, entries));
+        this.engine = Some(Engine::new(config, head, &this.disk.state, entries));
         this.life += 1;
         self.handle(node, Event::Started);
         for other in 0..self.nodes.len() {
@@ -467,6 +528,12 @@ impl World {
             Effect::Commit { blocks, outcomes } => self.commit(node, &blocks, &outcomes),
             Effect::SendBlocks { to, from, count } => self.serve(node, to, from, count),
             Effect::SendCheckpoint { to } => self.serve_checkpoint(node, to),
+            Effect::SendHandOvers { to, from } => self.serve_hand_overs(node, to, from),
+            Effect::KeepHandOvers { first, hand_overs } => {
+                let kept = &mut self.nodes[node].disk.hand_overs;
+                assert_eq!(first.0, kept.len() as u64, "one after the other");
+                kept.extend(hand_overs);
+            }
             Effect::SendState { to, height, at } => self.serve_state(node, to, height, at),
             Effect::TakeChunk { at, chunk, then } => {
                 let is_good = self.take_chunk(node, at, &chunk, *then);
@@ -554,7 +621,7 @@ impl World {
     }
 
     fn apply_decided(&self, node: usize, blocks: &[DecidedBlock]) -> run::Good<Arc<BlockOutcome>> {
-        let (good, unchecked) = run::check(blocks, &self.genesis.quorum_set());
+        let (good, unchecked) = run::check(blocks, &Backbones::in_state(&self.nodes[node].disk.state));
         let (outcomes, failed) = run::apply(&self.nodes[node].disk.state, &good, |state, block| {
             apply_block(state, block).map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
         });
@@ -584,9 +651,11 @@ impl World {
         let header = outcome.header.clone();
         let hash = header.hash();
         let agreed = *self.agreed.entry(header.height).or_insert(hash);
+        let backbones = Backbones::in_state(&self.nodes[node].disk.state);
+        let deciders = backbones.of_slot(block.proposal.proposal.slot).unwrap();
         assert_eq!(agreed, hash, "two different blocks at height {}", header.height);
         assert!(
-            block.is_decided(&self.genesis.quorum_set()),
+            block.is_decided(&deciders.quorum_set),
             "a committed block proves its decision"
         );
         let this = &mut self.nodes[node];

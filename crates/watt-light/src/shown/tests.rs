@@ -1,11 +1,12 @@
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 
 use super::*;
+use crate::backbone::{BackboneEntry, Terms};
 use crate::finality::DecisionProof;
-use crate::proposal::{PROTOCOL_VERSION, Proposal};
+use crate::proposal::{Header, PROTOCOL_VERSION, Proposal};
 use crate::state_proof::{BucketProof, Leaf, bucket_hash_of, root_hash, tree_key, value_hash};
 use alloc::vec;
-use watt_primitives::{BlockHeight, BoundedVec, Hash, SecretKey, SlotIndex, Timestamp, codec};
+use watt_primitives::{AccountId, BlockHeight, Hash, SecretKey, SlotIndex, Timestamp, codec};
 use watt_scp::{Ballot, Envelope, Pledges, Statement};
 
 const NETWORK: NetworkId = NetworkId([7; 32]);
@@ -14,9 +15,21 @@ fn keys(n: u8) -> Vec<SecretKey> {
     (1..=n).map(|seed| SecretKey::from_seed([seed; 32])).collect()
 }
 
+fn backbone(keys: &[SecretKey]) -> Backbone {
+    let seat = |(seat, key): (u8, &SecretKey)| BackboneEntry {
+        account: AccountId([seat; 20]),
+        key: key.node_id(),
+    };
+    Backbone::new((0..).zip(keys).map(seat).collect()).unwrap()
+}
+
 fn quorum_set(keys: &[SecretKey]) -> QuorumSet {
-    let threshold = u32::try_from(keys.len() - (keys.len() - 1) / 3).unwrap();
-    QuorumSet::flat(threshold, keys.iter().map(SecretKey::node_id).collect())
+    backbone(keys).quorum_set()
+}
+
+/// Terms in the first of which everything happens.
+fn begin(keys: &[SecretKey]) -> Walk {
+    Walk::begin(NETWORK, Terms::of_slots(1_000), backbone(keys))
 }
 
 /// Header 41 with this state root, made final by those of the keys whose places are given.
@@ -111,18 +124,18 @@ fn a_tampered_byte_anywhere_is_caught() {
     let keys = keys(4);
     let (entry, root) = entry();
     let shown = Shown {
+        hand_overs: BoundedVec::empty(),
         finality: finality(&keys, root, &[0, 1, 2]),
         entry: Some(entry),
     };
-    let set = quorum_set(&keys);
-    assert_eq!(shown.verify(&NETWORK, &set), Ok(&shown.finality.header));
+    assert_eq!(shown.verify(begin(&keys)), Ok(backbone(&keys)));
     let bytes = codec::encode(&shown);
     for at in 0..bytes.len() {
         for bit in [0x01, 0x80] {
             let mut tampered = bytes.clone();
             tampered[at] ^= bit;
             let is_good = codec::decode::<Shown>(&tampered, bytes.len())
-                .is_ok_and(|shown| shown.verify(&NETWORK, &set).is_ok());
+                .is_ok_and(|shown| shown.verify(begin(&keys)).is_ok());
             assert!(!is_good, "byte {at}");
         }
     }
@@ -133,10 +146,11 @@ fn a_tampered_byte_anywhere_is_caught() {
 fn a_backbone_of_61_fits_in_4_kb() {
     let keys = keys(61);
     let shown = Shown {
+        hand_overs: BoundedVec::empty(),
         finality: finality(&keys, Hash::ZERO, &(0..61).collect::<Vec<_>>()),
         entry: None,
     };
-    assert!(shown.verify(&NETWORK, &quorum_set(&keys)).is_ok());
+    assert!(shown.verify(begin(&keys)).is_ok());
     let n_bytes = codec::encode(&shown).len();
     assert!(n_bytes <= 4_096, "{n_bytes} bytes");
 }

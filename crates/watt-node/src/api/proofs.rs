@@ -5,9 +5,10 @@ use super::public::state_answer;
 use super::view::NodeView;
 use std::sync::Arc;
 use std::time::Duration;
-use watt_ledger::{rows, tree};
-use watt_light::{FinalityProof, Header, Shown, ShownEntry};
-use watt_primitives::{AccountId, BlockHeight, BoundedBytes};
+use watt_ledger::{query, rows, tree};
+use watt_light::shown::HAND_OVERS_MAX;
+use watt_light::{Backbone, FinalityProof, HandOver, Header, Shown, ShownEntry};
+use watt_primitives::{AccountId, BlockHeight, BoundedBytes, BoundedVec, Term};
 
 /// How long the block after the newest is waited for, in milliseconds; below what a request may take.
 const NEXT_BLOCK_MS_MAX: u64 = 15_000;
@@ -29,8 +30,10 @@ pub(super) async fn of_block(node: Arc<dyn NodeView>, height: BlockHeight) -> Re
             "ask a node that keeps all blocks, or for a newer one",
         )
     })?;
-    let finality = finality(node, header).await?;
+    let finality = finality(Arc::clone(&node), header).await?;
+    let hand_overs = hand_overs(node, height).await?;
     Ok(Shown {
+        hand_overs,
         finality,
         entry: None,
     })
@@ -58,11 +61,51 @@ pub(super) async fn of_account(node: Arc<dyn NodeView>, account: AccountId) -> R
         value,
         proof,
     };
-    let finality = finality(node, header).await?;
+    let height = header.height;
+    let finality = finality(Arc::clone(&node), header).await?;
+    let hand_overs = hand_overs(node, height).await?;
     Ok(Shown {
+        hand_overs,
         finality,
         entry: Some(entry),
     })
+}
+
+/// The backbone that decides `height`: from the state as long as it is there, then from the hand-over to it.
+fn backbone(node: &dyn NodeView, height: BlockHeight) -> anyhow::Result<Option<Backbone>> {
+    let term = node.genesis().parameters.terms().of_height(height);
+    let in_state = node.state().read(|state| query::backbone_of_term(state, term))?;
+    Ok(in_state.or_else(|| {
+        let way = node.hand_overs(term);
+        let last = way.last().map(|last| last.backbone.clone());
+        if term == Term(0) {
+            node.genesis().first_backbone()
+        } else {
+            last.filter(|_| u64::try_from(way.len()) == Ok(term.0))
+        }
+    }))
+}
+
+/// The way to the backbone that makes the block at `height` final.
+async fn hand_overs(
+    node: Arc<dyn NodeView>,
+    height: BlockHeight,
+) -> Result<BoundedVec<HandOver, HAND_OVERS_MAX>, Problem> {
+    let term = node.genesis().parameters.terms().of_height(height.next());
+    let missing = || {
+        Problem::not_found(
+            format!("this node can't show how the backbone of term {term} came to be"),
+            "ask another node",
+        )
+    };
+    let found = tokio::task::spawn_blocking(move || node.hand_overs(term));
+    let way = found
+        .await
+        .map_err(|_| Problem::internal("the disk can't be read"))?;
+    if u64::try_from(way.len()) != Ok(term.0) {
+        return Err(missing());
+    }
+    BoundedVec::new(way).map_err(|_| missing())
 }
 
 /// The proof that `header` is final: from the block after it, which is waited for if it is the newest.
@@ -75,9 +118,13 @@ async fn finality(node: Arc<dyn NodeView>, header: Header) -> Result<FinalityPro
         let detail = format!("block {height} is not final yet: the network has closed none after it");
         return Err(Problem::busy(&detail));
     }
-    let quorum_set = node.genesis().quorum_set();
-    let found = tokio::task::spawn_blocking(move || node.block(height.next()));
-    let proof = state_answer(found.await)?.and_then(|(block, _)| block.proves(header, &quorum_set));
+    let found = tokio::task::spawn_blocking(move || {
+        let block = node.block(height.next())?;
+        let backbone = backbone(node.as_ref(), height.next())?;
+        anyhow::Ok(block.zip(backbone))
+    });
+    let proof = state_answer(found.await)?
+        .and_then(|((block, _), backbone)| block.proves(header, &backbone.quorum_set()));
     proof.ok_or_else(|| {
         Problem::not_found(
             format!("this node keeps no proof for block {height}"),

@@ -17,11 +17,11 @@ use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, Writes, genesis_block, rows};
 use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{
-    BackboneEntry, Header, Operation, Proposal, SignedProposal, SignedTransaction, Transaction,
+    BackboneEntry, HandOver, Header, Operation, Proposal, SignedProposal, SignedTransaction, Transaction,
 };
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Hash, LedgerTime, SecretKey,
-    SlotIndex, Timestamp, TransactionId, TrustLevel, codec,
+    SlotIndex, Term, Timestamp, TransactionId, TrustLevel, codec,
 };
 use watt_trust::Circle;
 
@@ -134,6 +134,10 @@ impl NodeView for StillNode {
 
     fn block(&self, _height: BlockHeight) -> anyhow::Result<Option<(DecidedBlock, Header)>> {
         Ok(None)
+    }
+
+    fn hand_overs(&self, _term: Term) -> Vec<HandOver> {
+        Vec::new()
     }
 
     fn transaction(&self, _id: TransactionId) -> anyhow::Result<Option<(BlockHeight, u32, Receipt)>> {

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use watt_engine::EvidenceLog;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::{Genesis, Receipt, StateRead};
-use watt_light::{Header, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, TransactionId};
+use watt_light::{HandOver, Header, SignedTransaction};
+use watt_primitives::{AccountId, BlockHeight, Term, TransactionId};
 
 /// What a provider is doing, as its node knows it; everything else about it stands on the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub trait NodeView: Send + Sync {
     /// # Errors
     /// The disk failed.
     fn block(&self, height: BlockHeight) -> anyhow::Result<Option<(DecidedBlock, Header)>>;
+    /// The hand-overs of all terms before `term`, from term 0 on, as far as they are kept here without a gap.
+    fn hand_overs(&self, term: Term) -> Vec<HandOver>;
     /// Where a transaction stands and what came of it.
     ///
     /// # Errors

@@ -13,8 +13,8 @@ use watt_primitives::id::AddressKind;
 
 /// Check a proof about the ledger, without any node
 ///
-/// `watt chain proof` writes such files. They are checked with nothing but the network's id: that enough of the backbone signed the
-/// block, and that the account stands in the state after it. Of two files that contradict each other those are named who signed both.
+/// `watt chain proof` writes such files. They are checked with nothing but the network's id: that every backbone since the
+/// first handed over to the next, that enough of the newest signed the block, and that the account stands in the state after it. Of two files that contradict each other those are named who signed both.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  watt verify block-42.proof\n  watt verify block-42.proof --network 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n  watt verify mine.proof theirs.proof"
@@ -39,20 +39,20 @@ pub(super) fn run(session: &Session, args: &VerifyArgs) -> Result<(), CommandErr
         None => devnet(session)?,
     };
     let verified = verify(&args.file, &network)?;
-    if let Some(other) = &args.other {
-        let culprits = verified.contradictors(&verify(other, &network)?);
-        if !culprits.is_empty() {
-            let names: Vec<String> = culprits.iter().map(ToString::to_string).collect();
-            return Err(CommandError::new(
-                ErrorKind::VerificationFailed,
-                format!(
-                    "both proofs hold and contradict each other at height {}; signed both: {}",
-                    verified.header.height,
-                    names.join(", ")
-                ),
-                "keep both files and show them: more of the backbone lies than the network bears, believe neither",
-            ));
-        }
+    if let Some(other) = &args.other
+        && let Some(culprits) = verified.contradictors(&verify(other, &network)?)
+    {
+        let names: Vec<String> = culprits.iter().map(ToString::to_string).collect();
+        let who = if names.is_empty() {
+            "a backbone handed over to two, and who signed both can't be told from these files".to_owned()
+        } else {
+            format!("signed both: {}", names.join(", "))
+        };
+        return Err(CommandError::new(
+            ErrorKind::VerificationFailed,
+            format!("both proofs hold and contradict each other; {who}"),
+            "keep both files and show them: more of the backbone lies than the network bears, believe neither",
+        ));
     }
     session.ui.result(&object(&verified), || text(&verified))
 }
@@ -92,7 +92,7 @@ pub(super) fn verify(path: &Path, network: &NetworkId) -> Result<Verified, Comma
                 "read it with the version of watt that wrote it, or write it again"
             }
             InvalidProofFile::OtherNetwork { .. } => "name the network that you mean with --network ID",
-            InvalidProofFile::Shown(_) | InvalidProofFile::NoAccount => {
+            InvalidProofFile::Genesis(_) | InvalidProofFile::Shown(_) | InvalidProofFile::NoAccount => {
                 "do not believe it, nor who gave it to you; ask another node with `watt chain proof`"
             }
         };
@@ -127,6 +127,7 @@ pub(super) fn object(verified: &Verified) -> Value {
         "state_root": header.state_root.to_string(),
         "votes": verified.n_votes,
         "backbone": verified.n_entries,
+        "hand_overs": verified.n_hand_overs,
         "account": account,
     })
 }

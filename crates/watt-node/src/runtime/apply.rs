@@ -5,10 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use watt_engine::event::ApplyFailure;
 use watt_engine::message::DecidedBlock;
-use watt_engine::run;
+use watt_engine::{Backbones, run};
 use watt_ledger::{Block, BlockOutcome, InvalidBlock, StateRead, UncheckedBlock, apply_block};
 use watt_primitives::key::{SignatureCheck, all_hold};
-use watt_scp::QuorumSet;
 
 thread_local! {
     /// Whether this thread is trying a block: its panics are reported, not printed.
@@ -51,13 +50,9 @@ pub(crate) fn try_block(
 
 /// Checks that consecutive blocks from peers were decided and are well signed, and applies them one on the other, up to the
 /// first that is not good.
-pub(crate) fn try_decided(
-    state: &impl StateRead,
-    quorum_set: &QuorumSet,
-    decided: &[DecidedBlock],
-) -> run::Good<Arc<BlockOutcome>> {
+pub(crate) fn try_decided(state: &impl StateRead, decided: &[DecidedBlock]) -> run::Good<Arc<BlockOutcome>> {
     quiet_panics();
-    let (blocks, unchecked) = run::check(decided, quorum_set);
+    let (blocks, unchecked) = run::check(decided, &Backbones::in_state(state));
     let (outcomes, failed) = run::apply(state, &blocks, |state, block| {
         match guarded(|| apply_block(state, block)) {
             Some(outcome) => outcome.map_err(|invalid| ApplyFailure::Invalid(invalid.to_string())),

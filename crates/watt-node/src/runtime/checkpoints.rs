@@ -3,11 +3,11 @@
 use super::storage::read_block;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use watt_engine::Backbones;
 use watt_engine::message::Message;
 use watt_ledger::tree::chunk::{self, StateChunk};
 use watt_light::{FinalityProof, Header};
 use watt_primitives::{BlockHeight, Hash};
-use watt_scp::QuorumSet;
 use watt_store::{BlockStore, Snapshot};
 
 /// States that are served: the newest, and the one before it for whoever is still fetching it.
@@ -41,12 +41,12 @@ impl Checkpoints {
     }
 
     /// What a peer is told that asks for a checkpoint: the newest of which the block above is here to prove it.
-    pub(super) fn offer(&self, blocks: &BlockStore, quorum_set: &QuorumSet) -> Message {
+    pub(super) fn offer(&self, blocks: &BlockStore) -> Message {
         let proof = self
             .served
             .iter()
             .rev()
-            .find_map(|(header, _)| prove(header, blocks, quorum_set));
+            .find_map(|(header, snapshot)| prove(header, snapshot, blocks));
         Message::Checkpoint {
             proof: proof.map(Box::new),
         }
@@ -64,9 +64,11 @@ impl Checkpoints {
     }
 }
 
-fn prove(header: &Header, blocks: &BlockStore, quorum_set: &QuorumSet) -> Option<FinalityProof> {
+fn prove(header: &Header, snapshot: &Snapshot, blocks: &BlockStore) -> Option<FinalityProof> {
     let (above, _) = read_block(blocks, header.height.next()).ok()??;
-    above.proves(header.clone(), quorum_set)
+    let backbones = snapshot.read(|rows| Backbones::in_state(rows)).ok()?;
+    let deciders = backbones.of_slot(header.height.next().into())?;
+    above.proves(header.clone(), &deciders.quorum_set)
 }
 
 fn read_chunk(snapshot: &Snapshot, at: &Hash) -> Option<StateChunk> {

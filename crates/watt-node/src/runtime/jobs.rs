@@ -188,6 +188,8 @@ impl Jobs {
             | Effect::SendBlocks { .. }
             | Effect::SendCheckpoint { .. }
             | Effect::SendState { .. }
+            | Effect::SendHandOvers { .. }
+            | Effect::KeepHandOvers { .. }
             | Effect::TakeChunk { .. }
             | Effect::AdoptState(_)
             | Effect::Reply { .. }

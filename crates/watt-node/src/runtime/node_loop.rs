@@ -22,7 +22,6 @@ use watt_light::{Header, SignedTransaction};
 use watt_net::{Bytes, Net};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{Timestamp, TransactionId};
-use watt_scp::QuorumSet;
 use watt_store::{Snapshot, StateDb};
 
 mod upload;
@@ -66,7 +65,6 @@ pub(crate) struct NodeLoop {
     engine: Engine,
     storage: Storage,
     recorder: Option<Recorder>,
-    quorum_set: QuorumSet,
     jobs: Option<Jobs>,
     net: Net,
     shared: Arc<Shared>,
@@ -96,7 +94,6 @@ impl NodeLoop {
         shared: Arc<Shared>,
         commands: mpsc::Sender<Command>,
     ) -> Self {
-        let quorum_set = shared.genesis().quorum_set();
         let earlier = storage.evidence();
         shared.show_evidence(earlier.clone());
         let mut checkpoints = Checkpoints::new(checkpoint_blocks);
@@ -105,7 +102,6 @@ impl NodeLoop {
             engine,
             storage,
             recorder: None,
-            quorum_set,
             jobs,
             net,
             shared,
@@ -187,7 +183,7 @@ impl NodeLoop {
             header: header.hash().to_string(),
             close_time: header.close_time.0,
             peers: self.peers.len(),
-            is_validator: self.engine.is_validator(),
+            is_validator: self.engine.has_seat(),
             behind: Some(self.engine.height_of_peers().0)
                 .filter(|known| *known > height + 1)
                 .unwrap_or(0),
@@ -427,11 +423,10 @@ impl NodeLoop {
                 });
             }
             Effect::ApplyDecided { first, blocks } => {
-                let (state, quorum_set) = (self.storage.snapshot(), self.quorum_set.clone());
+                let state = self.storage.snapshot();
                 self.work(async move {
-                    let trial = tokio::task::spawn_blocking(move || {
-                        state.read(|rows| try_decided(rows, &quorum_set, &blocks))
-                    });
+                    let trial =
+                        tokio::task::spawn_blocking(move || state.read(|rows| try_decided(rows, &blocks)));
                     let (outcomes, failure) = match trial.await {
                         Ok(Ok(good)) => good,
                         Ok(Err(damaged)) => return Command::Fail(unsafe_to_go_on(&damaged)),
@@ -457,6 +452,12 @@ impl NodeLoop {
             }
             Effect::SendBlocks { to, from, count } => self.send_blocks(to, from, count),
             Effect::SendCheckpoint { to } => self.send_checkpoint(to),
+            Effect::SendHandOvers { to, from } => self.send_hand_overs(to, from),
+            Effect::KeepHandOvers { first, hand_overs } => {
+                if let Err(error) = self.storage.hand_overs().keep(first, &hand_overs) {
+                    self.fail(&error);
+                }
+            }
             Effect::SendState { to, height, at } => self.send_state(to, height, at),
             Effect::TakeChunk { at, chunk, then } => {
                 let receiver = self.storage.receiver();

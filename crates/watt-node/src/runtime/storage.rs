@@ -1,6 +1,7 @@
 //! What the node has on disk: opened together, brought to one height, changed by one function.
 
 use super::apply::try_block;
+use super::hand_overs::HandOvers;
 use crate::config::NodeConfig;
 use crate::error::{CommandError, ErrorKind};
 use serde::{Deserialize, Serialize};
@@ -54,7 +55,7 @@ pub(crate) struct Storage {
     blocks: Arc<BlockStore>,
     state: Arc<StateDb>,
     journal: Mutex<Journal>,
-    values: Kv,
+    values: Arc<Kv>,
     entries: Vec<Entry>,
     head: Header,
     /// Height up to which an earlier life may have voted: above the head if blocks have to be fetched again.
@@ -126,7 +127,7 @@ impl Storage {
             blocks: Arc::new(blocks),
             state: Arc::new(state),
             journal: Mutex::new(journal),
-            values,
+            values: Arc::new(values),
             entries,
             head,
             voted_to,
@@ -194,6 +195,11 @@ impl Storage {
     /// Makes evidence durable.
     pub(crate) fn keep_evidence(&self, log: &EvidenceLog) -> Result<(), KvError> {
         self.values.put(EVIDENCE, &log.encode())
+    }
+
+    /// The way from genesis' backbone to the newest.
+    pub(crate) fn hand_overs(&self) -> HandOvers {
+        HandOvers::new(Arc::clone(&self.values))
     }
 
     /// What stores a block, to be called off the main loop.

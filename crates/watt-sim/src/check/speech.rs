@@ -2,6 +2,7 @@
 
 use crate::violation::{Checked, Promise, Violation};
 use std::collections::BTreeMap;
+use watt_engine::Deciders;
 use watt_primitives::{Hash, NetworkId, NodeId, SlotIndex};
 use watt_scp::{Config, Input, Oracle, Output, Pledges, QuorumSet, Record, Scp, Statement, Validity, Value};
 
@@ -160,16 +161,17 @@ impl Oracle for Answers {
 }
 
 impl Observer {
-    /// Listens to the network with this quorum set.
+    /// Listens to the slots of one term.
     #[must_use]
-    pub fn new(network: NetworkId, quorum_set: QuorumSet) -> Self {
+    pub fn new(network: NetworkId, deciders: &Deciders) -> Self {
+        let quorum_set = deciders.quorum_set.clone();
         let config = Config {
             node: NodeId([0; 32]),
             network,
             quorum_set: quorum_set.clone(),
             votes: false,
         };
-        let hash = quorum_set.hash(&network);
+        let hash = deciders.hash;
         Self {
             scp: Scp::new(config),
             answers: Answers { quorum_set, hash },

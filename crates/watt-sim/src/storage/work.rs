@@ -112,6 +112,8 @@ impl World {
             | Effect::SendBlocks { .. }
             | Effect::SendCheckpoint { .. }
             | Effect::SendState { .. }
+            | Effect::SendHandOvers { .. }
+            | Effect::KeepHandOvers { .. }
             | Effect::TakeChunk { .. }
             | Effect::AdoptState(_)
             | Effect::Reply { .. }

@@ -10,6 +10,8 @@ use watt_engine::journal::Entry;
 use watt_engine::{Engine, EngineConfig, Event, PeerId};
 use watt_ledger::MemoryState;
 use watt_ledger::tree::chunk;
+use watt_light::Walk;
+use watt_light::hand_over::walk;
 use watt_primitives::BlockHeight;
 use watt_store::JournalError;
 
@@ -49,14 +51,17 @@ impl World {
         } else {
             Restart::Whole
         };
-        let (network, quorum_set) = (self.network, self.quorum_set.clone());
+        let network = self.network;
+        let Some(walk) = self.walk_of(node) else {
+            return;
+        };
         let parameters = self.genesis.parameters.clone();
         let this = &mut self.nodes[node];
         let config = EngineConfig {
             network,
             parameters,
-            quorum_set,
-            voting_key: this.key.clone(),
+            walk,
+            voting_keys: this.voting_keys(),
             voted_to: this.disk.voted_to,
             checkpoint_gap: self.checkpoint_blocks,
             incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
@@ -67,7 +72,12 @@ impl World {
                 .map(|offer| (offer, this.disk.vault.local_sectors())),
         };
         let height = this.disk.head.height;
-        this.engine = Some(Engine::new(config, this.disk.head.clone(), restart.keep(entries)));
+        this.engine = Some(Engine::new(
+            config,
+            this.disk.head.clone(),
+            &*this.disk.state,
+            restart.keep(entries),
+        ));
         this.life += 1;
         self.n_changes += 1;
         let this = &mut self.nodes[node];
@@ -80,6 +90,19 @@ impl World {
         for other in self.nodes[node].wants.clone() {
             let at = self.now.plus(1);
             self.queue.push(at, Due::Dial { a: node, b: other });
+        }
+    }
+
+    /// How far a node's hand-overs lead; each that it keeps must lead on.
+    fn walk_of(&mut self, node: usize) -> Option<Walk> {
+        let begin = self.genesis.walk().ok()?;
+        match walk(begin, &self.nodes[node].disk.hand_overs) {
+            Ok(walk) => Some(walk),
+            Err(error) => {
+                let facts = format!("a hand-over that node {node} keeps leads nowhere: {error}");
+                self.break_promise(Violation::of(Promise::OneBackbone, facts));
+                None
+            }
         }
     }
 
@@ -340,6 +363,7 @@ impl World {
         this.disk.blocks.clear();
         this.disk.ground = (self.genesis_header.clone(), Arc::clone(&self.genesis_state));
         this.disk.incoming = None;
+        this.disk.hand_overs.clear();
         this.disk.drive = watt_store::testing::TestDisk::new();
         this.disk.drive.set_lying(lying);
         this.disk.voted_to = voted_to;

@@ -2,9 +2,10 @@
 
 use super::run::kind_of;
 use super::{Due, World};
+use crate::check::Observer;
 use crate::compute::Applied;
 use crate::node::Down;
-use crate::violation::{Promise, Violation};
+use crate::violation::{Checked, Promise, Violation};
 use crate::world::life::Ending;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::state::Writes;
 use watt_ledger::{BlockOutcome, MemoryState, UncheckedBlock};
 use watt_primitives::codec;
-use watt_scp::{Ballot, Pledges, Value};
+use watt_scp::{Ballot, Pledges, Statement, Value};
 
 /// Milliseconds until signatures are checked.
 const VERIFY_MS: u64 = 1;
@@ -114,6 +115,8 @@ impl World {
             Effect::Commit { blocks, outcomes } => self.commit(node, &blocks, outcomes),
             Effect::SendBlocks { to, from, count } => self.send_blocks(node, to, from, count),
             Effect::SendCheckpoint { to } => self.send_checkpoint(node, to),
+            Effect::SendHandOvers { to, from } => self.send_hand_overs(node, to, from),
+            Effect::KeepHandOvers { first, hand_overs } => self.keep_hand_overs(node, first, hand_overs),
             Effect::SendState { to, height, at } => self.send_state(node, to, height, at),
             Effect::TakeChunk { at, chunk, then } => self.take_chunk(node, at, &chunk, *then),
             Effect::AdoptState(header) => self.adopt(node, *header),
@@ -272,7 +275,10 @@ impl World {
                 statement.slot
             ),
         );
-        let checked = if !is_synced {
+        let checked = self.check_backbone(node, statement);
+        let checked = if checked.is_err() {
+            checked
+        } else if !is_synced {
             let pledges = &statement.pledges;
             Err(Violation::of(
                 Promise::PersistedBeforeSent,
@@ -288,13 +294,42 @@ impl World {
                 if is_forgetful {
                     Ok(())
                 } else {
-                    self.observer.hears(node, statement)
+                    self.observe(node, statement)
                 }
             })
         };
         if let Err(violation) = checked {
             self.break_promise(violation);
         }
+    }
+
+    /// A statement is about one slot, and so about one backbone: its own.
+    fn check_backbone(&self, node: usize, statement: &Statement) -> Checked {
+        let term = self.genesis.parameters.terms().of_height(statement.slot.into());
+        let is_of_term = self
+            .deciders
+            .get(&term)
+            .is_some_and(|deciders| deciders.hash == statement.quorum_set && deciders.has(&statement.node));
+        if is_of_term {
+            return Ok(());
+        }
+        let facts = format!(
+            "node {node} speaks in slot {} with a seat or a quorum set that is not of term {term}",
+            statement.slot
+        );
+        Err(Violation::of(Promise::OneBackbone, facts))
+    }
+
+    fn observe(&mut self, node: usize, statement: &Statement) -> Checked {
+        let term = self.genesis.parameters.terms().of_height(statement.slot.into());
+        let Some(deciders) = self.deciders.get(&term) else {
+            return Ok(());
+        };
+        let observer = self
+            .observers
+            .entry(term)
+            .or_insert_with(|| Observer::new(self.network, deciders));
+        observer.hears(node, statement)
     }
 
     fn disconnect(&mut self, node: usize, link: PeerId) {

@@ -133,7 +133,11 @@ impl World {
         }
         self.stored.retain(|_, stored| !stored.is_empty());
         self.looked_at.clear();
-        self.observer.forget_below(SlotIndex(keep));
+        let kept_term = self.genesis.parameters.terms().of_height(self.forgotten);
+        self.observers = self.observers.split_off(&kept_term);
+        for observer in self.observers.values_mut() {
+            observer.forget_below(SlotIndex(keep));
+        }
         for node in &mut self.nodes {
             node.speech.forget_below(SlotIndex(keep));
         }

@@ -2,7 +2,7 @@
 
 use super::{Due, World};
 use crate::actor::{Actor, LateProver, ValidatorActor};
-use crate::check::{ChainCheck, Observer, Speech};
+use crate::check::{ChainCheck, Speech};
 use crate::compute::Compute;
 use crate::luck::{Luck, Purpose};
 use crate::net::{Net, Weather};
@@ -12,15 +12,18 @@ use crate::storage::{Trade, Vault, account_of};
 use crate::trace::{Sink, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use watt_engine::Backbones;
 use watt_engine::provider::ProviderConfig;
 use watt_ledger::genesis::{GenesisAccount, RefusedGenesis};
-use watt_ledger::testing::Rule;
+use watt_ledger::testing::{Rule, elect_in_advance};
 use watt_ledger::tree::chunk;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, genesis_block};
-use watt_light::BackboneEntry;
+use watt_light::{Backbone, BackboneEntry};
 use watt_primitives::terms::{AskTerms, Endpoint};
 use watt_primitives::time::DAY_MS;
-use watt_primitives::{AccountId, Amount, BlockHeight, BoundedString, BoundedVec, SecretKey, Timestamp};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedString, BoundedVec, SecretKey, Term, Timestamp,
+};
 use watt_proofs::ProofParams;
 use watt_store::testing::TestDisk;
 
@@ -84,6 +87,8 @@ pub struct Setup {
     pub window_slots: u64,
     /// Windows in a term.
     pub term_windows: u64,
+    /// Seats from term 1 on, which go round among the validators; 0: the backbone stays.
+    pub seats: usize,
     /// Most transactions in a block.
     pub block_transactions_max: u32,
     /// Blocks between two states that nodes serve to fresh ones.
@@ -111,6 +116,7 @@ impl Default for Setup {
             slot_ms: 1_000,
             window_slots: 8,
             term_windows: 144,
+            seats: 0,
             block_transactions_max: 500,
             checkpoint_blocks: 64,
             weather: crate::net::WeatherName::Fair.weather(),
@@ -128,6 +134,14 @@ pub fn key_of(role: &str, number: usize) -> SecretKey {
     hasher.update(role.as_bytes()).update(&number.to_le_bytes());
     SecretKey::from_seed(*hasher.finalize().as_bytes())
 }
+
+/// The key with which a validator votes in a term after the first.
+fn key_in(number: usize, term: Term) -> SecretKey {
+    key_of(&format!("validator in term {term}"), number)
+}
+
+/// Terms of which it is known at the start who sits in them, where seats go round.
+const TERMS_ELECTED: usize = 64;
 
 /// What everyone has at the start.
 pub const START_BALANCE_WATT: u64 = 10_000;
@@ -184,22 +198,59 @@ impl Setup {
         }
     }
 
+    /// Who sits in the terms after the first, by number among validators: each term begins where the one before ended.
+    fn elected(&self) -> BTreeMap<Term, Vec<(usize, BackboneEntry)>> {
+        let n_validators = usize::from(self.validators).max(1);
+        let of_term = |number: usize| {
+            let term = Term(u64::try_from(number).unwrap_or(u64::MAX));
+            let seats = (0..self.seats).map(|seat| (number * self.seats + seat) % n_validators);
+            let entry = |holder: usize| BackboneEntry {
+                account: AccountId::of_first_key(&key_of("holder", holder).public()),
+                key: key_in(holder, term).node_id(),
+            };
+            (term, seats.map(|holder| (holder, entry(holder))).collect())
+        };
+        let n_terms = if self.seats == 0 { 0 } else { TERMS_ELECTED };
+        (1..=n_terms).map(of_term).collect()
+    }
+
     /// The world, with nothing running yet.
     ///
     /// # Errors
     /// The parameters make no network.
     pub fn build(&self, sink: Sink) -> Result<World, RefusedGenesis> {
         let genesis = self.genesis();
-        let first = genesis_block(&genesis)?;
-        let (network, quorum_set) = (genesis.network(), genesis.quorum_set());
+        let elected = self.elected();
+        let backbones: Vec<(Term, Backbone)> = elected
+            .iter()
+            .filter_map(|(term, seats)| {
+                Some((
+                    *term,
+                    Backbone::new(seats.iter().map(|(_, seat)| *seat).collect()).ok()?,
+                ))
+            })
+            .collect();
+        let first = elect_in_advance(&genesis_block(&genesis)?, &backbones);
+        let network = genesis.network();
         let mut state = MemoryState::default();
         state.write(&first.writes);
         state.write(&chunk::index(&first.writes).collect());
         let state = Arc::new(state);
+        let deciders = Backbones::in_state(&*state)
+            .of_term(Term(0))
+            .map(|deciders| (Term(0), Arc::clone(deciders)));
+        let deciders = deciders.into_iter().collect();
         let n_validators = usize::from(self.validators);
         let first_provider = n_validators + self.followers;
         let n = first_provider + self.providers;
         let mut topology = Luck::new(self.seed, Purpose::Topology);
+        let keys_in = |number: usize| -> Vec<(Term, SecretKey)> {
+            let of_term = |(term, seats): (&Term, &Vec<(usize, BackboneEntry)>)| {
+                let is_seated = seats.iter().any(|(seat, _)| *seat == number);
+                is_seated.then(|| (*term, key_in(number, *term)))
+            };
+            elected.iter().filter_map(of_term).collect()
+        };
         let new_node = |number: usize| {
             let key = (number < n_validators).then(|| key_of("validator", number));
             let actor = self.actors.get(&number).zip(key.as_ref());
@@ -224,12 +275,14 @@ impl Setup {
                     head: first.header.clone(),
                     head_hash: first.header.hash(),
                     state: Arc::clone(&state),
+                    hand_overs: Vec::new(),
                     incoming: None,
                     vault: Vault::default(),
                 },
                 journal: None,
                 actor: validator.or(late),
                 key,
+                keys_of_terms: keys_in(number),
                 offer: number.checked_sub(first_provider).map(offer),
                 trade,
                 timers: BTreeMap::new(),
@@ -255,16 +308,16 @@ impl Setup {
             nodes[a].wants.push(b);
             nodes[b].wants.push(a);
         }
-        let by_key = (0..n_validators)
-            .map(|n| (key_of("validator", n).node_id(), n))
-            .collect();
+        let all_keys = (0..n_validators).map(|n| (key_of("validator", n).node_id(), n));
+        let of_terms = elected.values().flatten().map(|(n, seat)| (seat.key, *n));
+        let by_key = all_keys.chain(of_terms).collect();
         let rule = self.mutation.and_then(Mutation::rule);
         let mut world = World {
             network,
             now: BEGINNING.next(),
             nodes,
             net: Net::new(n, self.weather, Luck::new(self.seed, Purpose::Network)),
-            compute: Compute::new(network, quorum_set.clone(), rule, self.seed),
+            compute: Compute::new(network, rule, self.seed),
             chain: ChainCheck::new(network, first.header.hash(), self.window_slots, &state),
             trace: Trace::new(BEGINNING, sink),
             violation: None,
@@ -275,8 +328,8 @@ impl Setup {
             last_said: (0, Vec::new()),
             replies: Vec::new(),
             queue: Queue::default(),
-            observer: Observer::new(network, quorum_set.clone()),
-            quorum_set,
+            observers: BTreeMap::new(),
+            deciders,
             by_key,
             disk_luck: Luck::new(self.seed, Purpose::Disk),
             mutation: self.mutation,

@@ -6,13 +6,15 @@ use crate::violation::{Promise, Violation};
 use std::sync::Arc;
 use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
-use watt_engine::message::{BLOCKS_BYTES_MAX, BLOCKS_PER_MESSAGE_MAX, DecidedBlock, Message};
-use watt_engine::{Event, PeerId, Priority};
+use watt_engine::message::{
+    BLOCKS_BYTES_MAX, BLOCKS_PER_MESSAGE_MAX, DecidedBlock, HAND_OVERS_PER_MESSAGE_MAX, Message,
+};
+use watt_engine::{Backbones, Event, PeerId, Priority};
 use watt_ledger::tree;
 use watt_ledger::tree::chunk::{self, StateChunk};
 use watt_ledger::{BlockOutcome, MemoryState};
-use watt_light::Header;
-use watt_primitives::{BlockHeight, BoundedVec, Hash, codec};
+use watt_light::{HandOver, Header};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, Term, codec};
 
 /// Blocks between two clean-ups of the journal, as in `watt-node`.
 const JOURNAL_KEPT_BLOCKS: u64 = 64;
@@ -122,10 +124,13 @@ impl World {
             self.break_promise(Violation::of(Promise::Agreement, facts));
             return false;
         }
-        if is_honest && !self.compute.is_decided(&stored.block) {
+        if is_honest && !self.compute.is_decided(&below, &stored.block) {
             let facts = format!("node {node} commits block {height} whose decision is not proven");
             self.break_promise(Violation::of(Promise::Agreement, facts));
             return false;
+        }
+        if is_honest {
+            self.see_backbone(height, &state);
         }
         let this = &mut self.nodes[node];
         this.disk.state = Arc::clone(&state);
@@ -190,12 +195,44 @@ impl World {
 
     pub(super) fn send_checkpoint(&mut self, node: usize, to: PeerId) {
         let Node { served, disk, .. } = &self.nodes[node];
-        let prove = |(header, _): &(Header, _)| {
+        let prove = |(header, state): &(Header, Arc<MemoryState>)| {
+            let backbones = Backbones::in_state(&**state);
+            let deciders = backbones.of_slot(header.height.next().into())?;
             let above = disk.readable(header.height.next())?;
-            above.block.proves(header.clone(), &self.quorum_set)
+            above.block.proves(header.clone(), &deciders.quorum_set)
         };
         let proof = served.iter().rev().find_map(prove).map(Box::new);
         self.upload(node, to, &Message::Checkpoint { proof });
+    }
+
+    pub(super) fn send_hand_overs(&mut self, node: usize, to: PeerId, from: Term) {
+        let kept = self.nodes[node].disk.hand_overs.iter();
+        let first = usize::try_from(from.0).unwrap_or(usize::MAX);
+        let page = kept.skip(first).take(HAND_OVERS_PER_MESSAGE_MAX).cloned();
+        let hand_overs = BoundedVec::new(page.collect()).unwrap_or_default();
+        self.upload(node, to, &Message::HandOvers { from, hand_overs });
+    }
+
+    pub(super) fn keep_hand_overs(&mut self, node: usize, first: Term, hand_overs: Vec<HandOver>) {
+        let kept = &mut self.nodes[node].disk.hand_overs;
+        let is_next = u64::try_from(kept.len()) == Ok(first.0);
+        kept.extend(hand_overs);
+        if !is_next {
+            let facts = format!("node {node} keeps a hand-over of term {first} out of order");
+            self.break_promise(Violation::of(Promise::OneBackbone, facts));
+        }
+    }
+
+    /// A state says for good who decides the next term.
+    fn see_backbone(&mut self, height: BlockHeight, state: &MemoryState) {
+        let terms = self.genesis.parameters.terms();
+        let next = terms.of_height(height).next();
+        if height >= terms.final_from(next) && !self.deciders.contains_key(&next) {
+            let backbones = Backbones::in_state(state);
+            if let Some(deciders) = backbones.of_term(next) {
+                self.deciders.insert(next, Arc::clone(deciders));
+            }
+        }
     }
 
     pub(super) fn send_state(&mut self, node: usize, to: PeerId, height: BlockHeight, at: Hash) {

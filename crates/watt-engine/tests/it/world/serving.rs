@@ -1,14 +1,16 @@
 //! How nodes of the world serve blocks, bodies and states to others: well, badly, or not at all.
 
 use super::World;
-use super::key;
+use super::{key, seat};
+use watt_engine::Backbones;
 use watt_engine::Event;
 use watt_engine::checkpoint::Incoming;
 use watt_engine::event::PeerId;
-use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, Message};
+use watt_engine::message::{BLOCKS_PER_MESSAGE_MAX, DecidedBlock, HAND_OVERS_PER_MESSAGE_MAX, Message};
 use watt_ledger::MemoryState;
 use watt_ledger::tree::{self, chunk, chunk::StateChunk};
-use watt_primitives::{BlockHeight, BoundedVec, Hash};
+use watt_light::{Backbone, HandOver};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, Term};
 use watt_scp::{Ballot, Envelope, Pledges, Statement};
 
 /// How a node answers whoever asks it for blocks.
@@ -93,13 +95,36 @@ impl World {
 
     pub(super) fn serve_checkpoint(&mut self, node: usize, to: PeerId) {
         let disk = &self.nodes[node].disk;
-        let proof = disk.checkpoint.as_ref().and_then(|(header, _)| {
+        let proof = disk.checkpoint.as_ref().and_then(|(header, state)| {
+            let backbones = Backbones::in_state(state);
+            let deciders = backbones.of_slot(header.height.next().into()).unwrap();
             let next = usize::try_from(header.height.0 - disk.base_height()).unwrap();
             let (block, _) = disk.blocks.get(next)?;
-            block.proves(header.clone(), &self.genesis.quorum_set())
+            block.proves(header.clone(), &deciders.quorum_set)
         });
         let proof = proof.map(Box::new);
         self.upload(node, to, &Message::Checkpoint { proof });
+    }
+
+    pub(super) fn serve_hand_overs(&mut self, node: usize, to: PeerId, from: Term) {
+        let kept = &self.nodes[node].disk.hand_overs;
+        let page = kept
+            .iter()
+            .skip(from.0 as usize)
+            .take(HAND_OVERS_PER_MESSAGE_MAX)
+            .cloned();
+        let mut page: Vec<HandOver> = page.collect();
+        match self.serving.get(&node) {
+            Some(Serving::Nothing) => page.clear(),
+            Some(Serving::Fork) => {
+                if let Some(first) = page.first_mut() {
+                    first.backbone = Backbone::new(vec![seat(51)]).unwrap();
+                }
+            }
+            _ => {}
+        }
+        let hand_overs = BoundedVec::new(page).unwrap();
+        self.upload(node, to, &Message::HandOvers { from, hand_overs });
     }
 
     pub(super) fn serve_state(&mut self, node: usize, to: PeerId, height: BlockHeight, at: Hash) {

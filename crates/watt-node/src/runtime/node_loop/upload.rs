@@ -5,7 +5,7 @@ use super::{Command, NodeLoop};
 use watt_engine::message::{BLOCKS_BYTES_MAX, BLOCKS_PER_MESSAGE_MAX, Message};
 use watt_engine::{Event, PeerId};
 use watt_net::Bytes;
-use watt_primitives::{BlockHeight, BoundedVec, Hash, codec};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, Term, codec};
 use watt_store::BlockStore;
 
 impl NodeLoop {
@@ -16,8 +16,12 @@ impl NodeLoop {
 
     pub(super) fn send_checkpoint(&self, to: PeerId) {
         let (checkpoints, blocks) = (self.checkpoints.clone(), self.storage.blocks());
-        let quorum_set = self.quorum_set.clone();
-        self.upload(to, move || checkpoints.offer(&blocks, &quorum_set));
+        self.upload(to, move || checkpoints.offer(&blocks));
+    }
+
+    pub(super) fn send_hand_overs(&self, to: PeerId, from: Term) {
+        let hand_overs = self.storage.hand_overs();
+        self.upload(to, move || hand_overs.page(from));
     }
 
     pub(super) fn send_state(&self, to: PeerId, height: BlockHeight, at: Hash) {
