@@ -72,6 +72,8 @@ pub fn elect_in_advance(genesis: &BlockOutcome, backbones: &[(Term, Backbone)]) 
     for (term, backbone) in backbones {
         writes.insert(rows::backbone(*term), Some(rows::encode(backbone)));
     }
+    // With seats the ledger's own elections would write them again.
+    writes.remove(rows::SEATS);
     let entries: Writes = writes
         .iter()
         .filter(|(key, _)| is_entry(key))

@@ -4,8 +4,7 @@
 //!
 //! Reading order: [`operation`], [`duty`] (what a seat signs beside blocks), [`transaction`], [`proposal`] (proposal, value `V`,
 //! fallback `E(V)`, header), [`backbone`] (who decides in which term), [`finality`] (what makes a block final), [`hand_over`] (from
-//! one backbone to the next), [`history`] (old
-//! blocks), [`state_proof`] (one row of the state).
+//! one backbone to the next), [`history`] (old blocks), [`state_proof`] (one row of the state).
 //!
 //! Sources: `docs/spec/encoding.md`, `docs/spec/ledger.md`, `docs/spec/light.md`.
 #![no_std]
