@@ -23,7 +23,8 @@ fn who_falls_silent_is_seen() {
     let slot = world.height(0);
     assert_eq!(heard.len(), 3);
     for (_, word) in &heard {
-        assert!(word.slot.0 >= slot && word.at <= world.now);
+        // Three of four may have agreed without the fourth.
+        assert!(word.slot.0 + 1 >= slot && word.at <= world.now);
     }
     assert_eq!(words(&world, 4), []);
     assert_eq!(world.engine(0).own_entry(), Some(key(1).node_id()));

@@ -84,7 +84,7 @@ fn a_bad_body_is_served_all_the_same() {
     );
     let (value, height) = (bodies(&world)[0], world.height(0));
     // Long enough for the others to ask for it, if it came before its proposal, and to try it.
-    world.run_for(400);
+    world.run_for(250);
     for node in 0..3 {
         assert_eq!(world.height(node), height);
         world.overheard.clear();

@@ -320,9 +320,14 @@ fn a_false_part_of_a_state_is_refused() {
         "at {}",
         world.height(FOLLOWER)
     );
-    let first = world.disk(FOLLOWER).blocks.first().unwrap().1.height;
+    // By then there may be a checkpoint as high as the target, and no block after it yet.
+    let first = world
+        .disk(FOLLOWER)
+        .blocks
+        .first()
+        .map(|(_, header)| header.height);
     assert!(
-        first > BlockHeight(1),
+        first.is_none_or(|first| first > BlockHeight(1)),
         "it started from a checkpoint all the same"
     );
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/devnet.json      this plan                DIR/genesis.cbor    the network
 //! DIR/client.key       the funded account       DIR/lock            held by the supervisor
-//! DIR/nodes/NAME/      config.toml, account.key, voting.key, network.key, data/, node.log, scp.log
+//! DIR/nodes/NAME/      config.toml, account.key, seat.key, voting.key, network.key, data/, node.log, scp.log
 //! ```
 
 use super::parameters::{self, DevnetSize};
@@ -348,12 +348,15 @@ impl Plan {
             let mut voting_key = String::new();
             if role == NodeRole::Validator {
                 let voting = keyfile::create(&folder.join("voting.key"))?;
-                let holder = AccountId::of_first_key(&account.public());
+                // Its node sends this account's transactions by itself: nobody else should use its key.
+                let seat = keyfile::create(&folder.join("seat.key"))?;
+                accounts.push(funded(&seat, Amount::ZERO));
+                let holder = AccountId::of_first_key(&seat.public());
                 backbone.push(BackboneEntry {
                     account: holder,
                     key: voting.node_id(),
                 });
-                seeds.push(holder);
+                seeds.push(AccountId::of_first_key(&account.public()));
                 voting_key = voting.node_id().to_string();
             }
             let account = address(&account);
@@ -402,7 +405,7 @@ impl Plan {
             checkpoint_blocks = parameters::CHECKPOINT_BLOCKS,
         );
         if node.role == NodeRole::Validator {
-            text.push_str("validator_key = \"voting.key\"\nseat_account_key = \"account.key\"\n");
+            text.push_str("validator_key = \"voting.key\"\nseat_account_key = \"seat.key\"\n");
             if self.records_scp {
                 text.push_str("record_scp = \"scp.log\"\n");
             }
