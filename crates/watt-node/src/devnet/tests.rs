@@ -16,7 +16,8 @@ fn every_node_of_a_plan_has_a_configuration_that_loads() {
     let folder = tempfile::tempdir().unwrap();
     let plan = Plan::load_or_create(&folder.path().join("net"), Some(SMALL), NOW).unwrap();
     let genesis = plan.genesis().unwrap();
-    assert_eq!((genesis.backbone.len(), genesis.accounts.len()), (4, 7));
+    // The client's, each node's, and each seat's.
+    assert_eq!((genesis.backbone.len(), genesis.accounts.len()), (4, 7 + 4));
     assert_eq!(genesis.network().to_string(), plan.network);
     let home = Home::under(folder.path().join("home"));
     let peers: std::collections::BTreeSet<&str> =
@@ -36,6 +37,7 @@ fn every_node_of_a_plan_has_a_configuration_that_loads() {
             node.name
         );
         assert_eq!(config.provider.is_some(), is_provider);
+        assert_eq!(config.seat_account_key.is_some(), !is_provider);
         assert_eq!(config.data_dir, plan.node_dir(&node.name).join("data"));
         assert_eq!(config.api.public.port(), node.api_port);
         assert!(
