@@ -107,12 +107,14 @@ impl Engine {
             return;
         }
         let slot = self.consensus.slot();
-        let waiting = self.mempool.waiting();
-        if waiting.is_empty() || self.consensus.own_proposal().is_some() {
+        if self.mempool.len() == 0 || self.consensus.own_proposal().is_some() {
             self.begin_with(Body::new(&self.network, Vec::new()), now, effects);
         } else if self.filling != Some(slot) {
             self.filling = Some(slot);
-            effects.push(Effect::FillBody { slot, waiting });
+            effects.push(Effect::FillBody {
+                slot,
+                waiting: self.mempool.waiting(),
+            });
         }
     }
 
