@@ -16,6 +16,7 @@ mod provider;
 mod put;
 mod rm;
 mod scp;
+mod seat;
 mod session;
 mod status;
 mod trust;
@@ -102,6 +103,9 @@ enum Command {
     /// Say whom you trust
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// Seats of those who decide on blocks
+    #[command(subcommand)]
+    Seat(seat::SeatCommand),
     /// Look into the ledger
     #[command(subcommand)]
     Chain(chain::ChainCommand),
@@ -173,6 +177,7 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Status(_)
         | Command::Account(_)
         | Command::Trust(_)
+        | Command::Seat(_)
         | Command::Chain(_)
         | Command::Verify(_)
         | Command::Node(node::NodeCommand::Health(_))
@@ -205,6 +210,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Status(args) => status::run(session, args).await,
         Command::Account(command) => account::run(session, command).await,
         Command::Trust(command) => trust::run(session, command).await,
+        Command::Seat(command) => seat::run(session, command).await,
         Command::Chain(command) => chain::run(session, command).await,
         Command::Verify(args) => verify::run(session, &args),
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,

@@ -1,7 +1,7 @@
 //! What a client command works with: the network it talks to, the account that pays, and the way a transaction goes.
 
 use crate::api::ApiClient;
-use crate::api::types::{Finality, Outcome};
+use crate::api::types::{Finality, Outcome, TransactionInfo};
 use crate::config::{Home, Settings, create_private_dir};
 use crate::devnet::{Plan, Registry};
 use crate::error::{CommandError, ErrorKind};
@@ -272,7 +272,7 @@ impl Context {
                             height: info.height,
                             fee: info.fee,
                         }),
-                        Outcome::Failed => Err(failed(info.reason.as_deref().unwrap_or("no reason given"))),
+                        Outcome::Failed => Err(failed(&info)),
                     };
                 }
                 Err(error) if error.kind == ErrorKind::NotFound => {}
@@ -367,23 +367,24 @@ fn fee_max(balance: Amount) -> Amount {
     share.min(FEE_MAX)
 }
 
-fn failed(reason: &str) -> CommandError {
+fn failed(info: &TransactionInfo) -> CommandError {
+    let reason = info.reason.as_deref().unwrap_or("no reason given");
     let lower = reason.to_lowercase();
     let is_about_money = ["balance", "funds", "afford", "escrow is too small"]
         .iter()
         .any(|word| lower.contains(word));
     let (kind, hint) = if is_about_money {
-        (
-            ErrorKind::InsufficientFunds,
-            "see `watt account balance`; nothing but the fee was taken",
-        )
+        (ErrorKind::InsufficientFunds, "see `watt account balance`")
     } else {
-        (ErrorKind::Other, "nothing but the fee was taken")
+        (
+            ErrorKind::Other,
+            info.next.as_deref().unwrap_or("ask another node"),
+        )
     };
     CommandError::new(
         kind,
         format!("the ledger refused the transaction: {reason}"),
-        hint,
+        format!("{hint}; nothing but the fee was taken"),
     )
 }
 

@@ -6,6 +6,7 @@
 use crate::beacon::{Beacon, MISSES_MAX};
 use crate::duty::{self, first_window};
 use crate::ledger::Ledger;
+use crate::query;
 use crate::receipt::Event;
 use crate::rows::{self, AttendanceRow, DutyCountsRow, SeatsRow, VotingKeyRow};
 use crate::state::StateRead;
@@ -91,7 +92,7 @@ impl Ledger<'_> {
     /// who have a voting key.
     fn count_shadow(&mut self, term: Term, attendance: &BTreeMap<AccountId, Attendance>) -> Vec<AccountId> {
         let mut standby = Vec::new();
-        for (person, mut row) in self.all_standing() {
+        for (person, mut row) in query::all_standing(&self.rows) {
             if row.ranked_since.is_some() && attendance.get(&person).is_some_and(Attendance::is_steady) {
                 row.shadow_terms = row.shadow_terms.saturating_add(1);
                 self.rows.write(rows::standing(&person), &row);
@@ -185,8 +186,7 @@ impl Ledger<'_> {
         let running = next.previous();
         let first = first_window(&self.rules, running);
         let n_over = self.window().0.saturating_sub(first.0).saturating_sub(1);
-        let row: Option<AttendanceRow> = self.rows.read(&rows::attendance(running, person));
-        let attended = row.map_or(0, |row| row.n_attended(n_over));
+        let attended = query::attendance(&self.rows, running, person).n_attended(n_over);
         let is_there = attended.saturating_mul(2) >= n_over;
         let has_key = self.rows.has(&rows::voting_key(next, person));
         is_there && has_key && self.struck_off_until(person).is_none()

@@ -3,10 +3,10 @@
 use super::Actor;
 use crate::duty;
 use crate::ledger::Ledger;
+use crate::query;
 use crate::receipt::{Done, Event};
 use crate::refused::Refused;
 use crate::rows::{self, AccountKind, DutyCountsRow, SeatsRow, StandingRow};
-use crate::state::StateRead;
 use std::collections::BTreeSet;
 use watt_light::Backbone;
 use watt_light::operation::VOUCHERS;
@@ -119,17 +119,9 @@ impl Ledger<'_> {
         true
     }
 
-    /// Everybody who stands, ascending.
-    pub(super) fn all_standing(&self) -> Vec<(AccountId, StandingRow)> {
-        let rows = self.rows.scan(rows::STANDING, None, STANDING_MAX);
-        rows.iter()
-            .filter_map(|(key, row)| Some((rows::account_after(key, rows::STANDING)?, rows::decode(row))))
-            .collect()
-    }
-
     /// At the beginning of `term`: who of those who stand has a rank among the best, and who of these stands by.
     pub(super) fn look_at_standing(&mut self, term: Term, ranking: &Ranking) {
-        let standing = self.all_standing();
+        let standing = query::all_standing(&self.rows);
         if standing.is_empty() {
             return;
         }

@@ -1,6 +1,7 @@
 //! Seats of the backbone, and what a node has to do for one.
 
 use super::{backbone_of_term, rules};
+use crate::apply::STANDING_MAX;
 use crate::duty;
 use crate::ledger::window_of;
 use crate::rows::{
@@ -37,6 +38,22 @@ pub fn cold_key(state: &impl StateRead, person: &AccountId) -> Option<Hash> {
 #[must_use]
 pub fn faulty(state: &impl StateRead, person: &AccountId) -> Option<FaultyRow> {
     rows::read(state, &rows::faulty(person))
+}
+
+/// Everybody who stands for a seat, ascending: [`STANDING_MAX`] at most.
+#[must_use]
+pub fn all_standing(state: &impl StateRead) -> Vec<(AccountId, StandingRow)> {
+    let all = state.scan(rows::STANDING, None, STANDING_MAX);
+    let standing = |(key, row): &(Vec<u8>, Vec<u8>)| {
+        Some((rows::account_after(key, rows::STANDING)?, rows::decode(row)))
+    };
+    all.iter().filter_map(standing).collect()
+}
+
+/// In which windows of `term` somebody was there.
+#[must_use]
+pub fn attendance(state: &impl StateRead, term: Term, person: &AccountId) -> AttendanceRow {
+    rows::read(state, &rows::attendance(term, person)).unwrap_or_else(AttendanceRow::none)
 }
 
 /// What somebody's node has to do for their seat, or for one that they stand for, in the next block.

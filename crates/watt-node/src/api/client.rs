@@ -5,6 +5,7 @@
 
 use super::evidence::EvidenceInfo;
 use super::problem::ProblemBody;
+use super::seats::{SeatInfo, SeatsInfo};
 use super::trust::TrustInfo;
 use super::types::{
     AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
@@ -222,6 +223,26 @@ impl ApiClient {
             trust.next = page.next;
         }
         Ok(trust)
+    }
+
+    /// How it is about somebody's seat of the backbone.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn seat(&self, id: &AccountId) -> Result<SeatInfo, CommandError> {
+        self.get(&format!(
+            "/api/v1/accounts/{}/seat",
+            id.to_address(self.address_kind())
+        ))
+        .await
+    }
+
+    /// The seats of the backbone, and who stands for one.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn seats(&self) -> Result<SeatsInfo, CommandError> {
+        self.get("/api/v1/seats").await
     }
 
     /// All providers.

@@ -364,14 +364,11 @@ pub(super) fn transaction(
     receipt: &Receipt,
 ) -> TransactionInfo {
     let kind = address_kind(node.genesis());
-    let (outcome, done, reason, failed_operation) = match &receipt.outcome {
-        receipt::Outcome::Done(done) => (Outcome::Applied, done.iter().map(done_text).collect(), None, None),
-        receipt::Outcome::Failed { operation, why, .. } => (
-            Outcome::Failed,
-            Vec::new(),
-            Some(why.to_string()),
-            Some(*operation),
-        ),
+    let (outcome, done, failed) = match &receipt.outcome {
+        receipt::Outcome::Done(done) => (Outcome::Applied, done.iter().map(done_text).collect(), None),
+        receipt::Outcome::Failed { operation, why, .. } => {
+            (Outcome::Failed, Vec::new(), Some((why, *operation)))
+        }
     };
     TransactionInfo {
         id,
@@ -380,8 +377,9 @@ pub(super) fn transaction(
         index,
         finality: finality(node, height),
         outcome,
-        reason,
-        failed_operation,
+        reason: failed.map(|(why, _)| why.to_string()),
+        next: failed.map(|(why, _)| why.next_step().to_owned()),
+        failed_operation: failed.map(|(_, operation)| operation),
         fee: receipt.fee,
         done,
     }

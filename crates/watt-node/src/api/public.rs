@@ -7,6 +7,7 @@ use super::limits::{BODY_BYTES_MAX, Limits, STREAMS_MAX};
 use super::metrics;
 use super::problem::Problem;
 use super::proofs;
+use super::seats::{SeatInfo, SeatsInfo};
 use super::trust::TrustInfo;
 use super::types::{
     AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
@@ -52,6 +53,10 @@ pub enum PublicRoute {
     Account,
     /// Whom an account's owner trusts, and who trusts them.
     Trust,
+    /// How it is about somebody's seat of the backbone.
+    Seat,
+    /// The seats of the backbone, and who stands for one.
+    Seats,
     /// All providers.
     Providers,
     /// Deals of a file or a client.
@@ -82,13 +87,15 @@ pub enum PublicRoute {
 
 impl PublicRoute {
     /// Every route.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Head,
         Self::Block,
         Self::Transaction,
         Self::Submit,
         Self::Account,
         Self::Trust,
+        Self::Seat,
+        Self::Seats,
         Self::Providers,
         Self::Deals,
         Self::Deal,
@@ -114,6 +121,8 @@ impl PublicRoute {
             Self::Submit => "/api/v1/transactions",
             Self::Account => "/api/v1/accounts/{address}",
             Self::Trust => "/api/v1/accounts/{address}/trust",
+            Self::Seat => "/api/v1/accounts/{address}/seat",
+            Self::Seats => "/api/v1/seats",
             Self::Providers => "/api/v1/providers",
             Self::Deals => "/api/v1/deals",
             Self::Deal => "/api/v1/deals/{id}",
@@ -138,6 +147,8 @@ impl PublicRoute {
             Self::Submit => post(submit),
             Self::Account => get(account),
             Self::Trust => get(trust),
+            Self::Seat => get(seat),
+            Self::Seats => get(seats),
             Self::Providers => get(providers),
             Self::Deals => get(deals),
             Self::Deal => get(deal),
@@ -404,6 +415,24 @@ async fn trust(
     api.ask(move |facts| facts.trust(&person, after.as_ref()))
         .await
         .map(Json)
+}
+
+fn no_ledger() -> Problem {
+    Problem::internal("the state is damaged")
+}
+
+async fn seat(
+    State(api): State<PublicState>,
+    Path(address): Path<String>,
+) -> Result<Json<SeatInfo>, Problem> {
+    let person = account_id(&api, &address)?;
+    let found = api.ask(move |facts| facts.seat(&person)).await?;
+    found.map(Json).ok_or_else(no_ledger)
+}
+
+async fn seats(State(api): State<PublicState>) -> Result<Json<SeatsInfo>, Problem> {
+    let found = api.ask(|facts| facts.seats()).await?;
+    found.map(Json).ok_or_else(no_ledger)
 }
 
 async fn providers(State(api): State<PublicState>) -> Result<Json<Vec<ProviderInfo>>, Problem> {

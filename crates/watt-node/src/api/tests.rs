@@ -451,6 +451,42 @@ async fn a_circle_is_shown_both_ways() {
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
 }
 
+/// Who votes and holds a seat is told, with what is missing; who has none is told how to come by one. Covers: A2.
+#[tokio::test]
+async fn seats_are_told_with_what_to_do_next() {
+    let served = Served::start().await;
+    let api = served.client();
+    let alice = AccountId::of_first_key(&alice().public());
+    let seats = api.seats().await.unwrap();
+    assert_eq!(
+        (seats.term, seats.first_height, seats.next_height),
+        (0, 0, 8 * 144)
+    );
+    let [voter] = seats.voters.as_slice() else {
+        panic!("one votes: {seats:?}");
+    };
+    assert_eq!(voter.node, SecretKey::from_seed([2; 32]).node_id());
+    let [seat] = seats.seats.as_slice() else {
+        panic!("one holds a seat: {seats:?}");
+    };
+    assert_eq!(
+        (&seat.holder, seat.since, seat.is_leaving),
+        (&voter.address, 0, false)
+    );
+    assert_eq!((seats.plan.len(), seats.standing.len()), (0, 0));
+
+    let hers = api.seat(&alice).await.unwrap();
+    assert!(hers.is_voting && hers.seat.is_some(), "{hers:?}");
+    assert_eq!((hers.keys.len(), hers.keys_missing.first()), (0, Some(&1)));
+    assert!(hers.summary.starts_with("holds a seat since term 0"), "{hers:?}");
+    assert!(hers.next.unwrap().contains("node.seat_account_key"));
+
+    let nobody = api.seat(&AccountId([9; 20])).await.unwrap();
+    assert!(!nobody.is_voting && nobody.keys_missing.is_empty(), "{nobody:?}");
+    assert_eq!(nobody.summary, "holds no seat and stands for none");
+    assert!(nobody.next.unwrap().contains("watt seat stand"));
+}
+
 #[tokio::test]
 async fn what_is_not_there_is_not_found_with_a_next_step() {
     let served = Served::start().await;

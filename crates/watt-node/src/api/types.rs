@@ -201,6 +201,9 @@ pub struct TransactionInfo {
     /// Why not, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What to do then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
     /// Place of the operation that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_operation: Option<u16>,

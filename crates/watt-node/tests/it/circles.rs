@@ -67,3 +67,54 @@ pub(crate) fn grow_and_shrink(network: &Network) {
         "those who run the network are ranked from the start"
     );
 }
+
+/// Three people take somebody into their circles, who can offer then to hold a seat, sees how that stands, and takes it back; with
+/// fewer than three it is refused.
+///
+/// Covers: A2.
+pub(crate) fn stand_for_a_seat(network: &Network) {
+    let people = ["ann", "ben", "cleo"];
+    let addresses = people.map(|name| {
+        let made = network.ask(&["account", "new", name]);
+        made["address"].as_str().unwrap().to_owned()
+    });
+    for address in &addresses {
+        network.ask(&["account", "send", address, "1"]);
+    }
+    let stand: Vec<&str> = [["seat", "stand"].as_slice(), &people].concat();
+    for person in &people[1..] {
+        network.ask(&["trust", "add", &network.client, "--account", person]);
+    }
+    let said = network.run(&stand);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("take you into their circles"), "{said:?}");
+
+    network.ask(&["trust", "add", &network.client, "--account", people[0]]);
+    let offered = network.ask(&stand);
+    let standing = &offered["seat"]["standing"];
+    assert_eq!(
+        (&standing["since"], &standing["shadow_terms"]),
+        (&0.into(), &0.into())
+    );
+    let vouchers = offered["seat"]["vouchers"].as_array().unwrap();
+    assert!(
+        vouchers.iter().all(|one| one["counts_from"].is_u64()) && vouchers.len() == 3,
+        "{offered}"
+    );
+    let seats = network.ask(&["seat", "list"]);
+    assert_eq!(seats["standing"][0]["address"], network.client.as_str());
+    assert_eq!(
+        seats["voters"].as_array().unwrap().len(),
+        seats["seats"].as_array().unwrap().len()
+    );
+
+    let back = network.ask(&["seat", "leave"]);
+    assert_eq!(back["seat"]["summary"], "holds no seat and stands for none");
+    let said = network.run(&["seat", "leave"]);
+    assert!(
+        said.code == Some(1) && said.err.contains("nothing to take back"),
+        "{said:?}"
+    );
+    let told = network.ask(&["seat", "report"]);
+    assert_eq!(told["reported"].as_array().unwrap().len(), 0, "{told}");
+}
