@@ -471,7 +471,8 @@ impl Engine {
     fn do_duties(&mut self, chain: &impl StateRead, effects: &mut Vec<Effect>) {
         let Some(seat) = &mut self.seat else { return };
         let mempool = &self.mempool;
-        let transactions = seat.look(chain, self.head.header.height, |id| mempool.has(id), effects);
+        let (head, evidence) = (self.head.header.height, self.consensus.evidence());
+        let transactions = seat.look(chain, head, evidence, |id| mempool.has(id), effects);
         for signed in transactions {
             self.offered(Origin::Own, vec![signed], chain, effects);
         }

@@ -74,6 +74,21 @@ impl Evidence {
         }
     }
 
+    /// As the ledger takes it (`docs/spec/ledger.md` 13.7).
+    #[must_use]
+    pub fn for_ledger(&self) -> watt_light::Evidence {
+        match self {
+            Self::Proposals(two) => {
+                let [one, other] = two.as_ref().clone();
+                watt_light::Evidence::Proposals { one, other }
+            }
+            Self::Commits(two) => {
+                let [one, other] = two.as_ref().clone();
+                watt_light::Evidence::Statements { one, other }
+            }
+        }
+    }
+
     /// Whether it proves what it says on `network`: one node, one slot, two values, and both signatures hold.
     #[must_use]
     pub fn holds(&self, network: &NetworkId) -> bool {

@@ -1,7 +1,8 @@
 //! What a node does for a seat of the backbone, without being asked: it registers voting keys ahead, attends windows, and reveals
-//! the layers of which the beacon is made (`docs/spec/ledger.md` §13, §14).
+//! the layers of which the beacon is made (`docs/spec/ledger.md` §13, §14), and hands in evidence.
 
 use crate::effect::Effect;
+use crate::evidence::{Evidence, EvidenceLog};
 use crate::submitter::{Purpose, Submitter};
 use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::StateRead;
@@ -78,6 +79,7 @@ impl Seat {
         &mut self,
         chain: &impl StateRead,
         head: BlockHeight,
+        evidence: &EvidenceLog,
         is_pooled: impl Fn(&TransactionId) -> bool,
         effects: &mut Vec<Effect>,
     ) -> Vec<SignedTransaction> {
@@ -104,7 +106,33 @@ impl Seat {
         for duty in duties.windows.iter().rev().take(ATTENDED_AT_ONCE) {
             transactions.extend(self.attend(&rules, chain, duty, head));
         }
+        transactions.extend(self.report(&rules, chain, evidence, head));
         transactions
+    }
+
+    /// Hands in what proves that somebody signed two contradicting things. Voters do it in turns, so that all but the first see that it
+    /// is done.
+    fn report(
+        &mut self,
+        rules: &RulesRow,
+        chain: &impl StateRead,
+        evidence: &EvidenceLog,
+        head: BlockHeight,
+    ) -> Option<SignedTransaction> {
+        let voters = query::backbone_of_term(chain, query::term_of_height(rules, head))?;
+        let turn = head.0 / LOOK_EVERY;
+        let n_voters = u64::try_from(voters.entries().len()).ok()?;
+        let at_turn = usize::try_from(turn.checked_rem(n_voters)?).ok()?;
+        if voters.entries().get(at_turn)?.account != self.account {
+            return None;
+        }
+        let is_news = |piece: &&Evidence| query::can_accuse(chain, &piece.node());
+        let piece = evidence.newest().find(is_news)?;
+        let operation = Operation::ReportEvidence {
+            evidence: Box::new(piece.for_ledger()),
+        };
+        self.submitter
+            .make(Purpose::Report(piece.node()), vec![operation], Vec::new(), head)
     }
 
     /// Secrets of terms that are over are of no use to their owner, and of much to whoever finds them.

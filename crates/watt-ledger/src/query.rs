@@ -3,7 +3,8 @@
 mod seats;
 
 pub use seats::{
-    Duties, DutyToAttend, all_standing, attendance, cold_key, duties, faulty, seats, standing, voting_key,
+    Duties, DutyToAttend, all_standing, attendance, can_accuse, cold_key, duties, faulty, seats, standing,
+    struck_off_until, voting_key,
 };
 
 use crate::apply::reservation_ms_max;

@@ -15,7 +15,7 @@ const LIAR_SEED: u8 = 4;
 const HONEST: [usize; 3] = [0, 1, 2];
 
 /// Two proposals of the liar for the slot above the head, both well made, with empty bodies.
-fn two_proposals(world: &World) -> [SignedProposal; 2] {
+pub(crate) fn two_proposals(world: &World) -> [SignedProposal; 2] {
     let head = world.head(0);
     let (body_root, n_transactions, body_bytes) =
         watt_ledger::Body::new(&world.network, Vec::new()).description();
@@ -41,7 +41,7 @@ fn liar() -> NodeId {
 }
 
 /// The liar says `pledges` to `nodes`.
-fn say(world: &mut World, nodes: &[usize], pledges: &Pledges, proposals: &[SignedProposal]) {
+pub(crate) fn say(world: &mut World, nodes: &[usize], pledges: &Pledges, proposals: &[SignedProposal]) {
     let statement = Statement {
         node: liar(),
         slot: SlotIndex::from(world.head(0).height).next(),
@@ -57,7 +57,7 @@ fn say(world: &mut World, nodes: &[usize], pledges: &Pledges, proposals: &[Signe
     }
 }
 
-fn nominate(votes: &[Value], accepted: &[Value]) -> Pledges {
+pub(crate) fn nominate(votes: &[Value], accepted: &[Value]) -> Pledges {
     let list = |values: &[Value]| BoundedVec::new(values.to_vec()).unwrap();
     Pledges::Nominate {
         votes: list(votes),

@@ -1,9 +1,10 @@
 //! What nodes do for their seats by themselves: keys registered ahead, windows attended, layers revealed.
 
+use crate::equivocation::{nominate, say, two_proposals};
 use crate::world::World;
 use std::collections::BTreeSet;
 use watt_ledger::query;
-use watt_primitives::{NodeId, Term};
+use watt_primitives::{NodeId, SlotIndex, Term};
 
 /// Slots of a term: four windows of eight.
 const TERM: u64 = 32;
@@ -64,4 +65,32 @@ fn seats_are_kept_by_themselves() {
         assert!(duties.windows.len() <= 2, "node {node}: {:?}", duties.windows);
     }
     assert!(world.halts.is_empty() && world.hang_ups.is_empty());
+}
+
+/// A validator shows two proposals of one slot to the others: nobody does anything, and the ledger knows it, from one of them only.
+/// Covers: A4.
+#[test]
+fn evidence_is_handed_in_by_itself() {
+    let mut world = world(502);
+    let honest = [0, 1, 2, 4];
+    assert!(world.reach(&honest, 3, 60_000));
+    world.usurp(3);
+    let culprit = crate::world::seat(4).account;
+    let proposals = two_proposals(&world);
+    for proposal in proposals {
+        let votes = nominate(&[proposal.proposal.value()], &[]);
+        say(&mut world, &[0, 1, 2], &votes, &[proposal]);
+    }
+    let slot = SlotIndex::from(world.head(0).height).next();
+    assert!(query::faulty(world.state(0), &culprit).is_none());
+    // Every voter has had its turn.
+    assert!(world.reach(&honest, TERM + 8, 300_000));
+    let row = query::faulty(world.state(0), &culprit).expect("the ledger knows");
+    assert_eq!(row.slot, slot);
+    let seats = query::seats(world.state(0)).unwrap();
+    assert_eq!(
+        seats.backbone.seats().len(),
+        4,
+        "nobody stands by who could be drawn"
+    );
 }

@@ -1,6 +1,7 @@
 //! Two signed things that no correct node signs both (`docs/spec/ledger.md` §13; TC27).
 
 use crate::ledger::Ledger;
+use crate::query;
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, FaultyRow, UseOfKey};
@@ -29,8 +30,6 @@ impl Ledger<'_> {
 
     /// The first term in which `person` may have a seat again, if there is evidence against them that still counts.
     pub(super) fn struck_off_until(&self, person: &AccountId) -> Option<Term> {
-        let row: FaultyRow = self.rows.read(&rows::faulty(person))?;
-        let again = row.since.plus(FAULTY_TERMS);
-        (self.rules.terms().of_height(self.height()) < again).then_some(again)
+        query::struck_off_until(&self.rows, person, self.rules.terms().of_height(self.height()))
     }
 }

@@ -1,14 +1,15 @@
 //! Seats of the backbone, and what a node has to do for one.
 
 use super::{backbone_of_term, rules};
-use crate::apply::STANDING_MAX;
+use crate::apply::{FAULTY_TERMS, STANDING_MAX};
 use crate::duty;
 use crate::ledger::window_of;
 use crate::rows::{
-    self, AttendanceRow, ChainRow, DutyWindowRow, FaultyRow, RulesRow, SeatsRow, StandingRow, VotingKeyRow,
+    self, AttendanceRow, ChainRow, DutyWindowRow, FaultyRow, RulesRow, SeatsRow, StandingRow, UseOfKey,
+    VotingKeyRow,
 };
 use crate::state::StateRead;
-use watt_primitives::{AccountId, BlockHeight, Hash, Term, Window};
+use watt_primitives::{AccountId, BlockHeight, Hash, NodeId, Term, Window};
 
 /// The seats as they are decided furthest ahead, with what is planned; `None` in a network whose backbone is not `3f + 1`.
 #[must_use]
@@ -38,6 +39,25 @@ pub fn cold_key(state: &impl StateRead, person: &AccountId) -> Option<Hash> {
 #[must_use]
 pub fn faulty(state: &impl StateRead, person: &AccountId) -> Option<FaultyRow> {
     rows::read(state, &rows::faulty(person))
+}
+
+/// The first term in which `person` may have a seat again, if in `term` there is evidence against them that still counts.
+#[must_use]
+pub fn struck_off_until(state: &impl StateRead, person: &AccountId, term: Term) -> Option<Term> {
+    let again = faulty(state, person)?.since.plus(FAULTY_TERMS);
+    (term < again).then_some(again)
+}
+
+/// Whether evidence against whoever voted with `key` would be news to the ledger.
+#[must_use]
+pub fn can_accuse(state: &impl StateRead, key: &NodeId) -> bool {
+    let read = || {
+        let user: UseOfKey = rows::read(state, &rows::used_key(key))?;
+        let chain: ChainRow = rows::read(state, rows::CHAIN)?;
+        let term = rules(state)?.terms().of_height(chain.height.next());
+        Some(struck_off_until(state, &user.account, term).is_none())
+    };
+    read().unwrap_or(false)
 }
 
 /// Everybody who stands for a seat, ascending: [`STANDING_MAX`] at most.

@@ -3,7 +3,6 @@
 use super::facts::Facts;
 use super::types::node_hex;
 use serde::{Deserialize, Serialize};
-use watt_ledger::apply::FAULTY_TERMS;
 use watt_ledger::query::{self, Head};
 use watt_ledger::rows::{SeatsRow, StandingRow};
 use watt_light::duty::KEYS_AHEAD_MAX;
@@ -193,8 +192,6 @@ impl Facts<'_> {
         });
         let standing = query::standing(self.state, person);
         let vouchers = standing.iter().flat_map(|row| row.vouchers.iter());
-        let faulty = query::faulty(self.state, person);
-        let again = faulty.map(|row| row.since.plus(FAULTY_TERMS));
         let duties = query::duties(self.state, person);
         let keys_from = (term.0..).take(KEYS_AHEAD_MAX.saturating_add(1));
         let has_key = |term: &u64| query::voting_key(self.state, Term(*term), person).is_some();
@@ -219,7 +216,7 @@ impl Facts<'_> {
             attended: there.attended,
             windows: there.expected,
             has_cold_key: query::cold_key(self.state, person).is_some(),
-            struck_off_until: again.filter(|again| term < *again).map(|again| again.0),
+            struck_off_until: query::struck_off_until(self.state, person, term).map(|again| again.0),
         };
         (info.summary, info.next) = info.in_words(row.is_some());
         Some(info)
