@@ -51,6 +51,14 @@ pub struct DemoReport {
     pub killed: Vec<String>,
     /// Blocks closed between the kills and the fetch.
     pub blocks_after_kill: u64,
+    /// Who votes.
+    pub voters: Vec<String>,
+    /// Bytes of the proof of the client's balance.
+    pub proof_bytes: u64,
+    /// Height of the block that it shows.
+    pub proof_height: u64,
+    /// Voters that signed for it.
+    pub proof_votes: u64,
     /// The whole story, in seconds.
     pub seconds: f64,
 }
@@ -108,6 +116,16 @@ pub fn table(report: &DemoReport) -> String {
             "{}; {} blocks since",
             report.killed.join(", "),
             report.blocks_after_kill
+        ),
+    ]);
+    table.row([
+        "proven".into(),
+        format!(
+            "the balance after block {}, in {}, signed for by {} of {}",
+            report.proof_height,
+            bytes_text(report.proof_bytes),
+            report.proof_votes,
+            report.voters.len()
         ),
     ]);
     let verdict = if report.is_identical {

@@ -1,4 +1,4 @@
-//! The five steps of the story, each showing what really happened.
+//! The six steps of the story, each showing what really happened.
 
 use super::report::{DemoReport, short};
 use super::{DemoRequest, file};
@@ -8,12 +8,13 @@ use crate::config::Home;
 use crate::context::Context;
 use crate::devnet::{Devnet, NodeRole};
 use crate::error::{CommandError, ErrorKind};
+use crate::proof_file;
 use crate::ui::{Ui, bytes_text, duration_text};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
-use watt_primitives::{Amount, BlockHeight, DealId};
+use watt_primitives::{Amount, BlockHeight, DealId, NodeId};
 
 /// Blocks that are shown before anything is stored.
 const BLOCKS_SHOWN: u64 = 3;
@@ -84,6 +85,9 @@ pub(super) async fn tell(
         short(&sha256_fetched)
     ));
 
+    ui.headline("6. Who decided all that, and a proof of it that needs no node");
+    let proof = prove(ui, devnet, &context, folder).await?;
+
     let last = client::status(
         &context,
         &Ui::silent(),
@@ -114,6 +118,10 @@ pub(super) async fn tell(
         refundable: last.refundable,
         killed,
         blocks_after_kill: chain.height.saturating_sub(kill_height),
+        voters: proof.voters,
+        proof_bytes: proof.bytes,
+        proof_height: proof.height,
+        proof_votes: proof.votes,
         seconds: began.elapsed().as_secs_f64(),
     })
 }
@@ -153,13 +161,7 @@ async fn show_blocks(ui: &Ui, devnet: &Devnet, context: &Context) -> Result<(), 
     let mut before = context.api.block(BlockHeight(first)).await?.header.close_time;
     for height in first + 1..=first + BLOCKS_SHOWN {
         let block = context.api.block(BlockHeight(height)).await?;
-        let proposer = block.proposer.to_string();
-        let name = devnet
-            .plan()
-            .nodes
-            .iter()
-            .find(|node| node.voting_key == proposer)
-            .map_or(proposer.as_str(), |node| &node.name);
+        let name = voter_name(devnet, &block.proposer);
         ui.note(&format!(
             "   block {height} closed {} after the one before, nominated by {name}, decided by {} entries",
             duration_text(block.header.close_time.saturating_sub(before)),
@@ -168,6 +170,14 @@ async fn show_blocks(ui: &Ui, devnet: &Devnet, context: &Context) -> Result<(), 
         before = block.header.close_time;
     }
     Ok(())
+}
+
+/// Who votes with a key, as the devnet's plan has it for the first term.
+fn voter_name(devnet: &Devnet, key: &NodeId) -> String {
+    let key = key.to_string();
+    let mut nodes = devnet.plan().nodes.iter();
+    let node = nodes.find(|node| node.voting_key == key);
+    node.map_or(key, |node| node.name.clone())
 }
 
 /// Step 2.
@@ -290,6 +300,76 @@ async fn fetch(ui: &Ui, context: &Context, put: &PutReport, to: &Path) -> Result
         get.served_by.len()
     ));
     Ok(get)
+}
+
+/// What step 6 showed.
+struct ShownProof {
+    voters: Vec<String>,
+    bytes: u64,
+    height: u64,
+    votes: u64,
+}
+
+/// Step 6: who is trusted with deciding, and what the client has, proven in a file that is read back and checked with nothing but the
+/// network's id; and refused with one byte of it changed.
+async fn prove(
+    ui: &Ui,
+    devnet: &Devnet,
+    context: &Context,
+    folder: &Path,
+) -> Result<ShownProof, CommandError> {
+    let seats = context.api.seats().await?;
+    let mut voters: Vec<String> = seats
+        .voters
+        .iter()
+        .map(|voter| voter_name(devnet, &voter.node))
+        .collect();
+    voters.sort();
+    let n_faulty_max = voters.len().saturating_sub(1) / 3;
+    ui.note(&format!(
+        "   trusted in term {}: {}; at most {n_faulty_max} of them may lie or be gone",
+        seats.term,
+        voters.join(", "),
+    ));
+    let client = context.account()?.id;
+    let path = folder.join("account.proof");
+    let shown = context.api.shown_account(&client).await?;
+    std::fs::write(&path, proof_file::encode(context.genesis.clone(), shown))
+        .map_err(|error| CommandError::file("write", &path, &error))?;
+
+    // From here on nobody is asked anything.
+    let mut bytes = std::fs::read(&path).map_err(|error| CommandError::file("read", &path, &error))?;
+    let wrong = |what: String| {
+        let hint = "this must not happen: run it again with --keep and report it";
+        CommandError::new(ErrorKind::VerificationFailed, what, hint)
+    };
+    let verified = proof_file::verify(&bytes, &context.network)
+        .map_err(|invalid| wrong(format!("the proof does not hold: {invalid}")))?;
+    let balance = match &verified.account {
+        Some((id, Some(row))) if *id == client => row.balance,
+        Some(_) | None => return Err(wrong("the proof is not of what was asked".to_owned())),
+    };
+    let (height, votes) = (verified.header.height.0, verified.n_votes);
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    ui.note(&format!(
+        "   checked offline: {balance} WATT left after block {height}, signed for by {votes} of {} ({})",
+        verified.n_entries,
+        bytes_text(size),
+    ));
+    let place = bytes.len() / 4;
+    if let Some(byte) = bytes.get_mut(place) {
+        *byte ^= 1;
+    }
+    match proof_file::verify(&bytes, &context.network) {
+        Err(invalid) => ui.note(&format!("   with one bit of it changed: refused, {invalid}")),
+        Ok(_) => return Err(wrong("a proof with a bit changed holds".to_owned())),
+    }
+    Ok(ShownProof {
+        voters,
+        bytes: size,
+        height,
+        votes: u64::try_from(votes).unwrap_or(u64::MAX),
+    })
 }
 
 /// Waits until a block of `height` is closed.
