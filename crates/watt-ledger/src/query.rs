@@ -2,7 +2,7 @@
 
 mod seats;
 
-pub use seats::{Duties, DutyToAttend, cold_key, duties, faulty, seats, standing, voting_key};
+pub use seats::{Duties, DutyToAttend, cold_key, duties, faulty, seats, standing, succession, voting_key};
 
 use crate::apply::reservation_ms_max;
 use crate::apply::sectors::{all_sectors, proof_params, sector_set};

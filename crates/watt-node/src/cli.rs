@@ -14,6 +14,7 @@ mod ls;
 mod node;
 mod provider;
 mod put;
+mod recovery;
 mod rm;
 mod scp;
 mod session;
@@ -109,6 +110,9 @@ enum Command {
     /// Run a node that keeps the ledger
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// Seats of the backbone: their cold keys, and taking over from a lost voting key
+    #[command(subcommand)]
+    Seat(recovery::SeatCommand),
     /// Lend space and earn
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
@@ -175,7 +179,8 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Trust(_)
         | Command::Chain(_)
         | Command::Verify(_)
-        | Command::Node(node::NodeCommand::Health(_))
+        | Command::Node(node::NodeCommand::Health(_) | node::NodeCommand::Recover(_))
+        | Command::Seat(_)
         | Command::Provider(provider::ProviderCommand::Status { .. })
         | Command::Scp(_)
         | Command::Config(_)
@@ -209,6 +214,8 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Verify(args) => verify::run(session, &args),
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,
         Command::Node(node::NodeCommand::Health(args)) => health::run(session, args).await,
+        Command::Node(node::NodeCommand::Recover(args)) => recovery::recover(session, args).await,
+        Command::Seat(command) => recovery::run(session, command).await,
         Command::Provider(command) => provider::run(session, command).await,
         Command::Scp(command) => scp::run(session, command).await,
         Command::Config(command) => config::run(session, &command),

@@ -37,6 +37,8 @@ pub struct Disk {
     state: MemoryState,
     /// One per term, from term 0 on.
     pub hand_overs: Vec<HandOver>,
+    /// Other keys that vote for seats.
+    pub successions: Vec<watt_light::Succession>,
     /// Secrets of the seat's terms.
     pub secrets: Vec<TermSecrets>,
     /// A state that is coming in, and what of it is here.
@@ -169,6 +171,7 @@ pub fn seat(seed: u8) -> BackboneEntry {
     BackboneEntry {
         account: AccountId::of_first_key(&key(seed).public()),
         key: key(seed).node_id(),
+        cold_key: None,
     }
 }
 
@@ -374,6 +377,7 @@ impl World {
             .collect();
         let config = EngineConfig {
             voted_to: this.disk.voted_to,
+            successions: this.disk.successions.clone(),
             network,
             parameters: genesis.parameters.clone(),
             walk: walk(genesis.walk().unwrap(), &this.disk.hand_overs).unwrap(),
@@ -594,6 +598,7 @@ impl World {
                 assert_eq!(first.0, kept.len() as u64, "one after the other");
                 kept.extend(hand_overs);
             }
+            Effect::KeepSuccessions(successions) => self.nodes[node].disk.successions = successions,
             Effect::SendState { to, height, at } => self.serve_state(node, to, height, at),
             Effect::TakeChunk { at, chunk, then } => {
                 let is_good = self.take_chunk(node, at, &chunk, *then);
@@ -738,7 +743,7 @@ impl World {
         let deciders = backbones.of_slot(block.proposal.proposal.slot).unwrap();
         assert_eq!(agreed, hash, "two different blocks at height {}", header.height);
         assert!(
-            block.is_decided(&deciders.quorum_set),
+            block.is_decided(deciders.voters()),
             "a committed block proves its decision"
         );
         let this = &mut self.nodes[node];

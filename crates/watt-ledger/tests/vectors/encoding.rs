@@ -71,6 +71,7 @@ pub(crate) fn genesis() -> Genesis {
         backbone: list([1, 2, 3, 4].map(|seed| BackboneEntry {
             account: AccountId::of_first_key(&key(seed).public()),
             key: key(10 + seed).node_id(),
+            cold_key: None,
         })),
     }
 }
