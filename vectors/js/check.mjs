@@ -291,9 +291,15 @@ const DERIVE = {
       layers_0_1_143: [0, 1, 143].map((at) => wrap(n_windows - 1 - at)),
     }
   },
-  ColdKey: ({ ed25519 }, { network }) => ({
-    hash: hash('cold-key', network, concatBytes(Uint8Array.of(0), ed25519)),
+  ColdKey: ({ ed25519 }) => ({
+    hash: hash('cold-key', NOWHERE, concatBytes(Uint8Array.of(0), ed25519)),
   }),
+  Succession([term, account, generation, key, cold, possession, signature], { network, seed, cold_seed }) {
+    const claim = encode({ term, account, generation, key })
+    checkSignature(possession, 'succession', network, claim, key, seed)
+    checkSignature(signature, 'succession', network, claim, cold.ed25519, cold_seed)
+    return {}
+  },
   WindowBeacon: (layers, { network, before, window, who, filler }) => ({
     beacon: hash('beacon', network, before, utf8ToBytes('window'), u64(window), who, ...layers, filler),
   }),

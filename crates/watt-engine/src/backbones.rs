@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::{StateRead, query};
-use watt_light::{Backbone, Terms};
-use watt_primitives::{BlockHeight, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term};
-use watt_scp::QuorumSet;
+use watt_light::{Backbone, BackboneEntry, Succession, Terms, Voters};
+use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term};
+use watt_scp::{Envelope, QuorumSet};
 
 /// Who decides the slots of one term.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,24 +17,127 @@ pub struct Deciders {
     pub quorum_set: QuorumSet,
     /// Its hash, as statements declare it.
     pub hash: Hash,
+    /// `None` if nobody decides.
+    backbone: Option<Backbone>,
+    /// Of each seat those that are known here, by generation.
+    successions: BTreeMap<(AccountId, u8), Succession>,
 }
 
 impl Deciders {
     /// The deciders that a backbone makes.
     #[must_use]
-    pub fn new(term: Term, backbone: &Backbone, network: &NetworkId) -> Self {
+    pub fn new(term: Term, backbone: Backbone, network: &NetworkId) -> Self {
         let quorum_set = backbone.quorum_set();
         Self {
             term,
             hash: quorum_set.hash(network),
             quorum_set,
+            backbone: Some(backbone),
+            successions: BTreeMap::new(),
         }
+    }
+
+    /// Nobody decides: the state is no ledger.
+    #[must_use]
+    pub fn nobody(term: Term) -> Self {
+        Self {
+            term,
+            quorum_set: QuorumSet::flat(1, Vec::new()),
+            hash: Hash::ZERO,
+            backbone: None,
+            successions: BTreeMap::new(),
+        }
+    }
+
+    /// Who may have voted in a proof of this term.
+    #[must_use]
+    pub fn voters(&self) -> Voters<'_> {
+        match &self.backbone {
+            Some(backbone) => Voters::of_term(self.term, backbone, &self.quorum_set),
+            None => (&self.quorum_set).into(),
+        }
+    }
+
+    /// Whether the key is in the quorum set.
+    #[must_use]
+    pub fn is_seat(&self, key: &NodeId) -> bool {
+        self.quorum_set.nodes.binary_search(key).is_ok()
     }
 
     /// Whether the key votes in this term.
     #[must_use]
-    pub fn has(&self, node: &NodeId) -> bool {
-        self.quorum_set.nodes.binary_search(node).is_ok()
+    pub fn has(&self, key: &NodeId) -> bool {
+        self.seat_of(key).is_some()
+    }
+
+    /// The key in the quorum set for which this one votes: itself, unless it was succeeded, or its newest successor.
+    #[must_use]
+    pub fn seat_of(&self, key: &NodeId) -> Option<NodeId> {
+        let entry = self.entry_of(key)?;
+        let newest = self
+            .of_account(&entry.account)
+            .last()
+            .map_or(entry.key, |succession| succession.key);
+        (newest == *key).then_some(entry.key)
+    }
+
+    /// The same for a key that votes no more, too: what it proposed before is still worth knowing.
+    #[must_use]
+    pub fn seat_ever_of(&self, key: &NodeId) -> Option<NodeId> {
+        self.entry_of(key).map(|entry| entry.key)
+    }
+
+    fn entry_of(&self, key: &NodeId) -> Option<&BackboneEntry> {
+        let backbone = self.backbone.as_ref()?;
+        let succeeds = || {
+            self.successions
+                .values()
+                .find(|succession| succession.key == *key)
+        };
+        let of_successor = || backbone.of_account(&succeeds()?.account);
+        backbone.of_key(key).or_else(of_successor)
+    }
+
+    fn of_account(&self, account: &AccountId) -> impl Iterator<Item = &Succession> {
+        self.successions
+            .range((*account, 0)..=(*account, u8::MAX))
+            .map(|(_, succession)| succession)
+    }
+
+    /// Every succession of this term that is known here.
+    pub fn successions(&self) -> impl Iterator<Item = &Succession> {
+        self.successions.values()
+    }
+
+    /// The newest one of every seat that has one.
+    pub fn newest_successions(&self) -> impl Iterator<Item = &Succession> {
+        let seats = self.backbone.iter().flat_map(Backbone::entries);
+        seats.filter_map(|entry| self.of_account(&entry.account).last())
+    }
+
+    /// Those of them whose keys signed one of these envelopes.
+    #[must_use]
+    pub fn successions_of(&self, envelopes: &[Envelope]) -> Vec<Succession> {
+        let has_signed = |succession: &&Succession| {
+            envelopes
+                .iter()
+                .any(|envelope| envelope.statement.node == succession.key)
+        };
+        self.successions.values().filter(has_signed).cloned().collect()
+    }
+
+    /// Whether this is a succession of this term that is not known, its signatures aside. Of two with one generation the first counts.
+    #[must_use]
+    pub fn lacks(&self, succession: &Succession) -> bool {
+        let backbone = self.backbone.as_ref();
+        let is_sound = backbone.is_some_and(|backbone| succession.seat(self.term, backbone).is_ok());
+        let is_new = !self.successions.contains_key(&succession.place());
+        is_sound && is_new && self.entry_of(&succession.key).is_none()
+    }
+
+    /// Notes a succession that it [lacks](Self::lacks) and whose signatures hold.
+    fn succeed(&mut self, succession: Succession) {
+        self.successions.insert(succession.place(), succession);
     }
 }
 
@@ -80,7 +183,7 @@ impl Backbones {
                 && let Some(backbone) = query::backbone_of_term(state, term)
             {
                 self.known
-                    .push(Arc::new(Deciders::new(term, &backbone, &self.network)));
+                    .push(Arc::new(Deciders::new(term, backbone, &self.network)));
             }
         }
         self.known.sort_unstable_by_key(|deciders| deciders.term);
@@ -102,6 +205,29 @@ impl Backbones {
     #[must_use]
     pub fn of_slot(&self, slot: SlotIndex) -> Option<&Arc<Deciders>> {
         self.of_term(self.terms.of_height(slot.into()))
+    }
+
+    /// Notes a succession whose signatures hold; `false` if it is none or known.
+    pub fn succeed(&mut self, succession: &Succession) -> bool {
+        let of_term = |deciders: &&mut Arc<Deciders>| deciders.term == succession.term;
+        let deciders = self.known.iter_mut().find(of_term);
+        let Some(deciders) = deciders.filter(|deciders| deciders.lacks(succession)) else {
+            return false;
+        };
+        Arc::make_mut(deciders).succeed(succession.clone());
+        true
+    }
+
+    /// Whether this is a succession that is not known here, its signatures aside.
+    #[must_use]
+    pub fn lacks(&self, succession: &Succession) -> bool {
+        let deciders = self.of_term(succession.term);
+        deciders.is_some_and(|deciders| deciders.lacks(succession))
+    }
+
+    /// The deciders of the terms of which the state says them for good, ascending.
+    pub fn all(&self) -> impl Iterator<Item = &Deciders> {
+        self.known.iter().map(Arc::as_ref)
     }
 
     /// The first height of which it is not known who decides it.

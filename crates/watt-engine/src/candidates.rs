@@ -176,9 +176,9 @@ impl Candidates {
         self.by_value.get(value)
     }
 
-    /// The value that `proposer` proposed.
-    pub(crate) fn of_proposer(&self, proposer: &NodeId) -> Option<Value> {
-        self.by_proposer.get(proposer).copied()
+    /// The value that was proposed first for a seat.
+    pub(crate) fn of_proposer(&self, seat: &NodeId) -> Option<Value> {
+        self.by_proposer.get(seat).copied()
     }
 
     pub(crate) fn get_mut(&mut self, value: &Value) -> Option<&mut Candidate> {
@@ -193,7 +193,7 @@ impl Candidates {
         self.fallbacks.get(value).map(|v| (*v, true))
     }
 
-    /// Takes in a proposal whose signature holds; the first of each entry counts. A few others are kept for
+    /// Takes in a proposal whose signature holds, of the voter for `seat` (a key of the quorum set); the first of each seat counts. A few others are kept for
     /// [`Self::vouch`].
     ///
     /// # Errors
@@ -201,7 +201,7 @@ impl Candidates {
     pub(crate) fn admit(
         &mut self,
         signed: SignedProposal,
-        is_entry: bool,
+        seat: Option<NodeId>,
         wall: Timestamp,
         source: Option<PeerId>,
     ) -> Result<Value, NotAdmitted> {
@@ -215,8 +215,10 @@ impl Candidates {
             }
             return Ok(value);
         }
-        let is_well_made = is_entry
-            && proposal.network == self.network
+        let Some(seat) = seat else {
+            return Err(NotAdmitted::IllMade);
+        };
+        let is_well_made = proposal.network == self.network
             && proposal.slot == self.slot
             && proposal.version == PROTOCOL_VERSION
             && proposal.parent == self.parent
@@ -226,7 +228,7 @@ impl Candidates {
         if !is_well_made {
             return Err(NotAdmitted::IllMade);
         }
-        let is_first = !self.by_proposer.contains_key(&proposal.proposer);
+        let is_first = !self.by_proposer.contains_key(&seat);
         let of_proposer = |known: &&Candidate| known.signed.proposal.proposer == proposal.proposer;
         if self.by_value.values().filter(of_proposer).count() >= OF_PROPOSER_MAX {
             return Err(NotAdmitted::TooMany);
@@ -234,7 +236,7 @@ impl Candidates {
         let is_recent = proposal.close_time.0.saturating_add(CLOSE_TIME_PAST_MAX_MS) >= wall.0;
         let is_early = is_too_early(proposal.close_time, self.parent_close, wall);
         let is_timely = !is_early && (is_recent || self.is_long);
-        self.by_proposer.entry(proposal.proposer).or_insert(value);
+        self.by_proposer.entry(seat).or_insert(value);
         self.fallbacks.insert(empty_value(&self.network, &value), value);
         let sources = source.into_iter().collect();
         self.by_value.insert(

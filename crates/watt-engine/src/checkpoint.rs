@@ -260,7 +260,7 @@ impl Checkpoint {
         let Some(deciders) = way.deciders_of(way.term_after(&proof.header)) else {
             return true;
         };
-        if proof.verify(&head.header.network, &deciders.quorum_set).is_err() {
+        if proof.verify(&head.header.network, deciders.voters()).is_err() {
             context.effects.push(Effect::Disconnect(from));
             return false;
         }

@@ -21,11 +21,14 @@ use watt_scp::{
     Envelope, Input, Oracle, Output, Pledges, QuorumSet, Scp, Statement, TimerKind, Validity, Value,
 };
 
+mod adopt;
 mod conclude;
 mod receive;
 mod say;
 mod term;
 
+pub(crate) use adopt::NotAdopted;
+use say::commit_value;
 use term::{config_of, deciders_of};
 
 /// First round of nomination and of a ballot, in milliseconds; each further round is longer by [`ROUND_GROWTH_MS`]
@@ -137,6 +140,7 @@ pub(crate) struct Consensus {
     block_bytes_max: u32,
     slot: SlotIndex,
     candidates: Candidates,
+    /// By what they say, in the name of the seat; whoever speaks for it signs with its own name.
     envelopes: BTreeMap<Statement, Envelope>,
     decision: Option<Decision>,
     /// Since when this life works on the slot, in steady time.
@@ -145,6 +149,10 @@ pub(crate) struct Consensus {
     has_begun: bool,
     /// Slots up to this one were voted in by a life of this node that is forgotten here; it stays silent in them.
     muted_to: SlotIndex,
+    /// Up to this slot by a life that had this node's own key: its owner alone may let it go on (TC3).
+    forgot_to: SlotIndex,
+    /// The slot in which it goes on from words that others held: there may be newer ones.
+    adopted_in: Option<SlotIndex>,
     /// Whether this life has said anything in this slot.
     has_spoken: bool,
     /// The own proposal, until its body is pushed when it is first named.
@@ -186,7 +194,7 @@ impl Oracle for Answers<'_> {
 
     fn weight(&self, node: NodeId) -> u64 {
         // Every entry is a neighbour of every entry: the round's leader is the one with the highest priority.
-        if !self.deciders.has(&node) {
+        if !self.deciders.is_seat(&node) {
             0
         } else if self.reduced.contains(&node) {
             REDUCED_WEIGHT
@@ -233,6 +241,8 @@ impl Consensus {
             since: Timestamp(0),
             has_begun: false,
             muted_to,
+            forgot_to: muted_to,
+            adopted_in: None,
             has_spoken: false,
             own: None,
             is_committing: false,
@@ -261,7 +271,9 @@ impl Consensus {
             Entry::Body { proposal, body } => {
                 // It was voted for, so it is acceptable also if it is its proposer's second.
                 let (value, close_time) = (proposal.proposal.value(), proposal.proposal.close_time);
-                let admitted = self.candidates.admit(*proposal, true, close_time, None);
+                let proposer = proposal.proposal.proposer;
+                let seat = self.deciders.seat_ever_of(&proposer).unwrap_or(proposer);
+                let admitted = self.candidates.admit(*proposal, Some(seat), close_time, None);
                 if matches!(admitted, Ok(_) | Err(NotAdmitted::Second)) {
                     self.candidates.accept(&value);
                     self.restored.push((value, body.into_inner()));
@@ -348,7 +360,7 @@ impl Consensus {
                     slot = slot.0,
                     "the journal's record of this slot is damaged; silent in this slot"
                 );
-                self.muted_to = self.muted_to.max(slot);
+                self.forgot(slot);
             }
             Output::Amnesia(statement) => self.meet_own(&statement, context),
             Output::Externalized {
@@ -363,7 +375,10 @@ impl Consensus {
             }
             Output::Evidence(a, b) => {
                 let envelope = |statement| self.envelopes.get(statement).cloned();
-                if let (Some(a), Some(b)) = (envelope(&a), envelope(&b)) {
+                // Each of two keys of one seat has its own words.
+                if let (Some(a), Some(b)) = (envelope(&a), envelope(&b))
+                    && a.statement.node == b.statement.node
+                {
                     self.accuse(Evidence::Commits(Box::new([a, b])));
                 }
             }
@@ -383,7 +398,7 @@ impl Consensus {
     }
 
     fn is_own(&self, node: &NodeId) -> bool {
-        self.key.as_ref().is_some_and(|key| key.node_id() == *node)
+        self.own_entry() == Some(*node)
     }
 
     pub(crate) fn timer_fired(
@@ -410,7 +425,7 @@ impl Consensus {
 
     /// The proposal that this node made in this slot, maybe in an earlier life: one per slot, for ever.
     pub(crate) fn own_proposal(&self) -> Option<Value> {
-        self.candidates.of_proposer(&self.key.as_ref()?.node_id())
+        self.candidates.of_proposer(&self.own_entry()?)
     }
 
     /// Since when this life works on the slot, in steady time.
@@ -426,12 +441,28 @@ impl Consensus {
             // SCP was told of the statements first, when neither could be looked at.
             self.changed(value, context);
         }
-        let Some(key) = &self.key else { return };
+        self.sign_own();
+    }
+
+    /// Signs the own newest statements of the slot, so that they can be sent again.
+    fn sign_own(&mut self) {
         let own: Vec<Statement> = self.scp.own(self.slot).cloned().collect();
         for statement in own {
-            let envelope = Envelope::sign(statement.clone(), key, &self.network);
-            self.envelopes.insert(statement, envelope);
+            if let Some(envelope) = self.sign(statement.clone()) {
+                self.envelopes.insert(statement, envelope);
+            }
         }
+    }
+
+    /// What this node says for its seat, with its own key's name and signature.
+    fn sign(&self, statement: Statement) -> Option<Envelope> {
+        let key = self.key.as_ref()?;
+        let node = key.node_id();
+        Some(Envelope::sign(
+            Statement { node, ..statement },
+            key,
+            &self.network,
+        ))
     }
 
     /// Time passes: in a slot that takes long, what was proposed at its beginning counts, however late it came.
@@ -443,12 +474,12 @@ impl Consensus {
         }
     }
 
-    /// Whether this is the node's own voting key.
+    /// Whether this is the node's own seat.
     pub(crate) fn is_mine(&self, node: &NodeId) -> bool {
         self.is_own(node)
     }
 
-    /// Whether this statement was taken in before.
+    /// Whether this statement was taken in before; it names its seat.
     pub(crate) fn knows(&self, statement: &Statement) -> bool {
         self.envelopes.contains_key(statement)
     }

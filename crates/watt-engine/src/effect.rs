@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::tree::chunk::StateChunk;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
-use watt_light::{HandOver, Header, Proposal};
+use watt_light::{HandOver, Header, Proposal, Succession};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
 use watt_primitives::{
@@ -70,6 +70,8 @@ pub enum Effect {
         /// Lane.
         priority: Priority,
     },
+    /// Keep these successions durably, in place of those kept before; they are given back when the node starts again.
+    KeepSuccessions(Vec<Succession>),
     /// Break the connection: the peer sent what no honest node sends.
     Disconnect(PeerId),
     /// Fire `timer` at `at`, replacing an earlier setting of the same timer.

@@ -1,6 +1,6 @@
 //! One node: dispatches events to its parts and keeps what they share, the head and the peers.
 
-use crate::backbones::{Backbones, VotingKeys};
+use crate::backbones::{Backbones, Deciders, VotingKeys};
 use crate::checkpoint::{Checkpoint, Incoming};
 use crate::consensus::{Consensus, Context, Head};
 use crate::effect::{Effect, Priority};
@@ -20,14 +20,17 @@ use crate::sync::Sync;
 use crate::way::Way;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
-use watt_light::{Header, SignedProposal, SignedTransaction, Walk};
+use watt_light::{Header, SignedProposal, SignedTransaction, Succession, Walk};
 use watt_primitives::{BlockHeight, NetworkId, NodeId, SecretKey, SlotIndex, Term, Timestamp};
 use watt_scp::{Envelope, QuorumSet, Statement};
 
 mod pool;
 mod receive;
+mod recovery;
 mod time;
 mod way;
+
+pub use recovery::{NotRecoverable, RECOVER_WINDOWS};
 
 /// The most signatures of one sender's statements under verification at once; beyond it messages are dropped, as if the network
 /// had. Senders have places of their own, so that nobody can take those of others (TC36).
@@ -75,6 +78,9 @@ pub struct EngineConfig {
     pub walk: Walk,
     /// The keys with which it votes in terms in which it has a seat.
     pub voting_keys: VotingKeys,
+    /// Other keys that vote for seats in place of lost ones, as an earlier life learned of them or the owner handed them in; their
+    /// signatures hold.
+    pub successions: Vec<Succession>,
     /// Height up to which an earlier life may have voted, from blocks that were stored and have to be fetched again: the node says
     /// nothing in these slots.
     pub voted_to: BlockHeight,
@@ -96,6 +102,10 @@ enum Verifying {
         from: PeerId,
         envelope: Box<Envelope>,
         proposals: Vec<SignedProposal>,
+    },
+    Successions {
+        from: PeerId,
+        successions: Vec<Succession>,
     },
     Transactions {
         from: Origin,
@@ -131,7 +141,7 @@ impl Early {
 impl Verifying {
     const fn of(&self) -> VerifyingOf {
         match self {
-            Self::Statement { from, .. } => (Some(*from), Kind::Statement),
+            Self::Statement { from, .. } | Self::Successions { from, .. } => (Some(*from), Kind::Statement),
             Self::Transactions { from, .. } => (from.peer(), Kind::Transaction),
         }
     }
@@ -182,6 +192,9 @@ pub struct Engine {
     seat: Option<Seat>,
     /// Until then statements of others are kept, and nothing is said.
     quiet_until: Timestamp,
+    /// Where this node votes with a successor's key: slots up to this one may have been voted in by the lost one, so that it listens
+    /// first.
+    listens_to: Option<SlotIndex>,
     /// The slot whose own body is being chosen.
     filling: Option<SlotIndex>,
     /// What the wall clock showed at the event that is handled.
@@ -194,7 +207,10 @@ impl Engine {
     /// A node whose stored chain ends at `head`, after which its state is `chain`, and whose journal holds `entries`.
     #[must_use]
     pub fn new(config: EngineConfig, head: Header, chain: &impl StateRead, entries: Vec<Entry>) -> Self {
-        let (head, backbones) = (Head::new(head), Backbones::in_state(chain));
+        let (head, mut backbones) = (Head::new(head), Backbones::in_state(chain));
+        for succession in &config.successions {
+            backbones.succeed(succession);
+        }
         let mut way = Way::new(config.network, config.walk);
         way.see_state(&head, chain);
         let block_bytes_max = config.parameters.block_bytes_max;
@@ -235,6 +251,7 @@ impl Engine {
                 .map(|(provider, local)| Provider::new(provider, config.network, local)),
             seat: config.seat.map(|seat| Seat::new(seat, config.network)),
             quiet_until: Timestamp(0),
+            listens_to: None,
             filling: None,
             wall: Timestamp(0),
             ticks_since_head: 0,
@@ -472,7 +489,8 @@ impl Engine {
         let Some(seat) = &mut self.seat else { return };
         let mempool = &self.mempool;
         let (head, evidence) = (self.head.header.height, self.consensus.evidence());
-        let transactions = seat.look(chain, head, evidence, |id| mempool.has(id), effects);
+        let known = self.backbones.all().flat_map(Deciders::newest_successions);
+        let transactions = seat.look(chain, head, evidence, known, |id| mempool.has(id), effects);
         for signed in transactions {
             self.offered(Origin::Own, vec![signed], chain, effects);
         }

@@ -42,7 +42,7 @@ mod way;
 
 pub use backbones::{Backbones, Deciders, VotingKeys};
 pub use effect::{Effect, Priority, Timer};
-pub use engine::{Engine, EngineConfig};
+pub use engine::{Engine, EngineConfig, NotRecoverable, RECOVER_WINDOWS};
 pub use event::{Clocks, Event, PeerId, RequestId};
 pub use evidence::{Evidence, EvidenceLog};
 pub use hearing::Hearing;

@@ -3,13 +3,17 @@
 use serde::{Deserialize, Serialize};
 use watt_ledger::UncheckedBlock;
 use watt_ledger::tree::chunk::StateChunk;
+use watt_light::backbone::SEATS_MAX;
 use watt_light::proposal::empty_value;
+use watt_light::succession::{Successions, are_none};
 use watt_light::transaction::body_root;
-use watt_light::{DecisionProof, FinalityProof, HandOver, Header, SignedProposal, SignedTransaction};
+use watt_light::{
+    DecisionProof, FinalityProof, HandOver, Header, SignedProposal, SignedTransaction, Succession, Voters,
+};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SharedBytes, SlotIndex, Term};
-use watt_scp::{Envelope, QuorumSet, Statement, Value, finality};
+use watt_scp::{Envelope, Value};
 
 /// The most bytes of an encoded message; the transport's frame limit.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -29,7 +33,7 @@ pub const TRANSACTIONS_PER_MESSAGE_MAX: usize = 256;
 /// Bytes of transactions in one message, unless its only one is longer.
 pub const TRANSACTIONS_BYTES_MAX: usize = 256 * 1024;
 
-/// The most hand-overs in one answer: 144 KB with the largest backbone, and 656 signatures to check.
+/// The most hand-overs in one answer: 512 KiB at most, 232 KB with the largest backbone, and 656 signatures to check.
 pub const HAND_OVERS_PER_MESSAGE_MAX: usize = 16;
 
 /// The most statements that an asker can say it has: of 128 entries one of nomination and one of ballots.
@@ -37,6 +41,9 @@ pub const HAVE_MAX: usize = 256;
 
 /// The most entries that a peer can be asked not to pass on.
 pub const SQUELCHED_MAX: usize = 128;
+
+/// The most successions in one message: the newest one of each seat.
+pub const SUCCESSIONS_PER_MESSAGE_MAX: usize = SEATS_MAX;
 
 /// What one node says to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +143,11 @@ pub enum Message {
         /// The blocks.
         blocks: BoundedVec<DecidedBlock, BLOCKS_PER_MESSAGE_MAX>,
     },
+    /// Other keys vote for seats in place of lost ones.
+    Successions {
+        /// Of any terms that are not over.
+        successions: BoundedVec<Succession, SUCCESSIONS_PER_MESSAGE_MAX>,
+    },
     /// The sender has enough sources of the statements of these entries; in place of what it said before.
     Squelch {
         /// Whose statements the receiver need not pass on.
@@ -155,13 +167,15 @@ pub struct DecidedBlock {
     pub transactions: BoundedVec<SignedTransaction, BODY_TRANSACTIONS_MAX>,
     /// CONFIRM and EXTERNALIZE statements of a quorum slice.
     pub decision: BoundedVec<Envelope, 128>,
+    /// By which keys some of them are that are not in the backbone, ascending by account and generation; left out if there are none.
+    #[serde(default, skip_serializing_if = "are_none")]
+    pub successions: Successions,
 }
 
 impl DecidedBlock {
-    /// Whether the statements prove that the network with this quorum set decided this block, signatures included, and the
-    /// body is the one agreed on.
+    /// Whether the statements prove that these voters decided this block, signatures included, and the body is the one agreed on.
     #[must_use]
-    pub fn is_decided(&self, quorum_set: &QuorumSet) -> bool {
+    pub fn is_decided<'a>(&self, voters: impl Into<Voters<'a>>) -> bool {
         let proposal = &self.proposal.proposal;
         let is_the_body = if self.is_empty {
             self.transactions.is_empty()
@@ -170,40 +184,36 @@ impl DecidedBlock {
         };
         is_the_body
             && self
-                .decision_claims(quorum_set)
+                .decision_claims(voters)
                 .is_some_and(|claims| all_hold(&claims))
     }
 
-    /// The signatures on which it rests that the network with this quorum set decided this value, for one batch with others;
-    /// `None` if the statements prove nothing, whoever signed them.
+    /// The signatures on which it rests that these voters decided this value, for one batch with others; `None` if the statements prove
+    /// nothing, whoever signed them.
     #[must_use]
-    pub fn decision_claims(&self, quorum_set: &QuorumSet) -> Option<Vec<SignatureCheck>> {
+    pub fn decision_claims<'a>(&self, voters: impl Into<Voters<'a>>) -> Option<Vec<SignatureCheck>> {
         let proposal = &self.proposal.proposal;
-        let value = self.value();
-        let statements: Vec<Statement> = self
-            .decision
-            .iter()
-            .map(|envelope| envelope.statement.clone())
-            .collect();
-        finality::proves(proposal.slot, &value, &statements, quorum_set).then(|| {
-            self.decision
-                .iter()
-                .map(|envelope| envelope.signature_check(&proposal.network))
-                .collect()
-        })
+        voters.into().decision_claims(
+            &proposal.network,
+            proposal.slot,
+            &self.value(),
+            &self.decision,
+            &self.successions,
+        )
     }
 
     /// That `header`, on which this block stands, is final; `None` if the block stands on another or proves nothing.
     #[must_use]
-    pub fn proves(&self, header: Header, quorum_set: &QuorumSet) -> Option<FinalityProof> {
+    pub fn proves<'a>(&self, header: Header, voters: impl Into<Voters<'a>>) -> Option<FinalityProof> {
         let proposal = &self.proposal.proposal;
         let value = self.value();
         let decision = DecisionProof::from_envelopes(
             &proposal.network,
-            quorum_set,
+            voters,
             proposal.slot,
             value,
             &self.decision,
+            &self.successions,
         )?;
         (proposal.parent == header.hash()).then(|| FinalityProof {
             header,

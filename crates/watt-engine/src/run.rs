@@ -7,8 +7,8 @@ use crate::event::ApplyFailure;
 use crate::message::DecidedBlock;
 use std::sync::Arc;
 use watt_ledger::{Ahead, Block, BlockOutcome, InvalidBlock, StateRead};
+use watt_light::Voters;
 use watt_primitives::key::{SignatureCheck, all_hold};
-use watt_scp::QuorumSet;
 
 /// Blocks up to the first bad one, and what is wrong with that.
 pub type Good<T> = (Vec<T>, Option<ApplyFailure>);
@@ -22,7 +22,7 @@ pub fn check(blocks: &[DecidedBlock], backbones: &Backbones) -> Good<Block> {
         let Some(deciders) = backbones.of_slot(decided.proposal.proposal.slot) else {
             break;
         };
-        match claims_of(decided, &deciders.quorum_set) {
+        match claims_of(decided, deciders.voters()) {
             Ok((block, claimed)) => {
                 good.push(block);
                 claims.push(claimed);
@@ -85,12 +85,10 @@ pub fn culprit(block: &Block, fails: impl Fn(&Block) -> bool) -> Option<usize> {
 
 fn claims_of(
     decided: &DecidedBlock,
-    quorum_set: &QuorumSet,
+    voters: Voters<'_>,
 ) -> Result<(Block, Vec<SignatureCheck>), ApplyFailure> {
     let network = decided.proposal.proposal.network;
-    let mut claims = decided
-        .decision_claims(quorum_set)
-        .ok_or(ApplyFailure::Undecided)?;
+    let mut claims = decided.decision_claims(voters).ok_or(ApplyFailure::Undecided)?;
     // That the body is the proposal's is checked with the block.
     let (block, claimed) = decided
         .to_block()

@@ -9,7 +9,7 @@ use watt_ledger::StateRead;
 use watt_ledger::query::{self, Duties, DutyToAttend};
 use watt_ledger::rows::{self, DutyWindowRow, RulesRow};
 use watt_light::duty::{KEYS_AHEAD_MAX, NewVotingKey, Onion};
-use watt_light::{Operation, SignedTransaction};
+use watt_light::{Operation, SignedTransaction, Succession};
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Term, TransactionId};
 
 /// Blocks from one look at the duties to the next, but for the blocks in which a layer counts.
@@ -75,11 +75,12 @@ impl Seat {
     }
 
     /// What the state of the head asks for: transactions to hand in.
-    pub(crate) fn look(
+    pub(crate) fn look<'a>(
         &mut self,
         chain: &impl StateRead,
         head: BlockHeight,
         evidence: &EvidenceLog,
+        successions: impl Iterator<Item = &'a Succession>,
         is_pooled: impl Fn(&TransactionId) -> bool,
         effects: &mut Vec<Effect>,
     ) -> Vec<SignedTransaction> {
@@ -101,6 +102,10 @@ impl Seat {
         self.forget(query::term_of_height(&rules, head.next()), effects);
         self.make_missing(&duties, effects);
         let mut transactions = Vec::new();
+        let of_seat = successions.filter(|succession| succession.account == self.account);
+        for succession in of_seat.cloned().collect::<Vec<_>>() {
+            transactions.extend(self.succeed(chain, succession, head));
+        }
         transactions.extend(self.register(&rules, &duties, head));
         // The newest first: its layer counts only now.
         for duty in duties.windows.iter().rev().take(ATTENDED_AT_ONCE) {
@@ -193,6 +198,29 @@ impl Seat {
         };
         self.submitter
             .make(Purpose::RegisterKeys, vec![operation], Vec::new(), head)
+    }
+
+    /// Hands in that another key votes for the seat, unless the ledger knows.
+    fn succeed(
+        &mut self,
+        chain: &impl StateRead,
+        succession: Succession,
+        head: BlockHeight,
+    ) -> Option<SignedTransaction> {
+        let (term, generation) = (succession.term, succession.generation);
+        let known = query::succession(chain, term, &self.account);
+        if known.is_some_and(|known| known.generation >= generation) {
+            return None;
+        }
+        let operation = Operation::Succeed {
+            succession: Box::new(succession),
+        };
+        self.submitter.make(
+            Purpose::Succeed(term, generation),
+            vec![operation],
+            Vec::new(),
+            head,
+        )
     }
 
     fn attend(

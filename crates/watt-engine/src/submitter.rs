@@ -5,8 +5,8 @@ use watt_ledger::StateRead;
 use watt_ledger::query;
 use watt_light::{Operation, SignedTransaction, Transaction};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedVec, NetworkId, NodeId, SecretKey, SectorNumber, TransactionId,
-    Window,
+    AccountId, Amount, BlockHeight, BoundedVec, NetworkId, NodeId, SecretKey, SectorNumber, Term,
+    TransactionId, Window,
 };
 
 /// Blocks after which an own transaction that did not land is given up and made anew.
@@ -26,6 +26,7 @@ pub(crate) enum Purpose {
     RegisterKeys,
     Attend(Window),
     Report(NodeId),
+    Succeed(Term, u8),
 }
 
 #[derive(Clone, Copy, Debug)]

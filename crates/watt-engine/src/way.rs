@@ -67,7 +67,7 @@ impl Way {
     }
 
     fn remember(&mut self) {
-        let deciders = Deciders::new(self.walk.term(), self.walk.backbone(), &self.network);
+        let deciders = Deciders::new(self.walk.term(), self.walk.backbone().clone(), &self.network);
         self.recent.push(Arc::new(deciders));
         if self.recent.len() > RECENT {
             self.recent.remove(0);
@@ -122,7 +122,7 @@ impl Way {
         let half = self.half.take_if(is_above)?;
         let deciders = backbones.of_term(half.term)?;
         let hand_over = HandOver {
-            finality: block.proves(half.header, &deciders.quorum_set)?,
+            finality: block.proves(half.header, deciders.voters())?,
             backbone: half.backbone,
             proof: half.proof,
         };

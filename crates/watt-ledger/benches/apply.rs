@@ -73,6 +73,7 @@ impl Chain {
             backbone: BoundedVec::new(vec![BackboneEntry {
                 account: id(0),
                 key: key(u32::MAX).node_id(),
+                cold_key: None,
             }])
             .unwrap(),
         };

@@ -25,6 +25,7 @@ mod pre_commit;
 mod prove_window;
 pub(crate) mod sectors;
 mod standing;
+mod succession;
 mod term;
 mod transfer;
 mod trust;
@@ -409,13 +410,17 @@ impl Ledger<'_> {
                 reveal,
             } => self.attend(actor, *window, *header, *reveal),
             Operation::ReportEvidence { evidence } => self.report_evidence(evidence),
+            Operation::Succeed { succession } => self.succeed(succession),
         }
     }
 
     /// A proof that does not verify costs everyone's time, so it costs its sender, too (TC14).
     fn punish(&mut self, actor: &Actor, why: Refused) -> Amount {
         let is_proof = matches!(why, Refused::Porep { .. } | Refused::WindowProof { .. });
-        let is_signature = matches!(why, Refused::Possession | Refused::NoEvidence);
+        let is_signature = matches!(
+            why,
+            Refused::Possession | Refused::NoEvidence | Refused::NoSuccession
+        );
         if !is_proof && !is_signature {
             return Amount::ZERO;
         }

@@ -62,7 +62,8 @@ pub fn is_duty(signed: &SignedTransaction) -> bool {
             | Operation::Heartbeat { .. }
             | Operation::ProveWindow { .. }
             | Operation::RegisterVotingKeys { .. }
-            | Operation::Attend { .. } => true,
+            | Operation::Attend { .. }
+            | Operation::Succeed { .. } => true,
             Operation::Transfer { .. }
             | Operation::AddKey { .. }
             | Operation::RemoveKey { .. }

@@ -329,6 +329,9 @@ fn write_seats(ledger: &mut Ledger<'_>, backbone: &Backbone) {
             term: Term(0),
         };
         ledger.rows.write(rows::used_key(&entry.key), &user);
+        if let Some(hash) = &entry.cold_key {
+            ledger.rows.write(rows::cold_key(&entry.account), hash);
+        }
     }
     if let Ok(backbone) = watt_trust::Backbone::new(people, Term(0)) {
         let seats = SeatsRow {

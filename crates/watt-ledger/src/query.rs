@@ -4,7 +4,7 @@ mod seats;
 
 pub use seats::{
     Duties, DutyToAttend, all_standing, attendance, can_accuse, cold_key, duties, faulty, seats, standing,
-    struck_off_until, voting_key,
+    struck_off_until, succession, voting_key,
 };
 
 use crate::apply::reservation_ms_max;

@@ -152,6 +152,13 @@ pub enum Done {
         /// Against whom.
         culprit: AccountId,
     },
+    /// Another key votes for the seat.
+    Succeeded {
+        /// Whose seat it is.
+        seat: AccountId,
+        /// Which successor it is, from 1.
+        generation: u8,
+    },
 }
 
 /// What a block did without a transaction asking for it.

@@ -390,6 +390,15 @@ pub enum Refused {
     /// A correct node may have signed both, or nobody here did.
     #[error("these are not two contradicting statements or proposals of one voting key")]
     NoEvidence,
+    /// Not by the cold key of a seat of a term that is settled and not over, or not by the new key.
+    #[error("this is no succession by the cold key of a seat in a term that is settled and not over")]
+    NoSuccession,
+    /// This successor of the seat, or a later one, is known.
+    #[error("a successor of generation {generation} votes for this seat already")]
+    SuccessionKnown {
+        /// The one that is known.
+        generation: u8,
+    },
     /// It is known.
     #[error("there is evidence against {culprit} already")]
     EvidenceKnown {
@@ -475,7 +484,12 @@ impl Refused {
             Self::TooManyStanding => "try again when the next term has begun",
             Self::StruckOff { .. } => "wait for that term",
             Self::NotStanding => "nothing: there is nothing to take back",
-            Self::AttendedTwice { .. } | Self::EvidenceKnown { .. } => "nothing: it is on the ledger already",
+            Self::AttendedTwice { .. } | Self::EvidenceKnown { .. } | Self::SuccessionKnown { .. } => {
+                "nothing: it is on the ledger already"
+            }
+            Self::NoSuccession => {
+                "sign with the cold key that the seat committed to, and for the running term"
+            }
             Self::WrongHeader { .. } => "follow the chain to its head, and look up which header is asked for",
             Self::WrongLayer { .. } => "check the secret from which the term's onion was made",
             Self::NoEvidence => "hand in two that were signed by one key for one slot and exclude each other",

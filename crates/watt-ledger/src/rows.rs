@@ -14,7 +14,7 @@ pub use chain::{ChainRow, LeadersRow, RulesRow, SupplyRow, WindowRow, WithheldRo
 pub use deal::{DealEnd, DealRow, DealStage, SlotRow};
 pub use duty::{
     ATTENDANCE_BYTES_MAX, AttendanceRow, DutyCountsRow, DutyWindowRow, FaultyRow, Revealed, RevealsRow,
-    SeatsRow, StandingRow, UseOfKey, VotingKeyRow,
+    SeatsRow, StandingRow, SuccessionRow, UseOfKey, VotingKeyRow,
 };
 pub use provider::{
     AskRow, HeartbeatRow, PieceTableRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage, UseOfReplica,
@@ -206,6 +206,18 @@ pub fn standing(person: &AccountId) -> Vec<u8> {
 #[must_use]
 pub fn cold_key(person: &AccountId) -> Vec<u8> {
     join(&[b"Em", person.as_ref()])
+}
+
+/// Prefix of the successors of a term's voting keys; the account follows.
+#[must_use]
+pub fn successions(term: Term) -> Vec<u8> {
+    join(&[b"Evx", &term.0.to_be_bytes()])
+}
+
+/// Key of the successor of somebody's voting key in a term.
+#[must_use]
+pub fn succession(term: Term, person: &AccountId) -> Vec<u8> {
+    join(&[&successions(term), person.as_ref()])
 }
 
 /// Key of the evidence against somebody.

@@ -2,9 +2,11 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::fmt;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use watt_primitives::codec::{self, InvalidEncoding};
-use watt_primitives::{AccountId, BlockHeight, BoundedVec, NodeId, Term};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NodeId, Term};
 use watt_scp::QuorumSet;
 
 /// Prefix of the state's keys of backbones.
@@ -14,7 +16,7 @@ pub const BACKBONES: &[u8] = b"En";
 pub const SEATS_MAX: usize = 61;
 
 /// The most bytes of an encoded [`Backbone`].
-pub const BACKBONE_BYTES_MAX: usize = 4096;
+pub const BACKBONE_BYTES_MAX: usize = 8192;
 
 /// The backbone of a term is final so many slots before the term at most.
 pub const FINAL_SLOTS_MAX: u64 = 720;
@@ -78,25 +80,48 @@ pub fn backbone_key(term: Term) -> Vec<u8> {
     [BACKBONES, &term.0.to_be_bytes()].concat()
 }
 
-/// A seat of the backbone in one term. Encoded as the list of its fields.
+/// A seat of the backbone in one term. Encoded as the list of its fields, without the last one if there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackboneEntry {
     /// Whose seat it is.
     pub account: AccountId,
     /// The key that votes for it in this term.
     pub key: NodeId,
+    /// Of the key that can name another one in its place ([`crate::Succession`]); see [`crate::duty::cold_key_hash`].
+    pub cold_key: Option<Hash>,
 }
 
 impl Serialize for BackboneEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.account, self.key).serialize(serializer)
+        match self.cold_key {
+            Some(cold_key) => (self.account, self.key, cold_key).serialize(serializer),
+            None => (self.account, self.key).serialize(serializer),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for BackboneEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (account, key) = Deserialize::deserialize(deserializer)?;
-        Ok(Self { account, key })
+        deserializer.deserialize_seq(EntryVisitor)
+    }
+}
+
+struct EntryVisitor;
+
+impl<'de> Visitor<'de> for EntryVisitor {
+    type Value = BackboneEntry;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an account, a voting key, and the hash of a cold key if there is one")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<BackboneEntry, A::Error> {
+        let missing = |at| A::Error::invalid_length(at, &"an account and a voting key");
+        Ok(BackboneEntry {
+            account: fields.next_element()?.ok_or_else(|| missing(0))?,
+            key: fields.next_element()?.ok_or_else(|| missing(1))?,
+            cold_key: fields.next_element()?,
+        })
     }
 }
 

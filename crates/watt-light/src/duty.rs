@@ -3,7 +3,7 @@
 
 use crate::proposal::SignedProposal;
 use serde::{Deserialize, Serialize};
-use watt_primitives::hash::{self, Domain};
+use watt_primitives::hash::{self, Domain, DomainHasher};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{AccountId, Hash, NetworkId, NodeId, PublicKey, SecretKey, Signature, SlotIndex, Term};
 use watt_primitives::{codec, codec::InvalidEncoding};
@@ -110,10 +110,13 @@ pub fn wrap(network: &NetworkId, inner: Hash, layers: u64) -> Hash {
     })
 }
 
-/// What is registered of a seat's cold key, so that the key itself is seen by nobody before it is used.
+/// What is registered of a seat's cold key, so that the key itself is seen by nobody before it is used. It names no network: it may
+/// stand in the genesis document, from which the network's id is made.
 #[must_use]
-pub fn cold_key_hash(network: &NetworkId, key: &PublicKey) -> Hash {
-    hash::hash(Domain::ColdKey, network, &[&key.to_bytes()])
+pub fn cold_key_hash(key: &PublicKey) -> Hash {
+    DomainHasher::without_network(Domain::ColdKey)
+        .part(&key.to_bytes())
+        .finish()
 }
 
 /// Two signed things that no correct node signs both: proof that whoever holds the key is faulty (TC27).

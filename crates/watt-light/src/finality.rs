@@ -5,6 +5,7 @@
 //! id and the quorum set, and nothing from whoever hands them over.
 
 use crate::proposal::{Header, PROTOCOL_VERSION, SignedProposal, empty_value};
+use crate::succession::{InvalidSuccession, Succession, Successions, Voters, are_none};
 use alloc::vec;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,8 @@ pub const FINALITY_PROOF_BYTES_MAX: usize = 32 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "VoteArray", try_from = "VoteArray")]
 pub struct Vote {
-    /// Place of the node among the quorum set's nodes, all levels together, ascending without repetition.
+    /// Place of the key among the quorum set's nodes, all levels together, ascending without repetition; behind them those of the
+    /// proof's successions.
     pub member: u16,
     /// What it says.
     pub word: Word,
@@ -183,6 +185,9 @@ pub struct DecisionProof {
     pub value: Value,
     /// Votes that together decide, ascending by member.
     pub votes: BoundedVec<Vote, VOTES_MAX>,
+    /// By which keys voted that are not in the quorum set, ascending by account and generation; left out if there are none.
+    #[serde(default, skip_serializing_if = "are_none")]
+    pub successions: Successions,
 }
 
 /// Why votes don't show that a slot decided.
@@ -210,6 +215,9 @@ pub enum InvalidDecision {
         /// Votes given.
         votes: usize,
     },
+    /// A succession is none.
+    #[error(transparent)]
+    Succession(#[from] InvalidSuccession),
     /// A vote's signature is not by its node over this statement on this network.
     #[error("a vote's signature is not valid on this network")]
     VoteSignature,
@@ -217,17 +225,32 @@ pub enum InvalidDecision {
 
 impl DecisionProof {
     /// A smallest proof among `envelopes` (already checked) that `slot` decided `value`; `None` if they don't show it.
-    /// Envelopes of other slots, values, kinds and quorum sets are passed over.
+    /// Envelopes of other slots, values, kinds and quorum sets are passed over, and those of keys that neither are in the quorum set
+    /// nor succeed one by `successions` (already checked).
     #[must_use]
-    pub fn from_envelopes(
+    pub fn from_envelopes<'a>(
         network: &NetworkId,
-        quorum_set: &QuorumSet,
+        voters: impl Into<Voters<'a>>,
         slot: SlotIndex,
         value: Value,
         envelopes: &[Envelope],
+        successions: &[Succession],
     ) -> Option<Self> {
+        let voters = voters.into();
+        let quorum_set = voters.quorum_set();
         let set_hash = quorum_set.hash(network);
-        let members = members(quorum_set);
+        let mut used: Vec<Succession> = successions
+            .iter()
+            .filter(|succession| {
+                envelopes
+                    .iter()
+                    .any(|envelope| envelope.statement.node == succession.key)
+            })
+            .cloned()
+            .collect();
+        used.sort();
+        used.dedup_by_key(|succession| succession.place());
+        let by_place = voters.by_place(&used).ok()?;
         let mut votes: Vec<Vote> = envelopes
             .iter()
             .filter(|envelope| {
@@ -235,7 +258,8 @@ impl DecisionProof {
                 statement.slot == slot && statement.quorum_set == set_hash && statement.pledges.is_sane()
             })
             .filter_map(|envelope| {
-                let member = members.binary_search(&envelope.statement.node).ok()?;
+                let signs = envelope.statement.node;
+                let member = by_place.iter().position(|voter| voter.signs == signs)?;
                 Some(Vote {
                     member: u16::try_from(member).ok()?,
                     word: Word::of(&envelope.statement.pledges, &value)?,
@@ -243,13 +267,15 @@ impl DecisionProof {
                 })
             })
             .collect();
-        // Of two words of one node the later in the protocol counts: its range is the larger.
-        votes.sort_by_key(|vote| (vote.member, matches!(vote.word, Word::Confirm { .. })));
-        votes.dedup_by_key(|vote| vote.member);
+        // Of two words of one seat the later in the protocol counts: its range is the larger.
+        let seat = |vote: &Vote| by_place.get(usize::from(vote.member)).map(|voter| voter.seat);
+        votes.sort_by_key(|vote| (seat(vote), matches!(vote.word, Word::Confirm { .. })));
+        votes.dedup_by_key(|vote| seat(vote));
+        votes.sort_by_key(|vote| vote.member);
         let decides = |votes: &[Vote]| {
             let statements: Option<Vec<Statement>> = votes
                 .iter()
-                .map(|vote| vote.statement(slot, value, set_hash, &members))
+                .map(|vote| Some(vote.statement(slot, value, set_hash, seat(vote)?)))
                 .collect();
             statements.is_some_and(|statements| proves(slot, &value, &statements, quorum_set))
         };
@@ -277,15 +303,20 @@ impl DecisionProof {
             slot,
             value,
             votes: BoundedVec::new(votes).ok()?,
+            successions: BoundedVec::new(used).ok()?,
         })
     }
 
-    /// Checks that `quorum_set` decided this value in this slot on `network`.
+    /// Checks that `voters` decided this value in this slot on `network`.
     ///
     /// # Errors
     /// See [`InvalidDecision`].
-    pub fn verify(&self, network: &NetworkId, quorum_set: &QuorumSet) -> Result<(), InvalidDecision> {
-        if all_hold(&self.signature_checks(network, quorum_set)?) {
+    pub fn verify<'a>(
+        &self,
+        network: &NetworkId,
+        voters: impl Into<Voters<'a>>,
+    ) -> Result<(), InvalidDecision> {
+        if all_hold(&self.signature_checks(network, voters)?) {
             Ok(())
         } else {
             Err(InvalidDecision::VoteSignature)
@@ -296,85 +327,100 @@ impl DecisionProof {
     ///
     /// # Errors
     /// See [`InvalidDecision`].
-    pub fn signature_checks(
+    pub fn signature_checks<'a>(
         &self,
         network: &NetworkId,
-        quorum_set: &QuorumSet,
+        voters: impl Into<Voters<'a>>,
     ) -> Result<Vec<SignatureCheck>, InvalidDecision> {
-        let envelopes = self.envelopes(network, quorum_set)?;
+        let voters = voters.into();
+        let (envelopes, seats) = self.votes_of(network, &voters)?;
         let statements: Vec<Statement> = envelopes
             .iter()
-            .map(|envelope| envelope.statement.clone())
+            .zip(seats)
+            .map(|(envelope, seat)| Statement {
+                node: seat,
+                ..envelope.statement.clone()
+            })
             .collect();
-        if !proves(self.slot, &self.value, &statements, quorum_set) {
+        if !proves(self.slot, &self.value, &statements, voters.quorum_set()) {
             return Err(InvalidDecision::NotDecided {
                 slot: self.slot,
                 votes: statements.len(),
             });
         }
-        Ok(envelopes
+        let of_votes = envelopes.iter().map(|envelope| envelope.signature_check(network));
+        let of_successions = self
+            .successions
             .iter()
-            .map(|envelope| envelope.signature_check(network))
-            .collect())
+            .flat_map(|succession| succession.signature_checks(network));
+        Ok(of_votes.chain(of_successions).collect())
     }
 
     /// The envelopes that the votes come from.
     ///
     /// # Errors
-    /// [`InvalidDecision::UnknownMember`], [`InvalidDecision::Unordered`].
-    pub fn envelopes(
+    /// [`InvalidDecision::UnknownMember`], [`InvalidDecision::Unordered`], [`InvalidDecision::Succession`].
+    pub fn envelopes<'a>(
         &self,
         network: &NetworkId,
-        quorum_set: &QuorumSet,
+        voters: impl Into<Voters<'a>>,
     ) -> Result<Vec<Envelope>, InvalidDecision> {
-        let set_hash = quorum_set.hash(network);
-        let members = members(quorum_set);
+        Ok(self.votes_of(network, &voters.into())?.0)
+    }
+
+    /// The keys in the quorum set for which votes are here.
+    ///
+    /// # Errors
+    /// Those of [`Self::envelopes`].
+    pub fn seats<'a>(
+        &self,
+        network: &NetworkId,
+        voters: impl Into<Voters<'a>>,
+    ) -> Result<Vec<NodeId>, InvalidDecision> {
+        Ok(self.votes_of(network, &voters.into())?.1)
+    }
+
+    /// The envelopes that the votes come from, and the key in the quorum set for which each counts.
+    fn votes_of(
+        &self,
+        network: &NetworkId,
+        voters: &Voters<'_>,
+    ) -> Result<(Vec<Envelope>, Vec<NodeId>), InvalidDecision> {
+        let set_hash = voters.quorum_set().hash(network);
+        let by_place = voters.by_place(&self.successions)?;
         let mut previous: Option<u16> = None;
-        let mut envelopes = Vec::with_capacity(self.votes.len());
+        let (mut envelopes, mut seats) = (Vec::with_capacity(self.votes.len()), Vec::new());
         for (index, vote) in self.votes.iter().enumerate() {
             if previous.is_some_and(|previous| previous >= vote.member) {
                 return Err(InvalidDecision::Unordered { index });
             }
             previous = Some(vote.member);
-            let statement = vote.statement(self.slot, self.value, set_hash, &members).ok_or(
-                InvalidDecision::UnknownMember {
-                    member: vote.member,
-                    members: members.len(),
-                },
-            )?;
+            let voter =
+                by_place
+                    .get(usize::from(vote.member))
+                    .ok_or_else(|| InvalidDecision::UnknownMember {
+                        member: vote.member,
+                        members: by_place.len(),
+                    })?;
             envelopes.push(Envelope {
-                statement,
+                statement: vote.statement(self.slot, self.value, set_hash, voter.signs),
                 signature: vote.signature,
             });
+            seats.push(voter.seat);
         }
-        Ok(envelopes)
+        Ok((envelopes, seats))
     }
 }
 
 impl Vote {
-    fn statement(
-        &self,
-        slot: SlotIndex,
-        value: Value,
-        quorum_set: Hash,
-        members: &[NodeId],
-    ) -> Option<Statement> {
-        Some(Statement {
-            node: *members.get(usize::from(self.member))?,
+    const fn statement(&self, slot: SlotIndex, value: Value, quorum_set: Hash, node: NodeId) -> Statement {
+        Statement {
+            node,
             slot,
             quorum_set,
             pledges: self.word.pledges(value),
-        })
+        }
     }
-}
-
-/// All nodes of a quorum set, ascending, each once.
-fn members(quorum_set: &QuorumSet) -> Vec<NodeId> {
-    let mut nodes = Vec::new();
-    quorum_set.for_each_node(&mut |node| nodes.push(*node));
-    nodes.sort_unstable();
-    nodes.dedup();
-    nodes
 }
 
 /// Shows that a header, and with it the state after its block, is final.
@@ -467,14 +513,18 @@ impl FinalityProof {
         })
     }
 
-    /// Checks the proof with nothing but the network's id and the quorum set that decides slot `s + 1`, and returns the
-    /// header that is final.
+    /// Checks the proof with nothing but the network's id and who decides slot `s + 1`, and returns the header that is final.
     ///
     /// # Errors
     /// See [`InvalidFinality`].
-    pub fn verify(&self, network: &NetworkId, quorum_set: &QuorumSet) -> Result<&Header, InvalidFinality> {
-        self.check_links(network, quorum_set)?;
-        let mut checks = self.decision.signature_checks(network, quorum_set)?;
+    pub fn verify<'a>(
+        &self,
+        network: &NetworkId,
+        voters: impl Into<Voters<'a>>,
+    ) -> Result<&Header, InvalidFinality> {
+        let voters = voters.into();
+        self.check_links(network, voters.quorum_set())?;
+        let mut checks = self.decision.signature_checks(network, voters)?;
         checks.push(self.proposal.signature_check());
         if all_hold(&checks) {
             Ok(&self.header)

@@ -4,11 +4,12 @@
 use crate::backbone::{Backbone, InvalidBackbone, Terms, backbone_key};
 use crate::finality::{FinalityProof, InvalidFinality};
 use crate::state_proof::{InvalidStateProof, StateProof};
+use crate::succession::Voters;
 use serde::{Deserialize, Serialize};
 use watt_primitives::{NetworkId, Term, codec};
 
 /// The most bytes of an encoded hand-over in a state of up to 2^32 entries.
-pub const HAND_OVER_BYTES_MAX: usize = 9 * 1024;
+pub const HAND_OVER_BYTES_MAX: usize = 32 * 1024;
 
 /// That a term's backbone agreed to the one of the term after: it made final a header from which on that one can't change any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,9 +113,9 @@ impl Walk {
                 term: self.term.0,
             });
         }
-        let header = hand_over
-            .finality
-            .verify(&self.network, &self.backbone.quorum_set())?;
+        let quorum_set = self.backbone.quorum_set();
+        let voters = Voters::of_term(self.term, &self.backbone, &quorum_set);
+        let header = hand_over.finality.verify(&self.network, voters)?;
         let value = codec::encode(&hand_over.backbone);
         let backbone = Backbone::decode(&value)?;
         let key = backbone_key(next);

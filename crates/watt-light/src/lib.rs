@@ -3,7 +3,8 @@
 //! It executes nothing: what a transaction does to the state is the ledger's; what a proof of it looks like is here.
 //!
 //! Reading order: [`operation`], [`duty`] (what a seat signs beside blocks), [`transaction`], [`proposal`] (proposal, value `V`,
-//! fallback `E(V)`, header), [`backbone`] (who decides in which term), [`finality`] (what makes a block final), [`hand_over`] (from
+//! fallback `E(V)`, header), [`backbone`] (who decides in which term), [`succession`] (a lost
+//! voting key is replaced), [`finality`] (what makes a block final), [`hand_over`] (from
 //! one backbone to the next), [`history`] (old blocks), [`state_proof`] (one row of the state).
 //!
 //! Sources: `docs/spec/encoding.md`, `docs/spec/ledger.md`, `docs/spec/light.md`.
@@ -28,6 +29,7 @@ pub mod operation;
 pub mod proposal;
 pub mod shown;
 pub mod state_proof;
+pub mod succession;
 pub mod transaction;
 
 pub use backbone::{Backbone, BackboneEntry, Terms};
@@ -39,4 +41,5 @@ pub use operation::{Acceptance, KeyRole, Operation, SlotRef};
 pub use proposal::{Header, Proposal, SignedProposal};
 pub use shown::{Shown, ShownEntry};
 pub use state_proof::StateProof;
+pub use succession::{Succession, Voters};
 pub use transaction::{SignedTransaction, Transaction};

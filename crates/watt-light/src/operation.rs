@@ -1,6 +1,7 @@
 //! What a transaction can do: one variant per operation, each executed by its own file in `watt-ledger`'s `apply`.
 
 use crate::duty::{Evidence, KEYS_AHEAD_MAX, NewVotingKey};
+use crate::succession::Succession;
 use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
 use watt_primitives::codec::{self, zero_or_one};
@@ -252,6 +253,11 @@ pub enum Operation {
         /// Two signed things that contradict each other.
         evidence: Box<Evidence>,
     },
+    /// Takes up that another key votes for a seat, so that later terms need not be shown it. Anyone may post it.
+    Succeed {
+        /// Signed by the seat's cold key and by the new one.
+        succession: Box<Succession>,
+    },
 }
 
 impl Operation {
@@ -280,7 +286,8 @@ impl Operation {
             | Self::SetColdKey { .. }
             | Self::RegisterVotingKeys { .. }
             | Self::Attend { .. }
-            | Self::ReportEvidence { .. } => None,
+            | Self::ReportEvidence { .. }
+            | Self::Succeed { .. } => None,
         }
     }
 
@@ -297,7 +304,8 @@ impl Operation {
             | Self::Settle { .. }
             | Self::RegisterVotingKeys { .. }
             | Self::Attend { .. }
-            | Self::ReportEvidence { .. } => true,
+            | Self::ReportEvidence { .. }
+            | Self::Succeed { .. } => true,
             Self::Transfer { .. }
             | Self::AddKey { .. }
             | Self::RemoveKey { .. }
@@ -340,7 +348,8 @@ impl Operation {
             | Self::RemoveTrust { .. }
             | Self::RegisterVotingKeys { .. }
             | Self::Attend { .. }
-            | Self::ReportEvidence { .. } => false,
+            | Self::ReportEvidence { .. }
+            | Self::Succeed { .. } => false,
         }
     }
 }

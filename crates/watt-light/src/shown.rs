@@ -5,10 +5,10 @@ use crate::backbone::Backbone;
 use crate::finality::{FinalityProof, InvalidFinality};
 use crate::hand_over::{HandOver, InvalidHandOver, Walk, walk};
 use crate::state_proof::{InvalidStateProof, StateProof};
+use crate::succession::Voters;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use watt_primitives::{BoundedBytes, BoundedVec, NetworkId, NodeId};
-use watt_scp::QuorumSet;
 
 /// The most bytes of an entry's key.
 pub const ENTRY_KEY_BYTES_MAX: usize = 1024;
@@ -80,9 +80,9 @@ impl Shown {
                 wanted: wanted.0,
             });
         }
-        let header = self
-            .finality
-            .verify(reached.network(), &reached.backbone().quorum_set())?;
+        let quorum_set = reached.backbone().quorum_set();
+        let voters = Voters::of_term(reached.term(), reached.backbone(), &quorum_set);
+        let header = self.finality.verify(reached.network(), voters)?;
         if let Some(entry) = &self.entry {
             let value = entry.value.as_deref();
             entry.proof.verify(&header.state_root, &entry.key, value)?;
@@ -100,7 +100,8 @@ impl Shown {
         let mut is_split = false;
         for (one, another) in self.hand_overs.iter().zip(&other.hand_overs) {
             let quorum_set = walk.backbone().quorum_set();
-            let culprits = contradictors(&one.finality, &another.finality, &network, &quorum_set);
+            let voters = Voters::of_term(walk.term(), walk.backbone(), &quorum_set);
+            let culprits = contradictors(&one.finality, &another.finality, &network, voters);
             if !culprits.is_empty() {
                 return Some(culprits);
             }
@@ -113,29 +114,28 @@ impl Shown {
             return Some(Vec::new());
         }
         let quorum_set = walk.backbone().quorum_set();
-        let culprits = contradictors(&self.finality, &other.finality, &network, &quorum_set);
+        let voters = Voters::of_term(walk.term(), walk.backbone(), &quorum_set);
+        let culprits = contradictors(&self.finality, &other.finality, &network, voters);
         (!culprits.is_empty()).then_some(culprits)
     }
 }
 
-/// Who voted for both, if two proofs that hold (under `quorum_set`) are about one height and different headers: with fewer liars than
-/// the network bears there are no such proofs. Nobody if they do not contradict each other.
+/// The seats whose votes are in both, if two proofs that hold for these voters are about one height and different headers: with fewer
+/// liars than the network bears there are no such proofs. Nobody if they do not contradict each other.
 #[must_use]
-pub fn contradictors(
+pub fn contradictors<'a>(
     one: &FinalityProof,
     other: &FinalityProof,
     network: &NetworkId,
-    quorum_set: &QuorumSet,
+    voters: impl Into<Voters<'a>>,
 ) -> Vec<NodeId> {
     if one.header.height != other.header.height || one.header == other.header {
         return Vec::new();
     }
-    let voters = |proof: &FinalityProof| -> Vec<NodeId> {
-        let envelopes = proof.decision.envelopes(network, quorum_set).unwrap_or_default();
-        envelopes.iter().map(|envelope| envelope.statement.node).collect()
-    };
-    let others = voters(other);
-    voters(one)
+    let voters = voters.into();
+    let seats = |proof: &FinalityProof| proof.decision.seats(network, voters).unwrap_or_default();
+    let others = seats(other);
+    seats(one)
         .into_iter()
         .filter(|node| others.contains(node))
         .collect()

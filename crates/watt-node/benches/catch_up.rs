@@ -79,6 +79,7 @@ fn seat(n: u64) -> BackboneEntry {
     BackboneEntry {
         account: AccountId::of_first_key(&account(n).public()),
         key: key(n).node_id(),
+        cold_key: None,
     }
 }
 

@@ -73,6 +73,7 @@ fn genesis() -> Genesis {
         backbone: BoundedVec::new(vec![BackboneEntry {
             account: AccountId::of_first_key(&key(0).public()),
             key: key(u64::MAX).node_id(),
+            cold_key: None,
         }])
         .unwrap(),
     }

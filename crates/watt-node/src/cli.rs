@@ -14,6 +14,7 @@ mod ls;
 mod node;
 mod provider;
 mod put;
+mod recovery;
 mod rm;
 mod scp;
 mod seat;
@@ -180,7 +181,7 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Seat(_)
         | Command::Chain(_)
         | Command::Verify(_)
-        | Command::Node(node::NodeCommand::Health(_))
+        | Command::Node(node::NodeCommand::Health(_) | node::NodeCommand::Recover(_))
         | Command::Provider(provider::ProviderCommand::Status { .. })
         | Command::Scp(_)
         | Command::Config(_)
@@ -215,6 +216,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Verify(args) => verify::run(session, &args),
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,
         Command::Node(node::NodeCommand::Health(args)) => health::run(session, args).await,
+        Command::Node(node::NodeCommand::Recover(args)) => recovery::recover(session, args).await,
         Command::Provider(command) => provider::run(session, command).await,
         Command::Scp(command) => scp::run(session, command).await,
         Command::Config(command) => config::run(session, &command),

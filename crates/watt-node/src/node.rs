@@ -17,7 +17,7 @@ use watt_engine::provider::ProviderWork;
 use watt_health::{Heard, Report, View};
 use watt_ledger::{Genesis, Receipt};
 use watt_light::{HandOver, Header, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, NodeId, Term, TransactionId};
+use watt_primitives::{AccountId, BlockHeight, NodeId, SlotIndex, Term, TransactionId};
 use watt_scp::QuorumSet;
 use watt_store::{BlockStore, Snapshot};
 
@@ -237,6 +237,19 @@ impl NodeView for NodeHandle {
             summary: summary.to_owned(),
             work: lines,
         })
+    }
+
+    fn recover(&self) -> BoxFuture<'static, Result<SlotIndex, String>> {
+        let commands = self.commands.clone();
+        async move {
+            let ending = || "the node is ending; start it again".to_owned();
+            let (answer, answered) = oneshot::channel();
+            let command = Command::Recover { answer };
+            commands.send(command).await.map_err(|_| ending())?;
+            let outcome = answered.await.map_err(|_| ending())?;
+            outcome.map_err(|why| why.to_string())
+        }
+        .boxed()
     }
 
     fn stop(&self) {

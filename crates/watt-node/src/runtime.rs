@@ -7,7 +7,7 @@ mod jobs;
 pub(crate) mod node_loop;
 pub mod pace;
 mod receiving;
-mod seat_keys;
+pub(crate) mod seat_keys;
 pub(crate) mod storage;
 mod transfer_server;
 
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use storage::Storage;
 use tokio::sync::mpsc;
 use watt_engine::provider::{self, LocalSector};
-use watt_engine::seat::SeatConfig;
+use watt_engine::seat::{SeatConfig, TermSecrets};
 use watt_engine::{Engine, EngineConfig, VotingKeys};
 use watt_ledger::Genesis;
 use watt_net::{Multiaddr, Net, NetConfig};
@@ -143,14 +143,24 @@ fn engine(
         Role::Follower => VotingKeys::none(),
         Role::Validator { key } => VotingKeys::fixed((**key).clone()),
     };
-    for secrets in seat.iter().flat_map(|seat| &seat.secrets) {
+    let given = storage.seat_keys().successions(&genesis.network())?;
+    let is_successor = |secrets: &&TermSecrets| {
+        let node = secrets.voting_key.node_id();
+        given.iter().any(|one| one.key == node)
+    };
+    // A seat's own keys, and those with which this node succeeds lost ones.
+    let secrets = storage.seat_keys().read_all()?;
+    for secrets in secrets.iter().filter(|one| seat.is_some() || is_successor(one)) {
         voting_keys.add(secrets.term, secrets.voting_key.clone());
     }
+    let mut successions = storage.successions();
+    successions.extend(given);
     let engine_config = EngineConfig {
         network: genesis.network(),
         parameters: genesis.parameters.clone(),
         walk: storage.hand_overs().walk(genesis)?,
         voting_keys,
+        successions,
         voted_to: storage.voted_to(),
         checkpoint_gap: config.checkpoint_blocks,
         incoming: storage.incoming(),

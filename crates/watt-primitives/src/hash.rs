@@ -123,11 +123,13 @@ pub enum Domain {
     Onion,
     /// Commitment to the cold key of a seat.
     ColdKey,
+    /// A voting key in place of a lost one, by the seat's cold key.
+    Succession,
 }
 
 impl Domain {
     /// Every domain, for tests that must not forget one.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Network,
         Self::Genesis,
         Self::Account,
@@ -169,6 +171,7 @@ impl Domain {
         Self::VotingKey,
         Self::Onion,
         Self::ColdKey,
+        Self::Succession,
     ];
 
     /// The string that begins every hash and signature of this domain.
@@ -216,6 +219,7 @@ impl Domain {
             Self::VotingKey => "watt/1/voting-key",
             Self::Onion => "watt/1/onion",
             Self::ColdKey => "watt/1/cold-key",
+            Self::Succession => "watt/1/succession",
         }
     }
 }

@@ -150,6 +150,39 @@ pub struct Record {
     pub is_nominating: bool,
 }
 
+impl Record {
+    /// What a node that forgot its words about `slot` can take over from others (`docs/spec/scp.md` §6.6): the newest nomination and the
+    /// newest ballot statement among `said`, all of them its own, and the value that the latter locks; `None` if it said nothing.
+    #[must_use]
+    pub fn adopted<'a>(slot: SlotIndex, said: impl IntoIterator<Item = &'a Statement>) -> Option<Self> {
+        let (mut nomination, mut ballot): (Option<&Statement>, Option<&Statement>) = (None, None);
+        for statement in said {
+            if statement.slot != slot || !statement.pledges.is_sane() {
+                continue;
+            }
+            let newest = if statement.pledges.is_nomination() {
+                &mut nomination
+            } else {
+                &mut ballot
+            };
+            if newest.is_none_or(|newest| statement.pledges.is_newer_than(&newest.pledges)) {
+                *newest = Some(statement);
+            }
+        }
+        if nomination.is_none() && ballot.is_none() {
+            return None;
+        }
+        Some(Self {
+            slot,
+            nomination: nomination.cloned(),
+            ballot: ballot.cloned(),
+            value_lock: ballot.and_then(|statement| statement.pledges.locked_value()),
+            round: 0,
+            is_nominating: false,
+        })
+    }
+}
+
 /// What a node wants done, in the order in which it must be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

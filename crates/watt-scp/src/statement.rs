@@ -228,6 +228,17 @@ impl Pledges {
         }
     }
 
+    /// The value that the speaker has confirmed prepared, as far as this tells.
+    pub(crate) const fn locked_value(&self) -> Option<Value> {
+        match self {
+            Self::Prepare {
+                ballot, h_counter, ..
+            } if *h_counter > 0 => Some(ballot.value),
+            Self::Nominate { .. } | Self::Prepare { .. } => None,
+            Self::Confirm { .. } | Self::Externalize { .. } => self.committed_value(),
+        }
+    }
+
     /// The value to whose commit the speaker is bound for ever, if any.
     #[must_use]
     pub const fn committed_value(&self) -> Option<Value> {

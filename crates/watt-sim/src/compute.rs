@@ -285,22 +285,12 @@ impl Compute {
                 body_root(&proposal.network, &block.transactions) == proposal.body_root,
             )
         };
-        let statements: Vec<Statement> = block
-            .decision
-            .iter()
-            .map(|envelope| envelope.statement.clone())
-            .collect();
-        let checks: Vec<SignatureCheck> = block
-            .decision
-            .iter()
-            .map(|envelope| envelope.signature_check(&proposal.network))
-            .collect();
-        let are_signed = self.verify(&checks).iter().all(|holds| *holds);
-        let is_decided = is_the_body
-            && are_signed
-            && Backbones::in_state(below)
-                .of_slot(slot)
-                .is_some_and(|deciders| finality::proves(slot, &value, &statements, &deciders.quorum_set));
+        let backbones = Backbones::in_state(below);
+        let claims = backbones
+            .of_slot(slot)
+            .and_then(|deciders| block.decision_claims(deciders.voters()));
+        let is_decided =
+            is_the_body && claims.is_some_and(|claims| self.verify(&claims).iter().all(|holds| *holds));
         self.decided
             .entry(slot)
             .or_default()

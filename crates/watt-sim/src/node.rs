@@ -48,6 +48,8 @@ pub struct Disk {
     pub state: Arc<MemoryState>,
     /// The hand-overs from term 0 on.
     pub hand_overs: Vec<HandOver>,
+    /// Other keys that vote for seats.
+    pub successions: Vec<watt_light::Succession>,
     /// A state that comes in from peers, and what of it is missing.
     pub incoming: Option<(Incoming, MemoryState)>,
     /// What a provider keeps.

@@ -128,15 +128,12 @@ impl Consensus {
             BodyState::Read(body) if !is_empty => body.block.transactions.clone(),
             BodyState::Read(_) | BodyState::Missing => Vec::new(),
         };
-        let envelopes: Vec<Envelope> = decision
+        let (said, envelopes): (Vec<Statement>, Vec<Envelope>) = decision
             .statements
             .iter()
-            .filter_map(|statement| self.envelopes.get(statement).cloned())
-            .collect();
-        let said: Vec<Statement> = envelopes
-            .iter()
-            .map(|envelope| envelope.statement.clone())
-            .collect();
+            .filter_map(|statement| Some((statement.clone(), self.envelopes.get(statement)?.clone())))
+            .unzip();
+        let successions = self.deciders.successions_of(&envelopes);
         if !watt_scp::finality::proves(self.slot, &value, &said, &self.deciders.quorum_set) {
             // Own statements count here that were never said (muted): a peer that has the proof sends the block.
             tracing::debug!(
@@ -145,8 +142,11 @@ impl Consensus {
             );
             return;
         }
-        let (Ok(transactions), Ok(decision)) = (BoundedVec::new(transactions), BoundedVec::new(envelopes))
-        else {
+        let (Ok(transactions), Ok(decision), Ok(successions)) = (
+            BoundedVec::new(transactions),
+            BoundedVec::new(envelopes),
+            BoundedVec::new(successions),
+        ) else {
             return;
         };
         self.is_committing = true;
@@ -155,6 +155,7 @@ impl Consensus {
             is_empty,
             transactions,
             decision,
+            successions,
         };
         context.effects.push(Effect::Commit {
             blocks: Arc::new(vec![block]),

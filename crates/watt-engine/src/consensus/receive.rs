@@ -28,7 +28,9 @@ impl Consensus {
             let value = signed.proposal.value();
             let is_named = named.contains(&value) || named.contains(&empty_value(&self.network, &value));
             if is_named
-                && self.is_entry(&signed.proposal.proposer, statement.slot)
+                && self
+                    .seat_of_proposer(&signed.proposal.proposer, statement.slot)
+                    .is_some()
                 && self.candidates.get(&value).is_none()
             {
                 // One proposal can be signed in any number of ways.
@@ -48,7 +50,9 @@ impl Consensus {
         proposals: Vec<SignedProposal>,
         context: &mut Context<'_>,
     ) -> bool {
-        let statement = envelope.statement.clone();
+        let Some(statement) = self.heard_as(&envelope.statement) else {
+            return false;
+        };
         if statement.slot != self.slot {
             return false;
         }
@@ -112,10 +116,10 @@ impl Consensus {
         if self.candidates.get(&value).is_some() {
             return None;
         }
-        let is_entry = self.is_entry(&signed.proposal.proposer, self.slot);
+        let seat = self.seat_of_proposer(&signed.proposal.proposer, self.slot);
         let admitted = self
             .candidates
-            .admit(signed.clone(), is_entry, context.wall, Some(from));
+            .admit(signed.clone(), seat, context.wall, Some(from));
         match admitted {
             Ok(_) => self.await_body(value, context),
             Err(NotAdmitted::Second) => self.met_second(signed),
@@ -158,9 +162,12 @@ impl Consensus {
 
     /// A second proposal of one entry: evidence.
     fn met_second(&mut self, second: SignedProposal) {
-        let first = self.candidates.of_proposer(&second.proposal.proposer);
+        let seat = self.seat_of_proposer(&second.proposal.proposer, self.slot);
+        let first = seat.and_then(|seat| self.candidates.of_proposer(&seat));
         let first = first.and_then(|value| self.candidates.get(&value));
-        if let Some(first) = first.map(|known| known.signed.clone()) {
+        // Each of two keys of one seat may have made one.
+        let is_of_one_key = |first: &SignedProposal| first.proposal.proposer == second.proposal.proposer;
+        if let Some(first) = first.map(|known| known.signed.clone()).filter(is_of_one_key) {
             self.accuse(Evidence::Proposals(Box::new([first, second])));
         }
     }
@@ -178,9 +185,18 @@ impl Consensus {
     }
 
     /// A statement of this node's own key that it does not remember: either it forgot (restored from an older record), then
-    /// it stays silent in this slot; or a copy of it runs elsewhere, then it must stop (TC3).
+    /// it stays silent in this slot; or a copy of it runs elsewhere, then it must stop (TC3). Or the key that it succeeds said it: then it
+    /// is silent as well, until it takes that over.
     pub(super) fn meet_own(&mut self, statement: &Statement, context: &mut Context<'_>) {
-        if self.has_spoken {
+        let signer = self.envelopes.get(statement).map(|known| known.statement.node);
+        let is_by_another = signer.is_some_and(|signer| !self.signs_as(&signer));
+        if is_by_another {
+            tracing::info!(
+                slot = statement.slot.0,
+                "a word of the key that this one succeeds"
+            );
+            self.muted_to = self.muted_to.max(statement.slot);
+        } else if self.has_spoken && self.adopted_in != Some(self.slot) {
             let sentence = "another program signs with this node's voting key; one of the two must stop for good (was the data folder copied?)";
             context.effects.push(Effect::Halt(sentence.to_owned()));
         } else {
@@ -188,7 +204,7 @@ impl Consensus {
                 slot = statement.slot.0,
                 "a forgotten own statement was met; silent in this slot"
             );
-            self.muted_to = self.muted_to.max(statement.slot);
+            self.forgot(statement.slot);
         }
     }
 

@@ -51,11 +51,12 @@ impl Consensus {
 
     /// Signs and floods an own statement, unless this node may have voted here in a life it forgot.
     pub(super) fn say(&mut self, statement: Statement, context: &mut Context<'_>) {
-        let Some(key) = &self.key else { return };
         if statement.slot <= self.muted_to {
             return;
         }
-        let envelope = Envelope::sign(statement.clone(), key, &self.network);
+        let Some(envelope) = self.sign(statement.clone()) else {
+            return;
+        };
         self.has_spoken = true;
         self.push_own_body(&statement, context);
         self.envelopes.insert(statement, envelope.clone());
@@ -140,7 +141,8 @@ impl Consensus {
             proposer: key.node_id(),
         };
         let signed = proposal.sign(key);
-        let value = self.candidates.admit(signed, true, context.wall, None).ok()?;
+        let seat = self.own_entry();
+        let value = self.candidates.admit(signed, seat, context.wall, None).ok()?;
         self.try_body(value, body, context);
         self.own = Some(value);
         Some(value)
@@ -148,9 +150,10 @@ impl Consensus {
 
     /// The newest own statements of the slot, to send again.
     pub(crate) fn own_statements(&self) -> Vec<Message> {
-        let own = self
-            .latest()
-            .filter(|envelope| self.is_own(&envelope.statement.node));
+        let latest = self.scp.latest(self.slot);
+        let own = latest
+            .filter(|statement| self.is_own(&statement.node))
+            .filter_map(|statement| self.envelopes.get(statement));
         own.map(|envelope| self.with_proposals(envelope.clone()))
             .collect()
     }
@@ -194,7 +197,7 @@ fn short_id(envelope: &Envelope) -> u64 {
 }
 
 /// The value that a record votes to commit, if it does.
-fn commit_value(record: &Record) -> Option<Value> {
+pub(super) fn commit_value(record: &Record) -> Option<Value> {
     match &record.ballot.as_ref()?.pledges {
         Pledges::Prepare {
             ballot, c_counter, ..

@@ -1,18 +1,18 @@
 //! One instance of SCP per term, with that term's quorum set and this node's key of it (`docs/spec/node.md` §10).
 
 use super::Consensus;
+use super::Context;
 use crate::backbones::{Backbones, Deciders};
+use crate::effect::Effect;
 use std::sync::Arc;
-use watt_primitives::{Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term};
+use watt_primitives::{NetworkId, NodeId, SecretKey, SlotIndex, Term};
 use watt_scp::replay::log;
-use watt_scp::{Config, QuorumSet, Scp};
+use watt_scp::{Config, QuorumSet, Scp, Statement};
 
 impl Consensus {
     /// Whether this node has a seat in this slot.
     pub(crate) fn has_seat(&self) -> bool {
-        self.key
-            .as_ref()
-            .is_some_and(|key| self.deciders.has(&key.node_id()))
+        self.own_entry().is_some()
     }
 
     /// Who decides this slot.
@@ -20,10 +20,9 @@ impl Consensus {
         &self.deciders.quorum_set
     }
 
-    /// The key with which this node votes in this slot, if it has a seat.
+    /// The key in the quorum set for which this node votes in this slot, if it has a seat.
     pub(crate) fn own_entry(&self) -> Option<NodeId> {
-        let node = self.key.as_ref()?.node_id();
-        self.deciders.has(&node).then_some(node)
+        self.deciders.seat_of(&self.key.as_ref()?.node_id())
     }
 
     /// From now on this node votes with `key` in `term`, unless that has begun.
@@ -34,17 +33,39 @@ impl Consensus {
         }
     }
 
-    /// Whether the key votes in `slot`, this one or the next.
-    pub(crate) fn is_entry(&self, node: &NodeId, slot: SlotIndex) -> bool {
+    /// Who decides `slot`, this one or the next.
+    fn deciders_at(&self, slot: SlotIndex) -> Option<&Deciders> {
         if slot == self.slot {
-            self.deciders.has(node)
+            Some(&self.deciders)
         } else {
-            let is_next = slot == self.slot.next();
-            is_next
-                && self
-                    .next_deciders
-                    .as_ref()
-                    .is_some_and(|deciders| deciders.has(node))
+            self.next_deciders.as_deref().filter(|_| slot == self.slot.next())
+        }
+    }
+
+    /// What a statement about this slot or the next says, in the name of the seat for which its speaker votes; `None` for strangers.
+    pub(crate) fn heard_as(&self, statement: &Statement) -> Option<Statement> {
+        let seat = self.deciders_at(statement.slot)?.seat_of(&statement.node)?;
+        Some(Statement {
+            node: seat,
+            ..statement.clone()
+        })
+    }
+
+    /// The seat of whoever proposes for `slot`, even if its key was succeeded since.
+    pub(crate) fn seat_of_proposer(&self, proposer: &NodeId, slot: SlotIndex) -> Option<NodeId> {
+        self.deciders_at(slot)?.seat_ever_of(proposer)
+    }
+
+    /// Others vote for seats from now on. A node whose own key is succeeded must say nothing more with it: it stops.
+    pub(crate) fn succeeded(&mut self, backbones: &Backbones, context: &mut Context<'_>) {
+        let had_seat = self.has_seat();
+        if let Some(deciders) = backbones.of_slot(self.slot) {
+            self.deciders = Arc::clone(deciders);
+        }
+        self.next_deciders = backbones.of_slot(self.slot.next()).cloned();
+        if had_seat && !self.has_seat() {
+            let sentence = "this node's voting key was replaced by its seat's cold key: another one votes for the seat now; give this node the new key, or none";
+            context.effects.push(Effect::Halt(sentence.to_owned()));
         }
     }
 
@@ -83,22 +104,17 @@ impl Consensus {
 
 /// Who decides `slot`, the one above the head: the state always says it. If it does not, it is no ledger, and nobody does.
 pub(super) fn deciders_of(slot: SlotIndex, backbones: &Backbones) -> Arc<Deciders> {
-    let nobody = || {
-        Arc::new(Deciders {
-            term: backbones.terms().of_height(slot.into()),
-            quorum_set: QuorumSet::flat(1, Vec::new()),
-            hash: Hash::ZERO,
-        })
-    };
+    let nobody = || Arc::new(Deciders::nobody(backbones.terms().of_height(slot.into())));
     backbones.of_slot(slot).cloned().unwrap_or_else(nobody)
 }
 
 pub(super) fn config_of(deciders: &Deciders, key: Option<&SecretKey>, network: NetworkId) -> Config {
-    let node = key.map_or(NodeId([0; 32]), SecretKey::node_id);
+    let seat = key.and_then(|key| deciders.seat_of(&key.node_id()));
+    let node = seat.or_else(|| key.map(SecretKey::node_id));
     Config {
-        node,
+        node: node.unwrap_or(NodeId([0; 32])),
         network,
         quorum_set: deciders.quorum_set.clone(),
-        votes: key.is_some() && deciders.has(&node),
+        votes: seat.is_some(),
     }
 }

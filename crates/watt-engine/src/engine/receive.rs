@@ -95,6 +95,9 @@ impl Engine {
             Message::Statement { envelope, proposals } => {
                 self.stated(from, envelope, proposals.into_inner(), now, effects);
             }
+            Message::Successions { successions } => {
+                self.told_successions(from, successions.into_inner(), effects);
+            }
             Message::Squelch { nodes } => peer.squelched = nodes.into_inner().into_iter().collect(),
             Message::GetStatements { slot, have } => self.asked_statements(from, slot, &have, now, effects),
             Message::GetBody { value } => {
@@ -261,6 +264,11 @@ impl Engine {
             let local = in_batches(self.mempool.local());
             self.answer(from, &local, Priority::Bulk, now, effects);
         }
+        if wants_statements {
+            let successions: Vec<Message> = self.successions().collect();
+            self.answer(from, &successions, Priority::Urgent, now, effects);
+        }
+        self.listen_beyond(height, now);
         if wants_statements && height == self.head.header.height {
             let statements = self.consensus.statements_but(&[]);
             self.answer(from, &statements, Priority::Urgent, now, effects);
@@ -364,17 +372,17 @@ impl Engine {
         if statement.slot != slot && statement.slot != slot.next() {
             return;
         }
-        if !self.consensus.is_entry(&statement.node, statement.slot) {
+        let Some(said) = self.consensus.heard_as(statement) else {
             self.count("statement of a stranger");
             return;
-        }
+        };
         // A known one may bring proposals that its first copy came without.
         let mut fresh = self.consensus.missing_of(statement, proposals);
         let early = self.early.get(statement);
         fresh.retain(|signed| !early.is_some_and(|early| early.has(signed)));
-        if fresh.is_empty() && (early.is_some() || self.consensus.knows(statement)) {
-            self.sources.came_again(statement.node, from);
-            self.hearing.note(statement, now);
+        if fresh.is_empty() && (early.is_some() || self.consensus.knows(&said)) {
+            self.sources.came_again(said.node, from);
+            self.hearing.note(&said, now);
             return;
         }
         let checks = std::iter::once(envelope.signature_check(&self.network))
@@ -397,11 +405,14 @@ impl Engine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        let statement = &envelope.statement;
+        // It may have been succeeded while its signature was checked.
+        let Some(statement) = self.consensus.heard_as(&envelope.statement) else {
+            return;
+        };
         let node = statement.node;
-        self.hearing.note(statement, now);
+        self.hearing.note(&statement, now);
         // While quiet, only what this node itself may have said counts.
-        let is_kept = now < self.quiet_until && !self.consensus.is_mine(&node);
+        let is_kept = self.is_quiet(now) && !self.consensus.is_mine(&node);
         if is_kept || statement.slot == self.consensus.slot().next() {
             self.keep(from, envelope, proposals);
             return;
@@ -411,7 +422,7 @@ impl Engine {
         }
         // Who has left by now is nobody's source.
         if self.peers.has(from) {
-            if self.consensus.knows(statement) {
+            if self.consensus.knows(&statement) {
                 self.sources.came_again(node, from);
             } else {
                 self.sources.came_first(node, from);
@@ -522,6 +533,9 @@ impl Engine {
                     return;
                 }
                 self.heard(from, *envelope, proposals, now, effects);
+            }
+            Verifying::Successions { from, successions } => {
+                self.succeeded(from, successions, all_hold, now, effects);
             }
             Verifying::Transactions { from, transactions } => {
                 for (signed, holds) in transactions.into_iter().zip(holds) {

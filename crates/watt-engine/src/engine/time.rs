@@ -1,5 +1,6 @@
 //! What happens because time passes or the head moves.
 
+use super::recovery::LISTENING_TICKS;
 use super::{ASKED_PER_TICK, Engine, RESAY_TICKS, RESEND_EVERY, STALL_MS, START_QUIET_MS};
 use crate::candidates::is_ahead;
 use crate::consensus::{Context, Head};
@@ -20,6 +21,7 @@ impl Engine {
     pub(super) fn started(&mut self, now: Timestamp, chain: &impl StateRead, effects: &mut Vec<Effect>) {
         self.consensus.weigh(reduced_leaders(chain));
         self.quiet_until = now.plus(START_QUIET_MS);
+        self.begin_listening();
         self.consensus.resume(&mut Context {
             now,
             wall: self.wall,
@@ -103,7 +105,7 @@ impl Engine {
 
     /// The slot may begin: with the own proposal of an earlier life, or when its body is chosen.
     fn begin_slot(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        if !self.consensus.may_begin() {
+        if !self.consensus.may_begin() || self.is_listening() {
             return;
         }
         let slot = self.consensus.slot();
@@ -184,8 +186,12 @@ impl Engine {
             }
             return;
         }
+        if self.ticks_since_head >= LISTENING_TICKS {
+            self.end_listening(now, effects);
+        }
         let hello = self.hello();
         let ask = self.consensus.ask_statements();
+        let successions: Vec<Message> = self.successions().collect();
         let mut context = Context {
             now,
             wall: self.wall,
@@ -196,7 +202,7 @@ impl Engine {
         // Less and less often: on a bad link what is said again stands in the way of what is new.
         let ticks = self.ticks_since_head;
         if ticks.is_multiple_of(RESAY_TICKS) || (ticks < RESAY_TICKS && ticks.is_power_of_two()) {
-            for message in self.consensus.own_statements() {
+            for message in successions.into_iter().chain(self.consensus.own_statements()) {
                 context.flood(&message, Priority::Urgent, None);
             }
         }

@@ -60,6 +60,7 @@ impl Alone {
             parameters: world.genesis.parameters.clone(),
             walk: world.genesis.walk().unwrap(),
             voting_keys: VotingKeys::fixed(key(1)),
+            successions: Vec::new(),
             voted_to: BlockHeight(0),
             checkpoint_gap: 720,
             incoming: None,

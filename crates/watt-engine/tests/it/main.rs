@@ -12,6 +12,7 @@ mod equivocation;
 mod hearing;
 mod hostile;
 mod load;
+mod recovery;
 mod relays;
 mod seats;
 mod sync;

@@ -10,15 +10,20 @@ use watt_engine::journal::Entry;
 use watt_engine::mempool::{self, Spent};
 use watt_engine::message::{DecidedBlock, Message};
 use watt_engine::seat::{SeatConfig, TermSecrets};
-use watt_engine::{Backbones, Clocks, Effect, Engine, EngineConfig, Event, Timer, VotingKeys, run};
+use watt_engine::{
+    Backbones, Clocks, Effect, Engine, EngineConfig, Event, NotRecoverable, Timer, VotingKeys, run,
+};
 use watt_ledger::testing::elect_in_advance;
 use watt_ledger::tree::{self, chunk};
 use watt_ledger::{
     BlockOutcome, Body, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis,
 };
+use watt_light::duty::cold_key_hash;
 use watt_light::hand_over::walk;
-use watt_light::{Backbone, BackboneEntry, HandOver, Header, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Term, Timestamp};
+use watt_light::{Backbone, BackboneEntry, HandOver, Header, SignedTransaction, Succession};
+use watt_primitives::{
+    AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SlotIndex, Term, Timestamp,
+};
 use watt_scp::Statement;
 use watt_scp::replay::log;
 
@@ -37,6 +42,8 @@ pub struct Disk {
     state: MemoryState,
     /// One per term, from term 0 on.
     pub hand_overs: Vec<HandOver>,
+    /// Other keys that vote for seats.
+    pub successions: Vec<Succession>,
     /// Secrets of the seat's terms.
     pub secrets: Vec<TermSecrets>,
     /// A state that is coming in, and what of it is here.
@@ -169,7 +176,13 @@ pub fn seat(seed: u8) -> BackboneEntry {
     BackboneEntry {
         account: AccountId::of_first_key(&key(seed).public()),
         key: key(seed).node_id(),
+        cold_key: Some(cold_key_hash(&cold(seed).public())),
     }
+}
+
+/// The cold key of the seat of `seed`.
+pub fn cold(seed: u8) -> SecretKey {
+    SecretKey::from_seed([seed; 32].map(|byte| byte ^ 0xff))
 }
 
 pub fn parameters() -> NetworkParameters {
@@ -354,6 +367,36 @@ impl World {
         self.nodes[node].disk = disk;
     }
 
+    /// Forgets all that a node said; its blocks stay.
+    pub fn forget_journal(&mut self, node: usize) {
+        assert!(!self.is_up(node));
+        self.nodes[node].disk.journal.clear();
+    }
+
+    /// From its next start on the node votes with `key`, in place of a lost one.
+    pub fn take_over(&mut self, node: usize, key: SecretKey, succession: Succession) {
+        assert!(!self.is_up(node));
+        self.nodes[node].key = Some(key);
+        self.nodes[node].disk.successions.push(succession);
+    }
+
+    /// The owner lets a silent node go on.
+    pub fn recover(&mut self, node: usize) -> Result<SlotIndex, NotRecoverable> {
+        let this = &mut self.nodes[node];
+        let engine = this.engine.as_mut().expect("the node is up");
+        let mut effects = Vec::new();
+        let clocks = Clocks {
+            steady: self.now,
+            wall: self.now,
+        };
+        let outcome = engine.recover(clocks, &mut effects);
+        this.scp_log.extend(engine.take_scp_log());
+        for effect in effects {
+            self.perform(node, effect);
+        }
+        outcome
+    }
+
     /// Starts a node from its disk and connects it to all others that are up.
     pub fn start(&mut self, node: usize) {
         let (network, genesis) = (self.network, &self.genesis);
@@ -374,6 +417,7 @@ impl World {
             .collect();
         let config = EngineConfig {
             voted_to: this.disk.voted_to,
+            successions: this.disk.successions.clone(),
             network,
             parameters: genesis.parameters.clone(),
             walk: walk(genesis.walk().unwrap(), &this.disk.hand_overs).unwrap(),
@@ -594,6 +638,7 @@ impl World {
                 assert_eq!(first.0, kept.len() as u64, "one after the other");
                 kept.extend(hand_overs);
             }
+            Effect::KeepSuccessions(successions) => self.nodes[node].disk.successions = successions,
             Effect::SendState { to, height, at } => self.serve_state(node, to, height, at),
             Effect::TakeChunk { at, chunk, then } => {
                 let is_good = self.take_chunk(node, at, &chunk, *then);
@@ -738,7 +783,7 @@ impl World {
         let deciders = backbones.of_slot(block.proposal.proposal.slot).unwrap();
         assert_eq!(agreed, hash, "two different blocks at height {}", header.height);
         assert!(
-            block.is_decided(&deciders.quorum_set),
+            block.is_decided(deciders.voters()),
             "a committed block proves its decision"
         );
         let this = &mut self.nodes[node];

@@ -8,7 +8,7 @@ use crate::duty::{self, first_window};
 use crate::ledger::Ledger;
 use crate::query;
 use crate::receipt::Event;
-use crate::rows::{self, AttendanceRow, DutyCountsRow, SeatsRow, VotingKeyRow};
+use crate::rows::{self, AttendanceRow, DutyCountsRow, SeatsRow, SuccessionRow, VotingKeyRow};
 use crate::state::StateRead;
 use std::collections::{BTreeMap, BTreeSet};
 use watt_light::{Backbone, BackboneEntry};
@@ -217,9 +217,16 @@ impl Ledger<'_> {
         let n_people = people.len();
         let entry = |account: AccountId| {
             let row: Option<VotingKeyRow> = self.rows.read(&rows::voting_key(next, &account));
+            let succession = rows::succession(next.previous(), &account);
+            let succeeded: Option<SuccessionRow> = self.rows.read(&succession);
             let kept = || before.of_account(&account).map(|entry| entry.key);
-            let key = row.map(|row| row.key).or_else(kept)?;
-            Some(BackboneEntry { account, key })
+            let registered = row.map(|row| row.key);
+            let key = registered.or(succeeded.map(|row| row.key)).or_else(kept)?;
+            Some(BackboneEntry {
+                account,
+                key,
+                cold_key: self.rows.read(&rows::cold_key(&account)),
+            })
         };
         let entries: Vec<BackboneEntry> = people.into_iter().filter_map(entry).collect();
         if entries.len() < n_people {

@@ -1,7 +1,7 @@
 //! Proposers whose blocks come out empty lead less often for a while (`docs/spec/ledger.md` §11).
 
 use crate::ledger::Ledger;
-use crate::rows::{self, LeadersRow, WithheldRow};
+use crate::rows::{self, LeadersRow, UseOfKey, WithheldRow};
 use watt_light::Backbone;
 use watt_primitives::{BlockHeight, BoundedVec, NodeId};
 
@@ -17,9 +17,12 @@ impl Ledger<'_> {
         let height = self.chain.height;
         let term = self.rules.terms().of_height(height);
         let backbone: Option<Backbone> = self.rows.read(&rows::backbone(term));
-        let Some(seat) = backbone.as_ref().and_then(|backbone| backbone.of_key(&proposer)) else {
-            return;
-        };
+        let user: Option<UseOfKey> = self.rows.read(&rows::used_key(&proposer));
+        let seat = backbone.as_ref().and_then(|backbone| {
+            let of_successor = || backbone.of_account(&user?.account);
+            backbone.of_key(&proposer).or_else(of_successor)
+        });
+        let Some(seat) = seat else { return };
         let row: LeadersRow = self.rows.read(rows::LEADERS).unwrap_or_default();
         let mut withheld = row.withheld.into_inner();
         let known = withheld

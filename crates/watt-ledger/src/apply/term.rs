@@ -37,6 +37,7 @@ impl Ledger<'_> {
         }
         if let Some(forgotten) = term.0.checked_sub(2) {
             self.rows.remove(rows::backbone(Term(forgotten)));
+            self.forget_successions(Term(forgotten));
         }
     }
 

@@ -5,8 +5,8 @@ use crate::apply::{FAULTY_TERMS, STANDING_MAX};
 use crate::duty;
 use crate::ledger::window_of;
 use crate::rows::{
-    self, AttendanceRow, ChainRow, DutyWindowRow, FaultyRow, RulesRow, SeatsRow, StandingRow, UseOfKey,
-    VotingKeyRow,
+    self, AttendanceRow, ChainRow, DutyWindowRow, FaultyRow, RulesRow, SeatsRow, StandingRow, SuccessionRow,
+    UseOfKey, VotingKeyRow,
 };
 use crate::state::StateRead;
 use watt_primitives::{AccountId, BlockHeight, Hash, NodeId, Term, Window};
@@ -33,6 +33,12 @@ pub fn voting_key(state: &impl StateRead, term: Term, person: &AccountId) -> Opt
 #[must_use]
 pub fn cold_key(state: &impl StateRead, person: &AccountId) -> Option<Hash> {
     rows::read(state, &rows::cold_key(person))
+}
+
+/// The key that votes for somebody's seat in `term` in place of the one in the backbone, if the ledger has taken it up.
+#[must_use]
+pub fn succession(state: &impl StateRead, term: Term, person: &AccountId) -> Option<SuccessionRow> {
+    rows::read(state, &rows::succession(term, person))
 }
 
 /// The evidence against somebody.

@@ -57,6 +57,16 @@ pub struct UseOfKey {
     pub term: Term,
 }
 
+/// The key that votes for a seat in place of the one in the backbone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuccessionRow {
+    /// Which successor it is, from 1.
+    pub generation: u8,
+    /// The key.
+    pub key: NodeId,
+}
+
 /// The windows of a term in which somebody was there: bit `j mod 8`, lowest first, of byte `j / 8` for window number `j` of the term.
 /// No zero byte at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

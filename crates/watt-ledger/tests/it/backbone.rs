@@ -16,6 +16,7 @@ pub fn others() -> Backbone {
     let entry = |n: u8| BackboneEntry {
         account: id(10 + n),
         key: key(100 + n).node_id(),
+        cold_key: None,
     };
     Backbone::new((0..7).map(entry).collect()).unwrap()
 }

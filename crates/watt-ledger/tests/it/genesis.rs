@@ -111,7 +111,11 @@ fn senseless_networks_are_refused() {
     };
     assert_eq!(refused(&short_main), InvalidGenesis::TermWindows);
     let seat = crate::world::seat(0);
-    let other = |account, key| BackboneEntry { account, key };
+    let other = |account, key| BackboneEntry {
+        account,
+        key,
+        cold_key: None,
+    };
     let (stranger, unsafe_key) = (other(id(60), seat.key), other(id(1), NodeId([0; 32])));
     let (same_key, same_account) = (other(id(1), seat.key), other(seat.account, key(1).node_id()));
     for backbone in [

@@ -64,6 +64,7 @@ fn withholding_is_remembered_of_the_seat() {
     let returning = BackboneEntry {
         account: id(40),
         key: NodeId([3; 32]),
+        cold_key: None,
     };
     kept.push(returning);
     world.elect(1, &Backbone::new(kept).unwrap());

@@ -20,6 +20,7 @@ mod miner;
 mod random;
 mod seats;
 mod sectors;
+mod successions;
 mod trust;
 mod windows;
 mod world;

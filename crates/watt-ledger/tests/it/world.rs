@@ -37,6 +37,7 @@ pub fn seat(n: u8) -> BackboneEntry {
     BackboneEntry {
         account: id(40 + n),
         key: key(200 + n).node_id(),
+        cold_key: None,
     }
 }
 

@@ -7,10 +7,11 @@ use watt_ledger::{Beacon, Genesis};
 use watt_light::duty::cold_key_hash;
 use watt_light::operation::AcceptanceTerms;
 use watt_light::proposal::{PROTOCOL_VERSION, empty_value};
+use watt_light::succession::Claim;
 use watt_light::transaction::{body_root, witness_hash};
 use watt_light::{
     BackboneEntry, Evidence, Header, KeyRole, NewVotingKey, Onion, Operation, Proposal, SignedProposal,
-    SignedTransaction, SlotRef, Transaction,
+    SignedTransaction, SlotRef, Succession, Transaction,
 };
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
@@ -71,6 +72,7 @@ pub(crate) fn genesis() -> Genesis {
         backbone: list([1, 2, 3, 4].map(|seed| BackboneEntry {
             account: AccountId::of_first_key(&key(seed).public()),
             key: key(10 + seed).node_id(),
+            cold_key: None,
         })),
     }
 }
@@ -299,7 +301,7 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
         (
             "set-cold-key",
             Operation::SetColdKey {
-                hash: cold_key_hash(&network(), &key(6).public()),
+                hash: cold_key_hash(&key(6).public()),
             },
         ),
         (
@@ -326,7 +328,24 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
                 }),
             },
         ),
+        (
+            "succeed",
+            Operation::Succeed {
+                succession: Box::new(succession()),
+            },
+        ),
     ]
+}
+
+/// Of account 1, in term 3.
+fn succession() -> Succession {
+    let claim = Claim {
+        term: Term(3),
+        account: AccountId::of_first_key(&key(1).public()),
+        generation: 1,
+        key: key(65).node_id(),
+    };
+    Succession::sign(claim, &key(65), &key(6), &network())
 }
 
 fn onion() -> Onion {
@@ -378,9 +397,11 @@ fn seats() -> Vec<Vector> {
             .input("network", &network)
             .derived("outermost", &onion().outermost())
             .derived("layers_0_1_143", &layers),
-        Vector::new("ColdKey", "Ed25519", &key(6).public())
+        Vector::new("Succession", "of term 3", &succession())
             .input("network", &network)
-            .derived("hash", &cold_key_hash(&network, &key(6).public())),
+            .input("seed", serde_bytes::Bytes::new(&[65; 32]))
+            .input("cold_seed", serde_bytes::Bytes::new(&[6; 32])),
+        Vector::new("ColdKey", "Ed25519", &key(6).public()).derived("hash", &cold_key_hash(&key(6).public())),
         Vector::new("WindowBeacon", "two layers and a filler", &layers[..2].to_vec())
             .input("network", &network)
             .input("before", Beacon::first(&network).value())

@@ -172,7 +172,7 @@ fn finality() -> Vec<Vector> {
             Envelope::sign(statement, &key, &network)
         })
         .collect();
-    let decision = DecisionProof::from_envelopes(&network, &set, slot, value, &envelopes).unwrap();
+    let decision = DecisionProof::from_envelopes(&network, &set, slot, value, &envelopes, &[]).unwrap();
     let proof = FinalityProof {
         header: header(),
         proposal,

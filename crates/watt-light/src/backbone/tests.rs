@@ -7,6 +7,7 @@ fn entry(account: u8, key: u8) -> BackboneEntry {
     BackboneEntry {
         account: AccountId([account; 20]),
         key: NodeId([key; 32]),
+        cold_key: None,
     }
 }
 

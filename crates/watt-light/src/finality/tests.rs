@@ -95,6 +95,7 @@ impl Scene {
             slot,
             value,
             &self.envelopes(slot, value),
+            &[],
         )
         .unwrap()
     }
@@ -295,7 +296,7 @@ fn proof_keeps_what_it_needs() {
         assert!(envelopes.contains(&envelope));
     }
     let build = |envelopes: &[Envelope]| {
-        DecisionProof::from_envelopes(&NETWORK, &scene.quorum_set, slot, value, envelopes)
+        DecisionProof::from_envelopes(&NETWORK, &scene.quorum_set, slot, value, envelopes, &[])
     };
     assert_eq!(build(&envelopes[..2]), None);
     envelopes.truncate(3);
@@ -332,7 +333,7 @@ fn votes_decide_at_one_common_counter() {
     };
     envelopes[3] = scene.envelope(3, slot, externalize);
     let build = |envelopes: &[Envelope]| {
-        DecisionProof::from_envelopes(&NETWORK, &scene.quorum_set, slot, value, envelopes)
+        DecisionProof::from_envelopes(&NETWORK, &scene.quorum_set, slot, value, envelopes, &[])
     };
     let mut proof = build(&envelopes).unwrap();
     assert_eq!(proof.verify(&NETWORK, &scene.quorum_set), Ok(()));

@@ -33,6 +33,7 @@ fn backbone(term: u8, n: u8) -> Backbone {
     let seat = |(seat, key): (u8, &SecretKey)| BackboneEntry {
         account: AccountId([seat; 20]),
         key: key.node_id(),
+        cold_key: None,
     };
     Backbone::new((0..).zip(&keys(term, n)).map(seat).collect()).unwrap()
 }
@@ -105,7 +106,8 @@ fn hand_over(term: u8, n: u8, height: u64, next: Backbone, signers: &[usize]) ->
         Envelope::sign(statement, &keys[*at], &NETWORK)
     };
     let envelopes: Vec<Envelope> = signers.iter().map(envelope).collect();
-    let decision = DecisionProof::from_envelopes(&NETWORK, &quorum_set, slot, value, &envelopes).unwrap();
+    let decision =
+        DecisionProof::from_envelopes(&NETWORK, &quorum_set, slot, value, &envelopes, &[]).unwrap();
     let finality = FinalityProof {
         header,
         proposal,

@@ -7,7 +7,7 @@ use crate::proposal::{Header, PROTOCOL_VERSION, Proposal};
 use crate::state_proof::{BucketProof, Leaf, bucket_hash_of, root_hash, tree_key, value_hash};
 use alloc::vec;
 use watt_primitives::{AccountId, BlockHeight, Hash, SecretKey, SlotIndex, Timestamp, codec};
-use watt_scp::{Ballot, Envelope, Pledges, Statement};
+use watt_scp::{Ballot, Envelope, Pledges, QuorumSet, Statement};
 
 const NETWORK: NetworkId = NetworkId([7; 32]);
 
@@ -19,6 +19,7 @@ fn backbone(keys: &[SecretKey]) -> Backbone {
     let seat = |(seat, key): (u8, &SecretKey)| BackboneEntry {
         account: AccountId([seat; 20]),
         key: key.node_id(),
+        cold_key: None,
     };
     Backbone::new((0..).zip(keys).map(seat).collect()).unwrap()
 }
@@ -78,7 +79,8 @@ fn finality(keys: &[SecretKey], state_root: Hash, signers: &[usize]) -> Finality
             Envelope::sign(statement, &keys[*at], &NETWORK)
         })
         .collect();
-    let decision = DecisionProof::from_envelopes(&NETWORK, &quorum_set, slot, value, &envelopes).unwrap();
+    let decision =
+        DecisionProof::from_envelopes(&NETWORK, &quorum_set, slot, value, &envelopes, &[]).unwrap();
     FinalityProof {
         header,
         proposal,

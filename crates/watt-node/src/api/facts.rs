@@ -446,6 +446,7 @@ pub(super) const fn operation_name(operation: &Operation) -> &'static str {
         Operation::RegisterVotingKeys { .. } => "register-voting-keys",
         Operation::Attend { .. } => "attend",
         Operation::ReportEvidence { .. } => "report-evidence",
+        Operation::Succeed { .. } => "succeed",
     }
 }
 
@@ -479,6 +480,9 @@ fn done_text(done: &Done) -> String {
         Done::VotingKeysRegistered { first, last } => format!("voting keys for the terms {first} to {last}"),
         Done::Attended { window, .. } => format!("window {window} was attended"),
         Done::EvidenceTaken { culprit } => format!("{culprit} is found faulty"),
+        Done::Succeeded { seat, generation } => {
+            format!("successor {generation} votes for the seat of {seat}")
+        }
         Done::Claimed { amount } => format!("{amount} WATT paid"),
         Done::DealEnded { deal, paid, refunded } => {
             let Paid {

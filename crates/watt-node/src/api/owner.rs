@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::guard::{Guard, only_the_owner};
 use super::limits::{BODY_BYTES_MAX, Limits};
 use super::problem::Problem;
-use super::types::{OwnerStatus, ProviderReport};
+use super::types::{OwnerStatus, ProviderReport, Recovered};
 use super::view::NodeView;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{MethodRouter, get, post};
@@ -19,13 +19,15 @@ pub enum OwnerRoute {
     Status,
     /// What the provider does and earned.
     Provider,
+    /// Lets the node go on where it forgot what it said.
+    Recover,
     /// Ends the node.
     Stop,
 }
 
 impl OwnerRoute {
     /// Every route.
-    pub const ALL: [Self; 3] = [Self::Status, Self::Provider, Self::Stop];
+    pub const ALL: [Self; 4] = [Self::Status, Self::Provider, Self::Recover, Self::Stop];
 
     /// The route's path.
     #[must_use]
@@ -33,6 +35,7 @@ impl OwnerRoute {
         match self {
             Self::Status => "/owner/v1/status",
             Self::Provider => "/owner/v1/provider",
+            Self::Recover => "/owner/v1/recover",
             Self::Stop => "/owner/v1/stop",
         }
     }
@@ -42,7 +45,7 @@ impl OwnerRoute {
     pub const fn is_action(self) -> bool {
         match self {
             Self::Status | Self::Provider => false,
-            Self::Stop => true,
+            Self::Recover | Self::Stop => true,
         }
     }
 
@@ -50,6 +53,7 @@ impl OwnerRoute {
         match self {
             Self::Status => get(status),
             Self::Provider => get(provider),
+            Self::Recover => post(recover),
             Self::Stop => post(stop),
         }
     }
@@ -109,6 +113,15 @@ async fn provider(State(node): State<Arc<dyn NodeView>>) -> Result<Json<Provider
         })
     });
     super::public::state_answer(answer.await).map(Json)
+}
+
+async fn recover(State(node): State<Arc<dyn NodeView>>) -> Result<Json<Recovered>, Problem> {
+    let outcome = node.recover().await;
+    let slot = outcome.map_err(|why| {
+        let hint = "look at `watt node health` and the node's log; nothing was changed";
+        Problem::conflict(why, hint)
+    })?;
+    Ok(Json(Recovered { slot: slot.0 }))
 }
 
 async fn stop(State(node): State<Arc<dyn NodeView>>) -> Json<Value> {

@@ -617,3 +617,10 @@ pub struct ProviderReport {
     #[serde(with = "amount_text")]
     pub balance: Amount,
 }
+
+/// A node goes on where it was silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovered {
+    /// In this slot.
+    pub slot: u64,
+}

@@ -9,7 +9,7 @@ use watt_engine::EvidenceLog;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::{Genesis, Receipt, StateRead};
 use watt_light::{HandOver, Header, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, Term, TransactionId};
+use watt_primitives::{AccountId, BlockHeight, SlotIndex, Term, TransactionId};
 
 /// What a provider is doing, as its node knows it; everything else about it stands on the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +91,9 @@ pub trait NodeView: Send + Sync {
     fn subscribe(&self) -> watch::Receiver<Header>;
     /// What the provider is doing, on a node that is one.
     fn provider(&self) -> Option<ProviderStatus>;
+    /// Lets the node go on in a slot that stands still and in which it is silent, since it may have forgotten what it said; an error says
+    /// why it does not.
+    fn recover(&self) -> BoxFuture<'static, Result<SlotIndex, String>>;
     /// Begins a clean end.
     fn stop(&self);
     /// Resolves when the node has ended; an error says why it could not go on.

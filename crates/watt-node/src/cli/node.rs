@@ -1,6 +1,7 @@
 //! `watt node`, and what `watt provider run` shares with it.
 
 use super::health::HealthArgs;
+use super::recovery::RecoverArgs;
 use super::session::{Session, interrupted};
 use crate::api::{self, ApiListeners, NodeView, OwnerToken};
 use crate::config::{NodeConfig, Overrides};
@@ -30,6 +31,7 @@ pub(super) enum NodeCommand {
     )]
     Run(NodeRunArgs),
     Health(HealthArgs),
+    Recover(RecoverArgs),
 }
 
 /// Flags of `node run` and `provider run`.

@@ -59,6 +59,13 @@ pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(
 }
 
 async fn status(session: &Session, node: Option<&str>) -> Result<(), CommandError> {
+    let client = owner_client(session, node)?;
+    let report: ProviderReport = client.get(crate::api::OwnerRoute::Provider.path()).await?;
+    session.ui.result(&report, || text(&report))
+}
+
+/// A client of the owner's listener of a node of the devnet, or of the one in the configuration.
+pub(super) fn owner_client(session: &Session, node: Option<&str>) -> Result<OwnerClient, CommandError> {
     let (base, token_file) = match node {
         Some(name) => {
             let none = || {
@@ -85,12 +92,10 @@ async fn status(session: &Session, node: Option<&str>) -> Result<(), CommandErro
         return Err(CommandError::new(
             ErrorKind::NotFound,
             format!("no node has run here yet: there is no {}", token_file.display()),
-            "start one with `watt provider run`, name its --config, or name a node of your devnet",
+            "start one with `watt node run` or `watt provider run`, name its --config, or name a node of your devnet",
         ));
     }
-    let client = OwnerClient::new(&base, OwnerToken::load(&token_file)?)?;
-    let report: ProviderReport = client.get(crate::api::OwnerRoute::Provider.path()).await?;
-    session.ui.result(&report, || text(&report))
+    OwnerClient::new(&base, OwnerToken::load(&token_file)?)
 }
 
 fn text(report: &ProviderReport) -> String {

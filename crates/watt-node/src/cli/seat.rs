@@ -1,6 +1,7 @@
 //! `watt seat`.
 
 use super::account::resolve;
+use super::recovery::{self, ColdKeyCommand, SuccessionCommand};
 use super::session::Session;
 use crate::api::{EvidencePiece, SeatEntry, SeatInfo, SeatsInfo, StandingInfo};
 use crate::context::{Context, Recorded};
@@ -44,6 +45,12 @@ pub(super) enum SeatCommand {
     /// Hand in what proves that a validator signed two contradicting things, as far as the node knows it and the ledger does not
     #[command(after_help = "Examples:\n  watt seat report")]
     Report,
+    /// The key, kept offline, that can name another voting key for a seat
+    #[command(subcommand)]
+    ColdKey(ColdKeyCommand),
+    /// Take over from a voting key that is lost
+    #[command(subcommand)]
+    Succession(SuccessionCommand),
 }
 
 pub(super) async fn run(session: &Session, command: SeatCommand) -> Result<(), CommandError> {
@@ -57,6 +64,8 @@ pub(super) async fn run(session: &Session, command: SeatCommand) -> Result<(), C
         SeatCommand::Stand { vouchers } => stand(session, &vouchers).await,
         SeatCommand::Leave => leave(session).await,
         SeatCommand::Report => report(session).await,
+        SeatCommand::ColdKey(command) => recovery::cold_key(session, command).await,
+        SeatCommand::Succession(command) => recovery::succession(session, command).await,
     }
 }
 

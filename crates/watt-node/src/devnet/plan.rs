@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use watt_ledger::Genesis;
 use watt_ledger::genesis::GenesisAccount;
 use watt_light::BackboneEntry;
+use watt_light::duty::cold_key_hash;
 use watt_primitives::id::AddressKind;
 use watt_primitives::{AccountId, Amount, BoundedString, BoundedVec, SecretKey, Timestamp, codec};
 
@@ -351,10 +352,13 @@ impl Plan {
                 // Its node sends this account's transactions by itself: nobody else should use its key.
                 let seat = keyfile::create(&folder.join("seat.key"))?;
                 accounts.push(funded(&seat, Amount::ZERO));
+                // On a real network it would lie elsewhere.
+                let cold = keyfile::create(&folder.join("cold.key"))?;
                 let holder = AccountId::of_first_key(&seat.public());
                 backbone.push(BackboneEntry {
                     account: holder,
                     key: voting.node_id(),
+                    cold_key: Some(cold_key_hash(&cold.public())),
                 });
                 seeds.push(AccountId::of_first_key(&account.public()));
                 voting_key = voting.node_id().to_string();

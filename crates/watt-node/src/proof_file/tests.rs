@@ -30,6 +30,7 @@ fn genesis() -> Genesis {
     let seat = |seed| BackboneEntry {
         account: account(seed),
         key: key(10 + seed).node_id(),
+        cold_key: None,
     };
     Genesis {
         name: BoundedString::new("test".to_owned()).unwrap(),

@@ -68,7 +68,7 @@ fn prove(header: &Header, snapshot: &Snapshot, blocks: &BlockStore) -> Option<Fi
     let (above, _) = read_block(blocks, header.height.next()).ok()??;
     let backbones = snapshot.read(|rows| Backbones::in_state(rows)).ok()?;
     let deciders = backbones.of_slot(header.height.next().into())?;
-    above.proves(header.clone(), &deciders.quorum_set)
+    above.proves(header.clone(), deciders.voters())
 }
 
 fn read_chunk(snapshot: &Snapshot, at: &Hash) -> Option<StateChunk> {

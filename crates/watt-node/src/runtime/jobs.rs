@@ -196,6 +196,7 @@ impl Jobs {
             | Effect::SendState { .. }
             | Effect::SendHandOvers { .. }
             | Effect::KeepHandOvers { .. }
+            | Effect::KeepSuccessions(_)
             | Effect::TakeChunk { .. }
             | Effect::AdoptState(_)
             | Effect::Reply { .. }

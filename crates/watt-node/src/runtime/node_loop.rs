@@ -18,12 +18,14 @@ use tokio::sync::{mpsc, oneshot};
 use watt_engine::event::{ApplyFailure, VerifyTicket};
 use watt_engine::mempool::{self, Spent};
 use watt_engine::message::{DecidedBlock, Message};
-use watt_engine::{Clocks, Effect, Engine, Event, EvidenceLog, PeerId, Priority, RequestId, Timer};
+use watt_engine::{
+    Clocks, Effect, Engine, Event, EvidenceLog, NotRecoverable, PeerId, Priority, RequestId, Timer,
+};
 use watt_ledger::{Body, InvalidBlock};
 use watt_light::{Header, SignedTransaction};
 use watt_net::{Bytes, Net};
 use watt_primitives::key::SignatureCheck;
-use watt_primitives::{Timestamp, TransactionId};
+use watt_primitives::{SlotIndex, Timestamp, TransactionId};
 use watt_store::{Snapshot, StateDb};
 
 mod hearing;
@@ -57,6 +59,10 @@ pub(crate) enum Command {
     Submit {
         transaction: Box<SignedTransaction>,
         answer: oneshot::Sender<Result<TransactionId, String>>,
+    },
+    /// The owner lets the node go on in a slot in which it is silent.
+    Recover {
+        answer: oneshot::Sender<Result<SlotIndex, NotRecoverable>>,
     },
     /// The disk failed, or something else after which going on would be unsafe.
     Fail(CommandError),
@@ -253,6 +259,15 @@ impl NodeLoop {
                     reply_to,
                 });
             }
+            Command::Recover { answer } => {
+                let mut effects = Vec::new();
+                let clocks = self.clocks();
+                let outcome = self.engine.recover(clocks, &mut effects);
+                self.perform_all(effects);
+                if answer.send(outcome).is_err() {
+                    tracing::debug!("whoever asked to recover is gone");
+                }
+            }
             Command::Fail(error) => self.failure = Some(error),
             Command::Stop => {}
         }
@@ -312,11 +327,15 @@ impl NodeLoop {
         }
     }
 
-    fn handle(&mut self, event: Event) {
-        let now = Clocks {
+    fn clocks(&self) -> Clocks {
+        Clocks {
             steady: steady(self.beginning),
             wall: wall(),
-        };
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.clocks();
         let mut effects = Vec::new();
         let state = self.storage.snapshot();
         let engine = &mut self.engine;
@@ -520,6 +539,11 @@ impl NodeLoop {
             Effect::SendBlocks { to, from, count } => self.send_blocks(to, from, count),
             Effect::SendCheckpoint { to } => self.send_checkpoint(to),
             Effect::SendHandOvers { to, from } => self.send_hand_overs(to, from),
+            Effect::KeepSuccessions(successions) => {
+                if let Err(error) = self.storage.keep_successions(&successions) {
+                    self.fail(&error);
+                }
+            }
             Effect::KeepHandOvers { first, hand_overs } => {
                 if let Err(error) = self.storage.hand_overs().keep(first, &hand_overs) {
                     self.fail(&error);

@@ -5,10 +5,16 @@ use crate::error::{CommandError, ErrorKind};
 use crate::keyfile::{self, replace_private};
 use std::path::{Path, PathBuf};
 use watt_engine::seat::TermSecrets;
-use watt_primitives::{Hash, SecretKey, Term};
+use watt_light::Succession;
+use watt_light::succession::SUCCESSION_BYTES_MAX;
+use watt_primitives::key::all_hold;
+use watt_primitives::{Hash, NetworkId, SecretKey, Term, codec};
 
 /// What the line of a file begins with: format and scheme.
 const PREFIX: &str = "watt-term-secrets-1 ed25519 ";
+
+/// The ending of files that say whom a term's key succeeds.
+const SUCCESSION: &str = "succession";
 
 /// A folder of secrets, one file for each term.
 #[derive(Clone, Debug)]
@@ -45,9 +51,44 @@ impl SeatKeys {
         for (term, path) in self.stored()? {
             if term < before {
                 std::fs::remove_file(&path).map_err(|error| CommandError::file("delete", &path, &error))?;
+                let succession = path.with_extension(SUCCESSION);
+                if succession.exists() {
+                    std::fs::remove_file(&succession)
+                        .map_err(|error| CommandError::file("delete", &succession, &error))?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// The secrets of a term, if they are here.
+    pub(crate) fn find(&self, term: Term) -> Result<Option<TermSecrets>, CommandError> {
+        let path = self.path(term);
+        if path.exists() {
+            read(term, &path).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Stores that the key of a term succeeds a lost one.
+    pub(crate) fn take(&self, succession: &Succession) -> Result<PathBuf, CommandError> {
+        create_private_dir(&self.0)?;
+        let path = self.0.join(format!("term-{}.{SUCCESSION}", succession.term.0));
+        replace_private(&path, &codec::encode(succession))?;
+        Ok(path)
+    }
+
+    /// By what the keys here succeed lost ones. Each was checked when it was taken, and is checked again.
+    pub(crate) fn successions(&self, network: &NetworkId) -> Result<Vec<Succession>, CommandError> {
+        let mut found = Vec::new();
+        for (term, _) in self.stored()? {
+            let path = self.0.join(format!("term-{}.{SUCCESSION}", term.0));
+            if path.exists() {
+                found.push(read_succession(&path, network)?);
+            }
+        }
+        Ok(found)
     }
 
     fn path(&self, term: Term) -> PathBuf {
@@ -78,6 +119,20 @@ impl SeatKeys {
         stored.sort();
         Ok(stored)
     }
+}
+
+/// Reads a succession that holds on `network`, but for what the backbone says.
+pub(crate) fn read_succession(path: &Path, network: &NetworkId) -> Result<Succession, CommandError> {
+    let bytes = std::fs::read(path).map_err(|error| CommandError::file("read", path, &error))?;
+    let succession: Option<Succession> = codec::decode(&bytes, SUCCESSION_BYTES_MAX).ok();
+    let holds = |one: &Succession| all_hold(&one.signature_checks(network));
+    succession.filter(holds).ok_or_else(|| {
+        CommandError::new(
+            ErrorKind::VerificationFailed,
+            format!("{} holds no succession on this network", path.display()),
+            "make one with `watt seat succession request` and `watt seat succession sign`",
+        )
+    })
 }
 
 fn read(term: Term, path: &Path) -> Result<TermSecrets, CommandError> {

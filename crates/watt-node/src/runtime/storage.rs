@@ -13,8 +13,9 @@ use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::tree::chunk;
 use watt_ledger::{BlockOutcome, Genesis, Receipt, StateRead, Writes, genesis_block};
-use watt_light::Header;
-use watt_primitives::{BlockHeight, TransactionId, codec};
+use watt_light::succession::{SUCCESSION_BYTES_MAX, SUCCESSIONS_MAX};
+use watt_light::{Header, Succession};
+use watt_primitives::{BlockHeight, BoundedVec, TransactionId, codec};
 use watt_store::{
     BlockStore, BlockStoreError, Commit, Folder, Journal, Keystore, Kv, KvError, Opened, Origin, Seed,
     Snapshot, StateConfig, StateDb,
@@ -28,6 +29,15 @@ const STORED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Name of the evidence among the small values.
 const EVIDENCE: &str = "evidence";
+
+/// Name of the successions among the small values.
+const SUCCESSIONS: &str = "successions";
+
+/// Those of three terms.
+type StoredSuccessions = BoundedVec<Succession, { 3 * SUCCESSIONS_MAX }>;
+
+/// The most bytes of these.
+const SUCCESSIONS_BYTES_MAX: usize = 3 * SUCCESSIONS_MAX * SUCCESSION_BYTES_MAX;
 
 /// Blocks between two clean-ups of the journal.
 const JOURNAL_KEPT_BLOCKS: u64 = 64;
@@ -196,6 +206,29 @@ impl Storage {
     /// Makes evidence durable.
     pub(crate) fn keep_evidence(&self, log: &EvidenceLog) -> Result<(), KvError> {
         self.values.put(EVIDENCE, &log.encode())
+    }
+
+    /// Keys that vote for seats in place of lost ones, as far as they were learned of. A file that can't be read is said and counts as
+    /// none: peers tell again.
+    pub(crate) fn successions(&self) -> Vec<Succession> {
+        let stored = self.values.get(SUCCESSIONS).map_err(|error| error.to_string());
+        let list = stored.and_then(|bytes| {
+            let decode = |bytes: Vec<u8>| {
+                codec::decode::<StoredSuccessions>(&bytes, SUCCESSIONS_BYTES_MAX)
+                    .map_err(|error| error.to_string())
+            };
+            bytes.map(decode).transpose()
+        });
+        let list = list.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the successors of voting keys can't be read; they are asked of others");
+            None
+        });
+        list.map(BoundedVec::into_inner).unwrap_or_default()
+    }
+
+    /// Makes them durable, in place of those before.
+    pub(crate) fn keep_successions(&self, successions: &[Succession]) -> Result<(), KvError> {
+        self.values.put(SUCCESSIONS, &codec::encode(&successions))
     }
 
     /// The way from genesis' backbone to the newest.

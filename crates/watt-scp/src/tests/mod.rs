@@ -7,6 +7,7 @@
     reason = "tests fail by panicking, and look for one kind of output among many"
 )]
 
+mod amnesia;
 mod ballot;
 mod byzantine;
 mod differential;

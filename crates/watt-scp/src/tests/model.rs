@@ -14,16 +14,16 @@ use std::hash::{Hash, Hasher};
 use std::vec::Vec;
 use watt_primitives::SlotIndex;
 
-const SLOT: SlotIndex = SlotIndex(1);
+pub(super) const SLOT: SlotIndex = SlotIndex(1);
 
 fn value(n: u8) -> Value {
     Value(watt_primitives::Hash([n; 32]))
 }
 
 /// What is explored.
-struct Ballots {
-    oracle: MapOracle,
-    configs: Vec<Config>,
+pub(super) struct Ballots {
+    pub(super) oracle: MapOracle,
+    pub(super) configs: Vec<Config>,
     /// The value each correct node begins with; nodes after these lie.
     begin: Vec<u8>,
     lies: Vec<Pledges>,
@@ -34,13 +34,13 @@ struct Ballots {
 }
 
 #[derive(Clone, Debug)]
-struct World {
-    nodes: Vec<Scp>,
-    journals: Vec<Option<Record>>,
-    timers: Vec<Option<u64>>,
-    decided: Vec<Option<Value>>,
+pub(super) struct World {
+    pub(super) nodes: Vec<Scp>,
+    pub(super) journals: Vec<Option<Record>>,
+    pub(super) timers: Vec<Option<u64>>,
+    pub(super) decided: Vec<Option<Value>>,
     crashes: u8,
-    is_broken: bool,
+    pub(super) is_broken: bool,
 }
 
 impl Hash for World {
@@ -83,14 +83,14 @@ impl PartialEq for World {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Lives,
     CrashesBeforePersist,
     CrashesAfterPersist,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
+pub(super) enum Event {
     Receive {
         to: usize,
         from: usize,
@@ -106,7 +106,7 @@ enum Event {
 }
 
 impl Ballots {
-    fn new(n_nodes: usize, begin: &[u8]) -> Self {
+    pub(super) fn new(n_nodes: usize, begin: &[u8]) -> Self {
         let sets = flat_sets(n_nodes);
         let mut oracle = MapOracle::default();
         // Three nodes tolerate nobody's lies but one that is gone: 2 of 3.
@@ -134,7 +134,7 @@ impl Ballots {
         }
     }
 
-    fn perform(&self, world: &mut World, n: usize, out: Vec<Output>, fate: Fate) {
+    pub(super) fn perform(&self, world: &mut World, n: usize, out: Vec<Output>, fate: Fate) {
         for output in out {
             match output {
                 Output::Persist(record) => {
@@ -301,7 +301,7 @@ impl Model for Ballots {
 }
 
 /// No node accepts a commit that another accepts as aborted, nor do two accept commits of different values.
-fn has_no_conflict(world: &World) -> bool {
+pub(super) fn has_no_conflict(world: &World) -> bool {
     let own: Vec<&Statement> = world.nodes.iter().flat_map(|node| node.own(SLOT)).collect();
     let commits: Vec<(Ballot, u32)> = own
         .iter()

@@ -120,6 +120,7 @@ impl World {
             | Effect::SendState { .. }
             | Effect::SendHandOvers { .. }
             | Effect::KeepHandOvers { .. }
+            | Effect::KeepSuccessions(_)
             | Effect::TakeChunk { .. }
             | Effect::AdoptState(_)
             | Effect::Reply { .. }

@@ -63,6 +63,7 @@ impl World {
             walk,
             voting_keys: this.voting_keys(),
             voted_to: this.disk.voted_to,
+            successions: this.disk.successions.clone(),
             checkpoint_gap: self.checkpoint_blocks,
             incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
             seat: None,

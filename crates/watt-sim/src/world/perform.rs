@@ -154,6 +154,7 @@ impl World {
             Effect::SendCheckpoint { to } => self.send_checkpoint(node, to),
             Effect::SendHandOvers { to, from } => self.send_hand_overs(node, to, from),
             Effect::KeepHandOvers { first, hand_overs } => self.keep_hand_overs(node, first, hand_overs),
+            Effect::KeepSuccessions(successions) => self.nodes[node].disk.successions = successions,
             Effect::SendState { to, height, at } => self.send_state(node, to, height, at),
             Effect::TakeChunk { at, chunk, then } => self.take_chunk(node, at, &chunk, *then),
             Effect::AdoptState(header) => self.adopt(node, *header),

@@ -176,6 +176,7 @@ impl Setup {
         let seat = |number| BackboneEntry {
             account: AccountId::of_first_key(&holder(number).key),
             key: key_of("validator", number).node_id(),
+            cold_key: None,
         };
         Genesis {
             name: BoundedString::new("world".to_owned()).unwrap_or_default(),
@@ -207,6 +208,7 @@ impl Setup {
             let entry = |holder: usize| BackboneEntry {
                 account: AccountId::of_first_key(&key_of("holder", holder).public()),
                 key: key_in(holder, term).node_id(),
+                cold_key: None,
             };
             (term, seats.map(|holder| (holder, entry(holder))).collect())
         };
@@ -276,6 +278,7 @@ impl Setup {
                     head_hash: first.header.hash(),
                     state: Arc::clone(&state),
                     hand_overs: Vec::new(),
+                    successions: Vec::new(),
                     incoming: None,
                     vault: Vault::default(),
                 },

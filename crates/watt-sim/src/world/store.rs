@@ -199,7 +199,7 @@ impl World {
             let backbones = Backbones::in_state(&**state);
             let deciders = backbones.of_slot(header.height.next().into())?;
             let above = disk.readable(header.height.next())?;
-            above.block.proves(header.clone(), &deciders.quorum_set)
+            above.block.proves(header.clone(), deciders.voters())
         };
         let proof = served.iter().rev().find_map(prove).map(Box::new);
         self.upload(node, to, &Message::Checkpoint { proof });

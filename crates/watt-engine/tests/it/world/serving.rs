@@ -100,7 +100,7 @@ impl World {
             let deciders = backbones.of_slot(header.height.next().into()).unwrap();
             let next = usize::try_from(header.height.0 - disk.base_height()).unwrap();
             let (block, _) = disk.blocks.get(next)?;
-            block.proves(header.clone(), &deciders.quorum_set)
+            block.proves(header.clone(), deciders.voters())
         });
         let proof = proof.map(Box::new);
         self.upload(node, to, &Message::Checkpoint { proof });

@@ -37,6 +37,7 @@ fn config(dir: &Path) -> NodeConfig {
         backbone: BoundedVec::new(vec![BackboneEntry {
             account: AccountId::of_first_key(&SecretKey::from_seed([1; 32]).public()),
             key: validator().node_id(),
+            cold_key: None,
         }])
         .unwrap(),
     };
