@@ -121,6 +121,8 @@ pub enum Domain {
     VotingKey,
     /// One layer of a hash onion, of which the beacon is made.
     Onion,
+    /// Which nodes a person asks; known to them alone.
+    PeerChoice,
     /// Commitment to the cold key of a seat.
     ColdKey,
     /// A voting key in place of a lost one, by the seat's cold key.
@@ -129,7 +131,7 @@ pub enum Domain {
 
 impl Domain {
     /// Every domain, for tests that must not forget one.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Network,
         Self::Genesis,
         Self::Account,
@@ -170,6 +172,7 @@ impl Domain {
         Self::RankRoot,
         Self::VotingKey,
         Self::Onion,
+        Self::PeerChoice,
         Self::ColdKey,
         Self::Succession,
     ];
@@ -218,6 +221,7 @@ impl Domain {
             Self::RankRoot => "watt/1/rank-root",
             Self::VotingKey => "watt/1/voting-key",
             Self::Onion => "watt/1/onion",
+            Self::PeerChoice => "watt/1/peer-choice",
             Self::ColdKey => "watt/1/cold-key",
             Self::Succession => "watt/1/succession",
         }

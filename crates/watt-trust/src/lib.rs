@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`circle`] (whom one person trusts), [`graph`] (people and edges), [`flow`] (a round of mass along edges, in
 //! pieces), [`page_rank`], [`sybil_rank`], [`ranking`] (from circles to ranks and their root), [`standby`] (who
-//! may be drawn into the backbone), [`backbone`] (who is).
+//! may be drawn into the backbone), [`backbone`] (who is), [`nodes`] (which nodes a phone asks).
 //!
 //! Sources: `docs/spec/trust.md`.
 #![no_std]
@@ -25,6 +25,7 @@ pub mod backbone;
 pub mod circle;
 pub mod flow;
 pub mod graph;
+pub mod nodes;
 pub mod page_rank;
 pub mod ranking;
 pub mod standby;
