@@ -27,7 +27,7 @@ pub use problem::Problem;
 pub use public::PublicRoute;
 pub use seats::{PlannedChange, SeatEntry, SeatInfo, SeatsInfo, StandingInfo, VoterInfo, VoucherInfo};
 pub use serve::{ApiListeners, ApiServers, serve};
-pub use trust::{TrustInfo, TrustedInfo, TrusterInfo};
+pub use trust::{NodeInfo, NodesInfo, TrustInfo, TrustedInfo, TrusterInfo};
 pub use view::{HeadState, NodeView, ProviderStatus};
 
 #[cfg(test)]

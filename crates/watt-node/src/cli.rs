@@ -12,6 +12,7 @@ mod get;
 mod health;
 mod ls;
 mod node;
+mod peers;
 mod provider;
 mod put;
 mod recovery;
@@ -104,6 +105,9 @@ enum Command {
     /// Say whom you trust
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// Which nodes to ask
+    #[command(subcommand)]
+    Peers(peers::PeersCommand),
     /// Seats of those who decide on blocks
     #[command(subcommand)]
     Seat(seat::SeatCommand),
@@ -179,6 +183,7 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Account(_)
         | Command::Trust(_)
         | Command::Seat(_)
+        | Command::Peers(_)
         | Command::Chain(_)
         | Command::Verify(_)
         | Command::Node(node::NodeCommand::Health(_) | node::NodeCommand::Recover(_))
@@ -211,6 +216,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Status(args) => status::run(session, args).await,
         Command::Account(command) => account::run(session, command).await,
         Command::Trust(command) => trust::run(session, command).await,
+        Command::Peers(command) => peers::run(session, command).await,
         Command::Seat(command) => seat::run(session, command).await,
         Command::Chain(command) => chain::run(session, command).await,
         Command::Verify(args) => verify::run(session, &args),

@@ -2,7 +2,6 @@
 //! no one hand holds them all.
 
 use crate::circle::Circle;
-use crate::ranking::Ranking;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use watt_primitives::hash::{self, Domain};
@@ -81,12 +80,13 @@ pub struct Asker {
 /// Up to [`NEAR`] nodes of people near in trust, and drawn ones up to [`NEAR`] `+` [`DRAWN`] in all: at most one of each operator, none
 /// of the asker's own, and at most one of each network prefix as long as there are others.
 ///
-/// `circle` returns somebody's circle; it is asked once for each of at most [`PEOPLE_MAX`] people.
+/// `rank` returns somebody's rank, 0 for whoever has none. `circle` returns somebody's circle; it is asked once for each of at most
+/// [`PEOPLE_MAX`] people.
 #[must_use]
 pub fn suggest<'a, T: AsRef<[u8]>>(
     asker: &Asker,
     nodes: &'a [Node<T>],
-    ranking: &Ranking,
+    rank: impl Fn(&AccountId) -> u64,
     now: LedgerTime,
     circle: impl FnMut(&AccountId) -> Circle,
 ) -> Vec<Chosen<'a, T>> {
@@ -96,7 +96,7 @@ pub fn suggest<'a, T: AsRef<[u8]>>(
         .iter()
         .filter_map(|node| {
             let depth = near.get(&node.operator)?;
-            let rank = core::cmp::Reverse(ranking.of(&node.operator));
+            let rank = core::cmp::Reverse(rank(&node.operator));
             Some((*depth, rank, asker.order(node), node))
         })
         .collect();
@@ -109,7 +109,7 @@ pub fn suggest<'a, T: AsRef<[u8]>>(
                 choice.n_near = choice.n_near.saturating_add(usize::from(is_taken));
             }
         }
-        draw(asker, nodes, ranking, is_strict, &mut choice);
+        draw(asker, nodes, &rank, is_strict, &mut choice);
     }
     choice.taken
 }
@@ -197,12 +197,12 @@ fn near<T>(
 fn draw<'a, T: AsRef<[u8]>>(
     asker: &Asker,
     nodes: &'a [Node<T>],
-    ranking: &Ranking,
+    rank: impl Fn(&AccountId) -> u64,
     is_strict: bool,
     choice: &mut Choice<'a, T>,
 ) {
     let operators: BTreeSet<AccountId> = nodes.iter().map(|node| node.operator).collect();
-    let mut ranked: Vec<(u64, AccountId)> = operators.iter().map(|one| (ranking.of(one), *one)).collect();
+    let mut ranked: Vec<(u64, AccountId)> = operators.iter().map(|one| (rank(one), *one)).collect();
     ranked.retain(|(rank, _)| *rank > 0);
     ranked.sort_unstable_by(|(rank, id), (other, other_id)| other.cmp(rank).then(id.cmp(other_id)));
     ranked.truncate(POOL_MIN.max(ranked.len().div_ceil(10)));

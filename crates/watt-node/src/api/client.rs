@@ -6,7 +6,7 @@
 use super::evidence::EvidenceInfo;
 use super::problem::ProblemBody;
 use super::seats::{SeatInfo, SeatsInfo};
-use super::trust::TrustInfo;
+use super::trust::{NodesInfo, TrustInfo};
 use super::types::{
     AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
     TransactionInfo,
@@ -208,13 +208,25 @@ impl ApiClient {
         .await
     }
 
+    fn trust_path(&self, id: &AccountId) -> String {
+        format!("/api/v1/accounts/{}/trust", id.to_address(self.address_kind()))
+    }
+
+    /// Somebody's circle, and a first page of those who trust them.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn circle(&self, id: &AccountId) -> Result<TrustInfo, CommandError> {
+        self.get(&self.trust_path(id)).await
+    }
+
     /// Somebody's circle, and all who trust them, page by page.
     ///
     /// # Errors
     /// No answer.
     pub async fn trust(&self, id: &AccountId) -> Result<TrustInfo, CommandError> {
-        let path = format!("/api/v1/accounts/{}/trust", id.to_address(self.address_kind()));
-        let mut trust: TrustInfo = self.get(&path).await?;
+        let path = self.trust_path(id);
+        let mut trust = self.circle(id).await?;
         // A node may lie, and have another page for ever.
         for _ in 0..TRUST_PAGES_MAX {
             let Some(next) = trust.next.take() else { break };
@@ -243,6 +255,14 @@ impl ApiClient {
     /// No answer.
     pub async fn seats(&self) -> Result<SeatsInfo, CommandError> {
         self.get("/api/v1/seats").await
+    }
+
+    /// Nodes that anybody may ask, with the ranks of those who run them.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn nodes(&self) -> Result<NodesInfo, CommandError> {
+        self.get("/api/v1/nodes").await
     }
 
     /// All providers.

@@ -8,7 +8,7 @@ use super::metrics;
 use super::problem::Problem;
 use super::proofs;
 use super::seats::{SeatInfo, SeatsInfo};
-use super::trust::TrustInfo;
+use super::trust::{NodesInfo, Ranks, TrustInfo};
 use super::types::{
     AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
     TransactionInfo,
@@ -57,6 +57,8 @@ pub enum PublicRoute {
     Seat,
     /// The seats of the backbone, and who stands for one.
     Seats,
+    /// Nodes that anybody may ask, with the ranks of those who run them.
+    Nodes,
     /// All providers.
     Providers,
     /// Deals of a file or a client.
@@ -87,7 +89,7 @@ pub enum PublicRoute {
 
 impl PublicRoute {
     /// Every route.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Head,
         Self::Block,
         Self::Transaction,
@@ -96,6 +98,7 @@ impl PublicRoute {
         Self::Trust,
         Self::Seat,
         Self::Seats,
+        Self::Nodes,
         Self::Providers,
         Self::Deals,
         Self::Deal,
@@ -123,6 +126,7 @@ impl PublicRoute {
             Self::Trust => "/api/v1/accounts/{address}/trust",
             Self::Seat => "/api/v1/accounts/{address}/seat",
             Self::Seats => "/api/v1/seats",
+            Self::Nodes => "/api/v1/nodes",
             Self::Providers => "/api/v1/providers",
             Self::Deals => "/api/v1/deals",
             Self::Deal => "/api/v1/deals/{id}",
@@ -149,6 +153,7 @@ impl PublicRoute {
             Self::Trust => get(trust),
             Self::Seat => get(seat),
             Self::Seats => get(seats),
+            Self::Nodes => get(nodes),
             Self::Providers => get(providers),
             Self::Deals => get(deals),
             Self::Deal => get(deal),
@@ -171,6 +176,7 @@ struct PublicState {
     node: Arc<dyn NodeView>,
     limits: Arc<Limits>,
     streams: Arc<Semaphore>,
+    ranks: Arc<Ranks>,
 }
 
 /// The public listener's routes, within `limits`.
@@ -179,6 +185,7 @@ pub(super) fn router(node: Arc<dyn NodeView>, limits: Arc<Limits>) -> Router {
         node,
         limits: Arc::clone(&limits),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        ranks: Arc::default(),
     };
     let routes = PublicRoute::ALL.into_iter().fold(Router::new(), |router, route| {
         router.route(route.path(), route.handler())
@@ -433,6 +440,11 @@ async fn seat(
 async fn seats(State(api): State<PublicState>) -> Result<Json<SeatsInfo>, Problem> {
     let found = api.ask(|facts| facts.seats()).await?;
     found.map(Json).ok_or_else(no_ledger)
+}
+
+async fn nodes(State(api): State<PublicState>) -> Result<Json<NodesInfo>, Problem> {
+    let ranks = Arc::clone(&api.ranks);
+    api.ask(move |facts| facts.nodes(&ranks)).await.map(Json)
 }
 
 async fn providers(State(api): State<PublicState>) -> Result<Json<Vec<ProviderInfo>>, Problem> {

@@ -1,9 +1,11 @@
-//! A person's security circle as the API shows it.
+//! A person's security circle as the API shows it, and the nodes of people with their ranks.
 
-use super::facts::Facts;
+use super::facts::{Facts, address_kind};
 use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, PoisonError};
 use watt_ledger::query;
-use watt_primitives::{AccountId, LedgerTime, TrustLevel};
+use watt_primitives::{AccountId, LedgerTime, Term, TrustLevel};
+use watt_trust::Ranking;
 
 /// People who trust somebody, in one answer.
 pub(super) const TRUSTERS_PER_PAGE: usize = 100;
@@ -46,7 +48,71 @@ pub struct TrusterInfo {
     pub level: TrustLevel,
 }
 
+/// Nodes that anybody may ask, with the ranks of those who run them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodesInfo {
+    /// The term as of whose circles the ranks are.
+    pub term: u64,
+    /// Every node whose address is on the ledger.
+    pub nodes: Vec<NodeInfo>,
+}
+
+/// A node that anybody may ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Whose account runs it.
+    pub operator: String,
+    /// The rank of that person, in digits; 0 for whoever has none.
+    pub rank: String,
+    /// libp2p peer id.
+    pub peer_id: String,
+    /// Where it is reached.
+    pub addresses: Vec<String>,
+}
+
+/// The ranks of a term, reckoned when they are first asked for.
+#[derive(Debug, Default)]
+pub(super) struct Ranks(Mutex<Option<(Term, Arc<Ranking>)>>);
+
+impl Ranks {
+    /// The ranks of `term`: of one term they are reckoned once, while others wait for them.
+    fn of(&self, term: Term, reckon: impl FnOnce() -> Ranking) -> Arc<Ranking> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, ranking)) = known.as_ref()
+            && *of == term
+        {
+            return Arc::clone(ranking);
+        }
+        let ranking = Arc::new(reckon());
+        *known = Some((term, Arc::clone(&ranking)));
+        ranking
+    }
+}
+
 impl Facts<'_> {
+    /// All nodes whose address is on the ledger, and the ranks of those who run them.
+    pub(super) fn nodes(&self, ranks: &Ranks) -> NodesInfo {
+        let head = query::head(self.state);
+        let term = head.map_or(Term(0), |head| {
+            query::term_of_height(&head.rules, head.chain.height)
+        });
+        let ranking = ranks.of(term, || query::ranking(self.state));
+        let nodes = self.providers().into_iter().filter_map(|provider| {
+            let kind = address_kind(self.genesis);
+            let operator = AccountId::parse_address(&provider.address, kind).ok()?;
+            Some(NodeInfo {
+                rank: ranking.of(&operator).to_string(),
+                operator: provider.address,
+                peer_id: provider.peer_id,
+                addresses: provider.addresses,
+            })
+        });
+        NodesInfo {
+            term: term.0,
+            nodes: nodes.collect(),
+        }
+    }
+
     /// The circle of `person`, and a page of those who trust them, after `after`.
     pub(super) fn trust(&self, person: &AccountId, after: Option<&AccountId>) -> TrustInfo {
         let now = query::head(self.state).map_or(LedgerTime(0), |head| head.ledger_time);

@@ -68,6 +68,21 @@ pub(crate) fn grow_and_shrink(network: &Network) {
     );
 }
 
+/// Whoever is in the circle and runs a node is asked first, others are drawn; the same ones the next time.
+///
+/// Covers: B7.
+pub(crate) fn lead_to_nodes(network: &Network) {
+    let near = &network.node("p1").account;
+    let suggested = network.ask(&["peers", "suggest"]);
+    let peers = suggested["peers"].as_array().unwrap();
+    assert_eq!((&peers[0]["operator"], &peers[0]["depth"]), (&near.as_str().into(), &1.into()));
+    let operators: std::collections::BTreeSet<_> =
+        peers.iter().map(|peer| peer["operator"].to_string()).collect();
+    assert_eq!((peers.len(), operators.len()), (9, 9), "{suggested}");
+    assert!(peers.iter().any(|peer| peer["reason"] == "drawn"), "{suggested}");
+    assert_eq!(network.ask(&["peers", "suggest"]), suggested);
+}
+
 /// Three people take somebody into their circles, who can offer then to hold a seat, sees how that stands, and takes it back; with
 /// fewer than three it is refused.
 ///

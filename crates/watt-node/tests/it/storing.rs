@@ -14,6 +14,7 @@ fn a_stored_file_lives_through_good_and_bad_days() {
     let network = Network::up(4, 11);
     a_file_goes_its_whole_way(&network);
     circles::grow_and_shrink(&network);
+    circles::lead_to_nodes(&network);
     circles::stand_for_a_seat(&network);
 
     let (path, bytes) = network.file("holiday.mov", 5 << 20);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ranking::Neighbourhood;
+use crate::ranking::{Neighbourhood, Ranking};
 use alloc::vec;
 use watt_primitives::TrustLevel;
 
@@ -52,6 +52,10 @@ fn ranking(n: u16) -> Ranking {
     Neighbourhood::find(&[person(0)], 10_000, NOW, ring(n)).rank()
 }
 
+fn rank(ranking: &Ranking) -> impl Fn(&AccountId) -> u64 {
+    |person| ranking.of(person)
+}
+
 fn operators(chosen: &[Chosen<'_, Vec<u8>>]) -> Vec<AccountId> {
     chosen.iter().map(|one| one.node.operator).collect()
 }
@@ -65,7 +69,7 @@ fn near_ones_come_first_and_all_are_of_different_people_and_networks() {
     let nodes: Vec<_> = (0..n)
         .flat_map(|n| [node(n, network(n)), node(n, network(n + 1_000))])
         .collect();
-    let chosen = suggest(&asker(1), &nodes, &ranking(n), NOW, ring(n));
+    let chosen = suggest(&asker(1), &nodes, rank(&ranking(n)), NOW, ring(n));
     assert_eq!(chosen.len(), NEAR + DRAWN);
     let depths: Vec<_> = chosen.iter().map(|one| one.reason).collect();
     assert_eq!(depths[..5], vec![Reason::Near { depth: 1 }; 5]);
@@ -81,7 +85,7 @@ fn near_ones_come_first_and_all_are_of_different_people_and_networks() {
 fn only_the_salt_tells_who_is_drawn() {
     let n = 400;
     let nodes: Vec<_> = (0..n).map(|n| node(n, None)).collect();
-    let of = |salt| operators(&suggest(&asker(salt), &nodes, &ranking(n), NOW, ring(n)));
+    let of = |salt| operators(&suggest(&asker(salt), &nodes, rank(&ranking(n)), NOW, ring(n)));
     assert_eq!(of(1), of(1));
     let all: BTreeSet<_> = (0..20).map(|salt| of(salt)[5..].to_vec()).collect();
     assert!(all.len() > 15, "{}", all.len());
@@ -94,7 +98,7 @@ fn one_network_gets_one_place_while_there_are_others() {
     let nodes: Vec<_> = (1..n)
         .map(|n| node(n, Some(if n % 2 == 1 { n.to_be_bytes() } else { [9, 9] })))
         .collect();
-    let chosen = suggest(&asker(3), &nodes, &ranking(n), NOW, ring(n));
+    let chosen = suggest(&asker(3), &nodes, rank(&ranking(n)), NOW, ring(n));
     let n_crowd = chosen
         .iter()
         .filter(|one| one.node.prefix == Some(Prefix::V4([9, 9])))
@@ -102,14 +106,14 @@ fn one_network_gets_one_place_while_there_are_others() {
     assert_eq!((chosen.len(), n_crowd), (NEAR + DRAWN, 1));
     // Nobody vouches for these, directly or in many steps.
     let strangers: Vec<_> = (1_000..2_000).map(|n| node(n, None)).collect();
-    assert!(suggest(&asker(3), &strangers, &ranking(n), NOW, ring(n)).is_empty());
+    assert!(suggest(&asker(3), &strangers, rank(&ranking(n)), NOW, ring(n)).is_empty());
 }
 
 /// A network on one machine has one prefix: all of its nodes are used all the same.
 #[test]
 fn a_network_on_one_machine_is_used_all_the_same() {
     let nodes: Vec<_> = (1..5).map(|n| node(n, Some([127, 0]))).collect();
-    let chosen = suggest(&asker(4), &nodes, &ranking(20), NOW, ring(20));
+    let chosen = suggest(&asker(4), &nodes, rank(&ranking(20)), NOW, ring(20));
     let different: BTreeSet<_> = operators(&chosen).into_iter().collect();
     assert_eq!(different.len(), 4);
 }
@@ -125,7 +129,7 @@ fn no_more_people_are_looked_at_than_the_bound() {
         let members: Vec<u16> = (1..=5).map(|step| (own * 5 + step) % 9_000).collect();
         circle_of(own, &members)
     };
-    assert!(suggest(&asker(5), &nodes, &Ranking::default(), NOW, wide).is_empty());
+    assert!(suggest(&asker(5), &nodes, |_| 0, NOW, wide).is_empty());
     assert_eq!(
         asked,
         1 + 5 + 25 + 125,
