@@ -367,7 +367,7 @@ impl Engine {
                     effects,
                 };
                 for culprit in self.consensus.tried(value, result, &mut context) {
-                    self.mempool.quarantine(culprit, self.head.header.height);
+                    self.mempool.quarantine(&culprit, self.head.header.height);
                 }
             }
             Event::DecidedApplied {
@@ -461,7 +461,12 @@ impl Engine {
             return;
         };
         let mempool = &self.mempool;
-        let transactions = provider.look(chain, self.head.header.height, |id| mempool.has(id), effects);
+        let transactions = provider.look(
+            chain,
+            self.head.header.height,
+            |place| mempool.has(place),
+            effects,
+        );
         for signed in transactions {
             self.offered(Origin::Own, vec![signed], chain, effects);
         }
@@ -471,7 +476,12 @@ impl Engine {
     fn do_duties(&mut self, chain: &impl StateRead, effects: &mut Vec<Effect>) {
         let Some(seat) = &mut self.seat else { return };
         let mempool = &self.mempool;
-        let transactions = seat.look(chain, self.head.header.height, |id| mempool.has(id), effects);
+        let transactions = seat.look(
+            chain,
+            self.head.header.height,
+            |place| mempool.has(place),
+            effects,
+        );
         for signed in transactions {
             self.offered(Origin::Own, vec![signed], chain, effects);
         }

@@ -2,6 +2,7 @@
 //! the layers of which the beacon is made (`docs/spec/ledger.md` §13, §14).
 
 use crate::effect::Effect;
+use crate::mempool::Place;
 use crate::submitter::{Purpose, Submitter};
 use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::StateRead;
@@ -9,7 +10,7 @@ use watt_ledger::query::{self, Duties, DutyToAttend};
 use watt_ledger::rows::{self, DutyWindowRow, RulesRow};
 use watt_light::duty::{KEYS_AHEAD_MAX, NewVotingKey, Onion};
 use watt_light::{Operation, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Term, TransactionId};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Term};
 
 /// Blocks from one look at the duties to the next, but for the blocks in which a layer counts.
 const LOOK_EVERY: u64 = 8;
@@ -78,7 +79,7 @@ impl Seat {
         &mut self,
         chain: &impl StateRead,
         head: BlockHeight,
-        is_pooled: impl Fn(&TransactionId) -> bool,
+        is_pooled: impl Fn(&Place) -> bool,
         effects: &mut Vec<Effect>,
     ) -> Vec<SignedTransaction> {
         let Some(rules) = query::rules(chain) else {
