@@ -334,3 +334,6 @@ impl Mempool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
