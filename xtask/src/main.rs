@@ -31,6 +31,7 @@ cargo xtask COMMAND
   sim [OPTIONS]         the whole network in one world (`sim --help`); `sim same` compares traces of runs and profiles
   soak [--minutes 30] [--validators 7] [--json]
                         a devnet in release with one restart a minute: memory flat, slots in time
+  torture [CUTS]        so many power cuts, 200,000 unless told, while the store is at work or being opened
 ";
 
 fn main() -> Result<()> {
@@ -62,12 +63,28 @@ fn main() -> Result<()> {
         }
         ["sim", rest @ ..] => sim::run(rest),
         ["soak", rest @ ..] => soak::run(rest),
+        ["torture"] => torture(200_000),
+        ["torture", n_cuts] => torture(n_cuts.parse()?),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
         }
         other => bail!("unknown command: {}\n\n{USAGE}", other.join(" ")),
     }
+}
+
+/// The store's own test of power cuts, with more of them.
+fn torture(n_cuts: u64) -> Result<()> {
+    let status = Command::new("cargo")
+        .args(["test", "--release", "--locked", "-p", "watt-store", "--lib"])
+        .args(["torture::", "--", "--nocapture"])
+        .env("WATT_TORTURE_CUTS", n_cuts.to_string())
+        .current_dir(root())
+        .status()?;
+    if !status.success() {
+        bail!("a promise of the store was broken: the seed above shows it again");
+    }
+    Ok(())
 }
 
 /// The workspace's root folder.

@@ -27,10 +27,10 @@ pub(crate) enum BodyState {
 /// A body that is the one its proposal names.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadBody {
-    /// What is tried, and then stored.
-    pub(crate) block: Arc<UncheckedBlock>,
+    /// What is tried, and then stored; none once it was handed over to be stored.
+    pub(crate) block: Option<Arc<UncheckedBlock>>,
     /// Names of its transactions.
-    pub(crate) ids: Arc<[TransactionId]>,
+    pub(crate) ids: Vec<TransactionId>,
     /// Its encoding, for peers and the journal.
     pub(crate) bytes: Arc<[u8]>,
     /// What it does to the state.
@@ -57,8 +57,8 @@ impl BodyState {
             transactions: body.transactions,
         };
         Self::Read(ReadBody {
-            block: Arc::new(block),
-            ids: body.ids.into(),
+            block: Some(Arc::new(block)),
+            ids: body.ids,
             bytes: body.bytes,
             trial: Trial::Running,
         })

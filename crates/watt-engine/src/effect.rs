@@ -3,8 +3,9 @@
 use crate::candidates::Candidates;
 use crate::checkpoint::Incoming;
 use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
+use crate::journal::Entry;
 use crate::mempool::Pooled;
-use crate::message::DecidedBlock;
+use crate::message::{DecidedBlock, Message};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::tree::chunk::StateChunk;
@@ -83,10 +84,16 @@ pub enum Effect {
     },
     /// Make this SCP record durable before any later effect is performed: SCP forbids saying what one may forget.
     PersistScp {
-        /// The entry's slot; entries of slots up to the head are history.
-        slot: SlotIndex,
-        /// An encoded [`Entry`](crate::journal::Entry).
-        entry: Vec<u8>,
+        /// What is kept is its encoding, which may be long; entries of slots up to the head are history.
+        entry: Entry,
+    },
+    /// Encode a long message with [`Message::encode`], off the main loop, and send it to these peers in the bulk lane; lost if they are
+    /// gone or their queues are full.
+    Encode {
+        /// Whom.
+        to: Vec<PeerId>,
+        /// The message.
+        message: Box<Message>,
     },
     /// Decode a long message with [`Message::decode`](crate::message::Message::decode), off the main loop.
     Decode {

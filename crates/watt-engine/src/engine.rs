@@ -384,7 +384,7 @@ impl Engine {
                     effects,
                 };
                 for culprit in self.consensus.tried(value, result, &mut context) {
-                    self.mempool.quarantine(culprit, self.head.header.height);
+                    self.mempool.quarantine(&culprit, self.head.header.height);
                 }
             }
             Event::DecidedApplied {
@@ -478,7 +478,12 @@ impl Engine {
             return;
         };
         let mempool = &self.mempool;
-        let transactions = provider.look(chain, self.head.header.height, |id| mempool.has(id), effects);
+        let transactions = provider.look(
+            chain,
+            self.head.header.height,
+            |place| mempool.has(place),
+            effects,
+        );
         for signed in transactions {
             self.offered(Origin::Own, vec![signed], chain, effects);
         }
@@ -490,7 +495,7 @@ impl Engine {
         let mempool = &self.mempool;
         let (head, evidence) = (self.head.header.height, self.consensus.evidence());
         let known = self.backbones.all().flat_map(Deciders::newest_successions);
-        let transactions = seat.look(chain, head, evidence, known, |id| mempool.has(id), effects);
+        let transactions = seat.look(chain, head, evidence, known, |place| mempool.has(place), effects);
         for signed in transactions {
             self.offered(Origin::Own, vec![signed], chain, effects);
         }

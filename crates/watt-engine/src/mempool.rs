@@ -1,6 +1,7 @@
 //! Transactions that wait for a block: one pending chain per key, bounded, highest fee first (A8).
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use watt_ledger::check::admit_unverified;
 use watt_ledger::select::{self, Candidate};
@@ -26,8 +27,30 @@ const QUARANTINE_BLOCKS: u64 = 720;
 /// The most quarantined ids remembered.
 const QUARANTINE_MAX: usize = 4_096;
 
+/// How many waiting transactions are looked at after a block, at least, for those that expired: all of a full pool within five blocks, in a
+/// fraction of a step's time (TC35).
+const LOOKED_AT_ONCE: usize = 4_096;
+
 /// One key of one account: its transactions form a chain by nonce.
-type KeyOfAccount = (AccountId, u16);
+pub(crate) type KeyOfAccount = (AccountId, u16);
+
+/// Which transaction, and where it waits if it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) key: KeyOfAccount,
+    pub(crate) nonce: u64,
+    pub(crate) id: TransactionId,
+}
+
+impl Place {
+    pub(crate) const fn of(transaction: &Transaction, id: TransactionId) -> Self {
+        Self {
+            key: (transaction.account, transaction.key_index),
+            nonce: transaction.nonce,
+            id,
+        }
+    }
+}
 
 /// The highest nonce that blocks used of each key: what is in them takes everything up to it along.
 pub type Spent = BTreeMap<KeyOfAccount, u64>;
@@ -89,12 +112,12 @@ pub enum NotPooled {
 #[derive(Debug)]
 pub struct Filled {
     body: Body,
-    stale: Vec<TransactionId>,
+    stale: Vec<Place>,
 }
 
 impl Filled {
     /// The body, and what was found to be possible no more.
-    pub(crate) fn into_parts(self) -> (Body, Vec<TransactionId>) {
+    pub(crate) fn into_parts(self) -> (Body, Vec<Place>) {
         (self.body, self.stale)
     }
 }
@@ -125,7 +148,7 @@ pub fn fill(chain: &impl StateRead, network: &NetworkId, waiting: &[Arc<Pooled>]
         body: Body::new(network, transactions),
         stale: at(&chosen.stale)
             .iter()
-            .map(|candidate| candidate.admission.id)
+            .map(|candidate| Place::of(&candidate.transaction.transaction, candidate.admission.id))
             .collect(),
     }
 }
@@ -142,18 +165,24 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct Mempool {
     chains: BTreeMap<KeyOfAccount, BTreeMap<u64, Waiting>>,
-    ids: BTreeMap<TransactionId, (KeyOfAccount, u64)>,
+    /// Those in `chains`.
+    len: usize,
     bytes: usize,
+    /// Up to which key it was last looked for what has expired.
+    looked_to: Option<KeyOfAccount>,
     quarantined: BTreeMap<TransactionId, BlockHeight>,
 }
 
 impl Mempool {
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.len
     }
 
-    pub(crate) fn has(&self, id: &TransactionId) -> bool {
-        self.ids.contains_key(id)
+    pub(crate) fn has(&self, place: &Place) -> bool {
+        let of_key = self.chains.get(&place.key);
+        of_key
+            .and_then(|of_key| of_key.get(&place.nonce))
+            .is_some_and(|one| one.pooled.admission.id == place.id)
     }
 
     /// Everything that can be said before the signature is checked.
@@ -167,16 +196,16 @@ impl Mempool {
         chain: &impl StateRead,
     ) -> Result<Admission, NotPooled> {
         let id = transaction.transaction.id(network);
-        if self.ids.contains_key(&id) {
+        let place = Place::of(&transaction.transaction, id);
+        if self.has(&place) {
             return Err(NotPooled::Known);
         }
         if self.quarantined.contains_key(&id) {
             return Err(NotPooled::Quarantined);
         }
         let admission = admit_unverified(chain, transaction)?;
-        let key = (transaction.transaction.account, transaction.transaction.key_index);
-        let nonce = transaction.transaction.nonce;
-        if let Some(of_key) = self.chains.get(&key) {
+        let nonce = place.nonce;
+        if let Some(of_key) = self.chains.get(&place.key) {
             if of_key.contains_key(&nonce) {
                 return Err(NotPooled::NonceTaken { nonce });
             }
@@ -184,7 +213,7 @@ impl Mempool {
                 return Err(NotPooled::Full);
             }
         }
-        if self.ids.len() >= POOL_TRANSACTIONS_MAX || self.bytes >= POOL_BYTES_MAX {
+        if self.len >= POOL_TRANSACTIONS_MAX || self.bytes >= POOL_BYTES_MAX {
             return Err(NotPooled::Full);
         }
         Ok(admission)
@@ -194,7 +223,7 @@ impl Mempool {
     pub(crate) fn add(&mut self, admission: Admission, transaction: SignedTransaction, is_local: bool) {
         let (key, nonce) = (admission.lane, admission.nonce);
         self.bytes = self.bytes.saturating_add(admission.bytes);
-        self.ids.insert(admission.id, (key, nonce));
+        self.len = self.len.saturating_add(1);
         self.chains.entry(key).or_default().insert(
             nonce,
             Waiting {
@@ -215,8 +244,8 @@ impl Mempool {
     }
 
     /// Forgets what [`fill`] found to be possible no more.
-    pub(crate) fn forget(&mut self, stale: &[TransactionId]) {
-        stale.iter().for_each(|id| self.remove(id));
+    pub(crate) fn forget(&mut self, stale: &[Place]) {
+        stale.iter().for_each(|place| self.remove(place));
     }
 
     /// Transactions handed in here that still wait, to be said again: whoever heard them first may have forgotten.
@@ -228,29 +257,49 @@ impl Mempool {
             .map(|one| &one.pooled.transaction)
     }
 
-    /// Keeps `id` out of own proposals for a while: it made a trial fail.
-    pub(crate) fn quarantine(&mut self, id: TransactionId, head: BlockHeight) {
-        self.remove(&id);
+    /// Keeps a transaction out of own proposals for a while: it made a trial fail.
+    pub(crate) fn quarantine(&mut self, culprit: &Place, head: BlockHeight) {
+        self.remove(culprit);
         if self.quarantined.len() < QUARANTINE_MAX {
-            self.quarantined.insert(id, head.plus(QUARANTINE_BLOCKS));
+            self.quarantined.insert(culprit.id, head.plus(QUARANTINE_BLOCKS));
         }
     }
 
-    /// Forgets what the new head makes impossible: included, overtaken and expired transactions. Returns those that it had.
+    /// Forgets what the new head makes impossible: included and overtaken transactions, and by and by those that expired. Returns
+    /// those that it had, for whoever has the time to free them.
     pub(crate) fn settle(&mut self, spent: &Spent, head: BlockHeight) -> Vec<Arc<Pooled>> {
         self.quarantined.retain(|_, until| *until > head);
         let mut forgotten = Vec::new();
         for (key, nonce) in spent {
             self.remove_to(*key, *nonce, &mut forgotten);
         }
-        let expired = self
-            .chains
-            .values()
-            .flat_map(BTreeMap::values)
-            .filter(|one| one.valid_until <= head);
-        let stale: Vec<TransactionId> = expired.map(|one| one.pooled.admission.id).collect();
-        stale.iter().for_each(|id| self.remove(id));
+        for place in self.expired(head) {
+            self.remove(&place);
+        }
         forgotten
+    }
+
+    /// What has expired among the next [`LOOKED_AT_ONCE`] that wait: no block may hold it, so there is no hurry.
+    fn expired(&mut self, head: BlockHeight) -> Vec<Place> {
+        let from = self.looked_to.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut expired, mut n_looked_at) = (Vec::new(), 0_usize);
+        for (key, of_key) in self.chains.range((from, Bound::Unbounded)) {
+            if n_looked_at >= LOOKED_AT_ONCE {
+                break;
+            }
+            n_looked_at = n_looked_at.saturating_add(of_key.len());
+            self.looked_to = Some(*key);
+            let of_key = of_key.iter().filter(|(_, one)| one.valid_until <= head);
+            expired.extend(of_key.map(|(nonce, one)| Place {
+                key: *key,
+                nonce: *nonce,
+                id: one.pooled.admission.id,
+            }));
+        }
+        if n_looked_at < LOOKED_AT_ONCE {
+            self.looked_to = None;
+        }
+        expired
     }
 
     /// Moves all of a key up to `nonce` to `removed`.
@@ -261,7 +310,7 @@ impl Mempool {
         while let Some(first) = of_key.first_entry().filter(|first| *first.key() <= nonce) {
             let pooled = first.remove().pooled;
             self.bytes = self.bytes.saturating_sub(pooled.admission.bytes);
-            self.ids.remove(&pooled.admission.id);
+            self.len = self.len.saturating_sub(1);
             removed.push(pooled);
         }
         if of_key.is_empty() {
@@ -269,18 +318,22 @@ impl Mempool {
         }
     }
 
-    fn remove(&mut self, id: &TransactionId) {
-        let Some((key, nonce)) = self.ids.remove(id) else {
+    fn remove(&mut self, place: &Place) {
+        if !self.has(place) {
+            return;
+        }
+        let Some(of_key) = self.chains.get_mut(&place.key) else {
             return;
         };
-        let Some(of_key) = self.chains.get_mut(&key) else {
-            return;
-        };
-        if let Some(one) = of_key.remove(&nonce) {
+        if let Some(one) = of_key.remove(&place.nonce) {
             self.bytes = self.bytes.saturating_sub(one.pooled.admission.bytes);
+            self.len = self.len.saturating_sub(1);
         }
         if of_key.is_empty() {
-            self.chains.remove(&key);
+            self.chains.remove(&place.key);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use watt_ledger::UncheckedBlock;
+use watt_ledger::block::{BODY_BYTES_MAX, BODY_TRANSACTIONS_MAX};
 use watt_ledger::tree::chunk::StateChunk;
 use watt_light::backbone::SEATS_MAX;
 use watt_light::proposal::empty_value;
@@ -18,8 +19,15 @@ use watt_scp::{Envelope, Value};
 /// The most bytes of an encoded message; the transport's frame limit.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The most transactions in one body on the wire.
-pub const BODY_TRANSACTIONS_MAX: usize = 10_000;
+/// A largest body still fits in a message, whether with its value or as a block with its proposal and 128 envelopes: no genesis
+/// allows what could be agreed on but not told.
+const _: () = assert!(BODY_BYTES_MAX + 128 * ENVELOPE_BYTES + PROPOSAL_BYTES <= MESSAGE_BYTES_MAX);
+
+/// More than an envelope of consensus that proves a decision takes.
+const ENVELOPE_BYTES: usize = 1024;
+
+/// More than a signed proposal and the names around it take.
+const PROPOSAL_BYTES: usize = 64 * 1024;
 
 /// The most blocks in one answer.
 pub const BLOCKS_PER_MESSAGE_MAX: usize = 256;

@@ -9,6 +9,7 @@ mod view;
 
 use crate::effect::{Effect, SealJob, WindowJob};
 use crate::event::{Responded, SealedRoots};
+use crate::mempool::Place;
 use crate::submitter::{Purpose, Submitter};
 use pack::pack;
 use std::collections::btree_map::Entry;
@@ -19,9 +20,7 @@ use watt_ledger::rows::SectorStage;
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
 use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
-use watt_primitives::{
-    AccountId, BlockHeight, BoundedVec, NetworkId, SecretKey, SectorNumber, TransactionId, Window,
-};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, NetworkId, SecretKey, SectorNumber, Window};
 use watt_proofs::ProofParams;
 
 /// What a provider offers.
@@ -132,7 +131,7 @@ impl Provider {
         &mut self,
         chain: &impl StateRead,
         head: BlockHeight,
-        is_pooled: impl Fn(&TransactionId) -> bool,
+        is_pooled: impl Fn(&Place) -> bool,
         effects: &mut Vec<Effect>,
     ) -> Vec<SignedTransaction> {
         self.submitter.settle(chain, head, is_pooled);

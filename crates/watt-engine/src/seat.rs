@@ -3,6 +3,7 @@
 
 use crate::effect::Effect;
 use crate::evidence::{Evidence, EvidenceLog};
+use crate::mempool::Place;
 use crate::submitter::{Purpose, Submitter};
 use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::StateRead;
@@ -10,7 +11,7 @@ use watt_ledger::query::{self, Duties, DutyToAttend};
 use watt_ledger::rows::{self, DutyWindowRow, RulesRow};
 use watt_light::duty::{KEYS_AHEAD_MAX, NewVotingKey, Onion};
 use watt_light::{Operation, SignedTransaction, Succession};
-use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Term, TransactionId};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, Term};
 
 /// Blocks from one look at the duties to the next, but for the blocks in which a layer counts.
 const LOOK_EVERY: u64 = 8;
@@ -81,7 +82,7 @@ impl Seat {
         head: BlockHeight,
         evidence: &EvidenceLog,
         successions: impl Iterator<Item = &'a Succession>,
-        is_pooled: impl Fn(&TransactionId) -> bool,
+        is_pooled: impl Fn(&Place) -> bool,
         effects: &mut Vec<Effect>,
     ) -> Vec<SignedTransaction> {
         let Some(rules) = query::rules(chain) else {

@@ -1,5 +1,6 @@
 //! A node's own transactions: one chain of nonces, each sent for a purpose, sent again if it did not land.
 
+use crate::mempool::Place;
 use std::collections::BTreeMap;
 use watt_ledger::StateRead;
 use watt_ledger::query;
@@ -11,6 +12,9 @@ use watt_primitives::{
 
 /// Blocks after which an own transaction that did not land is given up and made anew.
 const PATIENCE_BLOCKS: u64 = 12;
+
+/// Which of the account's keys signs: its first.
+const OWN_KEY: u16 = 0;
 
 /// Blocks to wait before a purpose is tried again after its transaction landed and failed.
 const PAUSE_BLOCKS: u64 = 3;
@@ -64,14 +68,19 @@ impl Submitter {
         &mut self,
         chain: &impl StateRead,
         head: BlockHeight,
-        is_pooled: impl Fn(&TransactionId) -> bool,
+        is_pooled: impl Fn(&Place) -> bool,
     ) {
         let account = query::account(chain, &self.account);
         let chain_nonce = account
             .and_then(|row| row.keys.first().map(|key| key.nonce))
             .unwrap_or(0);
         self.sent.retain(|_, sent| {
-            let is_waiting = sent.nonce >= chain_nonce && sent.valid_until > head && is_pooled(&sent.id);
+            let place = Place {
+                key: (self.account, OWN_KEY),
+                nonce: sent.nonce,
+                id: sent.id,
+            };
+            let is_waiting = sent.nonce >= chain_nonce && sent.valid_until > head && is_pooled(&place);
             is_waiting || sent.retry_at > head
         });
         let highest = self.sent.values().filter(|sent| sent.nonce >= chain_nonce);
@@ -98,7 +107,7 @@ impl Submitter {
         }
         let transaction = Transaction {
             account: self.account,
-            key_index: 0,
+            key_index: OWN_KEY,
             key: self.key.public(),
             nonce: self.next_nonce,
             valid_until: head.plus(PATIENCE_BLOCKS),

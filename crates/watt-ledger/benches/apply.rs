@@ -13,6 +13,7 @@
 
 use std::time::Instant;
 use watt_ledger::Body;
+use watt_ledger::block::BODY_BYTES_MAX;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{
     BlockOutcome, Genesis, MemoryState, NetworkParameters, Outcome, StateRead, UncheckedBlock, apply_block,
@@ -61,8 +62,8 @@ impl Chain {
                 slot_ms: 1000,
                 window_slots: 10,
                 term_windows: 144,
-                block_transactions_max: 65_536,
-                block_bytes_max: 32 << 20,
+                block_transactions_max: TRANSFERS,
+                block_bytes_max: u32::try_from(BODY_BYTES_MAX).unwrap(),
                 certify_slots: 20,
                 certify_slots_per_gb: 10,
                 commit_slots: 30,

@@ -10,10 +10,11 @@ use watt_primitives::key::{SignatureCheck, all_hold};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, Timestamp, TransactionId, merkle};
 
 /// The most transactions a body may have on any network.
-pub const BODY_TRANSACTIONS_MAX: usize = 1 << 16;
+pub const BODY_TRANSACTIONS_MAX: usize = 10_000;
 
-/// The most bytes of an encoded body on any network.
-pub const BODY_BYTES_MAX: usize = 32 << 20;
+/// The most bytes of an encoded body on any network: with everything that goes with it, what one message between nodes carries
+/// (`docs/spec/node.md` §2).
+pub const BODY_BYTES_MAX: usize = (4 << 20) - (256 << 10);
 
 /// A decided or suggested block, not looked at yet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -162,9 +162,23 @@ pub enum InvalidGenesis {
     /// Certificates that can't come in time.
     #[error("a certificate must have at least one slot")]
     CertifySlots,
-    /// Block limits out of bounds.
-    #[error("a block must allow 1 to {BODY_TRANSACTIONS_MAX} transactions and enough bytes for any one")]
-    BlockLimits,
+    /// Blocks of no transactions, or of too many.
+    #[error("a block must allow 1 to {BODY_TRANSACTIONS_MAX} transactions, not {found}")]
+    BlockTransactions {
+        /// What the document allows.
+        found: u32,
+    },
+    /// Blocks in which not every transaction fits, or that don't fit in a message between nodes.
+    #[error(
+        "a block must allow {min} bytes, enough for any transaction, to {BODY_BYTES_MAX} bytes, what a message between nodes \
+         carries; not {found}"
+    )]
+    BlockBytes {
+        /// Fewest bytes.
+        min: u32,
+        /// What the document allows.
+        found: u32,
+    },
     /// The same account twice, or a key that can't be registered.
     #[error("account {index} is there twice, or its key is unsafe")]
     Account {
@@ -260,14 +274,19 @@ impl NetworkParameters {
             return Err(InvalidGenesis::CertifySlots);
         }
         let transactions_max = u32::try_from(BODY_TRANSACTIONS_MAX).unwrap_or(u32::MAX);
-        let bytes_max = u32::try_from(BODY_BYTES_MAX).unwrap_or(u32::MAX);
-        let are_transactions_fine = (1..=transactions_max).contains(&self.block_transactions_max);
-        let are_bytes_fine = (fee::block_bytes_min()..=bytes_max).contains(&self.block_bytes_max);
-        if are_transactions_fine && are_bytes_fine {
-            Ok(())
-        } else {
-            Err(InvalidGenesis::BlockLimits)
+        let (min, bytes_max) = (
+            fee::block_bytes_min(),
+            u32::try_from(BODY_BYTES_MAX).unwrap_or(u32::MAX),
+        );
+        let found = self.block_transactions_max;
+        if !(1..=transactions_max).contains(&found) {
+            return Err(InvalidGenesis::BlockTransactions { found });
         }
+        let found = self.block_bytes_max;
+        if !(min..=bytes_max).contains(&found) {
+            return Err(InvalidGenesis::BlockBytes { min, found });
+        }
+        Ok(())
     }
 }
 

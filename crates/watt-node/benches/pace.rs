@@ -1,6 +1,6 @@
 //! What the loop of a validator takes while its blocks are full: a step of the engine, and from a record of consensus to the first
 //! message that may leave after it. One validator on a real disk, with a peer that wants its statements, handed more transfers than
-//! its blocks hold. Prints one JSON object per line; `WATT_BENCH_BLOCKS` sets for how many blocks.
+//! its blocks hold, until all are in blocks. Prints one JSON object per line; `WATT_BENCH_BLOCKS` sets how many blocks they fill.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -138,11 +138,28 @@ async fn measure(genesis: Genesis, transfers: Vec<SignedTransaction>) {
     tokio::time::timeout(PATIENCE, taken)
         .await
         .expect("all are taken");
+    // The last of them wait for their blocks, all but one of which are full.
+    let settled = async {
+        while node.status().pool_transactions > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, settled)
+        .await
+        .expect("all are in blocks");
     let status = node.status();
     assert!(status.peers > 0, "somebody hears the statements");
     let case = format!("{n_transfers} transfers in {} blocks", status.height);
     let pace = status.pace;
-    for (what, taken) in [("step", pace.step), ("persist_to_send", pace.persist_to_send)] {
+    for (what, taken) in [
+        ("step", pace.step),
+        ("step_own", pace.step_own),
+        ("persist_to_send", pace.persist_to_send),
+    ] {
+        println!(
+            "{}",
+            json!({"bench": "pace", "case": case, "metric": format!("{what}_n"), "value": taken.n, "unit": ""})
+        );
         for (quantile, us) in [
             ("p50", taken.p50_us),
             ("p99", taken.p99_us),

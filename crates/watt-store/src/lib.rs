@@ -29,6 +29,8 @@ mod replica_store;
 mod state_db;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(test)]
+mod torture;
 mod verified_file;
 
 pub use block_store::{BLOCK_BYTES_MAX, BlockStore, BlockStoreError, StoredBlock};

@@ -112,19 +112,13 @@ impl Consensus {
                 }
                 return Err(NotAdopted::NoBody);
             };
-            context.effects.push(Effect::PersistScp {
-                slot: self.slot,
-                entry: body.encode(),
-            });
+            context.effects.push(Effect::PersistScp { entry: body });
         }
         let entry = Entry::Record {
             slot: self.slot,
             record: Box::new(record.clone()),
         };
-        context.effects.push(Effect::PersistScp {
-            slot: self.slot,
-            entry: entry.encode(),
-        });
+        context.effects.push(Effect::PersistScp { entry });
         Ok(())
     }
 }

@@ -1,13 +1,14 @@
 //! From trials and a decision to a block that is stored.
 
 use super::{Consensus, Context};
-use crate::candidates::{BodyState, Trial};
+use crate::candidates::{BodyState, ReadBody, Trial};
 use crate::effect::Effect;
 use crate::event::ApplyFailure;
+use crate::mempool::Place;
 use crate::message::DecidedBlock;
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
-use watt_primitives::{BoundedVec, TransactionId};
+use watt_primitives::BoundedVec;
 use watt_scp::{Envelope, Input, Statement, Value};
 
 impl Consensus {
@@ -17,7 +18,7 @@ impl Consensus {
         value: Value,
         result: Result<Arc<BlockOutcome>, ApplyFailure>,
         context: &mut Context<'_>,
-    ) -> Vec<TransactionId> {
+    ) -> Vec<Place> {
         if self
             .decision
             .as_ref()
@@ -46,7 +47,7 @@ impl Consensus {
             Ok(outcome) => body.trial = Trial::Good(outcome),
             Err(failure) => {
                 tracing::warn!(slot = self.slot.0, %failure, "a proposed block failed its trial");
-                culprits = culprits_of(&body.ids, &failure);
+                culprits = culprits_of(body, &failure);
                 body.trial = Trial::Bad(failure);
             }
         }
@@ -121,13 +122,6 @@ impl Consensus {
         let Some((proposed, is_empty)) = self.candidates.resolve(&value) else {
             return;
         };
-        let Some(candidate) = self.candidates.get(&proposed) else {
-            return;
-        };
-        let transactions = match &candidate.body {
-            BodyState::Read(body) if !is_empty => body.block.transactions.clone(),
-            BodyState::Read(_) | BodyState::Missing => Vec::new(),
-        };
         let (said, envelopes): (Vec<Statement>, Vec<Envelope>) = decision
             .statements
             .iter()
@@ -142,6 +136,15 @@ impl Consensus {
             );
             return;
         }
+        let Some(candidate) = self.candidates.get_mut(&proposed) else {
+            return;
+        };
+        // Its trial is over, so nobody else holds the block, and its thousands of transactions are not copied.
+        let transactions = match &mut candidate.body {
+            BodyState::Read(body) if !is_empty => body.block.take().map(Arc::unwrap_or_clone),
+            BodyState::Read(_) | BodyState::Missing => None,
+        };
+        let transactions = transactions.map_or_else(Vec::new, |block| block.transactions);
         let (Ok(transactions), Ok(decision), Ok(successions)) = (
             BoundedVec::new(transactions),
             BoundedVec::new(envelopes),
@@ -165,10 +168,14 @@ impl Consensus {
 }
 
 /// Whom to keep out of own proposals after a failed trial: the culprit if it is known, else everyone in the block.
-fn culprits_of(ids: &[TransactionId], failure: &ApplyFailure) -> Vec<TransactionId> {
+fn culprits_of(body: &ReadBody, failure: &ApplyFailure) -> Vec<Place> {
+    let transactions = body.block.iter().flat_map(|block| &block.transactions);
+    let places = transactions
+        .zip(&body.ids)
+        .map(|(signed, id)| Place::of(&signed.transaction, *id));
     match failure {
-        ApplyFailure::Panicked { culprit: Some(at) } => ids.iter().skip(*at).take(1).copied().collect(),
-        ApplyFailure::Panicked { culprit: None } | ApplyFailure::TooSlow => ids.to_vec(),
+        ApplyFailure::Panicked { culprit: Some(at) } => places.skip(*at).take(1).collect(),
+        ApplyFailure::Panicked { culprit: None } | ApplyFailure::TooSlow => places.collect(),
         ApplyFailure::Invalid(_) | ApplyFailure::Undecided => Vec::new(),
     }
 }

@@ -265,8 +265,9 @@ impl Consensus {
             return;
         };
         candidate.body = BodyState::read(&candidate.signed, body);
-        if let BodyState::Read(read) = &candidate.body {
-            let block = Arc::clone(&read.block);
+        if let BodyState::Read(read) = &candidate.body
+            && let Some(block) = read.block.clone()
+        {
             context.effects.push(Effect::Apply { value, block });
         }
     }

@@ -14,19 +14,13 @@ impl Consensus {
     /// Makes the record durable, and before it the value it votes to commit.
     pub(super) fn persist(&mut self, record: Record, context: &mut Context<'_>) {
         if let Some(entry) = self.unstored_commit(&record) {
-            context.effects.push(Effect::PersistScp {
-                slot: self.slot,
-                entry: entry.encode(),
-            });
+            context.effects.push(Effect::PersistScp { entry });
         }
         let entry = Entry::Record {
             slot: self.slot,
             record: Box::new(record),
         };
-        context.effects.push(Effect::PersistScp {
-            slot: self.slot,
-            entry: entry.encode(),
-        });
+        context.effects.push(Effect::PersistScp { entry });
     }
 
     /// The proposal and body that `record` votes to commit, the first time it does.
@@ -85,11 +79,11 @@ impl Consensus {
             proposal: Box::new(candidate.signed.clone()),
             body: kept,
         };
-        context.effects.push(Effect::PersistScp {
-            slot: self.slot,
-            entry: entry.encode(),
+        context.effects.push(Effect::PersistScp { entry });
+        context.effects.push(Effect::Encode {
+            to: context.peers.agreeing(None).collect(),
+            message: Box::new(Message::Body { value, body }),
         });
-        context.flood(&Message::Body { value, body }, Priority::Bulk, None);
         self.stored.insert(value);
     }
 

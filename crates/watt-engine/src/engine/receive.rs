@@ -101,11 +101,15 @@ impl Engine {
             Message::Squelch { nodes } => peer.squelched = nodes.into_inner().into_iter().collect(),
             Message::GetStatements { slot, have } => self.asked_statements(from, slot, &have, now, effects),
             Message::GetBody { value } => {
-                if let Some(body) = self.consensus.body(&value)
-                    && let Ok(body) = SharedBytes::new(Arc::clone(body))
+                if let Some(bytes) = self.consensus.body(&value).cloned()
+                    && self.may_upload(from, now)
+                    && let Ok(body) = SharedBytes::new(Arc::clone(&bytes))
                 {
-                    let body = Message::Body { value, body };
-                    self.answer(from, &[body], Priority::Bulk, now, effects);
+                    self.charge_upload(from, bytes.len());
+                    effects.push(Effect::Encode {
+                        to: vec![from],
+                        message: Box::new(Message::Body { value, body }),
+                    });
                 }
             }
             Message::Body { value, body } => {

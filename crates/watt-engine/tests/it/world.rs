@@ -578,7 +578,22 @@ impl World {
             Effect::SetTimer { timer, at } => {
                 self.nodes[node].timers.insert(timer, at);
             }
-            Effect::PersistScp { entry, .. } => self.nodes[node].disk.journal.push(entry),
+            Effect::PersistScp { entry } => self.nodes[node].disk.journal.push(entry.encode()),
+            Effect::Encode { to, message } => {
+                let (message, priority): (Arc<[u8]>, _) =
+                    (message.encode().into(), watt_engine::Priority::Bulk);
+                for to in to {
+                    let message = Arc::clone(&message);
+                    self.perform(
+                        node,
+                        Effect::Send {
+                            to,
+                            message,
+                            priority,
+                        },
+                    );
+                }
+            }
             Effect::Verify { ticket, checks } => {
                 let holds = checks.iter().map(|check| check.holds()).collect();
                 self.schedule(1, soon(Event::Verified { ticket, holds }));

@@ -1,6 +1,7 @@
 //! What a network can start with.
 
 use crate::world::{World, genesis, id, key};
+use watt_ledger::block::BODY_BYTES_MAX;
 use watt_ledger::genesis::{GenesisAccount, InvalidGenesis, RefusedGenesis};
 use watt_ledger::{Genesis, genesis_block, query};
 use watt_light::BackboneEntry;
@@ -76,14 +77,23 @@ fn senseless_networks_are_refused() {
         refused(&|g| g.parameters.certify_slots = 0),
         InvalidGenesis::CertifySlots
     );
-    assert_eq!(
-        refused(&|g| g.parameters.block_transactions_max = 0),
-        InvalidGenesis::BlockLimits
-    );
-    assert_eq!(
-        refused(&|g| g.parameters.block_bytes_max = 600_000),
-        InvalidGenesis::BlockLimits
-    );
+    for found in [0, 10_001] {
+        assert_eq!(
+            refused(&|g| g.parameters.block_transactions_max = found),
+            InvalidGenesis::BlockTransactions { found }
+        );
+    }
+    // Too small for some transaction, too large for a message between nodes.
+    for found in [600_000, u32::try_from(BODY_BYTES_MAX).unwrap() + 1] {
+        assert!(matches!(
+            refused(&|g| g.parameters.block_bytes_max = found),
+            InvalidGenesis::BlockBytes { found: told, .. } if told == found
+        ));
+    }
+    let mut largest = genesis("test");
+    largest.parameters.block_transactions_max = 10_000;
+    largest.parameters.block_bytes_max = u32::try_from(BODY_BYTES_MAX).unwrap();
+    assert_eq!(largest.check(), Ok(()));
     let twice = |n: usize| {
         let account = |balance| GenesisAccount {
             key: key(1).public(),

@@ -69,10 +69,12 @@ pub(super) fn text(status: &NodeStatus, evidence: &EvidenceLog, limits: &Limits)
     page.metric(
         "watt_loop_microseconds",
         "gauge",
-        "What one step of the loop took since the start, and what lay between a record of consensus and the message after it.",
+        "What one step of the loop took since the start, that by the processor's own time, and what lay between a record of consensus \
+         and the message after it.",
     );
     let pace = [
         ("step", status.pace.step),
+        ("step_own", status.pace.step_own),
         ("persist_to_send", status.pace.persist_to_send),
     ];
     for (what, taken) in pace {

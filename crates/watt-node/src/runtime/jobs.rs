@@ -181,6 +181,7 @@ impl Jobs {
             | Effect::Disconnect(_)
             | Effect::SetTimer { .. }
             | Effect::PersistScp { .. }
+            | Effect::Encode { .. }
             | Effect::Decode { .. }
             | Effect::Discard(_)
             | Effect::MakeVotingKeys { .. }

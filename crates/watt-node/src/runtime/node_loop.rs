@@ -4,7 +4,7 @@
 use super::apply::{try_block, try_decided, verdicts};
 use super::checkpoints::Checkpoints;
 use super::jobs::Jobs;
-use super::pace::{Histogram, Pace};
+use super::pace::{Histogram, Pace, own_time};
 use super::storage::Storage;
 use super::transfer_server;
 use crate::error::{CommandError, ErrorKind};
@@ -94,6 +94,8 @@ pub(crate) struct NodeLoop {
     checkpoints: Checkpoints,
     signers: hearing::Signers,
     steps: Histogram,
+    /// The same without turns of other programs.
+    own_steps: Histogram,
     persists: Histogram,
 }
 
@@ -131,6 +133,7 @@ impl NodeLoop {
             checkpoints,
             signers: hearing::Signers::default(),
             steps: Histogram::default(),
+            own_steps: Histogram::default(),
             persists: Histogram::default(),
         }
     }
@@ -211,6 +214,7 @@ impl NodeLoop {
                 .collect(),
             pace: Pace {
                 step: self.steps.taken(),
+                step_own: self.own_steps.taken(),
                 persist_to_send: self.persists.taken(),
             },
         };
@@ -339,9 +343,12 @@ impl NodeLoop {
         let mut effects = Vec::new();
         let state = self.storage.snapshot();
         let engine = &mut self.engine;
-        let began = Instant::now();
+        let (began, own_began) = (Instant::now(), own_time());
         let handled = state.read(|rows| engine.handle(now, event, rows, &mut effects));
         self.steps.add(began.elapsed());
+        if let (Some(began), Some(ended)) = (own_began, own_time()) {
+            self.own_steps.add(ended.saturating_sub(began));
+        }
         match handled {
             Ok(()) => {
                 self.perform_all(effects);
@@ -387,10 +394,10 @@ impl NodeLoop {
         let mut checks: Vec<(VerifyTicket, Vec<SignatureCheck>)> = Vec::new();
         let mut unsent_since = None;
         while let Some(effect) = effects.pop_front() {
-            if let Effect::PersistScp { entry, .. } = effect {
+            if let Effect::PersistScp { entry } = effect {
                 let mut entries = vec![entry];
                 while let Some(Effect::PersistScp { .. }) = effects.front() {
-                    if let Some(Effect::PersistScp { entry, .. }) = effects.pop_front() {
+                    if let Some(Effect::PersistScp { entry }) = effects.pop_front() {
                         entries.push(entry);
                     }
                 }
@@ -449,6 +456,18 @@ impl NodeLoop {
                     message,
                 }))
             }),
+            Effect::Encode { to, message } => {
+                let (net, names) = (self.net.clone(), &self.names);
+                let peers: Vec<_> = to.iter().filter_map(|to| names.get(to)).copied().collect();
+                drop(tokio::task::spawn_blocking(move || {
+                    let message = Bytes::from(message.encode());
+                    for peer in peers {
+                        if let Err(refused) = net.send(peer, message.clone(), watt_net::Priority::Bulk) {
+                            tracing::debug!(%refused, "a message was not sent");
+                        }
+                    }
+                }));
+            }
             Effect::MakeVotingKeys { terms } => {
                 let keys = self.storage.seat_keys();
                 self.try_work(move || {

@@ -35,8 +35,26 @@ pub struct Taken {
 pub struct Pace {
     /// One event in the engine (TC35).
     pub step: Taken,
+    /// The same by the processor's time, without the turns of other programs; none where the system does not tell it.
+    pub step_own: Taken,
     /// From a record of consensus to the first message that may leave after it (TC34).
     pub persist_to_send: Taken,
+}
+
+/// Time that the processor has given this thread.
+#[cfg(target_os = "linux")]
+pub(crate) fn own_time() -> Option<Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Some(Duration::new(
+        time.tv_sec.try_into().ok()?,
+        time.tv_nsec.try_into().ok()?,
+    ))
+}
+
+/// Other systems are not asked.
+#[cfg(not(target_os = "linux"))]
+pub(crate) const fn own_time() -> Option<Duration> {
+    None
 }
 
 impl Default for Histogram {

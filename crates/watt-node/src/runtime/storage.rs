@@ -182,7 +182,8 @@ impl Storage {
     }
 
     /// Makes SCP entries durable; they may be relied on when this returns.
-    pub(crate) fn persist(&self, entries: &[Vec<u8>]) -> Result<(), watt_store::JournalError> {
+    pub(crate) fn persist(&self, entries: &[Entry]) -> Result<(), watt_store::JournalError> {
+        let entries: Vec<Vec<u8>> = entries.iter().map(Entry::encode).collect();
         let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         self.journal
             .lock()

@@ -75,7 +75,10 @@ pub(crate) fn lead_to_nodes(network: &Network) {
     let near = &network.node("p1").account;
     let suggested = network.ask(&["peers", "suggest"]);
     let peers = suggested["peers"].as_array().unwrap();
-    assert_eq!((&peers[0]["operator"], &peers[0]["depth"]), (&near.as_str().into(), &1.into()));
+    assert_eq!(
+        (&peers[0]["operator"], &peers[0]["depth"]),
+        (&near.as_str().into(), &1.into())
+    );
     let operators: std::collections::BTreeSet<_> =
         peers.iter().map(|peer| peer["operator"].to_string()).collect();
     assert_eq!((peers.len(), operators.len()), (9, 9), "{suggested}");

@@ -1,7 +1,7 @@
 //! Good and bad days of real networks: every node and every command here is a process of the program `watt`.
 //!
 //! Each test starts a devnet of its own and tells one long story on it, because starting takes longer than most scenarios.
-//! Reading order: `network` (a devnet, and what can be done to it), `wait` (the one way to wait), `stranger` (a hostile peer), `weather` (links that delay, lose and part), `liar` (a validator that contradicts itself), then the stories.
+//! Reading order: `network` (a devnet, and what can be done to it), `wait` (the one way to wait), `stranger` (a hostile peer), `weather` (links that delay, lose and part), `agreement` (what must hold in any weather), then the stories. A validator that lies is a program of its own, `../byzantine`.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
     reason = "a test may panic, and these drive processes, which takes a clock"
 )]
 
+mod agreement;
 mod circles;
 mod errors;
 mod floods;
@@ -18,7 +19,6 @@ mod health;
 mod hostile;
 mod large;
 mod late;
-mod liar;
 mod network;
 mod proofs;
 mod providers;
@@ -29,3 +29,4 @@ mod stranger;
 mod validators;
 mod wait;
 mod weather;
+mod wires;

@@ -92,11 +92,6 @@ impl Weather {
         weather
     }
 
-    /// Runs `work` beside the test, until this value is dropped.
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        drop(self.runtime.spawn(work));
-    }
-
     pub(crate) fn set(&self, conditions: Conditions) {
         self.air.lock().unwrap().conditions = conditions;
     }

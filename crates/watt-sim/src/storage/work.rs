@@ -105,6 +105,7 @@ impl World {
             | Effect::Disconnect(_)
             | Effect::SetTimer { .. }
             | Effect::PersistScp { .. }
+            | Effect::Encode { .. }
             | Effect::Decode { .. }
             | Effect::Discard(_)
             | Effect::MakeVotingKeys { .. }

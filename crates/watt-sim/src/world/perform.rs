@@ -54,11 +54,11 @@ impl World {
         let life = self.nodes[node].life;
         let mut effects: VecDeque<Effect> = effects.into();
         while let Some(effect) = effects.pop_front() {
-            if let Effect::PersistScp { entry, .. } = effect {
-                let mut entries = vec![entry];
+            if let Effect::PersistScp { entry } = effect {
+                let mut entries = vec![entry.encode()];
                 while let Some(Effect::PersistScp { .. }) = effects.front() {
-                    if let Some(Effect::PersistScp { entry, .. }) = effects.pop_front() {
-                        entries.push(entry);
+                    if let Some(Effect::PersistScp { entry }) = effects.pop_front() {
+                        entries.push(entry.encode());
                     }
                 }
                 self.persist(node, &entries);
@@ -85,6 +85,11 @@ impl World {
                 message,
                 priority,
             } => self.send(node, to, message.to_vec(), priority),
+            Effect::Encode { to, message } => {
+                let message = message.encode();
+                to.into_iter()
+                    .for_each(|to| self.send(node, to, message.clone(), Priority::Bulk));
+            }
             Effect::Disconnect(link) => self.disconnect(node, link),
             Effect::SetTimer { timer, at } => {
                 let at = self.nodes[node].world_time(at).max(self.now);

@@ -167,7 +167,7 @@ impl SimDisk {
     }
 
     /// From now on syncs of files say that they did what they did not.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn set_lying(&self, is_lying: bool) {
         self.lock().is_lying = is_lying;
     }

@@ -2,10 +2,10 @@
 //! things.
 
 use crate::network::Network;
-use crate::weather::Weather;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use watt_engine::message::Message;
 use watt_ledger::Genesis;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
@@ -14,38 +14,49 @@ use watt_net::{Event, Events, Limits, Net, NetConfig, PeerId, Priority};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SharedBytes, SlotIndex, codec};
 use watt_scp::{Ballot, Envelope, Pledges, Statement, Value};
 
-/// Tells a liar to stop, and how far it got.
-pub(crate) struct Leash {
-    /// Slots in which it has lied.
-    pub(crate) slots: Arc<AtomicU64>,
-    is_over: Arc<AtomicBool>,
+/// The process that lies, as the story sees it; it ends with this value.
+pub(crate) struct Liar {
+    process: Child,
+    /// What it says of itself: a line for each slot.
+    said: PathBuf,
 }
 
-impl Leash {
-    /// From now on the liar says nothing.
-    pub(crate) fn silence(&self) {
-        self.is_over.store(true, Ordering::SeqCst);
+impl Liar {
+    /// Kills the node called `name`; a liar with its keys and its place in the network lies in every slot from now on.
+    pub(crate) fn in_place_of(network: &Network, name: &str) -> Self {
+        network.kill(name);
+        let said = network.path("liar.out");
+        let process = Command::new(std::env::current_exe().unwrap())
+            .arg("lie")
+            .arg(network.node_dir(name))
+            .arg(network.path("net/genesis.cbor"))
+            .stdin(Stdio::piped())
+            .stdout(File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        Self { process, said }
+    }
+
+    /// Slots in which it has lied.
+    pub(crate) fn n_slots(&self) -> usize {
+        std::fs::read_to_string(&self.said).unwrap().lines().count()
     }
 }
 
-/// The liar in the place of one validator.
-struct Liar {
-    net: Net,
-    events: Events,
-    network: NetworkId,
-    key: SecretKey,
-    quorum_set: Hash,
-    peers: Vec<PeerId>,
-    told: SlotIndex,
-    /// Statements of the slot that were passed on.
-    passed: BTreeSet<Statement>,
-    slots: Arc<AtomicU64>,
+impl Drop for Liar {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
 }
 
-/// Kills the node called `name`; a liar with its keys and its place in the network lies in every slot from now on.
-pub(crate) fn usurp(network: &Network, weather: &Weather, name: &str) -> Leash {
-    network.kill(name);
-    let dir = network.node_dir(name);
+/// The process: lies in the place of the node whose folder this is, until whoever started it is gone.
+pub(crate) fn live(dir: &Path, genesis: &Path) {
+    std::thread::spawn(|| {
+        // Its standard input ends with whoever started it, however that ends.
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        std::process::exit(0);
+    });
     let key = watt_node::keyfile::read(&dir.join("voting.key")).unwrap();
     let identity_seed = *watt_node::keyfile::read_seed(&dir.join("network.key"))
         .unwrap()
@@ -64,16 +75,11 @@ pub(crate) fn usurp(network: &Network, weather: &Weather, name: &str) -> Leash {
             .collect(),
         limits: Limits::default(),
     };
-    let genesis = std::fs::read(network.path("net/genesis.cbor")).unwrap();
-    let genesis: Genesis = codec::decode(&genesis, GENESIS_BYTES_MAX).unwrap();
-    let leash = Leash {
-        slots: Arc::default(),
-        is_over: Arc::default(),
-    };
-    let (slots, is_over) = (Arc::clone(&leash.slots), Arc::clone(&leash.is_over));
-    weather.spawn(async move {
+    let genesis: Genesis = codec::decode(&std::fs::read(genesis).unwrap(), GENESIS_BYTES_MAX).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async move {
         let (net, events) = watt_net::start(config).await.unwrap();
-        let liar = Liar {
+        let lying = Lying {
             net,
             events,
             network: genesis.network(),
@@ -82,19 +88,27 @@ pub(crate) fn usurp(network: &Network, weather: &Weather, name: &str) -> Leash {
             peers: Vec::new(),
             told: SlotIndex(0),
             passed: BTreeSet::new(),
-            slots,
         };
-        liar.live(&is_over).await;
+        lying.live().await;
     });
-    leash
 }
 
-impl Liar {
-    async fn live(mut self, is_over: &AtomicBool) {
+/// The liar itself.
+struct Lying {
+    net: Net,
+    events: Events,
+    network: NetworkId,
+    key: SecretKey,
+    quorum_set: Hash,
+    peers: Vec<PeerId>,
+    told: SlotIndex,
+    /// Statements of the slot that were passed on.
+    passed: BTreeSet<Statement>,
+}
+
+impl Lying {
+    async fn live(mut self) {
         while let Some(event) = self.events.next().await {
-            if is_over.load(Ordering::SeqCst) {
-                break;
-            }
             match event {
                 Event::Connected(peer) => {
                     self.peers.push(peer);
@@ -114,7 +128,6 @@ impl Liar {
                 Event::Transfer { .. } => {}
             }
         }
-        self.net.shutdown().await;
     }
 
     /// Passes a statement on without the proposals behind it; and lies, once in each slot.
@@ -133,7 +146,7 @@ impl Liar {
             self.told = slot;
             self.passed.retain(|statement| statement.slot >= slot);
             self.lie(&known.proposal);
-            self.slots.fetch_add(1, Ordering::SeqCst);
+            println!("lied in slot {slot}");
         }
     }
 
