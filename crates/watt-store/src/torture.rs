@@ -229,17 +229,32 @@ fn check(node: &Node, records: &[Vec<u8>], promised: &mut Promised) -> Result<()
     Ok(())
 }
 
+/// What the lives of a run came to.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Lives that a power cut or a kill ended.
+    cuts: u64,
+    /// Of these, before everything was open again.
+    while_opening: u64,
+    /// States that had to be made anew.
+    rebuilt: u64,
+    /// Records and blocks that were acknowledged.
+    records: u64,
+    blocks: u64,
+}
+
 /// `n_cuts` lives that a power cut ends, on disk after disk; the first promise that was broken, with the seed that shows it again.
-fn torture(n_cuts: u64, is_lying: bool) -> Result<u64, String> {
-    let (mut n_cut, mut seed) = (0, 0);
-    while n_cut < n_cuts {
+fn torture(n_cuts: u64, is_lying: bool) -> Result<Tally, String> {
+    let (mut tally, mut seed) = (Tally::default(), 0);
+    while tally.cuts < n_cuts {
         seed += 1;
         let mut luck = Luck::new(seed);
         let (disk, mut promised) = (SimDisk::new(), Promised::default());
         disk.set_lying(is_lying);
         for life in 0..LIVES {
             disk.fail_after(u64::try_from(luck.below(CHANGES)).unwrap_or(0));
-            if let Ok((mut node, records, _)) = Node::open(&disk) {
+            if let Ok((mut node, records, opened)) = Node::open(&disk) {
+                tally.rebuilt += u64::from(opened != Opened::Intact);
                 let checked = check(&node, &records, &mut promised);
                 // What can't be read because the power is out is no lie.
                 if let Err(broken) = checked.or_else(|why| if disk.has_failed() { Ok(()) } else { Err(why) })
@@ -254,15 +269,19 @@ fn torture(n_cuts: u64, is_lying: bool) -> Result<u64, String> {
                         ));
                     }
                 }
-            } else if !disk.has_failed() {
+            } else if disk.has_failed() {
+                tally.while_opening += 1;
+            } else {
                 return Err(format!("seed {seed}, life {life}: it does not open"));
             }
-            n_cut += u64::from(disk.has_failed());
+            tally.cuts += u64::from(disk.has_failed());
             // One in four is a kill of the program, the others are power cuts.
             disk.come_back(u64::try_from(luck.below(4) * (1 + luck.below(1 << 20))).unwrap_or(1));
         }
+        tally.records += promised.record.0;
+        tally.blocks += promised.blocks.0;
     }
-    Ok(n_cut)
+    Ok(tally)
 }
 
 /// The power goes out hundreds of times at any change of the disk, with what was not synced lost, torn and reordered, while a
@@ -275,7 +294,12 @@ fn what_was_acknowledged_survives_one_power_cut_after_the_other() {
     let n_cuts = std::env::var("WATT_TORTURE_CUTS").ok();
     let n_cuts = n_cuts.and_then(|n| n.parse().ok()).unwrap_or(CUTS);
     match torture(n_cuts, false) {
-        Ok(n_cut) => println!("{n_cut} power cuts and kills, nothing lost"),
+        Ok(tally) => {
+            println!("nothing lost: {tally:?}");
+            // It was no fair weather, and there was something to lose.
+            assert!(tally.while_opening > n_cuts / 100 && tally.while_opening < n_cuts / 2);
+            assert!(tally.records > n_cuts && tally.blocks > n_cuts);
+        }
         Err(broken) => panic!("{broken}"),
     }
 }
