@@ -6,6 +6,7 @@
 
 use crate::disk::sim::{Luck, SimDisk};
 use crate::{BlockStore, BlockStoreError, Journal, Kv, Opened, StateConfig, StateDb};
+use std::collections::BTreeSet;
 use std::path::Path;
 use watt_ledger::state::{MemoryState, StateRead as _, Writes};
 use watt_primitives::BlockHeight;
@@ -38,6 +39,8 @@ struct Promised {
     forgotten: u64,
     /// Blocks that were acknowledged, and that were begun.
     blocks: (u64, u64),
+    /// Blocks whose bytes were lost before they were acknowledged, while a later one of their batch was not.
+    gaps: BTreeSet<u64>,
     /// The small value: the last that was acknowledged, and the last that was begun.
     value: (u64, u64),
 }
@@ -106,12 +109,13 @@ impl Node {
     }
 
     /// Applies what the log has and the state does not; blocks whose middle was lost come from others again.
-    fn catch_up(&self) -> Result<(), Cut> {
+    fn catch_up(&self, promised: &mut Promised) -> Result<(), Cut> {
         for height in self.n_applied()..self.n_blocks() {
             let stored = match self.blocks.get(BlockHeight(height)) {
                 Err(BlockStoreError::Damaged { .. }) => {
                     self.blocks
                         .repair(BlockHeight(height), &block(height), b"proof")?;
+                    promised.gaps.remove(&height);
                     block(height)
                 }
                 stored => stored?.map(|stored| stored.block).unwrap_or_default(),
@@ -124,7 +128,7 @@ impl Node {
 
     /// Some blocks as a validator makes them, each after the records that its statements rest on.
     fn live(&mut self, promised: &mut Promised, luck: &mut Luck) -> Result<(), Cut> {
-        self.catch_up()?;
+        self.catch_up(promised)?;
         for _ in 0..LIFE_BLOCKS {
             for _ in 0..=luck.below(3) {
                 let n_records = 1 + u64::try_from(luck.below(2)).unwrap_or(0);
@@ -204,7 +208,11 @@ fn check(node: &Node, records: &[Vec<u8>], promised: &mut Promised) -> Result<()
         match node.blocks.get(BlockHeight(height)) {
             Ok(Some(stored)) => must(stored.block == block(height), "a block is not as it was written")?,
             // In a batch that was not acknowledged the middle may be lost; it is known to be.
-            Err(BlockStoreError::Damaged { .. }) if height >= promised.blocks.0 => {}
+            Err(BlockStoreError::Damaged { .. })
+                if height >= promised.blocks.0 || promised.gaps.contains(&height) =>
+            {
+                promised.gaps.insert(height);
+            }
             _ => return Err(format!("block {height} can't be read")),
         }
     }
