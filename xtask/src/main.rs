@@ -31,7 +31,7 @@ cargo xtask COMMAND
   sim [OPTIONS]         the whole network in one world (`sim --help`); `sim same` compares traces of runs and profiles
   soak [--minutes 30] [--validators 7] [--json]
                         a devnet in release with one restart a minute: memory flat, slots in time
-  torture [CUTS]        so many power cuts, 200,000 unless told, while the store is at work or being opened
+  torture [CUTS]        so many power cuts, 100,000 unless told, while the store is at work or being opened
 ";
 
 fn main() -> Result<()> {
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
         }
         ["sim", rest @ ..] => sim::run(rest),
         ["soak", rest @ ..] => soak::run(rest),
-        ["torture"] => torture(200_000),
+        ["torture"] => torture(100_000),
         ["torture", n_cuts] => torture(n_cuts.parse()?),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -50,7 +50,7 @@ fn place(n: u64, valid_until: u64) -> Place {
 #[test]
 fn what_expired_is_forgotten_by_and_by() {
     let n_all = u64::try_from(POOL_TRANSACTIONS_MAX).unwrap();
-    let valid_until = |n: u64| if n % 2 == 0 { 10 } else { 1_000 };
+    let valid_until = |n: u64| if n.is_multiple_of(2) { 10 } else { 1_000 };
     let mut pool = Mempool::default();
     for n in 0..n_all {
         let (admission, signed) = waiting(n, valid_until(n));
@@ -63,7 +63,7 @@ fn what_expired_is_forgotten_by_and_by() {
         assert!(pool.len() < before, "block {block} looked at nothing");
     }
     for n in 0..n_all {
-        assert_eq!(pool.has(&place(n, valid_until(n))), n % 2 == 1, "{n}");
+        assert_eq!(pool.has(&place(n, valid_until(n))), !n.is_multiple_of(2), "{n}");
     }
     assert_eq!(pool.len(), POOL_TRANSACTIONS_MAX / 2);
     assert_eq!(pool.bytes, 200 * POOL_TRANSACTIONS_MAX / 2);

@@ -25,7 +25,9 @@ fn what_validators_record_replays() {
         let number = |key: &str| done[key].as_u64().unwrap();
         assert_eq!(done["identical"], true);
         assert_eq!(number("restarts"), u64::from(name == "v2"), "{name}: {done}");
-        assert!(number("decided") >= 5, "{name}: {done}");
+        // What was killed may have been behind, before and after, and takes those blocks from others.
+        let decided_min = if name == "v2" { 2 } else { 5 };
+        assert!(number("decided") >= decided_min, "{name}: {done}");
         assert!(
             number("steps") > number("slots") && number("outputs") > 0,
             "{name}: {done}"
