@@ -149,6 +149,8 @@ pub struct Backbones {
     terms: Terms,
     /// Ascending.
     known: Vec<Arc<Deciders>>,
+    /// Successions of terms that are still to come here.
+    awaited: Vec<Succession>,
 }
 
 impl Backbones {
@@ -163,6 +165,7 @@ impl Backbones {
                 .as_ref()
                 .map_or(Terms::of_slots(0), watt_ledger::rows::RulesRow::terms),
             known: Vec::new(),
+            awaited: Vec::new(),
         };
         if let (Some(chain), Some(_)) = (chain, rules) {
             this.advance(chain.height, state);
@@ -205,6 +208,32 @@ impl Backbones {
     #[must_use]
     pub fn of_slot(&self, slot: SlotIndex) -> Option<&Arc<Deciders>> {
         self.of_term(self.terms.of_height(slot.into()))
+    }
+
+    /// Notes a succession whose signatures hold, also of a term that the state does not say yet.
+    pub fn expect(&mut self, succession: Succession) {
+        if !self.succeed(&succession) && self.of_term(succession.term).is_none() {
+            self.awaited.push(succession);
+        }
+    }
+
+    /// Those that were awaited and hold now.
+    pub(crate) fn take_arrived(&mut self) -> Vec<Succession> {
+        let running = self.known.first().map_or(Term(0), |deciders| deciders.term);
+        let awaited = std::mem::take(&mut self.awaited);
+        let (here, later): (Vec<Succession>, Vec<Succession>) = awaited
+            .into_iter()
+            .filter(|succession| succession.term >= running)
+            .partition(|succession| self.of_term(succession.term).is_some());
+        self.awaited = later;
+        let arrived = here.into_iter().filter(|succession| self.succeed(succession));
+        arrived.collect()
+    }
+
+    /// Every succession that is known, or awaited.
+    pub(crate) fn successions(&self) -> impl Iterator<Item = &Succession> {
+        let known = self.known.iter().flat_map(|deciders| deciders.successions());
+        known.chain(&self.awaited)
     }
 
     /// Notes a succession whose signatures hold; `false` if it is none or known.
@@ -264,6 +293,13 @@ impl VotingKeys {
     /// From now on the node votes with `key` in `term`.
     pub fn add(&mut self, term: Term, key: SecretKey) {
         self.of_terms.insert(term, key);
+    }
+
+    /// Whether one of them has this name.
+    #[must_use]
+    pub fn has(&self, key: &NodeId) -> bool {
+        let mut all = self.fixed.iter().chain(self.of_terms.values());
+        all.any(|known| known.node_id() == *key)
     }
 
     /// Whether there are none.

@@ -208,8 +208,8 @@ impl Engine {
     #[must_use]
     pub fn new(config: EngineConfig, head: Header, chain: &impl StateRead, entries: Vec<Entry>) -> Self {
         let (head, mut backbones) = (Head::new(head), Backbones::in_state(chain));
-        for succession in &config.successions {
-            backbones.succeed(succession);
+        for succession in config.successions {
+            backbones.expect(succession);
         }
         let mut way = Way::new(config.network, config.walk);
         way.see_state(&head, chain);
@@ -432,7 +432,7 @@ impl Engine {
                 self.with_provider(chain, effects, |provider| provider.window_opened(window, result));
             }
         }
-        self.hand_over(n_before, effects);
+        self.hand_over(n_before, now, effects);
     }
 
     fn count(&mut self, reason: &'static str) {

@@ -29,6 +29,12 @@ impl Consensus {
         node.is_some() && self.has_seat() && node != self.own_entry()
     }
 
+    /// Whether this node was given the key, for whatever term.
+    pub(crate) fn has_key(&self, node: &NodeId) -> bool {
+        self.keys.has(node)
+    }
+
+    /// Whether it votes with this key now.
     pub(super) fn signs_as(&self, node: &NodeId) -> bool {
         self.key.as_ref().is_some_and(|key| key.node_id() == *node)
     }

@@ -2,7 +2,6 @@
 //! (`docs/spec/node.md` §11; TC1, TC3).
 
 use super::{Engine, Verifying};
-use crate::backbones::Deciders;
 use crate::consensus::{Context, NotAdopted};
 use crate::effect::{Effect, Priority};
 use crate::event::{Clocks, PeerId};
@@ -82,7 +81,7 @@ impl Engine {
     pub(super) fn succeeded(
         &mut self,
         from: PeerId,
-        mut successions: Vec<Succession>,
+        successions: Vec<Succession>,
         hold: bool,
         now: Timestamp,
         effects: &mut Vec<Effect>,
@@ -92,6 +91,17 @@ impl Engine {
             effects.push(Effect::Disconnect(from));
             return;
         }
+        self.learn_successions(successions, Some(from), now, effects);
+    }
+
+    /// Notes those of these that are news; their signatures hold.
+    pub(super) fn learn_successions(
+        &mut self,
+        mut successions: Vec<Succession>,
+        except: Option<PeerId>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
         successions.retain(|succession| self.backbones.succeed(succession));
         if successions.is_empty() {
             return;
@@ -99,7 +109,26 @@ impl Engine {
         for one in &successions {
             tracing::warn!(term = one.term.0, seat = %one.account, generation = one.generation, "another key votes for a seat");
         }
-        let all = self.backbones.all().flat_map(Deciders::successions);
+        self.tell_successions(successions, except, now, effects);
+    }
+
+    /// The state says a term for which successions were awaited.
+    pub(super) fn await_successions(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let arrived = self.backbones.take_arrived();
+        if !arrived.is_empty() {
+            self.tell_successions(arrived, None, now, effects);
+        }
+    }
+
+    /// These are news.
+    fn tell_successions(
+        &mut self,
+        successions: Vec<Succession>,
+        except: Option<PeerId>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let all = self.backbones.successions();
         effects.push(Effect::KeepSuccessions(all.cloned().collect()));
         let mut context = Context {
             now,
@@ -111,7 +140,7 @@ impl Engine {
         let message = Message::Successions {
             successions: BoundedVec::new(successions).unwrap_or_default(),
         };
-        context.flood(&message, Priority::Urgent, Some(from));
+        context.flood(&message, Priority::Urgent, except);
     }
 
     /// The newest succession of each seat, by term.
@@ -126,7 +155,8 @@ impl Engine {
     /// A successor does not know what was said for its seat: it listens until it works on a slot that none of its first peers can have
     /// worked on when it started, or until a slot stands still and all has been said.
     pub(super) fn begin_listening(&mut self) {
-        if self.consensus.is_successor() {
+        let mut all = self.backbones.successions();
+        if all.any(|succession| self.consensus.has_key(&succession.key)) {
             self.listens_to = Some(self.consensus.slot());
         }
     }

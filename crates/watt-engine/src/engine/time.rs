@@ -287,6 +287,7 @@ impl Engine {
         self.ticks_since_head = 0;
         self.checkpoint.over();
         self.backbones.advance(self.head.header.height, chain);
+        self.await_successions(now, effects);
         effects.push(Effect::Discard(Box::new(Discarded {
             transactions: self.mempool.settle(spent, self.head.header.height),
             candidates: self.consensus.advance(&self.head, &self.backbones, now),

@@ -10,8 +10,8 @@ use watt_light::HandOver;
 use watt_primitives::{Term, Timestamp};
 
 impl Engine {
-    /// Looks whether a block that is about to be stored is the second half of a hand-over.
-    pub(super) fn hand_over(&mut self, n_before: usize, effects: &mut Vec<Effect>) {
+    /// Looks whether a block that is about to be stored is the second half of a hand-over, and what successions prove it.
+    pub(super) fn hand_over(&mut self, n_before: usize, now: Timestamp, effects: &mut Vec<Effect>) {
         let blocks_of = |effect: &Effect| {
             if let Effect::Commit { blocks, .. } = effect {
                 Some(Arc::clone(blocks))
@@ -25,6 +25,9 @@ impl Engine {
                 .iter()
                 .filter_map(|block| self.way.see_block(block, &self.backbones));
             effects.extend(kept);
+            // They were checked with the block.
+            let proving = blocks.iter().flat_map(|block| block.successions.iter().cloned());
+            self.learn_successions(proving.collect(), None, now, effects);
         }
     }
 

@@ -24,9 +24,13 @@ fn successor(seed: u8, generation: u8) -> SecretKey {
 }
 
 fn succession(world: &World, seed: u8, generation: u8) -> Succession {
+    succession_in(world, seed, generation, Term(0))
+}
+
+fn succession_in(world: &World, seed: u8, generation: u8, term: Term) -> Succession {
     let key = successor(seed, generation);
     let claim = Claim {
-        term: Term(0),
+        term,
         account: AccountId::of_first_key(&crate::world::key(seed).public()),
         generation,
         key: key.node_id(),
@@ -83,7 +87,7 @@ fn two_die(world: &mut World, said: Said) -> u64 {
 }
 
 /// The disks and voting keys of two of four are lost for ever, at any stage of a slot. One cold key is enough: its successor starts from
-/// nothing, and blocks close again; they carry the succession, which whoever joins later takes from them. Covers: B2, B8.
+/// nothing, and blocks close again; they carry the succession, which whoever joins later takes from them. Covers: A1.
 #[test]
 fn a_cold_key_brings_a_dead_network_back() {
     for (seed, said) in [(1, Said::Nomination), (2, Said::Preparing), (3, Said::Committing)] {
@@ -114,6 +118,31 @@ fn a_cold_key_brings_a_dead_network_back() {
         assert!(world.reach(&[0, 1, 3, 4], again, RESUME), "{said:?}: again");
         assert!(world.halts.is_empty(), "{:?}", world.halts);
     }
+}
+
+/// In a later term, whose backbone an empty disk does not know yet: the successor fetches the blocks, finds its term there, tells the
+/// others, and the network goes on over the next boundary.
+#[test]
+fn a_successor_finds_its_term() {
+    let seats: &[u8] = &[1, 2, 3, 4];
+    let mut world = World::with_terms(4, 0, 7, 2, &[seats, seats, seats]);
+    let empty = world.disk(3).clone();
+    assert!(world.reach(&[0, 1, 2, 3], 34, 120_000));
+    world.kill(2);
+    world.kill(3);
+    world.run_for(STANDSTILL);
+    let stands_at = world.height(0);
+    assert!(stands_at < 46, "within term 2: {stands_at}");
+    world.restore_disk(3, empty);
+    let given = succession_in(&world, 4, 1, Term(2));
+    world.take_over(3, successor(4, 1), given);
+    world.start(3);
+    assert!(
+        world.reach(&[0, 1, 3], 50, 2 * RESUME),
+        "{:?}",
+        heights(&world, &[0, 1, 3])
+    );
+    assert!(world.halts.is_empty(), "{:?}", world.halts);
 }
 
 /// A second loss in the same term: the next successor votes, the first no more.
@@ -160,7 +189,7 @@ fn who_is_succeeded_stops() {
 }
 
 /// Two of four forget the slot in which both spoke. The rule of silence alone stops the network for ever; each owner's consent is
-/// needed, and enough. Covers: B2.
+/// needed, and enough. Covers: A1.
 #[test]
 fn amnesiacs_go_on_when_their_owners_say_so() {
     for (seed, said) in [
@@ -232,7 +261,7 @@ fn who_hears_too_few_is_not_let_go_on() {
 }
 
 /// While it goes on, liars hand it words of its own that are stale or forged: the newest true one counts, forgers are left, and nobody
-/// ever sees it say two things. Covers: B2.
+/// ever sees it say two things. Covers: A1.
 #[test]
 fn stale_and_forged_words_change_nothing() {
     let mut world = World::new(4, 0, 15);

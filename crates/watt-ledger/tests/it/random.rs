@@ -4,8 +4,9 @@ use crate::seats::contradiction;
 use crate::world::{GROUP, World, ask_terms, bid, bundle, certificate, id, key, pledge, provide, transfer};
 use proptest::prelude::*;
 use watt_ledger::query;
+use watt_light::succession::Claim;
 use watt_light::transaction::witness_hash;
-use watt_light::{KeyRole, Operation, SlotRef};
+use watt_light::{KeyRole, Operation, SlotRef, Succession};
 use watt_primitives::terms::Piece;
 use watt_primitives::{
     Amount, BlockHeight, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Term, TrustLevel, Window,
@@ -85,10 +86,23 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
         Operation::ReportEvidence {
             evidence: Box::new(contradiction(world, 1)),
         },
+        Operation::Succeed {
+            succession: Box::new(Succession::sign(
+                Claim {
+                    term: Term(0),
+                    account: id(40),
+                    generation: 1,
+                    key: key(2).node_id(),
+                },
+                &key(2),
+                &key(3),
+                &world.network,
+            )),
+        },
     ];
     assert_eq!(
         list.iter().map(kind).collect::<Vec<_>>(),
-        (0..23).collect::<Vec<_>>()
+        (0..24).collect::<Vec<_>>()
     );
     list
 }
@@ -118,6 +132,7 @@ fn kind(operation: &Operation) -> u8 {
         Operation::RegisterVotingKeys { .. } => 20,
         Operation::Attend { .. } => 21,
         Operation::ReportEvidence { .. } => 22,
+        Operation::Succeed { .. } => 23,
     }
 }
 

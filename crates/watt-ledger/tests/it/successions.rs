@@ -52,12 +52,13 @@ fn key_in(nodes: &Nodes, n: u8, term: u64) -> watt_primitives::NodeId {
 }
 
 /// The successor votes on in the next term, the keys registered ahead are free to be made anew, and costs the seat nothing. Anybody may
-/// hand it in. Covers: B2.
+/// hand it in. Covers: A1.
 #[test]
 fn the_ledger_takes_a_succession_up() {
     let mut nodes = Nodes::of(&with_cold_keys(), 40..44);
     nodes.go_to(3);
-    assert_eq!(key_in(&nodes, 41, 1), voting_node(41, 1), "registered ahead");
+    let ahead = |nodes: &Nodes| query::voting_key(&nodes.world.state, Term(1), &id(41)).map(|row| row.key);
+    assert_eq!(ahead(&nodes), Some(voting_node(41, 1)));
     // The node is gone with all its keys.
     nodes.there.remove(&41);
     let given = succession(&nodes, 41, 0, 1, &cold(41));
@@ -71,6 +72,7 @@ fn the_ledger_takes_a_succession_up() {
     );
     assert_eq!(nodes.world.balance(41), crate::world::START, "a duty");
     assert_eq!(key_in(&nodes, 41, 1), given.key);
+    assert_eq!(ahead(&nodes), None, "lost with the key");
     let row = query::succession(&nodes.world.state, Term(0), &id(41)).unwrap();
     assert_eq!((row.generation, row.key), (1, given.key));
     // New keys for all terms ahead can be registered, but not those that were lost.
@@ -119,6 +121,7 @@ fn forged_and_late_successions_are_refused() {
     };
     let taken = Succession::sign(claim, &taken, &cold(41), &nodes.world.network);
     assert_eq!(nodes.act(41, succeed(taken)), Err(Refused::VotingKeyUsed));
+    nodes.there.remove(&41);
     // The next term can be succeeded in as soon as its backbone is settled, the last one not at all.
     nodes.go_to(TERM_SLOTS - 2);
     let next = succession(&nodes, 41, 1, 1, &cold(41));

@@ -6,6 +6,7 @@ use crate::finality::DecisionProof;
 use crate::proposal::{Header, PROTOCOL_VERSION, Proposal};
 use crate::shown::{InvalidShown, Shown};
 use crate::state_proof::{BucketProof, Leaf, bucket_hash_of, root_hash, tree_key, value_hash};
+use crate::succession::{Claim, Succession};
 use alloc::vec;
 use alloc::vec::Vec;
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, SecretKey, SlotIndex, Timestamp};
@@ -33,7 +34,7 @@ fn backbone(term: u8, n: u8) -> Backbone {
     let seat = |(seat, key): (u8, &SecretKey)| BackboneEntry {
         account: AccountId([seat; 20]),
         key: key.node_id(),
-        cold_key: None,
+        cold_key: Some(Hash([seat; 32])),
     };
     Backbone::new((0..).zip(&keys(term, n)).map(seat).collect()).unwrap()
 }
@@ -188,7 +189,8 @@ fn a_tampered_byte_anywhere_is_caught() {
     assert_eq!(reached.term(), Term(1));
 }
 
-/// With the largest backbone, in a state of four thousand million entries, a hand-over has less than 9 KB. Covers: B7.
+/// With the largest backbone, in a state of four thousand million entries, a hand-over has less than 12 KiB, and it fits with a successor
+/// for each seat. Covers: B7.
 #[test]
 fn the_largest_hand_over_fits() {
     let signers: Vec<usize> = (20..61).collect();
@@ -205,6 +207,17 @@ fn the_largest_hand_over_fits() {
         index: 63,
         path: BoundedVec::new(vec![Hash([1; 32]); 6]).unwrap(),
     };
+    let bytes = codec::encode(&largest).len();
+    assert!(bytes < 12 << 10, "{bytes}");
+    let (key, cold_key) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
+    let claim = Claim {
+        term: Term(u64::MAX >> 1),
+        account: AccountId([9; 20]),
+        generation: 8,
+        key: key.node_id(),
+    };
+    let successions = vec![Succession::sign(claim, &key, &cold_key, &NETWORK); 61];
+    largest.finality.decision.successions = BoundedVec::new(successions).unwrap();
     let bytes = codec::encode(&largest).len();
     assert!(bytes <= HAND_OVER_BYTES_MAX, "{bytes}");
 }

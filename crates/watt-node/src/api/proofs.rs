@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use watt_ledger::{query, rows, tree};
 use watt_light::shown::HAND_OVERS_MAX;
-use watt_light::{Backbone, FinalityProof, HandOver, Header, Shown, ShownEntry};
+use watt_light::{Backbone, FinalityProof, HandOver, Header, Shown, ShownEntry, Voters};
 use watt_primitives::{AccountId, BlockHeight, BoundedBytes, BoundedVec, Term};
 
 /// How long the block after the newest is waited for, in milliseconds; below what a request may take.
@@ -111,6 +111,7 @@ async fn hand_overs(
 /// The proof that `header` is final: from the block after it, which is waited for if it is the newest.
 async fn finality(node: Arc<dyn NodeView>, header: Header) -> Result<FinalityProof, Problem> {
     let height = header.height;
+    let term = node.genesis().parameters.terms().of_height(height.next());
     let mut heads = node.subscribe();
     let next = async { heads.wait_for(|head| head.height > height).await.is_ok() };
     let is_there = tokio::time::timeout(Duration::from_millis(NEXT_BLOCK_MS_MAX), next).await;
@@ -123,8 +124,10 @@ async fn finality(node: Arc<dyn NodeView>, header: Header) -> Result<FinalityPro
         let backbone = backbone(node.as_ref(), height.next())?;
         anyhow::Ok(block.zip(backbone))
     });
-    let proof = state_answer(found.await)?
-        .and_then(|((block, _), backbone)| block.proves(header, &backbone.quorum_set()));
+    let proof = state_answer(found.await)?.and_then(|((block, _), backbone)| {
+        let quorum_set = backbone.quorum_set();
+        block.proves(header, Voters::of_term(term, &backbone, &quorum_set))
+    });
     proof.ok_or_else(|| {
         Problem::not_found(
             format!("this node keeps no proof for block {height}"),

@@ -23,6 +23,7 @@ mod network;
 mod proofs;
 mod providers;
 mod recording;
+mod recovery;
 mod storing;
 mod storms;
 mod stranger;

@@ -23,12 +23,11 @@ impl NodeLoop {
         for block in blocks {
             let at_ms = block.proposal.proposal.close_time.0;
             for envelope in &block.decision {
-                let slot = envelope.statement.slot.0;
-                note(
-                    &mut self.signers.signed,
-                    envelope.statement.node,
-                    Heard { slot, at_ms },
-                );
+                let (slot, key) = (envelope.statement.slot, envelope.statement.node);
+                let deciders = self.engine.backbones().of_slot(slot);
+                let seat = deciders.and_then(|deciders| deciders.seat_ever_of(&key));
+                let heard = Heard { slot: slot.0, at_ms };
+                note(&mut self.signers.signed, seat.unwrap_or(key), heard);
             }
         }
         let entries = &self.engine.quorum_set().nodes;
