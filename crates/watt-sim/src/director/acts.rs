@@ -151,6 +151,8 @@ impl Director {
             Act::Poison => self
                 .people
                 .poison(&mut self.world, if amount == 0 { b"boom" } else { b"slow" }),
+            Act::ForgePast => self.forge_past(),
+            Act::Contradict => self.contradict(&chosen),
             Act::Eclipse => {
                 let machines = self.members(Group::Followers);
                 if let Some((victim, attackers)) = machines.split_last() {

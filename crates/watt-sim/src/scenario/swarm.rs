@@ -44,8 +44,8 @@ pub fn swarm(seed: u64) -> Scenario {
         height: 8 + luck.below(12),
         seconds: 120,
         mode: Mode::Liveness,
-        transactions: 0,
         recover_s: 120,
+        ..Goal::default()
     };
     // Each seed has its own few kinds of fault, so that rare mixes are not drowned by all of them at once.
     let kinds: Vec<Act> = KINDS.iter().copied().filter(|_| luck.permille(350)).collect();
@@ -129,6 +129,8 @@ fn draw(luck: &mut Luck, kinds: &[Act], validators: usize, seconds_max: u64) -> 
         | Act::Amnesia
         | Act::Clone
         | Act::Poison
+        | Act::ForgePast
+        | Act::Contradict
         | Act::Eclipse => 0,
     };
     let count_max = if is_bounded(act) {
@@ -139,6 +141,8 @@ fn draw(luck: &mut Luck, kinds: &[Act], validators: usize, seconds_max: u64) -> 
     Step {
         height: None,
         second: Some(luck.below(seconds_max)),
+        times: None,
+        every: None,
         act,
         who: if is_bounded(act) { Group::Validators } else { who },
         count: Some(1 + luck.index(count_max.max(1))),

@@ -110,8 +110,11 @@ impl World {
                 );
             }
             Effect::Discard(over) => drop(over),
-            // Nobody does a seat's duties in this world yet.
-            Effect::MakeVotingKeys { .. } | Effect::ForgetVotingKeys { .. } => {}
+            Effect::MakeVotingKeys { terms } => self.make_voting_keys(node, &terms),
+            Effect::ForgetVotingKeys { before } => {
+                let secrets = &mut self.nodes[node].disk.secrets;
+                secrets.retain(|secrets| secrets.term >= before);
+            }
             Effect::FillBody { slot, waiting } => {
                 let state = Arc::clone(&self.nodes[node].disk.state);
                 let filled = mempool::fill(&*state, &self.network, &waiting);
@@ -281,7 +284,7 @@ impl World {
 
     /// An honest node says something: was it durable, and does it fit to what it said before?
     fn check_speech(&mut self, node: usize, message: &[u8]) {
-        if kind_of(message) != "statement" || self.nodes[node].key.is_none() {
+        if kind_of(message) != "statement" || !self.nodes[node].may_vote() {
             return;
         }
         let is_synced = !self.nodes[node].disk.drive.has_unsynced();
