@@ -4,6 +4,7 @@
 //! compared, so that a rule whose outcome differs from run to run is found.
 
 use crate::luck::{Luck, Purpose};
+use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +18,7 @@ use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, StateRead, Unc
 use watt_light::proposal::empty_value;
 use watt_light::transaction::body_root;
 use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
-use watt_primitives::key::SignatureCheck;
+use watt_primitives::key::{PublicKey, SignatureCheck};
 use watt_primitives::{BlockHeight, Hash, NetworkId, SlotIndex, codec};
 use watt_scp::{Statement, finality};
 
@@ -48,6 +49,29 @@ fn is_slow(signed: &SignedTransaction) -> bool {
     signed.transaction.operations.iter().any(is_marked)
 }
 
+/// Signs with keys whose seeds the world drew itself, to check what they signed.
+///
+/// A key makes one signature of one message (RFC 8032 §5.1.6), so the one that it makes now holds and is the one that an engine made.
+/// Any other is checked as the released code does.
+#[derive(Default)]
+struct Signers(BTreeMap<[u8; 32], SigningKey>);
+
+impl Signers {
+    fn know(&mut self, seed: [u8; 32]) {
+        let key = SigningKey::from(seed);
+        self.0.insert(VerificationKeyBytes::from(&key).into(), key);
+    }
+
+    fn holds(&self, check: &SignatureCheck) -> bool {
+        let key = match &check.key {
+            PublicKey::Ed25519(key) => self.0.get(&key.0),
+            PublicKey::WebAuthnP256(_) | PublicKey::Secp256k1(_) => None,
+        };
+        let again = key.map(|key| <[u8; 64]>::from(key.sign(&check.message)));
+        again == Some(check.signature.0) || check.holds()
+    }
+}
+
 /// Everything that a verdict depends on.
 fn signature_key(check: &SignatureCheck) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
@@ -73,6 +97,7 @@ pub struct Compute {
     network: NetworkId,
     bent: Option<Rule>,
     luck: Luck,
+    signers: Signers,
     signatures: BTreeMap<[u8; 32], bool>,
     /// Blocks that were tried, by slot.
     blocks: BTreeMap<SlotIndex, Vec<Tried>>,
@@ -97,6 +122,7 @@ impl Compute {
             network,
             bent,
             luck: Luck::new(seed, Purpose::Recheck),
+            signers: Signers::default(),
             signatures: BTreeMap::new(),
             blocks: BTreeMap::new(),
             decided: BTreeMap::new(),
@@ -108,16 +134,21 @@ impl Compute {
         }
     }
 
+    /// The world drew a key with this seed.
+    pub fn know_signer(&mut self, seed: [u8; 32]) {
+        self.signers.know(seed);
+    }
+
     /// Whether each claim holds.
     pub fn verify(&mut self, checks: &[SignatureCheck]) -> Vec<bool> {
         checks
             .iter()
             .map(|check| {
                 self.n_asked += 1;
-                let n_verified = &mut self.n_verified;
+                let (n_verified, signers) = (&mut self.n_verified, &self.signers);
                 *self.signatures.entry(signature_key(check)).or_insert_with(|| {
                     *n_verified += 1;
-                    check.holds()
+                    signers.holds(check)
                 })
             })
             .collect()

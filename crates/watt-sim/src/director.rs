@@ -247,6 +247,7 @@ impl Director {
             ("seats are there", number(self.world.chain.seats.n_seats()), number(goal.seats)),
             ("seats were given to others", number(self.world.chain.seats.n_given), number(goal.given)),
             ("people are struck off", number(self.n_struck()), number(goal.struck)),
+            ("puppets have the rank", number(self.n_ranked_puppets()), number(goal.ranked)),
         ];
         for (what, found, wanted) in counts {
             if found < wanted {

@@ -313,6 +313,8 @@ pub struct Goal {
     pub given: usize,
     /// At least so many people are struck off.
     pub struck: usize,
+    /// At least so many puppets have the rank that it takes.
+    pub ranked: usize,
     /// In liveness mode: seconds after the end of all faults by which everybody has three new blocks.
     pub recover_s: u64,
 }
@@ -327,6 +329,7 @@ impl Default for Goal {
             seats: 0,
             given: 0,
             struck: 0,
+            ranked: 0,
             recover_s: 60,
         }
     }

@@ -34,6 +34,7 @@ pub struct SeatCheck {
     puppets: BTreeSet<AccountId>,
     /// Seats that somebody else came into.
     pub n_given: usize,
+    is_news: bool,
 }
 
 impl SeatCheck {
@@ -50,6 +51,7 @@ impl SeatCheck {
             honest: BTreeSet::new(),
             puppets: BTreeSet::new(),
             n_given: 0,
+            is_news: false,
         }
     }
 
@@ -72,6 +74,12 @@ impl SeatCheck {
     #[must_use]
     pub fn n_seats(&self) -> usize {
         self.newest.1.len()
+    }
+
+    /// The newest term of which it is known who votes, if nobody has asked since; and who does.
+    pub fn take_news(&mut self) -> Option<(Term, BTreeSet<AccountId>)> {
+        let (term, voters) = &self.newest;
+        std::mem::take(&mut self.is_news).then(|| (*term, voters.keys().copied().collect()))
     }
 
     /// A block gave this state.
@@ -99,6 +107,7 @@ impl SeatCheck {
             self.check_people(state, next, &backbone)?;
         }
         self.newest = (next, backbone);
+        self.is_news = true;
         Ok(())
     }
 

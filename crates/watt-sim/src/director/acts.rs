@@ -18,6 +18,13 @@ impl Director {
                 let sides = (0..self.world.nodes.len()).map(|node| u8::from(chosen.contains(&node)));
                 self.world.net.part(sides.collect());
                 self.world.walls_changed();
+                if let Some(seconds) = step.seconds {
+                    let heal = Step {
+                        act: Act::Heal,
+                        ..step
+                    };
+                    self.later(seconds, heal);
+                }
             }
             Act::Deafen => {
                 for to in chosen {

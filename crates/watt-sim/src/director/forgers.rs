@@ -6,9 +6,10 @@ use crate::people::submit;
 use crate::storage::account_of;
 use crate::violation::{Promise, Violation};
 use std::collections::BTreeMap;
+use watt_ledger::query;
 use watt_light::shown::contradictors;
 use watt_light::{DecisionProof, Evidence, FinalityProof, Operation, Proposal};
-use watt_primitives::{BlockHeight, Hash, NodeId, SecretKey, Term};
+use watt_primitives::{AccountId, BlockHeight, Hash, NodeId, SecretKey, Term};
 use watt_scp::{Ballot, Envelope, Pledges, QuorumSet, Statement};
 
 /// People among whom the one is who hands in what proofs prove.
@@ -176,8 +177,17 @@ impl Director {
     pub(super) fn n_struck(&self) -> usize {
         let state = self.world.state();
         let people = (0..self.world.nodes.len()).map(|node| account_of("holder", node));
-        people
-            .filter(|person| watt_ledger::query::faulty(&*state, person).is_some())
-            .count()
+        people.filter(|person| query::faulty(&*state, person).is_some()).count()
+    }
+
+    /// Puppets whose rank is among the best of those who stand.
+    pub(super) fn n_ranked_puppets(&self) -> usize {
+        let state = self.world.state();
+        let first = self.world.n_validators() + self.scenario.network.standing;
+        let puppets = (first..first + self.scenario.network.puppets).map(|node| account_of("holder", node));
+        let is_ranked = |person: &AccountId| {
+            query::standing(&*state, person).is_some_and(|row| row.ranked_since.is_some())
+        };
+        puppets.filter(is_ranked).count()
     }
 }

@@ -1,6 +1,6 @@
 //! Seats: who stands for one from the start, who vouches for them, and what a node keeps for its own.
 
-use super::setup::{Setup, key_of};
+use super::setup::{Setup, key_of, seed_of};
 use super::World;
 use crate::storage::account_of;
 use std::collections::BTreeSet;
@@ -21,6 +21,10 @@ const VOUCHERS: usize = 3;
 
 /// Milliseconds until keys are made and stored.
 const MAKE_KEYS_MS: u64 = 5;
+
+fn key_name(term: Term) -> String {
+    format!("voting key of term {term}")
+}
 
 impl Setup {
     /// Who does the duties of a seat: validators of the genesis, those who stand, and puppets, in the order of the nodes. Nobody
@@ -86,16 +90,28 @@ impl World {
         let make = |term: &Term| {
             TermSecrets {
                 term: *term,
-                voting_key: key_of(&format!("voting key of term {term}"), node),
+                voting_key: key_of(&key_name(*term), node),
                 onion_seed: Hash::of_content(format!("onion of term {term} {node}").as_bytes()),
             }
         };
         let made: Vec<TermSecrets> = terms.iter().map(make).collect();
+        for term in terms {
+            self.compute.know_signer(seed_of(&key_name(*term), node));
+        }
         for secrets in &made {
             self.by_key.insert(secrets.voting_key.node_id(), node);
         }
         self.nodes[node].disk.secrets.extend(made.iter().cloned());
         self.later(node, MAKE_KEYS_MS, Event::VotingKeysMade(made));
+    }
+
+    /// Notes who votes in a term, once that is known for good.
+    pub(super) fn see_voters(&mut self) {
+        if let Some((term, people)) = self.chain.seats.take_news() {
+            let nodes = (0..self.nodes.len()).filter(|node| people.contains(&account_of("holder", *node)));
+            let nodes: Vec<String> = nodes.map(|node| format!("n{node}")).collect();
+            self.note(format_args!("in term {term} vote {}", nodes.join(" ")));
+        }
     }
 
     /// Nodes whose people vote in the running term and that have not left.
