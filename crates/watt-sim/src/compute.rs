@@ -4,7 +4,6 @@
 //! compared, so that a rule whose outcome differs from run to run is found.
 
 use crate::luck::{Luck, Purpose};
-use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +17,7 @@ use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, StateRead, Unc
 use watt_light::proposal::empty_value;
 use watt_light::transaction::body_root;
 use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
-use watt_primitives::key::{PublicKey, SignatureCheck};
+use watt_primitives::key::SignatureCheck;
 use watt_primitives::{BlockHeight, Hash, NetworkId, SlotIndex, codec};
 use watt_scp::{Statement, finality};
 
@@ -49,29 +48,6 @@ fn is_slow(signed: &SignedTransaction) -> bool {
     signed.transaction.operations.iter().any(is_marked)
 }
 
-/// Signs with keys whose seeds the world drew itself, to check what they signed.
-///
-/// A key makes one signature of one message (RFC 8032 §5.1.6), so the one that it makes now holds and is the one that an engine made.
-/// Any other is checked as the released code does.
-#[derive(Default)]
-struct Signers(BTreeMap<[u8; 32], SigningKey>);
-
-impl Signers {
-    fn know(&mut self, seed: [u8; 32]) {
-        let key = SigningKey::from(seed);
-        self.0.insert(VerificationKeyBytes::from(&key).into(), key);
-    }
-
-    fn holds(&self, check: &SignatureCheck) -> bool {
-        let key = match &check.key {
-            PublicKey::Ed25519(key) => self.0.get(&key.0),
-            PublicKey::WebAuthnP256(_) | PublicKey::Secp256k1(_) => None,
-        };
-        let again = key.map(|key| <[u8; 64]>::from(key.sign(&check.message)));
-        again == Some(check.signature.0) || check.holds()
-    }
-}
-
 /// Everything that a verdict depends on.
 fn signature_key(check: &SignatureCheck) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
@@ -85,6 +61,9 @@ fn signature_key(check: &SignatureCheck) -> [u8; 32] {
 /// One in this many answers from memory is computed again and compared.
 const RECHECK_ONE_IN: u64 = 32;
 
+/// The same for runs of blocks, of which every follower asks for each.
+const RECHECK_RUNS_ONE_IN: u64 = 128;
+
 /// A block that was tried on the state that `head` commits to.
 struct Tried {
     head: Hash,
@@ -97,7 +76,6 @@ pub struct Compute {
     network: NetworkId,
     bent: Option<Rule>,
     luck: Luck,
-    signers: Signers,
     signatures: BTreeMap<[u8; 32], bool>,
     /// Blocks that were tried, by slot.
     blocks: BTreeMap<SlotIndex, Vec<Tried>>,
@@ -122,7 +100,6 @@ impl Compute {
             network,
             bent,
             luck: Luck::new(seed, Purpose::Recheck),
-            signers: Signers::default(),
             signatures: BTreeMap::new(),
             blocks: BTreeMap::new(),
             decided: BTreeMap::new(),
@@ -134,9 +111,13 @@ impl Compute {
         }
     }
 
-    /// The world drew a key with this seed.
-    pub fn know_signer(&mut self, seed: [u8; 32]) {
-        self.signers.know(seed);
+    /// An honest node's engine has just signed this: it holds, which is checked for one in so many only.
+    pub fn was_signed(&mut self, check: &SignatureCheck) {
+        if self.luck.below(RECHECK_ONE_IN) == 0 && !check.holds() {
+            self.disagreement = Some("an engine signed something and its signature does not hold".to_owned());
+        } else {
+            self.signatures.insert(signature_key(check), true);
+        }
     }
 
     /// Whether each claim holds.
@@ -145,10 +126,10 @@ impl Compute {
             .iter()
             .map(|check| {
                 self.n_asked += 1;
-                let (n_verified, signers) = (&mut self.n_verified, &self.signers);
+                let n_verified = &mut self.n_verified;
                 *self.signatures.entry(signature_key(check)).or_insert_with(|| {
                     *n_verified += 1;
-                    signers.holds(check)
+                    check.holds()
                 })
             })
             .collect()
@@ -252,7 +233,7 @@ impl Compute {
                 }
             }
         }
-        if self.luck.below(RECHECK_ONE_IN) == 0 {
+        if self.luck.below(RECHECK_RUNS_ONE_IN) == 0 {
             let (again, why) = self.really_apply_decided(state, blocks);
             if again != outcomes || why.is_some() != failure.is_some() {
                 let n = blocks.len();

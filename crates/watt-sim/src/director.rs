@@ -368,6 +368,7 @@ impl Director {
         self.cued.clear();
         self.by_height.clear();
         self.people.spam_per_s = 0;
+        self.people.ground_per_s = 0;
         self.world.net.heal();
         self.world.net.weather = crate::net::WeatherName::Fair.weather();
         // Who was surrounded finds one honest peer at last.

@@ -37,6 +37,9 @@ pub struct Scenario {
     /// The promise that it breaks today, and why: a bug that is known. It can be run, and is left out of the runs of all.
     #[serde(default)]
     pub known_bug: Option<String>,
+    /// Whether it takes minutes: of the runs of all it is left out of those with few seeds.
+    #[serde(default)]
+    pub is_long: bool,
     /// Seeds that broke a promise once: run each time that all scenarios are.
     #[serde(default)]
     pub regressions: Vec<u64>,
@@ -257,6 +260,8 @@ pub enum Act {
     FreeDisk,
     /// So many transactions per second are handed in by one account.
     Spam,
+    /// So many payments per second go to accounts ground so that they lie in one bucket of the state tree.
+    GrindKeys,
     /// The chosen nodes lose their SCP journals and nothing else, and do not know it.
     Amnesia,
     /// The data folder of one validator is copied to a follower's machine, and both run.
@@ -530,7 +535,7 @@ impl Step {
                 self.seconds.is_some() && self.amount.is_some_and(|amount| amount >= 0),
                 "seconds` and `amount",
             ),
-            Act::Skew | Act::LoseBlocks | Act::RotBlock | Act::Spam | Act::Poison => {
+            Act::Skew | Act::LoseBlocks | Act::RotBlock | Act::Spam | Act::GrindKeys | Act::Poison => {
                 let is_there = self
                     .amount
                     .is_some_and(|amount| amount >= 0 || self.act == Act::Skew);

@@ -139,6 +139,7 @@ impl Director {
                 }
             }
             Act::Spam => self.people.spam_per_s = u64::try_from(amount).unwrap_or(0),
+            Act::GrindKeys => self.people.ground_per_s = u64::try_from(amount).unwrap_or(0),
             Act::Amnesia => {
                 for node in chosen {
                     self.world.end(node, Ending::PowerCut);

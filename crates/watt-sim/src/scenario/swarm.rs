@@ -64,6 +64,7 @@ pub fn swarm(seed: u64) -> Scenario {
         about: "Every seed draws its own mix of faults.".to_owned(),
         waits_for: None,
         known_bug: None,
+        is_long: false,
         regressions: Vec::new(),
         people: People {
             accounts: 0,
@@ -129,6 +130,7 @@ fn draw(luck: &mut Luck, kinds: &[Act], validators: usize, seconds_max: u64) -> 
         | Act::Amnesia
         | Act::Clone
         | Act::Poison
+        | Act::GrindKeys
         | Act::ForgePast
         | Act::Contradict
         | Act::Eclipse => 0,

@@ -298,7 +298,7 @@ impl World {
             self.last_said = (node, message.to_vec());
             return;
         }
-        let Ok(Message::Statement { envelope, .. }) = Message::decode(message) else {
+        let Ok(Message::Statement { envelope, proposals }) = Message::decode(message) else {
             return;
         };
         let speaker = self.by_key.get(&envelope.statement.node).copied();
@@ -307,6 +307,9 @@ impl World {
             return;
         }
         let statement = &envelope.statement;
+        self.compute.was_signed(&envelope.signature_check(&self.network));
+        let own = proposals.iter().filter(|signed| signed.proposal.proposer == statement.node);
+        own.for_each(|signed| self.compute.was_signed(&signed.signature_check()));
         self.trace.note(
             self.now,
             format_args!(

@@ -1,6 +1,6 @@
 //! Seats: who stands for one from the start, who vouches for them, and what a node keeps for its own.
 
-use super::setup::{Setup, key_of, seed_of};
+use super::setup::{Setup, key_of};
 use super::World;
 use crate::storage::account_of;
 use std::collections::BTreeSet;
@@ -21,10 +21,6 @@ const VOUCHERS: usize = 3;
 
 /// Milliseconds until keys are made and stored.
 const MAKE_KEYS_MS: u64 = 5;
-
-fn key_name(term: Term) -> String {
-    format!("voting key of term {term}")
-}
 
 impl Setup {
     /// Who does the duties of a seat: validators of the genesis, those who stand, and puppets, in the order of the nodes. Nobody
@@ -90,14 +86,11 @@ impl World {
         let make = |term: &Term| {
             TermSecrets {
                 term: *term,
-                voting_key: key_of(&key_name(*term), node),
+                voting_key: key_of(&format!("voting key of term {term}"), node),
                 onion_seed: Hash::of_content(format!("onion of term {term} {node}").as_bytes()),
             }
         };
         let made: Vec<TermSecrets> = terms.iter().map(make).collect();
-        for term in terms {
-            self.compute.know_signer(seed_of(&key_name(*term), node));
-        }
         for secrets in &made {
             self.by_key.insert(secrets.voting_key.node_id(), node);
         }

@@ -136,14 +136,9 @@ impl Default for Setup {
 /// The key of someone with a role and a number.
 #[must_use]
 pub fn key_of(role: &str, number: usize) -> SecretKey {
-    SecretKey::from_seed(seed_of(role, number))
-}
-
-/// The seed of that key.
-pub(super) fn seed_of(role: &str, number: usize) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("watt-sim 2026 keys");
     hasher.update(role.as_bytes()).update(&number.to_le_bytes());
-    *hasher.finalize().as_bytes()
+    SecretKey::from_seed(*hasher.finalize().as_bytes())
 }
 
 /// The key with which a validator votes in a term after the first.
@@ -375,11 +370,7 @@ impl Setup {
             queue_max: 0,
             genesis,
         };
-        for number in 0..n_validators {
-            world.compute.know_signer(seed_of("validator", number));
-        }
         for node in 0..n_validators.max(self.n_dutiful()) {
-            world.compute.know_signer(seed_of("holder", node));
             let is_puppet = node >= n_validators + self.standing;
             let is_honest = !self.actors.contains_key(&node);
             world.chain.seats.know(node, is_puppet, is_honest);
