@@ -17,8 +17,8 @@ use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, StateRead, Unc
 use watt_light::proposal::empty_value;
 use watt_light::transaction::body_root;
 use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
-use watt_primitives::key::SignatureCheck;
-use watt_primitives::{BlockHeight, Hash, NetworkId, SlotIndex, codec};
+use watt_primitives::key::{PublicKey, SignatureCheck};
+use watt_primitives::{BlockHeight, Hash, NetworkId, SlotIndex};
 use watt_scp::{Statement, finality};
 
 /// What trying a block gave.
@@ -48,15 +48,41 @@ fn is_slow(signed: &SignedTransaction) -> bool {
     signed.transaction.operations.iter().any(is_marked)
 }
 
-/// Everything that a verdict depends on.
-fn signature_key(check: &SignatureCheck) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(&codec::encode(&check.key))
-        .update(&check.signature.0)
-        .update(&check.message);
-    *hasher.finalize().as_bytes()
+/// What a claim with one signature is about, and whether it holds.
+struct Verdict {
+    key: PublicKey,
+    message: Vec<u8>,
+    holds: bool,
 }
+
+/// Verdicts under the signature, each for everything that it depends on.
+#[derive(Default)]
+struct Verdicts {
+    of: BTreeMap<[u8; 64], Vec<Verdict>>,
+    n: usize,
+}
+
+impl Verdicts {
+    fn get(&self, check: &SignatureCheck) -> Option<bool> {
+        let mut all = self.of.get(&check.signature.0)?.iter();
+        let found = all.find(|one| one.key == check.key && one.message == check.message);
+        found.map(|one| one.holds)
+    }
+
+    fn note(&mut self, check: &SignatureCheck, holds: bool) {
+        if self.get(check).is_none() {
+            self.n += 1;
+            self.of.entry(check.signature.0).or_default().push(Verdict {
+                key: check.key,
+                message: check.message.clone(),
+                holds,
+            });
+        }
+    }
+}
+
+/// Verdicts that are remembered at most; then all are forgotten.
+const VERDICTS_MAX: usize = 100_000;
 
 /// One in this many answers from memory is computed again and compared.
 const RECHECK_ONE_IN: u64 = 32;
@@ -76,7 +102,7 @@ pub struct Compute {
     network: NetworkId,
     bent: Option<Rule>,
     luck: Luck,
-    signatures: BTreeMap<[u8; 32], bool>,
+    signatures: Verdicts,
     /// Blocks that were tried, by slot.
     blocks: BTreeMap<SlotIndex, Vec<Tried>>,
     /// Whether blocks with these proofs were decided, by slot.
@@ -100,7 +126,7 @@ impl Compute {
             network,
             bent,
             luck: Luck::new(seed, Purpose::Recheck),
-            signatures: BTreeMap::new(),
+            signatures: Verdicts::default(),
             blocks: BTreeMap::new(),
             decided: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -116,23 +142,23 @@ impl Compute {
         if self.luck.below(RECHECK_ONE_IN) == 0 && !check.holds() {
             self.disagreement = Some("an engine signed something and its signature does not hold".to_owned());
         } else {
-            self.signatures.insert(signature_key(check), true);
+            self.signatures.note(check, true);
         }
     }
 
     /// Whether each claim holds.
     pub fn verify(&mut self, checks: &[SignatureCheck]) -> Vec<bool> {
-        checks
-            .iter()
-            .map(|check| {
-                self.n_asked += 1;
-                let n_verified = &mut self.n_verified;
-                *self.signatures.entry(signature_key(check)).or_insert_with(|| {
-                    *n_verified += 1;
-                    check.holds()
-                })
-            })
-            .collect()
+        let verdict = |check: &SignatureCheck| {
+            self.n_asked += 1;
+            if let Some(holds) = self.signatures.get(check) {
+                return holds;
+            }
+            self.n_verified += 1;
+            let holds = check.holds();
+            self.signatures.note(check, holds);
+            holds
+        };
+        checks.iter().map(verdict).collect()
     }
 
     /// Tries `block` on `state`, which is the one that `head` commits to.
@@ -188,7 +214,7 @@ impl Compute {
         // Signatures that were found to hold, over the whole transaction, are not checked again.
         let is_verified = |signed: &SignedTransaction| {
             let check = signed.signature_check(&self.network);
-            self.signatures.get(&signature_key(&check)) == Some(&true)
+            self.signatures.get(&check) == Some(true)
         };
         let block = block
             .clone()
@@ -352,8 +378,8 @@ impl Compute {
         self.blocks.retain(|slot, _| BlockHeight::from(*slot) >= height);
         self.decided.retain(|slot, _| BlockHeight::from(*slot) >= height);
         self.states.retain(|_, (of, _)| *of >= height);
-        if self.signatures.len() > 200_000 {
-            self.signatures.clear();
+        if self.signatures.n > VERDICTS_MAX {
+            self.signatures = Verdicts::default();
         }
     }
 }

@@ -164,10 +164,7 @@ impl Director {
         for step in scenario.steps.iter().flat_map(Step::all) {
             if let Some(second) = step.second {
                 world.cue(beginning.plus(second * 1_000), next_cue);
-                cued.insert(
-                    next_cue,
-                    Cued { step, nodes: None },
-                );
+                cued.insert(next_cue, Cued { step, nodes: None });
                 next_cue += 1;
             } else {
                 by_height.push(step);
@@ -243,11 +240,31 @@ impl Director {
         let goal = self.scenario.goal;
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let counts = [
-            ("transactions are in blocks", self.world.chain.n_transactions, goal.transactions),
-            ("seats are there", number(self.world.chain.seats.n_seats()), number(goal.seats)),
-            ("seats were given to others", number(self.world.chain.seats.n_given), number(goal.given)),
-            ("people are struck off", number(self.n_struck()), number(goal.struck)),
-            ("puppets have the rank", number(self.n_ranked_puppets()), number(goal.ranked)),
+            (
+                "transactions are in blocks",
+                self.world.chain.n_transactions,
+                goal.transactions,
+            ),
+            (
+                "seats are there",
+                number(self.world.chain.seats.n_seats()),
+                number(goal.seats),
+            ),
+            (
+                "seats were given to others",
+                number(self.world.chain.seats.n_given),
+                number(goal.given),
+            ),
+            (
+                "people are struck off",
+                number(self.n_struck()),
+                number(goal.struck),
+            ),
+            (
+                "puppets have the rank",
+                number(self.n_ranked_puppets()),
+                number(goal.ranked),
+            ),
         ];
         for (what, found, wanted) in counts {
             if found < wanted {

@@ -443,7 +443,11 @@ impl Scenario {
             u64::from(network.validators),
         );
         self.within("network.seats", seats, 0, validators)?;
-        let standing_max = if seats == 0 { followers.min(STANDING_MAX) } else { 0 };
+        let standing_max = if seats == 0 {
+            followers.min(STANDING_MAX)
+        } else {
+            0
+        };
         let standing = u64::try_from(network.standing).unwrap_or(u64::MAX);
         self.within("network.standing", standing, 0, standing_max)?;
         let puppets = u64::try_from(network.puppets).unwrap_or(u64::MAX);
@@ -494,8 +498,12 @@ impl Step {
     pub fn all(&self) -> impl Iterator<Item = Self> + use<> {
         let (this, every) = (*self, self.every.unwrap_or(0));
         (0..self.times.unwrap_or(1)).map(move |turn| Self {
-            height: this.height.map(|height| height.saturating_add(turn.saturating_mul(every))),
-            second: this.second.map(|second| second.saturating_add(turn.saturating_mul(every))),
+            height: this
+                .height
+                .map(|height| height.saturating_add(turn.saturating_mul(every))),
+            second: this
+                .second
+                .map(|second| second.saturating_add(turn.saturating_mul(every))),
             times: None,
             every: None,
             ..this

@@ -64,7 +64,11 @@ impl Encoder {
         }
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    /// What was written. Many small values are kept for long, so memory of which they fill less than half is given back.
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        if self.out.len() < self.out.capacity() / 2 {
+            self.out.shrink_to_fit();
+        }
         self.out
     }
 
@@ -136,7 +140,8 @@ impl Encoder {
         let field = |(begin, end): &(usize, usize)| out.get(*begin..*end).unwrap_or_default();
         if !self.order.is_sorted_by(|one, next| field(one) <= field(next)) {
             let all_begin = begins.first().copied().unwrap_or_default();
-            self.order.sort_unstable_by(|one, other| field(one).cmp(field(other)));
+            self.order
+                .sort_unstable_by(|one, other| field(one).cmp(field(other)));
             self.moved.clear();
             for range in &self.order {
                 self.moved.extend_from_slice(field(range));
@@ -432,7 +437,10 @@ impl ser::SerializeMap for Fields<'_> {
         key.serialize(&mut *self.encoder)?;
         let is_text = |byte: &u8| byte >> 5 == Major::Text as u8;
         let first = self.encoder.out.get(at);
-        first.filter(|byte| is_text(byte)).map(|_| ()).ok_or(Inexpressible)
+        first
+            .filter(|byte| is_text(byte))
+            .map(|_| ())
+            .ok_or(Inexpressible)
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Inexpressible> {
@@ -574,8 +582,16 @@ mod tests {
             Just(Thing::Nothing),
             any::<bool>().prop_map(Thing::Truth),
             any::<u64>().prop_map(Thing::Number),
-            prop_oneof![Just(23), Just(24), Just(255), Just(256), Just(65_535), Just(65_536), Just(1 << 32)]
-                .prop_map(Thing::Number),
+            prop_oneof![
+                Just(23),
+                Just(24),
+                Just(255),
+                Just(256),
+                Just(65_535),
+                Just(65_536),
+                Just(1 << 32)
+            ]
+            .prop_map(Thing::Number),
             any::<i64>().prop_map(Thing::Signed),
             (-300i64..300).prop_map(Thing::Signed),
             any::<u64>().prop_map(|n| Thing::Wide(-1 - i128::from(n))),

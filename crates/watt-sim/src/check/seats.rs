@@ -87,7 +87,10 @@ impl SeatCheck {
     /// # Errors
     /// The first rule broken.
     pub fn block(&mut self, height: BlockHeight, state: &MemoryState) -> Checked {
-        let struck = self.honest.iter().find(|person| query::faulty(state, person).is_some());
+        let struck = self
+            .honest
+            .iter()
+            .find(|person| query::faulty(state, person).is_some());
         if let Some(person) = struck {
             let facts = format!("the honest holder {person} of a seat is struck off at height {height}");
             return Err(Violation::of(Promise::HonestUnpunished, facts));
@@ -134,13 +137,21 @@ impl SeatCheck {
     /// No more change than the rules allow, and who enters may.
     fn check_people(&mut self, state: &impl StateRead, next: Term, now: &Voters) -> Checked {
         let before = &self.newest.1;
-        let entered: Vec<AccountId> = now.keys().filter(|one| !before.contains_key(one)).copied().collect();
+        let entered: Vec<AccountId> = now
+            .keys()
+            .filter(|one| !before.contains_key(one))
+            .copied()
+            .collect();
         let n_left = before.keys().filter(|one| !now.contains_key(one)).count();
         if now.len() > before.len() {
             let (step, pause) = GROWTH;
             let is_due = next.0 >= self.grown.0 + pause;
             if now.len() != before.len() + step || n_left > 0 || !is_due || now.len() > SEATS_MAX {
-                let facts = format!("grows from {} to {} seats, {n_left} left", before.len(), now.len());
+                let facts = format!(
+                    "grows from {} to {} seats, {n_left} left",
+                    before.len(),
+                    now.len()
+                );
                 return broken(next, &facts);
             }
             self.grown = next;
@@ -182,4 +193,64 @@ impl SeatCheck {
 
 fn broken(term: Term, facts: &str) -> Checked {
     Err(Violation::of(Promise::Seats, format_args!("term {term} {facts}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::WeatherName;
+    use crate::trace::Sink;
+    use crate::world::{Setup, World};
+
+    fn world() -> World {
+        let setup = Setup {
+            seed: 3,
+            term_windows: 2,
+            weather: WeatherName::Calm.weather(),
+            ..Setup::default()
+        };
+        let mut world = setup.build(Sink::None).unwrap();
+        let end = world.now.plus(60_000);
+        // The last block before the backbone of term 1 is final.
+        assert!(world.run_until(end, |world| world.height().0 == 10));
+        world
+    }
+
+    /// Checks the block at which the backbone of term 1 becomes final, after `change` of what was known before it.
+    fn checked(change: impl FnOnce(&mut SeatCheck)) -> Checked {
+        let mut world = world();
+        change(&mut world.chain.seats);
+        let end = world.now.plus(30_000);
+        world.run_until(end, |world| world.height().0 >= 12);
+        world.violation.map_or(Ok(()), Err)
+    }
+
+    /// What breaks a rule is found: more new people than may enter at once, a key that voted before, a puppet.
+    #[test]
+    fn what_breaks_a_rule_is_found() {
+        assert_eq!(checked(|_| {}), Ok(()));
+        let others = |check: &mut SeatCheck, n: usize| {
+            let gone: Vec<AccountId> = check.newest.1.keys().take(n).copied().collect();
+            for (number, person) in gone.into_iter().enumerate() {
+                let key = check.newest.1.remove(&person).unwrap();
+                check.newest.1.insert(account_of("somebody", number), key);
+            }
+        };
+        let two_new = checked(|check| others(check, 2)).unwrap_err();
+        assert!(two_new.promise == Promise::Seats && two_new.facts.contains("2 of them new, 1 may be"));
+        let unlisted = checked(|check| {
+            // Who enters is no holder any more in this check's eyes only: it is a puppet.
+            others(check, 1);
+            let people: Vec<AccountId> = (0..4).map(|node| account_of("holder", node)).collect();
+            check.puppets.extend(people);
+        });
+        assert!(unlisted.unwrap_err().facts.contains("a puppet: true"));
+        let known = |check: &mut SeatCheck| {
+            for node in 0..4 {
+                let key = crate::world::key_of("voting key of term 1", node).node_id();
+                check.used.insert(key, (account_of("holder", node), Term(0)));
+            }
+        };
+        assert!(checked(known).unwrap_err().facts.contains("votes with"));
+    }
 }

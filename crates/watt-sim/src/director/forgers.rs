@@ -36,7 +36,8 @@ impl Director {
                 if let Some(forged) = self.forge(&hand_over.finality, &quorum_set, &keys)
                     && forged.verify(&self.world.network, &quorum_set).is_ok()
                 {
-                    let facts = format!("the keys that are left of term {term} make another header final in it");
+                    let facts =
+                        format!("the keys that are left of term {term} make another header final in it");
                     self.world.fail(Violation::of(Promise::NoForgedPast, facts));
                     return;
                 }
@@ -47,7 +48,10 @@ impl Director {
             }
         }
         let (now, n_keys) = (self.world.now, keys.len());
-        self.world.trace.note(now, format_args!("{n_keys} keys make no other past of {n_tried} terms"));
+        self.world.trace.note(
+            now,
+            format_args!("{n_keys} keys make no other past of {n_tried} terms"),
+        );
         if n_tried == 0 {
             let facts = "no term is over whose past could be forged";
             self.world.fail(Violation::of(Promise::NoForgedPast, facts));
@@ -75,7 +79,10 @@ impl Director {
         let network = &self.world.network;
         let mut header = of.header.clone();
         header.state_root = Hash::of_content(header.state_root.as_ref());
-        let signers = quorum_set.nodes.iter().filter_map(|node| Some((node, keys.get(node)?)));
+        let signers = quorum_set
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node, keys.get(node)?)));
         let signers: Vec<_> = signers.collect();
         let (proposer, key) = signers.first()?;
         let proposal = Proposal {
@@ -123,7 +130,9 @@ impl Director {
     fn sell(&self, sellers: &[usize]) -> Result<Vec<Evidence>, String> {
         let network = &self.world.network;
         let honest = self.world.nodes.iter().filter(|node| node.disk.blocks.len() > 1);
-        let node = honest.max_by_key(|node| node.height()).ok_or("nobody has two blocks")?;
+        let node = honest
+            .max_by_key(|node| node.height())
+            .ok_or("nobody has two blocks")?;
         let (above, height) = (node.disk.head.height, BlockHeight(node.height().0 - 1));
         let header = node.disk.readable(height).map(|stored| stored.header.clone());
         let block = node.disk.readable(above);
@@ -131,7 +140,10 @@ impl Director {
         let term = self.world.genesis.parameters.terms().of_height(above);
         let deciders = self.world.deciders.get(&term).ok_or("nobody decides")?;
         let quorum_set = &deciders.quorum_set;
-        let real = block.block.proves(header, quorum_set).ok_or("the newest block proves nothing")?;
+        let real = block
+            .block
+            .proves(header, quorum_set)
+            .ok_or("the newest block proves nothing")?;
         let key_of = |seller: &usize| {
             let keys = self.world.nodes[*seller].voting_keys();
             keys.of(deciders).map(|key| (key.node_id(), key.clone()))
@@ -141,7 +153,9 @@ impl Director {
             .forge(&real, quorum_set, &keys)
             .ok_or("too few sell their signatures to prove anything")?;
         for proof in [&real, &forged] {
-            proof.verify(network, quorum_set).map_err(|error| error.to_string())?;
+            proof
+                .verify(network, quorum_set)
+                .map_err(|error| error.to_string())?;
         }
         let named = contradictors(&real, &forged, network, quorum_set);
         let n_faulty_max = (quorum_set.nodes.len() - 1) / 3;
@@ -152,7 +166,8 @@ impl Director {
         let (one, other) = envelopes(&real)
             .and_then(|one| Ok((one, envelopes(&forged)?)))
             .map_err(|error| error.to_string())?;
-        let of = |all: &[Envelope], node: &NodeId| all.iter().find(|said| said.statement.node == *node).cloned();
+        let of =
+            |all: &[Envelope], node: &NodeId| all.iter().find(|said| said.statement.node == *node).cloned();
         let evidence = named.iter().filter_map(|node| {
             let (one, other) = (of(&one, node)?, of(&other, node)?);
             Some(Evidence::Statements { one, other })
@@ -177,7 +192,9 @@ impl Director {
     pub(super) fn n_struck(&self) -> usize {
         let state = self.world.state();
         let people = (0..self.world.nodes.len()).map(|node| account_of("holder", node));
-        people.filter(|person| query::faulty(&*state, person).is_some()).count()
+        people
+            .filter(|person| query::faulty(&*state, person).is_some())
+            .count()
     }
 
     /// Puppets whose rank is among the best of those who stand.

@@ -9,13 +9,16 @@ use crate::storage::Habits;
 /// How far a clock may be off, in milliseconds.
 const SKEW_MS_MAX: u64 = 600_000;
 
+/// Seeds in a thousand whose terms are short.
+const SHORT_TERMS_PERMILLE: u64 = 250;
+
 /// The scenario of this seed.
 #[must_use]
 pub fn swarm(seed: u64) -> Scenario {
     let mut luck = Luck::new(seed, Purpose::Faults);
     let validators = [4, 4, 4, 4, 5, 7][luck.index(6)];
     let faulty = (usize::from(validators) - 1) / 3;
-    let network = Network {
+    let mut network = Network {
         validators,
         followers: luck.index(5),
         links: 2 + luck.index(4),
@@ -40,7 +43,7 @@ pub fn swarm(seed: u64) -> Scenario {
     } else {
         Vec::new()
     };
-    let goal = Goal {
+    let mut goal = Goal {
         height: 8 + luck.below(12),
         seconds: 120,
         mode: Mode::Liveness,
@@ -59,6 +62,12 @@ pub fn swarm(seed: u64) -> Scenario {
     let mut is_free = actors.is_empty();
     steps.retain(|step| !is_bounded(step.act) || std::mem::take(&mut is_free));
     steps.sort_by_key(|step| step.second);
+    let transfers_per_s = [0, 1, 5, 20][luck.index(4)];
+    if luck.permille(SHORT_TERMS_PERMILLE) {
+        // Terms as short as can be: keys change twice, whatever happens meanwhile.
+        network.term_windows = 2;
+        goal.height += 2 * network.term_windows * network.window_slots;
+    }
     Scenario {
         name: "swarm".to_owned(),
         about: "Every seed draws its own mix of faults.".to_owned(),
@@ -69,7 +78,7 @@ pub fn swarm(seed: u64) -> Scenario {
         people: People {
             accounts: 0,
             through_followers: false,
-            transfers_per_s: [0, 1, 5, 20][luck.index(4)],
+            transfers_per_s,
         },
         trades: Vec::new(),
         storage: Habits::default(),

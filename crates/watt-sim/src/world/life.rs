@@ -297,10 +297,7 @@ impl World {
         let drive = self.nodes[of].disk.drive.copy();
         drive.come_back(0);
         let (key, blocks) = (self.nodes[of].key.clone(), self.nodes[of].disk.blocks.clone());
-        let (seat, secrets) = (
-            self.nodes[of].seat.clone(),
-            self.nodes[of].disk.secrets.clone(),
-        );
+        let (seat, secrets) = (self.nodes[of].seat.clone(), self.nodes[of].disk.secrets.clone());
         self.chain.seats.excuse(of);
         let (head, state) = (
             self.nodes[of].disk.head.clone(),

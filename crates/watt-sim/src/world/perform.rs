@@ -266,19 +266,24 @@ impl World {
         if self.nodes[node].is_honest() {
             self.check_speech(node, &message);
         }
-        let messages = match self.nodes[node].actor.as_mut() {
-            Some(actor) => actor.outgoing(to, message),
-            None => vec![message],
-        };
-        for bytes in messages {
-            let [first, copy] = self.net.send(self.now, node, link, bytes.len(), priority);
-            if let Some(at) = copy {
-                let bytes = bytes.clone();
-                self.queue.push(at, Due::Deliver { link, to, bytes });
+        match self.nodes[node].actor.as_mut() {
+            Some(actor) => {
+                for bytes in actor.outgoing(to, message) {
+                    self.put_on_link(node, to, link, bytes, priority);
+                }
             }
-            if let Some(at) = first {
-                self.queue.push(at, Due::Deliver { link, to, bytes });
-            }
+            None => self.put_on_link(node, to, link, message, priority),
+        }
+    }
+
+    fn put_on_link(&mut self, node: usize, to: usize, link: PeerId, bytes: Vec<u8>, priority: Priority) {
+        let [first, copy] = self.net.send(self.now, node, link, bytes.len(), priority);
+        if let Some(at) = copy {
+            let bytes = bytes.clone();
+            self.queue.push(at, Due::Deliver { link, to, bytes });
+        }
+        if let Some(at) = first {
+            self.queue.push(at, Due::Deliver { link, to, bytes });
         }
     }
 
@@ -295,7 +300,9 @@ impl World {
         let known = self.looked_at.get(&hash).copied();
         // Relayed words are their speaker's; own ones are looked at once, when they are said first.
         if known.is_some() && (known != Some(Some(node)) || is_synced) {
-            self.last_said = (node, message.to_vec());
+            self.last_said.0 = node;
+            self.last_said.1.clear();
+            self.last_said.1.extend_from_slice(message);
             return;
         }
         let Ok(Message::Statement { envelope, proposals }) = Message::decode(message) else {
@@ -308,7 +315,9 @@ impl World {
         }
         let statement = &envelope.statement;
         self.compute.was_signed(&envelope.signature_check(&self.network));
-        let own = proposals.iter().filter(|signed| signed.proposal.proposer == statement.node);
+        let own = proposals
+            .iter()
+            .filter(|signed| signed.proposal.proposer == statement.node);
         own.for_each(|signed| self.compute.was_signed(&signed.signature_check()));
         self.trace.note(
             self.now,

@@ -1,7 +1,7 @@
 //! Seats: who stands for one from the start, who vouches for them, and what a node keeps for its own.
 
-use super::setup::{Setup, key_of};
 use super::World;
+use super::setup::{Setup, key_of};
 use crate::storage::account_of;
 use std::collections::BTreeSet;
 use watt_engine::Event;
@@ -48,7 +48,8 @@ impl Setup {
     pub(super) fn grown(&self, trust_seeds: &[AccountId]) -> Grown {
         let first = usize::from(self.validators);
         let candidate = |number: usize| account_of("holder", first + number);
-        let puppet = |number: usize| account_of("holder", first + self.standing + number % self.puppets.max(1));
+        let puppet =
+            |number: usize| account_of("holder", first + self.standing + number % self.puppets.max(1));
         let friend = |number: usize| account_of("friend", number);
         let voucher = |number: usize| account_of("voucher", number);
         let mut circles = Vec::new();
@@ -59,7 +60,10 @@ impl Setup {
         for at in 0..N_FRIENDS {
             let of_puppet = (at < self.puppets).then(|| puppet(at));
             let vouchers = (at..VOUCHERS * self.standing).step_by(N_FRIENDS).map(voucher);
-            circles.push((friend(at), of_puppet.into_iter().chain(vouchers).take(CIRCLE).collect()));
+            circles.push((
+                friend(at),
+                of_puppet.into_iter().chain(vouchers).take(CIRCLE).collect(),
+            ));
         }
         for at in 0..VOUCHERS * self.standing {
             circles.push((voucher(at), vec![candidate(at / VOUCHERS)]));
@@ -83,12 +87,10 @@ impl Setup {
 impl World {
     /// The node makes secrets for terms of its seat and stores them.
     pub(super) fn make_voting_keys(&mut self, node: usize, terms: &[Term]) {
-        let make = |term: &Term| {
-            TermSecrets {
-                term: *term,
-                voting_key: key_of(&format!("voting key of term {term}"), node),
-                onion_seed: Hash::of_content(format!("onion of term {term} {node}").as_bytes()),
-            }
+        let make = |term: &Term| TermSecrets {
+            term: *term,
+            voting_key: key_of(&format!("voting key of term {term}"), node),
+            onion_seed: Hash::of_content(format!("onion of term {term} {node}").as_bytes()),
         };
         let made: Vec<TermSecrets> = terms.iter().map(make).collect();
         for secrets in &made {
