@@ -31,17 +31,17 @@ pub enum InvalidEncoding {
 /// Never for WATT's own types: they hold nothing that DAG-CBOR cannot express, and writing to memory cannot fail.
 #[must_use]
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    encode_into(value, ENCODED_BYTES_USUAL)
+    written(value, ENCODED_BYTES_USUAL).into_bytes()
 }
 
-/// Room for most of what is encoded.
-const ENCODED_BYTES_USUAL: usize = 128;
+/// Room for most of what is encoded, and for putting its fields in order.
+const ENCODED_BYTES_USUAL: usize = 256;
 
-fn encode_into<T: Serialize + ?Sized>(value: &T, capacity: usize) -> Vec<u8> {
+fn written<T: Serialize + ?Sized>(value: &T, capacity: usize) -> Encoder {
     let mut encoder = Encoder::with_capacity(capacity);
-    let written = value.serialize(&mut encoder);
-    written.expect("own types are encodable and memory does not fail");
-    encoder.into_bytes()
+    let outcome = value.serialize(&mut encoder);
+    outcome.expect("own types are encodable and memory does not fail");
+    encoder
 }
 
 /// Decodes at most `len_max` bytes and refuses every encoding but the canonical one, by encoding again and comparing: the
@@ -57,7 +57,7 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], len_max: usize) -> 
         });
     }
     let value: T = serde_ipld_dagcbor::from_slice(bytes).map_err(|_| InvalidEncoding::Malformed)?;
-    if encode_into(&value, bytes.len()) == bytes {
+    if written(&value, bytes.len().saturating_mul(2)).bytes() == bytes {
         Ok(value)
     } else {
         Err(InvalidEncoding::NotCanonical)

@@ -47,21 +47,24 @@ impl ser::Error for Inexpressible {
 /// Appends items to a buffer.
 pub(super) struct Encoder {
     out: Vec<u8>,
-    /// Where the fields of all maps that are being written begin, the innermost map's last.
-    begins: Vec<usize>,
-    /// Fields of one map while they are put in order.
-    order: Vec<(usize, usize)>,
-    moved: Vec<u8>,
+    /// Where the fields of all maps that are being written begin and end, the innermost map's last.
+    fields: Vec<(usize, usize)>,
 }
+
+/// Room for the fields of most values, with all that they hold.
+const FIELDS_USUAL: usize = 32;
 
 impl Encoder {
     pub(super) fn with_capacity(bytes: usize) -> Self {
         Self {
             out: Vec::with_capacity(bytes),
-            begins: Vec::new(),
-            order: Vec::new(),
-            moved: Vec::new(),
+            fields: Vec::with_capacity(FIELDS_USUAL),
         }
+    }
+
+    /// What was written.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.out
     }
 
     /// What was written. Many small values are kept for long, so memory of which they fill less than half is given back.
@@ -101,7 +104,7 @@ impl Encoder {
         if let Some(len) = len {
             self.len_head(Major::Map, len)?;
         }
-        let first = self.begins.len();
+        let first = self.fields.len();
         Ok(Fields {
             encoder: self,
             first,
@@ -132,24 +135,25 @@ impl Encoder {
 
     /// Moves the fields that began since `first` into their order, up to the end of the buffer.
     fn sort_fields(&mut self, first: usize) {
-        let begins = self.begins.get(first..).unwrap_or_default();
-        let ends = begins.iter().skip(1).copied().chain([self.out.len()]);
-        self.order.clear();
-        self.order.extend(begins.iter().copied().zip(ends));
-        let out = &self.out;
-        let field = |(begin, end): &(usize, usize)| out.get(*begin..*end).unwrap_or_default();
-        if !self.order.is_sorted_by(|one, next| field(one) <= field(next)) {
-            let all_begin = begins.first().copied().unwrap_or_default();
-            self.order
-                .sort_unstable_by(|one, other| field(one).cmp(field(other)));
-            self.moved.clear();
-            for range in &self.order {
-                self.moved.extend_from_slice(field(range));
-            }
-            self.out.truncate(all_begin);
-            self.out.extend_from_slice(&self.moved);
+        let end = self.out.len();
+        let fields = self.fields.get_mut(first..).unwrap_or_default();
+        let mut begin = end;
+        for field in fields.iter_mut().rev() {
+            field.1 = begin;
+            begin = field.0;
         }
-        self.begins.truncate(first);
+        let out = &self.out;
+        let bytes = |field: &(usize, usize)| out.get(field.0..field.1).unwrap_or_default();
+        if !fields.is_sorted_by(|one, next| bytes(one) <= bytes(next)) {
+            fields.sort_unstable_by(|one, other| bytes(one).cmp(bytes(other)));
+            // In order behind the end, and then back over where they were.
+            for field in fields.iter() {
+                self.out.extend_from_within(field.0..field.1);
+            }
+            self.out.copy_within(end.., begin);
+            self.out.truncate(end);
+        }
+        self.fields.truncate(first);
     }
 }
 
@@ -192,7 +196,7 @@ pub(super) struct Fields<'a> {
 impl Fields<'_> {
     fn begin(&mut self) {
         let at = self.encoder.out.len();
-        self.encoder.begins.push(at);
+        self.encoder.fields.push((at, at));
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Inexpressible> {
@@ -202,7 +206,7 @@ impl Fields<'_> {
     }
 
     fn end(self) -> Result<(), Inexpressible> {
-        let found = self.encoder.begins.len().saturating_sub(self.first);
+        let found = self.encoder.fields.len().saturating_sub(self.first);
         self.encoder.sort_fields(self.first);
         match self.len {
             Some(len) if len == found => Ok(()),
