@@ -2,12 +2,16 @@
 //! with the feature `testing`.
 
 use crate::apply::BlockOutcome;
-use crate::rows;
+use crate::rows::{self, DutyCountsRow, StandingRow};
 use crate::state::{MemoryState, Writes};
 use crate::tree;
 use std::cell::Cell;
 use watt_light::Backbone;
-use watt_primitives::{BoundedBytes, Hash, Term};
+use watt_light::operation::VOUCHERS;
+use watt_primitives::time::DAY_MS;
+use watt_primitives::{AccountId, BoundedBytes, Hash, LedgerTime, Term, TrustLevel};
+use watt_trust::Circle;
+use watt_trust::standby::SHADOW_TERMS_MIN;
 
 /// Hashes that a `slow` transfer computes: about 20 s on a slow core.
 const SLOW_HASHES: u32 = 1 << 28;
@@ -64,16 +68,75 @@ pub(crate) fn is_bent(rule: Rule) -> bool {
 /// # Panics
 /// If `genesis` is no block 0.
 #[must_use]
-#[expect(clippy::expect_used, reason = "only in tests")]
 pub fn elect_in_advance(genesis: &BlockOutcome, backbones: &[(Term, Backbone)]) -> BlockOutcome {
+    with_entries(genesis, |writes| {
+        for (term, backbone) in backbones {
+            writes.insert(rows::backbone(*term), Some(rows::encode(backbone)));
+        }
+        // With seats the ledger's own elections would write them again.
+        writes.remove(rows::SEATS);
+    })
+}
+
+/// Trust and work of before block 0, which no genesis document can say.
+#[derive(Clone, Debug, Default)]
+pub struct Grown {
+    /// Whose circle, and who has been in it for half a year, closely: at most five each.
+    pub circles: Vec<(AccountId, Vec<AccountId>)>,
+    /// Who stands for a seat, named by whom, and has worked in shadow for as many terms as the gate asks for. Whether they have the
+    /// rank and whether those they name will do is looked at when the first term begins, and on the list they have stood for no time.
+    pub standing: Vec<(AccountId, [AccountId; VOUCHERS])>,
+}
+
+/// Days for which trust that was there before block 0 has stood by then.
+const GROWN_DAYS: u64 = 180;
+
+/// Block 0 of a network that people have grown into.
+///
+/// # Panics
+/// If `genesis` is no block 0, or a circle breaks its rules.
+#[must_use]
+#[expect(clippy::expect_used, reason = "only in tests")]
+pub fn grow_in_advance(genesis: &BlockOutcome, grown: &Grown) -> BlockOutcome {
+    let begin = LedgerTime(genesis.header.close_time.0.saturating_sub(GROWN_DAYS * DAY_MS));
+    with_entries(genesis, |writes| {
+        for (owner, members) in &grown.circles {
+            let mut circle = Circle::default();
+            for (week, member) in (0..).zip(members) {
+                // No more than two in seven days.
+                let at = begin.plus(week * 7 * DAY_MS);
+                circle
+                    .add(owner, *member, TrustLevel::Close, at)
+                    .expect("a circle has five different people");
+            }
+            writes.insert(rows::circle(owner), Some(rows::encode(&circle)));
+        }
+        for (person, vouchers) in &grown.standing {
+            let row = StandingRow {
+                vouchers: *vouchers,
+                since: Term(0),
+                ranked_since: None,
+                outside_terms: 0,
+                shadow_terms: SHADOW_TERMS_MIN,
+                listed_since: None,
+            };
+            writes.insert(rows::standing(person), Some(rows::encode(&row)));
+        }
+        let counts = DutyCountsRow {
+            n_standing: u64::try_from(grown.standing.len()).unwrap_or(u64::MAX),
+            ..DutyCountsRow::default()
+        };
+        writes.insert(rows::DUTY_COUNTS.to_vec(), Some(rows::encode(&counts)));
+    })
+}
+
+/// Block 0 with other entries.
+#[expect(clippy::expect_used, reason = "only in tests")]
+fn with_entries(genesis: &BlockOutcome, change: impl FnOnce(&mut Writes)) -> BlockOutcome {
     let is_entry = |key: &Vec<u8>| key.first() == Some(&tree::ENTRY_ROW);
     let mut writes = genesis.writes.clone();
     writes.retain(|key, _| key.first() != Some(&tree::TREE_ROW));
-    for (term, backbone) in backbones {
-        writes.insert(rows::backbone(*term), Some(rows::encode(backbone)));
-    }
-    // With seats the ledger's own elections would write them again.
-    writes.remove(rows::SEATS);
+    change(&mut writes);
     let entries: Writes = writes
         .iter()
         .filter(|(key, _)| is_entry(key))

@@ -1,6 +1,9 @@
 //! Canonical DAG-CBOR: one value, one encoding (`docs/spec/encoding.md` §2).
 
+mod encoder;
+
 use alloc::vec::Vec;
+use encoder::Encoder;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Why bytes are not the canonical encoding of a value.
@@ -28,7 +31,17 @@ pub enum InvalidEncoding {
 /// Never for WATT's own types: they hold nothing that DAG-CBOR cannot express, and writing to memory cannot fail.
 #[must_use]
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    serde_ipld_dagcbor::to_vec(value).expect("own types are encodable and memory does not fail")
+    written(value, ENCODED_BYTES_USUAL).into_bytes()
+}
+
+/// Room for most of what is encoded, and for putting its fields in order.
+const ENCODED_BYTES_USUAL: usize = 256;
+
+fn written<T: Serialize + ?Sized>(value: &T, capacity: usize) -> Encoder {
+    let mut encoder = Encoder::with_capacity(capacity);
+    let outcome = value.serialize(&mut encoder);
+    outcome.expect("own types are encodable and memory does not fail");
+    encoder
 }
 
 /// Decodes at most `len_max` bytes and refuses every encoding but the canonical one, by encoding again and comparing: the
@@ -44,7 +57,7 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], len_max: usize) -> 
         });
     }
     let value: T = serde_ipld_dagcbor::from_slice(bytes).map_err(|_| InvalidEncoding::Malformed)?;
-    if encode(&value) == bytes {
+    if written(&value, bytes.len().saturating_mul(2)).bytes() == bytes {
         Ok(value)
     } else {
         Err(InvalidEncoding::NotCanonical)

@@ -4,7 +4,9 @@ mod validators;
 
 mod carriers;
 
-pub use carriers::{BodyWithholder, Censor, EclipseAttacker, EnvelopeFlooder, LateProver, Share, Twin};
+pub use carriers::{
+    BodyWithholder, Censor, EclipseAttacker, EnvelopeFlooder, LateProver, Seller, Share, Twin,
+};
 pub use validators::{Equivocator, QuorumLiar, SilentValidator};
 
 use serde::{Deserialize, Serialize};

@@ -2,8 +2,10 @@
 
 mod chain;
 mod pay;
+mod seats;
 mod speech;
 
 pub use chain::ChainCheck;
 pub use pay::PayCheck;
+pub use seats::SeatCheck;
 pub use speech::{Observer, Speech};

@@ -16,8 +16,8 @@ use watt_ledger::tree::chunk;
 use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, StateRead, UncheckedBlock, apply_block};
 use watt_light::transaction::body_root;
 use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
-use watt_primitives::key::SignatureCheck;
-use watt_primitives::{BlockHeight, Hash, NetworkId, SlotIndex, codec};
+use watt_primitives::key::{PublicKey, SignatureCheck};
+use watt_primitives::{BlockHeight, Hash, NetworkId, SlotIndex};
 
 /// What trying a block gave.
 pub type Applied = Result<Arc<BlockOutcome>, ApplyFailure>;
@@ -46,18 +46,47 @@ fn is_slow(signed: &SignedTransaction) -> bool {
     signed.transaction.operations.iter().any(is_marked)
 }
 
-/// Everything that a verdict depends on.
-fn signature_key(check: &SignatureCheck) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(&codec::encode(&check.key))
-        .update(&check.signature.0)
-        .update(&check.message);
-    *hasher.finalize().as_bytes()
+/// What a claim with one signature is about, and whether it holds.
+struct Verdict {
+    key: PublicKey,
+    message: Vec<u8>,
+    holds: bool,
 }
+
+/// Verdicts under the signature, each for everything that it depends on.
+#[derive(Default)]
+struct Verdicts {
+    of: BTreeMap<[u8; 64], Vec<Verdict>>,
+    n: usize,
+}
+
+impl Verdicts {
+    fn get(&self, check: &SignatureCheck) -> Option<bool> {
+        let mut all = self.of.get(&check.signature.0)?.iter();
+        let found = all.find(|one| one.key == check.key && one.message == check.message);
+        found.map(|one| one.holds)
+    }
+
+    fn note(&mut self, check: &SignatureCheck, holds: bool) {
+        if self.get(check).is_none() {
+            self.n += 1;
+            self.of.entry(check.signature.0).or_default().push(Verdict {
+                key: check.key,
+                message: check.message.clone(),
+                holds,
+            });
+        }
+    }
+}
+
+/// Verdicts that are remembered at most; then all are forgotten.
+const VERDICTS_MAX: usize = 100_000;
 
 /// One in this many answers from memory is computed again and compared.
 const RECHECK_ONE_IN: u64 = 32;
+
+/// The same for runs of blocks, of which every follower asks for each.
+const RECHECK_RUNS_ONE_IN: u64 = 128;
 
 /// A block that was tried on the state that `head` commits to.
 struct Tried {
@@ -71,7 +100,7 @@ pub struct Compute {
     network: NetworkId,
     bent: Option<Rule>,
     luck: Luck,
-    signatures: BTreeMap<[u8; 32], bool>,
+    signatures: Verdicts,
     /// Blocks that were tried, by slot.
     blocks: BTreeMap<SlotIndex, Vec<Tried>>,
     /// Whether blocks with these proofs were decided, by slot.
@@ -95,7 +124,7 @@ impl Compute {
             network,
             bent,
             luck: Luck::new(seed, Purpose::Recheck),
-            signatures: BTreeMap::new(),
+            signatures: Verdicts::default(),
             blocks: BTreeMap::new(),
             decided: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -106,19 +135,28 @@ impl Compute {
         }
     }
 
+    /// An honest node's engine has just signed this: it holds, which is checked for one in so many only.
+    pub fn was_signed(&mut self, check: &SignatureCheck) {
+        if self.luck.below(RECHECK_ONE_IN) == 0 && !check.holds() {
+            self.disagreement = Some("an engine signed something and its signature does not hold".to_owned());
+        } else {
+            self.signatures.note(check, true);
+        }
+    }
+
     /// Whether each claim holds.
     pub fn verify(&mut self, checks: &[SignatureCheck]) -> Vec<bool> {
-        checks
-            .iter()
-            .map(|check| {
-                self.n_asked += 1;
-                let n_verified = &mut self.n_verified;
-                *self.signatures.entry(signature_key(check)).or_insert_with(|| {
-                    *n_verified += 1;
-                    check.holds()
-                })
-            })
-            .collect()
+        let verdict = |check: &SignatureCheck| {
+            self.n_asked += 1;
+            if let Some(holds) = self.signatures.get(check) {
+                return holds;
+            }
+            self.n_verified += 1;
+            let holds = check.holds();
+            self.signatures.note(check, holds);
+            holds
+        };
+        checks.iter().map(verdict).collect()
     }
 
     /// Tries `block` on `state`, which is the one that `head` commits to.
@@ -174,7 +212,7 @@ impl Compute {
         // Signatures that were found to hold, over the whole transaction, are not checked again.
         let is_verified = |signed: &SignedTransaction| {
             let check = signed.signature_check(&self.network);
-            self.signatures.get(&signature_key(&check)) == Some(&true)
+            self.signatures.get(&check) == Some(true)
         };
         let block = block
             .clone()
@@ -219,7 +257,7 @@ impl Compute {
                 }
             }
         }
-        if self.luck.below(RECHECK_ONE_IN) == 0 {
+        if self.luck.below(RECHECK_RUNS_ONE_IN) == 0 {
             let (again, why) = self.really_apply_decided(state, blocks);
             if again != outcomes || why.is_some() != failure.is_some() {
                 let n = blocks.len();
@@ -321,8 +359,8 @@ impl Compute {
         self.blocks.retain(|slot, _| BlockHeight::from(*slot) >= height);
         self.decided.retain(|slot, _| BlockHeight::from(*slot) >= height);
         self.states.retain(|_, (of, _)| *of >= height);
-        if self.signatures.len() > 200_000 {
-            self.signatures.clear();
+        if self.signatures.n > VERDICTS_MAX {
+            self.signatures = Verdicts::default();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Tells a scenario to a world: hands out the faults, plays the people, and judges at the end.
 
 mod acts;
+mod forgers;
 
 use crate::luck::{Luck, Purpose};
 use crate::node::Down;
@@ -147,6 +148,8 @@ impl Director {
             window_slots: network.window_slots,
             term_windows: network.term_windows,
             seats: network.seats,
+            standing: network.standing,
+            puppets: network.puppets,
             block_transactions_max: network.block_transactions_max,
             checkpoint_blocks: network.checkpoint_blocks,
             people: Setup::default().people + scenario.people.accounts,
@@ -158,19 +161,13 @@ impl Director {
         let beginning = world.now;
         let (mut by_height, mut cued) = (Vec::new(), BTreeMap::new());
         let mut next_cue = 0;
-        for step in &scenario.steps {
+        for step in scenario.steps.iter().flat_map(Step::all) {
             if let Some(second) = step.second {
                 world.cue(beginning.plus(second * 1_000), next_cue);
-                cued.insert(
-                    next_cue,
-                    Cued {
-                        step: *step,
-                        nodes: None,
-                    },
-                );
+                cued.insert(next_cue, Cued { step, nodes: None });
                 next_cue += 1;
             } else {
-                by_height.push(*step);
+                by_height.push(step);
             }
         }
         by_height.sort_by_key(|step| step.height);
@@ -230,16 +227,50 @@ impl Director {
         self.play(end, height);
         let is_cut_short =
             until.is_some() && (height < goal.height || end < self.beginning.plus(goal.seconds * 1_000));
-        let n_transactions = self.world.chain.n_transactions;
-        if !is_cut_short && n_transactions < goal.transactions {
-            let facts = format!(
-                "{n_transactions} transactions are in blocks, {} should",
-                goal.transactions
-            );
-            self.world.fail(Violation::of(Promise::Liveness, facts));
+        if !is_cut_short {
+            self.count_goals();
         }
         if self.world.violation.is_none() && goal.mode == Mode::Liveness && !is_cut_short {
             self.recover(goal.recover_s);
+        }
+    }
+
+    /// Whether there is as much of everything as the scenario asks for.
+    fn count_goals(&mut self) {
+        let goal = self.scenario.goal;
+        let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let counts = [
+            (
+                "transactions are in blocks",
+                self.world.chain.n_transactions,
+                goal.transactions,
+            ),
+            (
+                "seats are there",
+                number(self.world.chain.seats.n_seats()),
+                number(goal.seats),
+            ),
+            (
+                "seats were given to others",
+                number(self.world.chain.seats.n_given),
+                number(goal.given),
+            ),
+            (
+                "people are struck off",
+                number(self.n_struck()),
+                number(goal.struck),
+            ),
+            (
+                "puppets have the rank",
+                number(self.n_ranked_puppets()),
+                number(goal.ranked),
+            ),
+        ];
+        for (what, found, wanted) in counts {
+            if found < wanted {
+                let facts = format!("{found} {what}, {wanted} should");
+                self.world.fail(Violation::of(Promise::Liveness, facts));
+            }
         }
     }
 
@@ -326,6 +357,8 @@ impl Director {
             Group::Providers => all
                 .filter(|node| self.world.nodes[*node].offer.is_some())
                 .collect(),
+            Group::Voters => self.world.voters(),
+            Group::Entrants => self.world.entrants(),
         }
     }
 
@@ -352,6 +385,7 @@ impl Director {
         self.cued.clear();
         self.by_height.clear();
         self.people.spam_per_s = 0;
+        self.people.ground_per_s = 0;
         self.world.net.heal();
         self.world.net.weather = crate::net::WeatherName::Fair.weather();
         // Who was surrounded finds one honest peer at last.

@@ -9,6 +9,7 @@ use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::ProviderConfig;
+use watt_engine::seat::{SeatConfig, TermSecrets};
 use watt_engine::{Clocks, Engine, Timer, VotingKeys};
 use watt_ledger::{BlockOutcome, MemoryState};
 use watt_light::{HandOver, Header};
@@ -50,6 +51,8 @@ pub struct Disk {
     pub hand_overs: Vec<HandOver>,
     /// Other keys that vote for seats.
     pub successions: Vec<watt_light::Succession>,
+    /// Secrets of the terms of its seat: they survive even the loss of the rest, like every key.
+    pub secrets: Vec<TermSecrets>,
     /// A state that comes in from peers, and what of it is missing.
     pub incoming: Option<(Incoming, MemoryState)>,
     /// What a provider keeps.
@@ -97,8 +100,10 @@ pub struct Node {
     pub disk: Disk,
     /// Open while the node runs and votes.
     pub journal: Option<Journal>,
-    /// The voting key of a validator.
+    /// The voting key of a validator of the genesis.
     pub key: Option<SecretKey>,
+    /// The key of the account that holds a seat or stands for one, if the node does what a seat asks for.
+    pub seat: Option<SecretKey>,
     /// In place of that the key of a term.
     pub keys_of_terms: Vec<(Term, SecretKey)>,
     /// What it offers, if it is a provider.
@@ -142,6 +147,12 @@ impl Node {
         self.engine.is_some()
     }
 
+    /// Whether it votes, or may one day.
+    #[must_use]
+    pub const fn may_vote(&self) -> bool {
+        self.key.is_some() || self.seat.is_some()
+    }
+
     /// All keys that it votes with.
     #[must_use]
     pub fn voting_keys(&self) -> VotingKeys {
@@ -149,7 +160,20 @@ impl Node {
         for (term, key) in &self.keys_of_terms {
             keys.add(*term, key.clone());
         }
+        for secrets in &self.disk.secrets {
+            keys.add(secrets.term, secrets.voting_key.clone());
+        }
         keys
+    }
+
+    /// Whose seat it looks after, and with which secrets.
+    #[must_use]
+    pub fn seat_config(&self) -> Option<SeatConfig> {
+        let account_key = self.seat.clone()?;
+        Some(SeatConfig {
+            account_key,
+            secrets: self.disk.secrets.clone(),
+        })
     }
 
     /// Whether it follows the rules.

@@ -6,12 +6,16 @@ use crate::storage::FIRST_CLIENT;
 use crate::world::{World, key_of};
 use std::collections::BTreeMap;
 use watt_engine::{Event, RequestId};
-use watt_ledger::query;
+use watt_ledger::{query, rows};
+use watt_light::state_proof::tree_key;
 use watt_light::{Operation, SignedTransaction, Transaction};
-use watt_primitives::{AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, SecretKey};
+use watt_primitives::{AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, Hash, SecretKey};
 
 /// Blocks within which a transaction must be included.
 const PATIENCE_BLOCKS: u64 = 12;
+
+/// First bits of its key in the state tree that are the same of every account somebody ground.
+const GROUND_BITS: u32 = 12;
 
 /// Number of the person who floods.
 const SPAMMER: usize = 0;
@@ -22,6 +26,10 @@ pub struct People {
     pub seed: u64,
     /// Transactions per second of the one who floods.
     pub spam_per_s: u64,
+    /// Payments per second to accounts whose place in the state tree somebody chose.
+    pub ground_per_s: u64,
+    /// How many names were tried for such accounts.
+    n_ground: u64,
     transfers_per_s: u32,
     through_followers: bool,
     n_people: usize,
@@ -48,6 +56,8 @@ impl People {
         Self {
             seed,
             spam_per_s: 0,
+            ground_per_s: 0,
+            n_ground: 0,
             transfers_per_s: habits.transfers_per_s,
             through_followers: habits.through_followers,
             n_people: FIRST_CLIENT,
@@ -65,13 +75,36 @@ impl People {
         for _ in 0..self.spam_per_s {
             self.transfer(world, SPAMMER);
         }
+        for number in 0..self.ground_per_s {
+            let to = self.grind();
+            let from = usize::try_from(number).unwrap_or(0) % (self.n_people - 1);
+            self.pay(world, 1 + from, to);
+        }
+    }
+
+    /// An account that lies among others of its kind in the state tree: found by trying names.
+    fn grind(&mut self) -> AccountId {
+        loop {
+            self.n_ground += 1;
+            let name = Hash::of_content(&self.n_ground.to_be_bytes());
+            let account = AccountId(*name.0.first_chunk().unwrap_or(&[0; 20]));
+            let place = tree_key(&rows::account(&account));
+            if u16::from_be_bytes([place.0[0], place.0[1]]) >> (16 - GROUND_BITS) == 0 {
+                return account;
+            }
+        }
     }
 
     fn transfer(&mut self, world: &mut World, from: usize) {
         let to = self.luck.index(self.n_people);
+        let to = AccountId::of_first_key(&key_of("person", to).public());
+        self.pay(world, from, to);
+    }
+
+    fn pay(&mut self, world: &mut World, from: usize, to: AccountId) {
         let amount = Amount(1 + self.luck.below(1_000_000));
         let operation = Operation::Transfer {
-            to: AccountId::of_first_key(&key_of("person", to).public()),
+            to,
             amount,
             memo: BoundedBytes::new(Vec::new()).unwrap_or_default(),
         };

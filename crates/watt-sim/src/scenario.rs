@@ -13,6 +13,15 @@ use crate::storage::{Habits, Trade};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// The most people who stand for seats: each is trusted by three of the friends of friends of those in whom trust begins.
+const STANDING_MAX: u64 = 26;
+
+/// The most times that one step is done.
+const TIMES_MAX: u64 = 1_000;
+
+/// The most puppets: each has a friend of its own.
+const PUPPETS_MAX: u64 = 20;
+
 /// A run: who takes part, what goes wrong when, and what is expected.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +37,9 @@ pub struct Scenario {
     /// The promise that it breaks today, and why: a bug that is known. It can be run, and is left out of the runs of all.
     #[serde(default)]
     pub known_bug: Option<String>,
+    /// Whether it takes minutes: of the runs of all it is left out of those with few seeds.
+    #[serde(default)]
+    pub is_long: bool,
     /// Seeds that broke a promise once: run each time that all scenarios are.
     #[serde(default)]
     pub regressions: Vec<u64>,
@@ -82,9 +94,14 @@ pub struct Network {
     pub window_slots: u64,
     /// Windows in a term: 2 to 4,096, and at least 16 slots.
     pub term_windows: u64,
-    /// Seats of the backbone from term 1 on, which go round among the validators, in every term with other keys; 0: it stays as in
-    /// genesis. At most as many as there are validators.
+    /// Seats of the backbone from term 1 on, which go round among the validators, in every term with other keys, planted; 0: the
+    /// ledger elects, and nodes do the duties of seats. At most as many as there are validators.
     pub seats: usize,
+    /// The first so many followers stand for seats, trusted for long, with all their work in shadow done: up to 26. Then `seats`
+    /// are not planted.
+    pub standing: usize,
+    /// So many followers after them stand for seats too, and are one person's, who has one real friend for each: up to 20.
+    pub puppets: usize,
     /// Most transactions in a block: 1 to 10,000.
     pub block_transactions_max: u32,
     /// Blocks between two states that nodes serve to fresh ones, and how far behind a fresh one must be to take one: 2 to
@@ -110,6 +127,8 @@ impl Default for Network {
             window_slots: 8,
             term_windows: 144,
             seats: 0,
+            standing: 0,
+            puppets: 0,
             block_transactions_max: 500,
             checkpoint_blocks: 64,
             weather: WeatherName::Fair,
@@ -167,6 +186,12 @@ pub struct Step {
     /// So many seconds after the beginning.
     #[serde(default)]
     pub second: Option<u64>,
+    /// So many times.
+    #[serde(default)]
+    pub times: Option<u64>,
+    /// So many blocks or seconds from one time to the next.
+    #[serde(default)]
+    pub every: Option<u64>,
     /// What.
     #[serde(rename = "do")]
     pub act: Act,
@@ -235,12 +260,19 @@ pub enum Act {
     FreeDisk,
     /// So many transactions per second are handed in by one account.
     Spam,
+    /// So many payments per second go to accounts ground so that they lie in one bucket of the state tree.
+    GrindKeys,
     /// The chosen nodes lose their SCP journals and nothing else, and do not know it.
     Amnesia,
     /// The data folder of one validator is copied to a follower's machine, and both run.
     Clone,
     /// A transaction is handed in that makes every ledger panic (`amount = 0`), or takes too long (`amount = 1`).
     Poison,
+    /// Whoever buys all keys that nodes still have, and every seat's account key, makes another past with them.
+    ForgePast,
+    /// The chosen nodes, who from then on are no honest ones, sign another header than the newest that they decided, and a phone that
+    /// is shown both proofs hands in what that proves.
+    Contradict,
     /// All followers but one surround that one, and say that nothing happens.
     Eclipse,
 }
@@ -262,6 +294,10 @@ pub enum Group {
     Followers,
     /// Nodes that provide.
     Providers,
+    /// Nodes with a seat in the running term that have not left.
+    Voters,
+    /// Nodes with a seat in the next term, as far as it is known, and none in the running one.
+    Entrants,
 }
 
 /// When a run ends.
@@ -276,6 +312,14 @@ pub struct Goal {
     pub mode: Mode,
     /// At least so many transactions are in blocks at the end.
     pub transactions: u64,
+    /// At least so many seats are there in the newest term that is known.
+    pub seats: usize,
+    /// At least so many seats were given to others.
+    pub given: usize,
+    /// At least so many people are struck off.
+    pub struck: usize,
+    /// At least so many puppets have the rank that it takes.
+    pub ranked: usize,
     /// In liveness mode: seconds after the end of all faults by which everybody has three new blocks.
     pub recover_s: u64,
 }
@@ -287,6 +331,10 @@ impl Default for Goal {
             seconds: 600,
             mode: Mode::Liveness,
             transactions: 0,
+            seats: 0,
+            given: 0,
+            struck: 0,
+            ranked: 0,
             recover_s: 60,
         }
     }
@@ -395,6 +443,16 @@ impl Scenario {
             u64::from(network.validators),
         );
         self.within("network.seats", seats, 0, validators)?;
+        let standing_max = if seats == 0 {
+            followers.min(STANDING_MAX)
+        } else {
+            0
+        };
+        let standing = u64::try_from(network.standing).unwrap_or(u64::MAX);
+        self.within("network.standing", standing, 0, standing_max)?;
+        let puppets = u64::try_from(network.puppets).unwrap_or(u64::MAX);
+        let puppets_max = standing_max.min(followers - standing).min(PUPPETS_MAX);
+        self.within("network.puppets", puppets, 0, puppets_max)?;
         let transactions = u64::from(network.block_transactions_max);
         self.within("network.block_transactions_max", transactions, 1, 10_000)?;
         self.within("network.checkpoint_blocks", network.checkpoint_blocks, 2, 100_000)?;
@@ -436,9 +494,31 @@ impl Scenario {
 }
 
 impl Step {
+    /// The same step each time that it is done.
+    pub fn all(&self) -> impl Iterator<Item = Self> + use<> {
+        let (this, every) = (*self, self.every.unwrap_or(0));
+        (0..self.times.unwrap_or(1)).map(move |turn| Self {
+            height: this
+                .height
+                .map(|height| height.saturating_add(turn.saturating_mul(every))),
+            second: this
+                .second
+                .map(|second| second.saturating_add(turn.saturating_mul(every))),
+            times: None,
+            every: None,
+            ..this
+        })
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.height.is_some() == self.second.is_some() {
             return Err("needs either `height` or `second`".to_owned());
+        }
+        if self.times.is_some() != self.every.is_some() || self.times == Some(0) {
+            return Err("needs `times` above 0 with `every`".to_owned());
+        }
+        if self.times.is_some_and(|times| times > TIMES_MAX) {
+            return Err(format!("is done more than {TIMES_MAX} times"));
         }
         if self.count.is_some() && self.permille.is_some() {
             return Err("may have `count` or `permille`, not both".to_owned());
@@ -463,7 +543,7 @@ impl Step {
                 self.seconds.is_some() && self.amount.is_some_and(|amount| amount >= 0),
                 "seconds` and `amount",
             ),
-            Act::Skew | Act::LoseBlocks | Act::RotBlock | Act::Spam | Act::Poison => {
+            Act::Skew | Act::LoseBlocks | Act::RotBlock | Act::Spam | Act::GrindKeys | Act::Poison => {
                 let is_there = self
                     .amount
                     .is_some_and(|amount| amount >= 0 || self.act == Act::Skew);
@@ -483,6 +563,8 @@ impl Step {
             | Act::RotReplica
             | Act::Amnesia
             | Act::Clone
+            | Act::ForgePast
+            | Act::Contradict
             | Act::Eclipse => Ok(()),
         }
     }

@@ -7,6 +7,9 @@ use watt_primitives::Timestamp;
 /// Lines that are remembered to be shown beside a violation.
 const REMEMBERED: usize = 40;
 
+/// Bytes that are hashed at a time: many at once cost a fraction of line by line.
+const HASHED_BYTES: usize = 1 << 16;
+
 /// Where lines go besides the hash.
 pub enum Sink {
     /// Nowhere.
@@ -20,6 +23,8 @@ pub enum Sink {
 /// The trace of a run.
 pub struct Trace {
     hasher: blake3::Hasher,
+    /// Lines that were not hashed yet.
+    waiting: String,
     sink: Sink,
     last: VecDeque<String>,
     start: Timestamp,
@@ -33,6 +38,7 @@ impl Trace {
     pub fn new(start: Timestamp, sink: Sink) -> Self {
         Self {
             hasher: blake3::Hasher::new(),
+            waiting: String::new(),
             sink,
             last: VecDeque::new(),
             start,
@@ -47,7 +53,11 @@ impl Trace {
         let ms = now.0.saturating_sub(self.start.0);
         // Writing to a string can't fail.
         writeln!(self.line, "{ms} {what}").unwrap_or_default();
-        self.hasher.update(self.line.as_bytes());
+        self.waiting.push_str(&self.line);
+        if self.waiting.len() >= HASHED_BYTES {
+            self.hasher.update(self.waiting.as_bytes());
+            self.waiting.clear();
+        }
         self.n_lines += 1;
         let mut oldest = match self.last.len() {
             REMEMBERED.. => self.last.pop_front().unwrap_or_default(),
@@ -70,7 +80,9 @@ impl Trace {
     /// Hash of all lines so far, in hexadecimal.
     #[must_use]
     pub fn hash(&self) -> String {
-        self.hasher.finalize().to_hex().to_string()
+        let mut hasher = self.hasher.clone();
+        hasher.update(self.waiting.as_bytes());
+        hasher.finalize().to_hex().to_string()
     }
 
     /// Lines so far.

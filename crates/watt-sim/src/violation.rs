@@ -9,6 +9,10 @@ pub enum Promise {
     Agreement,
     /// Every statement about a slot declares one quorum set, that of the backbone of the slot's term, and its speaker has a seat in it.
     OneBackbone,
+    /// Nobody comes into a seat or votes with a key but by the rules.
+    Seats,
+    /// Whoever buys all keys that are left of terms long over makes no other past with them.
+    NoForgedPast,
     /// The state below a header is the one that it commits to, and applying a block again gives the same.
     StateRoot,
     /// No transaction counts twice.
@@ -42,6 +46,8 @@ impl Promise {
         match self {
             Self::Agreement => "agreement",
             Self::OneBackbone => "one backbone per slot",
+            Self::Seats => "seats by the rules",
+            Self::NoForgedPast => "no forged past",
             Self::StateRoot => "state root",
             Self::NoDoubleSpend => "no double spend",
             Self::Supply => "supply conserved",

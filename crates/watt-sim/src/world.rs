@@ -6,6 +6,7 @@
 mod life;
 mod perform;
 mod run;
+mod seats;
 mod setup;
 mod store;
 

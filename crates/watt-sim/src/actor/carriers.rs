@@ -139,6 +139,19 @@ impl Actor for Twin {
     }
 }
 
+/// Does as the rules say, but for money has signed something else beside it, for others to show around.
+pub struct Seller;
+
+impl Actor for Seller {
+    fn name(&self) -> &'static str {
+        "seller"
+    }
+
+    fn outgoing(&mut self, _: usize, message: Vec<u8>) -> Vec<Vec<u8>> {
+        vec![message]
+    }
+}
+
 /// Keeps its proofs of windows back until it is too late for them.
 pub struct LateProver {
     window_slots: u64,

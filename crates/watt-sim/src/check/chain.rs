@@ -1,13 +1,13 @@
 //! What must hold of every block, whoever committed it.
 
-use crate::check::PayCheck;
+use crate::check::{PayCheck, SeatCheck};
 use crate::violation::{Checked, Promise, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 use watt_engine::message::DecidedBlock;
 use watt_ledger::query::{self, recount};
 use watt_ledger::rows::{self, DealEnd, DealRow, DealStage, SlotRow};
 use watt_ledger::state::Writes;
-use watt_ledger::{BlockOutcome, Event, MemoryState, StateRead, tree};
+use watt_ledger::{BlockOutcome, Event, MemoryState, NetworkParameters, StateRead, tree};
 use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, TransactionId};
 
 /// Blocks between two computations of the whole state tree from its entries.
@@ -20,6 +20,8 @@ pub struct ChainCheck {
     nonces: BTreeMap<(AccountId, u16), u64>,
     transactions: BTreeSet<TransactionId>,
     pay: PayCheck,
+    /// Who votes when.
+    pub seats: SeatCheck,
     honest_providers: BTreeSet<AccountId>,
     /// Transactions in blocks so far.
     pub n_transactions: u64,
@@ -28,13 +30,19 @@ pub struct ChainCheck {
 impl ChainCheck {
     /// Nothing seen but block 0, which has `genesis`.
     #[must_use]
-    pub fn new(network: NetworkId, genesis: Hash, window_slots: u64, genesis_state: &MemoryState) -> Self {
+    pub fn new(
+        network: NetworkId,
+        genesis: Hash,
+        parameters: &NetworkParameters,
+        genesis_state: &MemoryState,
+    ) -> Self {
         Self {
             network,
             headers: BTreeMap::from([(BlockHeight(0), (genesis, 0))]),
             nonces: BTreeMap::new(),
             transactions: BTreeSet::new(),
-            pay: PayCheck::new(window_slots, genesis_state),
+            pay: PayCheck::new(parameters.window_slots, genesis_state),
+            seats: SeatCheck::new(parameters, genesis_state),
             honest_providers: BTreeSet::new(),
             n_transactions: 0,
         }
@@ -86,6 +94,7 @@ impl ChainCheck {
         check_supply(state, height)?;
         check_book(below, state, outcome)?;
         self.pay.block(below, state, block, outcome)?;
+        self.seats.block(height, state)?;
         self.check_fines(state)
     }
 

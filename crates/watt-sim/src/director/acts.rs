@@ -18,6 +18,13 @@ impl Director {
                 let sides = (0..self.world.nodes.len()).map(|node| u8::from(chosen.contains(&node)));
                 self.world.net.part(sides.collect());
                 self.world.walls_changed();
+                if let Some(seconds) = step.seconds {
+                    let heal = Step {
+                        act: Act::Heal,
+                        ..step
+                    };
+                    self.later(seconds, heal);
+                }
             }
             Act::Deafen => {
                 for to in chosen {
@@ -132,6 +139,7 @@ impl Director {
                 }
             }
             Act::Spam => self.people.spam_per_s = u64::try_from(amount).unwrap_or(0),
+            Act::GrindKeys => self.people.ground_per_s = u64::try_from(amount).unwrap_or(0),
             Act::Amnesia => {
                 for node in chosen {
                     self.world.end(node, Ending::PowerCut);
@@ -151,6 +159,8 @@ impl Director {
             Act::Poison => self
                 .people
                 .poison(&mut self.world, if amount == 0 { b"boom" } else { b"slow" }),
+            Act::ForgePast => self.forge_past(),
+            Act::Contradict => self.contradict(&chosen),
             Act::Eclipse => {
                 let machines = self.members(Group::Followers);
                 if let Some((victim, attackers)) = machines.split_last() {

@@ -73,6 +73,7 @@ files![
     "boundary-with-dead-entries",
     "conflicting-proofs",
     "dead-one-every-third-day",
+    "dead-one-of-four-every-third-day",
     "fat-bucket",
     "growth-step",
     "mixed-versions",

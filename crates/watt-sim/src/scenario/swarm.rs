@@ -9,13 +9,16 @@ use crate::storage::Habits;
 /// How far a clock may be off, in milliseconds.
 const SKEW_MS_MAX: u64 = 600_000;
 
+/// Seeds in a thousand whose terms are short.
+const SHORT_TERMS_PERMILLE: u64 = 250;
+
 /// The scenario of this seed.
 #[must_use]
 pub fn swarm(seed: u64) -> Scenario {
     let mut luck = Luck::new(seed, Purpose::Faults);
     let validators = [4, 4, 4, 4, 5, 7][luck.index(6)];
     let faulty = (usize::from(validators) - 1) / 3;
-    let network = Network {
+    let mut network = Network {
         validators,
         followers: luck.index(5),
         links: 2 + luck.index(4),
@@ -40,12 +43,12 @@ pub fn swarm(seed: u64) -> Scenario {
     } else {
         Vec::new()
     };
-    let goal = Goal {
+    let mut goal = Goal {
         height: 8 + luck.below(12),
         seconds: 120,
         mode: Mode::Liveness,
-        transactions: 0,
         recover_s: 120,
+        ..Goal::default()
     };
     // Each seed has its own few kinds of fault, so that rare mixes are not drowned by all of them at once.
     let kinds: Vec<Act> = KINDS.iter().copied().filter(|_| luck.permille(350)).collect();
@@ -59,16 +62,23 @@ pub fn swarm(seed: u64) -> Scenario {
     let mut is_free = actors.is_empty();
     steps.retain(|step| !is_bounded(step.act) || std::mem::take(&mut is_free));
     steps.sort_by_key(|step| step.second);
+    let transfers_per_s = [0, 1, 5, 20][luck.index(4)];
+    if luck.permille(SHORT_TERMS_PERMILLE) {
+        // Terms as short as can be: keys change twice, whatever happens meanwhile.
+        network.term_windows = 2;
+        goal.height += 2 * network.term_windows * network.window_slots;
+    }
     Scenario {
         name: "swarm".to_owned(),
         about: "Every seed draws its own mix of faults.".to_owned(),
         waits_for: None,
         known_bug: None,
+        is_long: false,
         regressions: Vec::new(),
         people: People {
             accounts: 0,
             through_followers: false,
-            transfers_per_s: [0, 1, 5, 20][luck.index(4)],
+            transfers_per_s,
         },
         trades: Vec::new(),
         storage: Habits::default(),
@@ -129,6 +139,9 @@ fn draw(luck: &mut Luck, kinds: &[Act], validators: usize, seconds_max: u64) -> 
         | Act::Amnesia
         | Act::Clone
         | Act::Poison
+        | Act::GrindKeys
+        | Act::ForgePast
+        | Act::Contradict
         | Act::Eclipse => 0,
     };
     let count_max = if is_bounded(act) {
@@ -139,6 +152,8 @@ fn draw(luck: &mut Luck, kinds: &[Act], validators: usize, seconds_max: u64) -> 
     Step {
         height: None,
         second: Some(luck.below(seconds_max)),
+        times: None,
+        every: None,
         act,
         who: if is_bounded(act) { Group::Validators } else { who },
         count: Some(1 + luck.index(count_max.max(1))),

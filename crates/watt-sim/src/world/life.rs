@@ -66,7 +66,7 @@ impl World {
             successions: this.disk.successions.clone(),
             checkpoint_gap: self.checkpoint_blocks,
             incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
-            seat: None,
+            seat: this.seat_config(),
             logs_scp: false,
             provider: this
                 .offer
@@ -110,7 +110,7 @@ impl World {
 
     fn open_journal(&mut self, node: usize) -> Result<Vec<Entry>, JournalError> {
         let this = &mut self.nodes[node];
-        if this.key.is_none() {
+        if !this.may_vote() {
             return Ok(Vec::new());
         }
         let (journal, records) = this.disk.drive.open_journal()?;
@@ -157,7 +157,7 @@ impl World {
         this.served.clear();
         this.life += 1;
         this.down = Down::Stopped;
-        if this.disk.drive.has_failed() || this.key.is_some() {
+        if this.disk.drive.has_failed() || this.may_vote() {
             this.disk.drive.come_back(drive_seed);
         }
         if let Some(committing) = this.committing.take() {
@@ -289,6 +289,7 @@ impl World {
         this.disk.drive.set_lying(lying);
         this.speech = crate::check::Speech::default();
         this.is_forgetful = true;
+        self.chain.seats.excuse(node);
     }
 
     /// Copies a validator's folder, key included, to another machine; both run from now on, and neither knows.
@@ -297,6 +298,8 @@ impl World {
         let drive = self.nodes[of].disk.drive.copy();
         drive.come_back(0);
         let (key, blocks) = (self.nodes[of].key.clone(), self.nodes[of].disk.blocks.clone());
+        let (seat, secrets) = (self.nodes[of].seat.clone(), self.nodes[of].disk.secrets.clone());
+        self.chain.seats.excuse(of);
         let (head, state) = (
             self.nodes[of].disk.head.clone(),
             Arc::clone(&self.nodes[of].disk.state),
@@ -305,7 +308,8 @@ impl World {
         self.nodes[of].actor = Some(Box::new(Twin));
         let twin = &mut self.nodes[to];
         twin.actor = Some(Box::new(Twin));
-        twin.key = key;
+        (twin.key, twin.seat) = (key, seat);
+        twin.disk.secrets = secrets;
         twin.disk.drive = drive;
         (twin.disk.ground, twin.disk.blocks) = (ground, blocks);
         twin.disk.head_hash = head.hash();

@@ -115,8 +115,11 @@ impl World {
                 );
             }
             Effect::Discard(over) => drop(over),
-            // Nobody does a seat's duties in this world yet.
-            Effect::MakeVotingKeys { .. } | Effect::ForgetVotingKeys { .. } => {}
+            Effect::MakeVotingKeys { terms } => self.make_voting_keys(node, &terms),
+            Effect::ForgetVotingKeys { before } => {
+                let secrets = &mut self.nodes[node].disk.secrets;
+                secrets.retain(|secrets| secrets.term >= before);
+            }
             Effect::FillBody { slot, waiting } => {
                 let state = Arc::clone(&self.nodes[node].disk.state);
                 let filled = mempool::fill(&*state, &self.network, &waiting);
@@ -269,25 +272,30 @@ impl World {
         if self.nodes[node].is_honest() {
             self.check_speech(node, &message);
         }
-        let messages = match self.nodes[node].actor.as_mut() {
-            Some(actor) => actor.outgoing(to, message),
-            None => vec![message],
-        };
-        for bytes in messages {
-            let [first, copy] = self.net.send(self.now, node, link, bytes.len(), priority);
-            if let Some(at) = copy {
-                let bytes = bytes.clone();
-                self.queue.push(at, Due::Deliver { link, to, bytes });
+        match self.nodes[node].actor.as_mut() {
+            Some(actor) => {
+                for bytes in actor.outgoing(to, message) {
+                    self.put_on_link(node, to, link, bytes, priority);
+                }
             }
-            if let Some(at) = first {
-                self.queue.push(at, Due::Deliver { link, to, bytes });
-            }
+            None => self.put_on_link(node, to, link, message, priority),
+        }
+    }
+
+    fn put_on_link(&mut self, node: usize, to: usize, link: PeerId, bytes: Vec<u8>, priority: Priority) {
+        let [first, copy] = self.net.send(self.now, node, link, bytes.len(), priority);
+        if let Some(at) = copy {
+            let bytes = bytes.clone();
+            self.queue.push(at, Due::Deliver { link, to, bytes });
+        }
+        if let Some(at) = first {
+            self.queue.push(at, Due::Deliver { link, to, bytes });
         }
     }
 
     /// An honest node says something: was it durable, and does it fit to what it said before?
     fn check_speech(&mut self, node: usize, message: &[u8]) {
-        if kind_of(message) != "statement" || self.nodes[node].key.is_none() {
+        if kind_of(message) != "statement" || !self.nodes[node].may_vote() {
             return;
         }
         let is_synced = !self.nodes[node].disk.drive.has_unsynced();
@@ -298,10 +306,12 @@ impl World {
         let known = self.looked_at.get(&hash).copied();
         // Relayed words are their speaker's; own ones are looked at once, when they are said first.
         if known.is_some() && (known != Some(Some(node)) || is_synced) {
-            self.last_said = (node, message.to_vec());
+            self.last_said.0 = node;
+            self.last_said.1.clear();
+            self.last_said.1.extend_from_slice(message);
             return;
         }
-        let Ok(Message::Statement { envelope, .. }) = Message::decode(message) else {
+        let Ok(Message::Statement { envelope, proposals }) = Message::decode(message) else {
             return;
         };
         let speaker = self.by_key.get(&envelope.statement.node).copied();
@@ -310,6 +320,11 @@ impl World {
             return;
         }
         let statement = &envelope.statement;
+        self.compute.was_signed(&envelope.signature_check(&self.network));
+        let own = proposals
+            .iter()
+            .filter(|signed| signed.proposal.proposer == statement.node);
+        own.for_each(|signed| self.compute.was_signed(&signed.signature_check()));
         self.trace.note(
             self.now,
             format_args!(

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use watt_engine::Backbones;
 use watt_engine::provider::ProviderConfig;
 use watt_ledger::genesis::{GenesisAccount, RefusedGenesis};
-use watt_ledger::testing::{Rule, elect_in_advance};
+use watt_ledger::testing::{Rule, elect_in_advance, grow_in_advance};
 use watt_ledger::tree::chunk;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, genesis_block};
 use watt_light::{Backbone, BackboneEntry};
@@ -87,8 +87,12 @@ pub struct Setup {
     pub window_slots: u64,
     /// Windows in a term.
     pub term_windows: u64,
-    /// Seats from term 1 on, which go round among the validators; 0: the backbone stays.
+    /// Seats from term 1 on, which go round among the validators, planted; 0: the ledger elects.
     pub seats: usize,
+    /// The first so many followers stand for seats, with circles that have grown.
+    pub standing: usize,
+    /// So many followers after them stand for seats as well, and are one person's.
+    pub puppets: usize,
     /// Most transactions in a block.
     pub block_transactions_max: u32,
     /// Blocks between two states that nodes serve to fresh ones.
@@ -117,6 +121,8 @@ impl Default for Setup {
             window_slots: 8,
             term_windows: 144,
             seats: 0,
+            standing: 0,
+            puppets: 0,
             block_transactions_max: 500,
             checkpoint_blocks: 64,
             weather: crate::net::WeatherName::Fair.weather(),
@@ -169,10 +175,15 @@ impl Setup {
             .take(TRUST_SEEDS)
             .map(|number| AccountId::of_first_key(&person(number).key));
         let backbone = 0..usize::from(self.validators);
+        let vouching = self.vouching().map(|key| GenesisAccount {
+            key: key.public(),
+            balance: Amount::ZERO,
+        });
         let accounts = people
             .map(person)
             .chain((0..self.providers).map(provider))
-            .chain(backbone.clone().map(holder));
+            .chain((0..backbone.end.max(self.n_dutiful())).map(holder))
+            .chain(vouching);
         let seat = |number| BackboneEntry {
             account: AccountId::of_first_key(&holder(number).key),
             key: key_of("validator", number).node_id(),
@@ -232,7 +243,14 @@ impl Setup {
                 ))
             })
             .collect();
-        let first = elect_in_advance(&genesis_block(&genesis)?, &backbones);
+        let first = genesis_block(&genesis)?;
+        let first = if self.seats > 0 {
+            elect_in_advance(&first, &backbones)
+        } else if self.standing + self.puppets > 0 {
+            grow_in_advance(&first, &self.grown(&genesis.trust_seeds))
+        } else {
+            first
+        };
         let network = genesis.network();
         let mut state = MemoryState::default();
         state.write(&first.writes);
@@ -280,11 +298,13 @@ impl Setup {
                     hand_overs: Vec::new(),
                     successions: Vec::new(),
                     incoming: None,
+                    secrets: Vec::new(),
                     vault: Vault::default(),
                 },
                 journal: None,
                 actor: validator.or(late),
                 key,
+                seat: (number < self.n_dutiful()).then(|| key_of("holder", number)),
                 keys_of_terms: keys_in(number),
                 offer: number.checked_sub(first_provider).map(offer),
                 trade,
@@ -307,7 +327,10 @@ impl Setup {
         let honest = (0..n_validators).filter(|node| !self.actors.contains_key(node));
         let honest: Vec<usize> = honest.collect();
         let far = first_provider - self.far_followers.min(self.followers)..first_provider;
-        for (a, b) in edges(&honest, n_validators, n, far, self.links, &mut topology) {
+        let seated = n_validators..n_validators.max(self.n_dutiful());
+        let mut edges = edges(&honest, n_validators, n, far, self.links, &mut topology);
+        edges.extend(among_candidates(seated, self.links, &mut topology));
+        for (a, b) in edges {
             nodes[a].wants.push(b);
             nodes[b].wants.push(a);
         }
@@ -321,7 +344,7 @@ impl Setup {
             nodes,
             net: Net::new(n, self.weather, Luck::new(self.seed, Purpose::Network)),
             compute: Compute::new(network, rule, self.seed),
-            chain: ChainCheck::new(network, first.header.hash(), self.window_slots, &state),
+            chain: ChainCheck::new(network, first.header.hash(), &genesis.parameters, &state),
             trace: Trace::new(BEGINNING, sink),
             violation: None,
             cues: Vec::new(),
@@ -350,6 +373,11 @@ impl Setup {
             queue_max: 0,
             genesis,
         };
+        for node in 0..n_validators.max(self.n_dutiful()) {
+            let is_puppet = node >= n_validators + self.standing;
+            let is_honest = !self.actors.contains_key(&node);
+            world.chain.seats.know(node, is_puppet, is_honest);
+        }
         for number in 0..self.providers {
             // Those who hand in forged or old proofs are rightly refused.
             if !self.trades.contains_key(&number) {
@@ -420,4 +448,19 @@ fn edges(
         edges.extend(validators.iter().copied().chain(others).map(|a| (a, b)));
     }
     edges
+}
+
+/// Further links of those who stand for seats, since whom they know at first may leave: with one another.
+fn among_candidates(
+    candidates: std::ops::Range<usize>,
+    links: usize,
+    luck: &mut Luck,
+) -> Vec<(usize, usize)> {
+    let (first, n) = (candidates.start, candidates.len());
+    let links_of = |b: usize| {
+        let others = luck.choose(links, n);
+        let others = others.into_iter().map(move |place| first + place);
+        others.filter(move |a| *a != b).map(move |a| (a, b))
+    };
+    candidates.flat_map(links_of).collect()
 }

@@ -146,6 +146,7 @@ impl World {
                 return false;
             }
         }
+        self.see_voters();
         if self.mutation == Some(Mutation::WrongStateRoot) && node == ROTTEN_NODE && height == ROTTEN_AT {
             self.rot_state(node);
         }

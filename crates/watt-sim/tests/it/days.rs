@@ -51,3 +51,66 @@ fn a_checkpoint_is_fetched_across_power_cuts() {
             >= 4
     );
 }
+
+/// The people who vote in each term, as the trace tells.
+fn voters(lines: &[String]) -> Vec<(u64, Vec<&str>)> {
+    let of_line = |line: &String| -> Option<(u64, usize)> {
+        let (_, rest) = line.split_once(" in term ")?;
+        Some((rest.split(' ').next()?.parse().ok()?, line.find(" vote ")?))
+    };
+    let terms = lines.iter().filter_map(|line| Some((line, of_line(line)?)));
+    terms
+        .map(|(line, (term, at))| {
+            (
+                term,
+                line[at..]
+                    .split(' ')
+                    .filter(|word| word.starts_with('n'))
+                    .collect(),
+            )
+        })
+        .collect()
+}
+
+/// A backbone grows by three seats once it has been as it was for 14 terms, and goes on while two of seven are away.
+///
+/// Covers: A2.
+#[test]
+fn a_backbone_grows_by_a_step() {
+    let (report, lines) = day("growth-step");
+    let all = voters(&lines);
+    let sizes: Vec<usize> = all.iter().map(|(_, people)| people.len()).collect();
+    let n_before = sizes.iter().take_while(|n| **n == 4).count();
+    assert!(
+        n_before >= 13 && sizes[n_before..].iter().all(|n| *n == 7),
+        "{sizes:?}"
+    );
+    assert_eq!(sizes.last(), Some(&7));
+    assert!(report.height >= 330);
+}
+
+/// Three who sold a second signature are named by the two proofs, struck off, and no more among the voters.
+///
+/// Covers: A1.
+#[test]
+fn who_proves_two_pasts_loses_the_seat() {
+    let (_, lines) = day("conflicting-proofs");
+    let all = voters(&lines);
+    let (before, after) = (&all[13].1, &all.last().unwrap().1);
+    let replaced = before.iter().filter(|node| !after.contains(node)).count();
+    assert!(replaced >= 2, "{before:?} {after:?}");
+}
+
+/// Buyers of all keys that are left tried pasts of many terms, and made none.
+///
+/// Covers: A1.
+#[test]
+fn no_past_is_made_of_old_keys() {
+    let (_, lines) = day("retired-keys-for-sale");
+    let tried = lines
+        .iter()
+        .filter_map(|line| line.split_once(" make no other past of "));
+    let tried: Vec<&str> = tried.map(|(_, rest)| rest).collect();
+    assert_eq!(tried.len(), 3, "{tried:?}");
+    assert!(tried.last().unwrap().starts_with("19 "), "{tried:?}");
+}

@@ -19,6 +19,8 @@ fn step(second: u64, act: Act, who: Group) -> Step {
     Step {
         height: None,
         second: Some(second),
+        times: None,
+        every: None,
         act,
         who,
         count: Some(1),
