@@ -98,13 +98,19 @@ const GROWN_DAYS: u64 = 180;
 #[must_use]
 #[expect(clippy::expect_used, reason = "only in tests")]
 pub fn grow_in_advance(genesis: &BlockOutcome, grown: &Grown) -> BlockOutcome {
-    let begin = LedgerTime(genesis.header.close_time.0.saturating_sub(GROWN_DAYS * DAY_MS));
+    let begin = LedgerTime(
+        genesis
+            .header
+            .close_time
+            .0
+            .saturating_sub(DAY_MS.saturating_mul(GROWN_DAYS)),
+    );
     with_entries(genesis, |writes| {
         for (owner, members) in &grown.circles {
             let mut circle = Circle::default();
-            for (week, member) in (0..).zip(members) {
+            for (week, member) in (0u64..).zip(members) {
                 // No more than two in seven days.
-                let at = begin.plus(week * 7 * DAY_MS);
+                let at = begin.plus(DAY_MS.saturating_mul(7).saturating_mul(week));
                 circle
                     .add(owner, *member, TrustLevel::Close, at)
                     .expect("a circle has five different people");

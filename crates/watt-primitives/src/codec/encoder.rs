@@ -11,15 +11,17 @@ use core::fmt;
 use serde::Serialize;
 use serde::ser::{self, Serializer};
 
-/// First three bits of an item.
+/// First three bits of an item, as the top of its first byte.
 #[derive(Clone, Copy)]
-enum Major {
-    Unsigned = 0,
-    Negative = 1,
-    Bytes = 2,
-    Text = 3,
-    List = 4,
-    Map = 5,
+struct Major(u8);
+
+impl Major {
+    const UNSIGNED: Self = Self(0);
+    const NEGATIVE: Self = Self(1 << 5);
+    const BYTES: Self = Self(2 << 5);
+    const TEXT: Self = Self(3 << 5);
+    const LIST: Self = Self(4 << 5);
+    const MAP: Self = Self(5 << 5);
 }
 
 const FALSE: u8 = 0xf4;
@@ -86,7 +88,7 @@ impl Encoder {
     }
 
     fn text(&mut self, text: &str) -> Result<(), Inexpressible> {
-        self.len_head(Major::Text, text.len())?;
+        self.len_head(Major::TEXT, text.len())?;
         self.out.extend_from_slice(text.as_bytes());
         Ok(())
     }
@@ -102,7 +104,7 @@ impl Encoder {
     fn map(&mut self, len: Option<usize>) -> Result<Fields<'_>, Inexpressible> {
         let head_at = self.out.len();
         if let Some(len) = len {
-            self.len_head(Major::Map, len)?;
+            self.len_head(Major::MAP, len)?;
         }
         let first = self.fields.len();
         Ok(Fields {
@@ -116,7 +118,7 @@ impl Encoder {
     fn list(&mut self, len: Option<usize>) -> Result<Elements<'_>, Inexpressible> {
         let head_at = self.out.len();
         if let Some(len) = len {
-            self.len_head(Major::List, len)?;
+            self.len_head(Major::LIST, len)?;
         }
         Ok(Elements {
             encoder: self,
@@ -159,7 +161,7 @@ impl Encoder {
 
 /// The shortest head, and how many of its bytes count.
 fn head(major: Major, number: u64) -> ([u8; 9], usize) {
-    let top = (major as u8) << 5;
+    let Major(top) = major;
     let mut bytes = [0; 9];
     let [_, _, _, _, _, _, high, low] = number.to_be_bytes();
     let len = if number < 24 {
@@ -211,7 +213,7 @@ impl Fields<'_> {
         match self.len {
             Some(len) if len == found => Ok(()),
             Some(_) => Err(Inexpressible),
-            None => self.encoder.insert_head(self.head_at, Major::Map, found),
+            None => self.encoder.insert_head(self.head_at, Major::MAP, found),
         }
     }
 }
@@ -234,7 +236,7 @@ impl Elements<'_> {
         if self.is_headed {
             return Ok(());
         }
-        self.encoder.insert_head(self.head_at, Major::List, self.n)
+        self.encoder.insert_head(self.head_at, Major::LIST, self.n)
     }
 }
 
@@ -281,9 +283,9 @@ impl<'a> Serializer for &'a mut Encoder {
 
     fn serialize_i64(self, value: i64) -> Result<(), Inexpressible> {
         match u64::try_from(value) {
-            Ok(value) => self.head(Major::Unsigned, value),
+            Ok(value) => self.head(Major::UNSIGNED, value),
             // `-1 - n` is written as `n`, which has all bits of the number turned.
-            Err(_) => self.head(Major::Negative, (!value).cast_unsigned()),
+            Err(_) => self.head(Major::NEGATIVE, (!value).cast_unsigned()),
         }
         Ok(())
     }
@@ -305,7 +307,7 @@ impl<'a> Serializer for &'a mut Encoder {
     }
 
     fn serialize_u64(self, value: u64) -> Result<(), Inexpressible> {
-        self.head(Major::Unsigned, value);
+        self.head(Major::UNSIGNED, value);
         Ok(())
     }
 
@@ -330,7 +332,7 @@ impl<'a> Serializer for &'a mut Encoder {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Inexpressible> {
-        self.len_head(Major::Bytes, value.len())?;
+        self.len_head(Major::BYTES, value.len())?;
         self.out.extend_from_slice(value);
         Ok(())
     }
@@ -380,7 +382,7 @@ impl<'a> Serializer for &'a mut Encoder {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Inexpressible> {
-        self.head(Major::Map, 1);
+        self.head(Major::MAP, 1);
         self.text(variant)?;
         value.serialize(self)
     }
@@ -404,7 +406,7 @@ impl<'a> Serializer for &'a mut Encoder {
         variant: &'static str,
         len: usize,
     ) -> Result<Elements<'a>, Inexpressible> {
-        self.head(Major::Map, 1);
+        self.head(Major::MAP, 1);
         self.text(variant)?;
         self.list(Some(len))
     }
@@ -424,7 +426,7 @@ impl<'a> Serializer for &'a mut Encoder {
         variant: &'static str,
         len: usize,
     ) -> Result<Fields<'a>, Inexpressible> {
-        self.head(Major::Map, 1);
+        self.head(Major::MAP, 1);
         self.text(variant)?;
         self.map(Some(len))
     }
@@ -439,7 +441,7 @@ impl ser::SerializeMap for Fields<'_> {
         self.begin();
         let at = self.encoder.out.len();
         key.serialize(&mut *self.encoder)?;
-        let is_text = |byte: &u8| byte >> 5 == Major::Text as u8;
+        let is_text = |byte: &u8| byte & 0xe0 == Major::TEXT.0;
         let first = self.encoder.out.get(at);
         first
             .filter(|byte| is_text(byte))
@@ -567,13 +569,13 @@ mod tests {
         Letter(char),
         Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
         Link(Cid),
-        Maybe(Option<Box<Thing>>),
-        List(Vec<Thing>),
-        Pair(Box<Thing>, u16),
-        Map(BTreeMap<String, Thing>),
+        Maybe(Option<Box<Self>>),
+        List(Vec<Self>),
+        Pair(Box<Self>, u16),
+        Map(BTreeMap<String, Self>),
         #[serde(rename_all = "kebab-case")]
         Fields {
-            zz: Box<Thing>,
+            zz: Box<Self>,
             a_much_longer_name_than_twenty_three_bytes: u8,
             bb: Option<Hash>,
             a: BoundedVec<i8, 4>,

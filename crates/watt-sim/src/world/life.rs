@@ -191,10 +191,30 @@ impl World {
         self.nodes[node].down = Down::Halted(sentence);
     }
 
-    /// The node leaves for good, with all it holds.
+    /// The node leaves for good, with all it holds. Whoever kept a connection with it looks for somebody else: the next node that is
+    /// still there, as an address book would give one.
     pub fn leave(&mut self, node: usize) {
         self.end(node, Ending::PowerCut);
         self.nodes[node].down = Down::Gone;
+        let n = self.nodes.len();
+        for bereft in 0..n {
+            if !self.nodes[bereft].wants.contains(&node) || self.surrounded.contains(&bereft) {
+                continue;
+            }
+            self.nodes[bereft].wants.retain(|peer| *peer != node);
+            let others = (1..n).map(|further| (bereft + further) % n);
+            let mut free = others.filter(|other| {
+                let is_gone = self.nodes[*other].down == Down::Gone;
+                !is_gone && !self.surrounded.contains(other) && !self.nodes[bereft].wants.contains(other)
+            });
+            if let Some(other) = free.next() {
+                self.nodes[bereft].wants.push(other);
+                self.nodes[other].wants.push(bereft);
+                let at = self.now.plus(REDIAL_WALL_MS);
+                let (a, b) = (bereft, other);
+                self.queue.push(at, Due::Dial { a, b });
+            }
+        }
     }
 
     /// Breaks a link; its ends notice after `silence_ms` and dial again.

@@ -29,8 +29,8 @@ fn fresh_nodes_start_from_a_checkpoint_under_load() {
         .iter()
         .filter(|line| line.contains(" starts from the state of "));
     assert_eq!(adopted.count(), 3);
-    // Of 50 places in each block; whom the slots draw as leaders moves it between 37 and 43.
-    assert!(report.n_transactions > 35 * report.height, "blocks were not full");
+    // Of 50 places in each block; whom the slots draw as leaders moves it between 34 and 43.
+    assert!(report.n_transactions > 30 * report.height, "blocks were not full");
 }
 
 /// A state that power cuts interrupt twice is fetched to the end.
