@@ -196,6 +196,7 @@ fn decided(genesis: &Genesis, head: &Header, transactions: Vec<SignedTransaction
         is_empty: false,
         transactions: BoundedVec::new(transactions).unwrap(),
         decision: BoundedVec::new((0..3).map(says).collect()).unwrap(),
+        successions: BoundedVec::empty(),
     }
 }
 

@@ -14,12 +14,10 @@ use watt_engine::{Backbones, run};
 use watt_ledger::testing::{Rule, bend};
 use watt_ledger::tree::chunk;
 use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, StateRead, UncheckedBlock, apply_block};
-use watt_light::proposal::empty_value;
 use watt_light::transaction::body_root;
 use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{BlockHeight, Hash, NetworkId, SlotIndex, codec};
-use watt_scp::{Statement, finality};
 
 /// What trying a block gave.
 pub type Applied = Result<Arc<BlockOutcome>, ApplyFailure>;
@@ -273,17 +271,10 @@ impl Compute {
         // What `DecidedBlock::is_decided` asks, with each signature checked once for the whole world; runs that are computed
         // again ask it itself.
         let proposal = &block.proposal.proposal;
-        let proposed = proposal.value();
-        let (value, is_the_body) = if block.is_empty {
-            (
-                empty_value(&proposal.network, &proposed),
-                block.transactions.is_empty(),
-            )
+        let is_the_body = if block.is_empty {
+            block.transactions.is_empty()
         } else {
-            (
-                proposed,
-                body_root(&proposal.network, &block.transactions) == proposal.body_root,
-            )
+            body_root(&proposal.network, &block.transactions) == proposal.body_root
         };
         let backbones = Backbones::in_state(below);
         let claims = backbones

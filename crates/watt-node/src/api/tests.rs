@@ -204,7 +204,7 @@ impl NodeView for StillNode {
     }
 
     fn recover(&self) -> BoxFuture<'static, Result<SlotIndex, String>> {
-        std::future::ready(Ok(SlotIndex(7))).boxed()
+        Box::pin(std::future::ready(Ok(SlotIndex(7))))
     }
 
     fn stop(&self) {

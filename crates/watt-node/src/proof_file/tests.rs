@@ -88,6 +88,7 @@ fn decided(genesis: &Genesis, head: &Header, signers: &[u8]) -> DecidedBlock {
         is_empty: false,
         transactions: BoundedVec::empty(),
         decision: BoundedVec::new(signers.iter().map(says).collect()).unwrap(),
+        successions: BoundedVec::empty(),
     }
 }
 

@@ -86,6 +86,7 @@ fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
         is_empty: false,
         transactions: BoundedVec::empty(),
         decision: BoundedVec::empty(),
+        successions: BoundedVec::empty(),
     };
     let unchecked: UncheckedBlock = block.to_block();
     let outcome = storage.snapshot().read(|rows| try_block(rows, unchecked, true));
