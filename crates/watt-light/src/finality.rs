@@ -395,13 +395,12 @@ impl DecisionProof {
                 return Err(InvalidDecision::Unordered { index });
             }
             previous = Some(vote.member);
-            let voter =
-                by_place
-                    .get(usize::from(vote.member))
-                    .ok_or_else(|| InvalidDecision::UnknownMember {
-                        member: vote.member,
-                        members: by_place.len(),
-                    })?;
+            let voter = by_place
+                .get(usize::from(vote.member))
+                .ok_or(InvalidDecision::UnknownMember {
+                    member: vote.member,
+                    members: by_place.len(),
+                })?;
             envelopes.push(Envelope {
                 statement: vote.statement(self.slot, self.value, set_hash, voter.signs),
                 signature: vote.signature,

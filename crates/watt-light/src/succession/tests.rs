@@ -1,3 +1,5 @@
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+
 use super::*;
 use crate::backbone::BackboneEntry;
 use crate::finality::{DecisionProof, InvalidDecision};

@@ -2,7 +2,7 @@
 
 use crate::network::Network;
 use crate::wait::{PATIENCE, until, until_calm};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 use watt_node::keyfile;
 use watt_primitives::AccountId;
@@ -45,7 +45,7 @@ fn lose_two_disks(network: &Network) -> u64 {
     halted.0.max(halted.1)
 }
 
-fn text(path: &PathBuf) -> &str {
+fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
