@@ -138,7 +138,8 @@ impl<'a, T> Choice<'a, T> {
 
     fn can_take(&self, node: &Node<T>, is_strict: bool) -> bool {
         let is_crowded = node.prefix.is_some_and(|prefix| self.prefixes.contains(&prefix));
-        !self.operators.contains(&node.operator) && !(is_strict && is_crowded)
+        let is_known = self.operators.contains(&node.operator);
+        !(is_known || is_strict && is_crowded)
     }
 
     fn take(&mut self, node: &'a Node<T>, reason: Reason, is_strict: bool) -> bool {
@@ -240,6 +241,3 @@ fn draw<'a, T: AsRef<[u8]>>(
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -179,7 +179,8 @@ fn evidence_of(context: &Context, piece: &EvidencePiece) -> Option<Box<Evidence>
 fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes().chunks(2);
     let byte = |two: &[u8]| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok();
-    (text.len() % 2 == 0)
+    text.len()
+        .is_multiple_of(2)
         .then(|| digits.map(byte).collect())
         .flatten()
 }

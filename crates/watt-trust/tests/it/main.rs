@@ -7,5 +7,6 @@ mod circles;
 mod drawn;
 mod graphs;
 mod hostile;
+mod nodes;
 mod sybils;
 mod vectors;

@@ -1,7 +1,10 @@
-use super::*;
-use crate::ranking::{Neighbourhood, Ranking};
-use alloc::vec;
-use watt_primitives::TrustLevel;
+//! Which nodes a phone asks.
+
+use std::collections::BTreeSet;
+use watt_primitives::{AccountId, Hash, LedgerTime, NetworkId, TrustLevel};
+use watt_trust::circle::NEW_PERIOD_MS;
+use watt_trust::nodes::{Asker, Chosen, DRAWN, NEAR, Node, Prefix, Reason, suggest};
+use watt_trust::{Circle, Neighbourhood, Ranking};
 
 const NOW: LedgerTime = LedgerTime(1_000);
 
@@ -15,7 +18,7 @@ fn circle_of(owner: u16, members: &[u16]) -> Circle {
     let mut circle = Circle::default();
     for (member, day) in members.iter().zip(0..) {
         // Two new people in seven days at most.
-        let at = LedgerTime(day * crate::circle::NEW_PERIOD_MS);
+        let at = LedgerTime(day * NEW_PERIOD_MS);
         circle
             .add(&person(owner), person(*member), TrustLevel::Close, at)
             .unwrap();
