@@ -55,6 +55,8 @@ pub enum Reason {
     },
     /// Drawn among the best ranked.
     Drawn,
+    /// Drawn among those for whom nobody vouches: there were not enough others.
+    Unranked,
 }
 
 /// A node that was chosen.
@@ -77,7 +79,7 @@ pub struct Asker {
     pub network: NetworkId,
 }
 
-/// Up to [`NEAR`] nodes of people near in trust, and drawn ones up to [`NEAR`] `+` [`DRAWN`] in all: at most one of each operator, none
+/// Up to [`NEAR`] nodes of people near in trust, and drawn ones up to [`NEAR`] `+` [`DRAWN`] in all, those without rank last: at most one of each operator, none
 /// of the asker's own, and at most one of each network prefix as long as there are others.
 ///
 /// `rank` returns somebody's rank, 0 for whoever has none. `circle` returns somebody's circle; it is asked once for each of at most
@@ -110,6 +112,15 @@ pub fn suggest<'a, T: AsRef<[u8]>>(
             }
         }
         draw(asker, nodes, &rank, is_strict, &mut choice);
+    }
+    let mut others: Vec<(Hash, &Node<T>)> = nodes.iter().map(|node| (asker.order(node), node)).collect();
+    others.sort_unstable_by_key(|(order, _)| *order);
+    for is_strict in [true, false] {
+        for (_, node) in &others {
+            if !choice.is_full() {
+                choice.take(node, Reason::Unranked, is_strict);
+            }
+        }
     }
     choice.taken
 }

@@ -77,6 +77,7 @@ async fn suggest_peers(session: &Session) -> Result<(), CommandError> {
             let (reason, depth) = match one.reason {
                 Reason::Near { depth } => ("near", Some(depth)),
                 Reason::Drawn => ("drawn", None),
+                Reason::Unranked => ("unranked", None),
             };
             Some(Peer {
                 operator: node.operator.clone(),
@@ -182,15 +183,15 @@ fn prefix(address: &str) -> Option<Prefix> {
 
 fn text(context: &Context, peers: &[Peer]) -> String {
     if peers.is_empty() {
-        return "nobody near in your trust runs a node, nor anybody whom many trust: watt trust add ADDRESS"
-            .to_owned();
+        return "no node has its address on the ledger yet: those who lend space have".to_owned();
     }
     let mut table = Table::new(&["NODE OF", "WHY", "ADDRESS"]);
     for peer in peers {
-        let why = match peer.depth {
-            Some(1) => "in your circle".to_owned(),
-            Some(depth) => format!("{depth} steps of trust away"),
-            None => "drawn by rank".to_owned(),
+        let why = match (peer.depth, peer.reason) {
+            (Some(1), _) => "in your circle".to_owned(),
+            (Some(depth), _) => format!("{depth} steps of trust away"),
+            (None, "drawn") => "drawn by rank".to_owned(),
+            (None, _) => "drawn; nobody vouches for it".to_owned(),
         };
         let id = context.parse_address(&peer.operator);
         let name = id.map_or_else(|_| peer.operator.clone(), |id| context.name_of(&id));

@@ -52,6 +52,9 @@ pub struct NodePlan {
     pub role: NodeRole,
     /// Address of its account.
     pub account: String,
+    /// Address of the account that holds its seat; empty for a provider.
+    #[serde(default)]
+    pub seat: String,
     /// The voting key of a validator, as hexadecimal; empty for a provider.
     pub voting_key: String,
     /// Its libp2p peer id.
@@ -201,8 +204,10 @@ impl Plan {
     /// Names of the nodes by the addresses of their accounts.
     #[must_use]
     pub fn names(&self) -> BTreeMap<String, String> {
-        let name = |node: &NodePlan| (node.account.clone(), node.name.clone());
-        self.nodes.iter().map(name).collect()
+        let named = |node: &NodePlan| [&node.account, &node.seat].map(|of| (of.clone(), node.name.clone()));
+        let mut names: BTreeMap<String, String> = self.nodes.iter().flat_map(named).collect();
+        names.remove("");
+        names
     }
 
     /// How many nodes of each sort.
@@ -346,7 +351,7 @@ impl Plan {
             accounts.push(funded(&account, parameters::NODE_BALANCE));
             let identity = keyfile::create_seed(&folder.join("network.key"))?;
             let peer_id = watt_net::peer_id(*identity.expose()).to_string();
-            let mut voting_key = String::new();
+            let (mut seat_address, mut voting_key) = (String::new(), String::new());
             if role == NodeRole::Validator {
                 let voting = keyfile::create(&folder.join("voting.key"))?;
                 // Its node sends this account's transactions by itself: nobody else should use its key.
@@ -361,6 +366,7 @@ impl Plan {
                     cold_key: Some(cold_key_hash(&cold.public())),
                 });
                 seeds.push(AccountId::of_first_key(&account.public()));
+                seat_address = address(&seat);
                 voting_key = voting.node_id().to_string();
             }
             let account = address(&account);
@@ -368,6 +374,7 @@ impl Plan {
                 name,
                 role,
                 account,
+                seat: seat_address,
                 voting_key,
                 peer_id,
                 p2p_port: 0,

@@ -82,7 +82,11 @@ pub(crate) fn lead_to_nodes(network: &Network) {
     let operators: std::collections::BTreeSet<_> =
         peers.iter().map(|peer| peer["operator"].to_string()).collect();
     assert_eq!((peers.len(), operators.len()), (9, 9), "{suggested}");
-    assert!(peers.iter().any(|peer| peer["reason"] == "drawn"), "{suggested}");
+    // Nobody vouches for the others on so young a network.
+    assert!(
+        peers[1..].iter().all(|peer| peer["reason"] == "unranked"),
+        "{suggested}"
+    );
     assert_eq!(network.ask(&["peers", "suggest"]), suggested);
 }
 
