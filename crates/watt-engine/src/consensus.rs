@@ -225,6 +225,13 @@ impl Consensus {
         let key = keys.of(&deciders).cloned();
         let config = config_of(&deciders, key.as_ref(), network);
         let log = is_logged.then(|| vec![log::Entry::Life(config.clone())]);
+        // Words about a slot that blocks lost from here lie below: nothing of that slot can be looked at yet, so nothing more is said in it.
+        let newest = entries
+            .iter()
+            .map(Entry::slot)
+            .max()
+            .filter(|newest| *newest > slot);
+        let muted_to = newest.map_or(muted_to, |newest| muted_to.max(newest));
         let mut this = Self {
             scp: Scp::new(config),
             listens: !keys.is_empty(),
