@@ -283,8 +283,8 @@ pub struct SealJob {
     pub units: u16,
     /// What lies where in the payload.
     pub pieces: Vec<Piece>,
-    /// Height whose beacon is the seal seed.
-    pub seal_height: BlockHeight,
+    /// Window whose question is the seal seed.
+    pub seal_window: Window,
     /// Makes this replica distinct from all others.
     pub seal_seed: Hash,
 }

@@ -272,7 +272,7 @@ impl Provider {
                         let operation = Operation::PreCommit {
                             sector: number,
                             units: job.units,
-                            seal_height: job.seal_height,
+                            seal_window: job.seal_window,
                             pieces,
                             comm_c: roots.comm_c,
                             comm_r: roots.comm_r,
@@ -280,7 +280,7 @@ impl Provider {
                         self.submit(Purpose::PreCommit(number), vec![operation], Vec::new(), view, out);
                     }
                 }
-                Some(SectorStage::PreCommitted { challenge_height, .. }) => {
+                Some(SectorStage::PreCommitted { challenge_window, .. }) => {
                     if let Some(witness) = self.openings.get(&number).cloned() {
                         let openings = witness_hash(&self.network, &witness);
                         let operation = Operation::CommitSector {
@@ -289,7 +289,7 @@ impl Provider {
                         };
                         self.submit(Purpose::Commit(number), vec![operation], vec![witness], view, out);
                     } else if !self.opening.contains(&number)
-                        && let Some(seed) = view.porep_seed(number, challenge_height, &roots)
+                        && let Some(seed) = view.porep_seed(number, challenge_window, &roots)
                     {
                         self.opening.insert(number);
                         effects.push(Effect::OpenPorep {

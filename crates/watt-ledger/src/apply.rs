@@ -37,12 +37,11 @@ pub use due::DUE_PER_BLOCK_MAX;
 pub use evidence::FAULTY_TERMS;
 pub use leaders::{EMPTY_WITHIN, REDUCED_FOR};
 pub use matching::MATCHES_PER_BLOCK_MAX;
-pub use pre_commit::CHALLENGE_DELAY;
 pub use standing::{OUTSIDE_TERMS_MAX, STANDING_MAX};
 pub use transfer::DAILY_LIMIT;
 pub use window::WINDOWS_KEPT;
 
-use crate::beacon::{BEACONS_KEPT, Beacon};
+use crate::beacon::{Beacon, HEIGHTS_KEPT};
 use crate::block::{Block, InvalidBlock};
 use crate::check::{self, Authority};
 use crate::fee::{self, FeeRate};
@@ -156,7 +155,7 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
     };
     ledger.note_slot(is_late);
     ledger.rows.write(rows::beacon(found), &value);
-    if let Some(forgotten) = found.0.checked_sub(BEACONS_KEPT) {
+    if let Some(forgotten) = found.0.checked_sub(HEIGHTS_KEPT) {
         ledger.rows.remove(rows::beacon(BlockHeight(forgotten)));
     }
     Ok(ledger)
@@ -371,7 +370,7 @@ impl Ledger<'_> {
             Operation::PreCommit {
                 sector,
                 units,
-                seal_height,
+                seal_window,
                 pieces,
                 comm_c,
                 comm_r,
@@ -380,7 +379,7 @@ impl Ledger<'_> {
                 &pre_commit::NewSector {
                     sector: *sector,
                     units: *units,
-                    seal_height: *seal_height,
+                    seal_window: *seal_window,
                     pieces,
                     comm_c: *comm_c,
                     comm_r: *comm_r,

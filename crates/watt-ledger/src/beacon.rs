@@ -1,11 +1,11 @@
 //! The one definition of every drawn value (`docs/spec/ledger.md` §7).
 //!
 //! A *window* has a beacon made of layers of hash onions that entries of the backbone registered before the term began (§14): nobody
-//! who proposes a block can choose it. Seats and attendance are drawn by it.
+//! who proposes a block can choose it. Seats, attendance, seals and all challenges are drawn by it.
 //!
-//! Everything else is still drawn by the beacon of a *height*, which is derived from `V`, the value that consensus decided there.
-//! Whoever proposes that block can try many bodies and so choose among beacons: **insecure where coins have value**, and
-//! [`crate::Genesis::check`] refuses a main network until challenges and matches are drawn by the beacon of a window, too.
+//! Matches and the order of equal fees can't wait for a window. They are drawn by the beacon of a *height*, which is derived from `V`,
+//! the value that consensus decided there. Whoever proposes that block can try many bodies and so choose among beacons: **insecure
+//! where coins have value**, and [`crate::Genesis::check`] refuses a main network until nothing but the order of fees is drawn so.
 
 use crate::rows::{self, DutyWindowRow};
 use crate::state::StateRead;
@@ -22,8 +22,8 @@ pub const REVEAL_BLOCKS: u64 = 4;
 /// Windows of a term whose beacons an entry may fail before it counts as silent: bounds how often it can choose between two beacons.
 pub const MISSES_MAX: u64 = 4;
 
-/// Heights for which the beacon is remembered: the oldest seal a sector may still be pre-committed with.
-pub const BEACONS_KEPT: u64 = 4096;
+/// Heights for which `V` is remembered: until the beacon of a window can need it as filler.
+pub const HEIGHTS_KEPT: u64 = 2 * REVEAL_BLOCKS;
 
 /// The beacon of one height.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Beacon {
         }
     }
 
-    /// The beacon of `height`; `None` in the future and further back than [`BEACONS_KEPT`].
+    /// The beacon of `height`; `None` in the future and further back than [`HEIGHTS_KEPT`].
     #[must_use]
     pub fn read(state: &(impl StateRead + ?Sized), network: &NetworkId, height: BlockHeight) -> Option<Self> {
         let value: Hash = rows::read(state, &rows::beacon(height))?;
@@ -91,6 +91,29 @@ impl Beacon {
             network: *network,
             value,
         })
+    }
+
+    /// The beacon that `window` asks with: that of the window before, made in the first blocks of `window`; that of window 0 is
+    /// [`Self::first`]. `None` before it is made, and once it is forgotten.
+    #[must_use]
+    pub fn asking(state: &(impl StateRead + ?Sized), network: &NetworkId, window: Window) -> Option<Self> {
+        match window.0.checked_sub(1) {
+            Some(before) => Self::read_window(state, network, Window(before)),
+            None => Some(Self::first(network)),
+        }
+    }
+
+    /// The newest beacon of a window, with the window that asks with it: `current`, or the one before while that of `current` is not
+    /// made.
+    #[must_use]
+    pub fn newest(
+        state: &(impl StateRead + ?Sized),
+        network: &NetworkId,
+        current: Window,
+    ) -> Option<(Window, Self)> {
+        [current, current.previous()]
+            .into_iter()
+            .find_map(|window| Some((window, Self::asking(state, network, window)?)))
     }
 
     /// Which of `n` heights has to be named by those who attend `window`, of which this is the beacon before.

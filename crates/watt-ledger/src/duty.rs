@@ -49,6 +49,15 @@ pub(crate) fn reveal_blocks(rules: &RulesRow) -> u64 {
     REVEAL_BLOCKS.min(rules.parameters.window_slots / 2).max(1)
 }
 
+/// Windows whose beacon is remembered: a window can be attended until the middle of the term after its own, and a pre-commitment
+/// answered until its deadline.
+pub(crate) fn beacon_windows_kept(rules: &RulesRow) -> u64 {
+    let parameters = &rules.parameters;
+    let commit_windows = parameters.commit_slots.div_ceil(parameters.window_slots.max(1));
+    let to_attend = parameters.term_windows.saturating_mul(2);
+    to_attend.max(commit_windows.saturating_add(2))
+}
+
 /// The first window of a term.
 pub(crate) fn first_window(rules: &RulesRow, term: Term) -> Window {
     Window(term.0.saturating_mul(rules.parameters.term_windows))

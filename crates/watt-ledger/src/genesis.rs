@@ -1,7 +1,7 @@
 //! The genesis document: what a network starts with, and whose hash names it.
 
-use crate::apply::{self, BlockOutcome, CHALLENGE_DELAY, Closing};
-use crate::beacon::{self, BEACONS_KEPT, Beacon};
+use crate::apply::{self, BlockOutcome, Closing};
+use crate::beacon::{self, Beacon};
 use crate::block::{BODY_BYTES_MAX, BODY_TRANSACTIONS_MAX, InvalidBlock};
 use crate::check;
 use crate::fee;
@@ -32,6 +32,12 @@ pub const TRUST_SEEDS_MAIN_MIN: usize = 101;
 
 /// Windows in a term of a main network: a day, of windows of 120 slots of five seconds.
 pub const TERM_WINDOWS_MAIN: u64 = 144;
+
+/// Most slots a window may have.
+pub const WINDOW_SLOTS_MAX: u64 = 1024;
+
+/// Most slots that a pre-committed sector may wait for its commitment.
+pub const COMMIT_SLOTS_MAX: u64 = 2048;
 
 /// The most windows in a term of any network.
 pub const TERM_WINDOWS_MAX: u64 = 4096;
@@ -255,18 +261,17 @@ impl NetworkParameters {
         if self.slot_ms == 0 {
             return Err(InvalidGenesis::SlotTime);
         }
-        // The beacons of a window and the next must be known until the end of the next.
-        let window_slots_max = BEACONS_KEPT / 4;
-        if !(2..=window_slots_max).contains(&self.window_slots) {
+        if !(2..=WINDOW_SLOTS_MAX).contains(&self.window_slots) {
             return Err(InvalidGenesis::WindowSlots {
-                max: window_slots_max,
+                max: WINDOW_SLOTS_MAX,
             });
         }
         let term_slots = self.window_slots.saturating_mul(self.term_windows);
         if !(2..=TERM_WINDOWS_MAX).contains(&self.term_windows) || term_slots < TERM_SLOTS_MIN {
             return Err(InvalidGenesis::TermWindows);
         }
-        let (min, max) = (CHALLENGE_DELAY.saturating_add(2), BEACONS_KEPT / 2);
+        // What is committed to in a window's first block is asked after the first blocks of the next.
+        let (min, max) = (self.window_slots.saturating_mul(2), COMMIT_SLOTS_MAX);
         if !(min..=max).contains(&self.commit_slots) {
             return Err(InvalidGenesis::CommitSlots { min, max });
         }

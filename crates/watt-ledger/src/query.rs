@@ -10,6 +10,7 @@ pub use seats::{
 use crate::apply::reservation_ms_max;
 use crate::apply::sectors::{all_sectors, proof_params, sector_set};
 use crate::beacon::Beacon;
+use crate::duty::beacon_windows_kept;
 use crate::ledger::window_of;
 use crate::rows::{
     self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, LeadersRow, PieceTableRow, ProviderRow,
@@ -372,16 +373,25 @@ pub fn is_sector_used(state: &impl StateRead, provider: &AccountId, number: Sect
     state.get(&rows::used_sector(provider, number)).is_some()
 }
 
-/// The seed for sealing a sector after the beacon of `height`.
+/// The newest window with whose beacon a sector can be sealed, and how many windows a seal may be old before it can't be
+/// pre-committed any more.
+#[must_use]
+pub fn seal_window(state: &impl StateRead) -> Option<(Window, u64)> {
+    let (rules, height) = (rules(state)?, rows::read::<ChainRow>(state, rows::CHAIN)?.height);
+    let (window, _) = Beacon::newest(state, &rules.network, window_of(&rules, height))?;
+    Some((window, beacon_windows_kept(&rules).saturating_sub(1)))
+}
+
+/// The seed for sealing a sector with what `window` asks with.
 #[must_use]
 pub fn seal_seed(
     state: &impl StateRead,
     provider: &AccountId,
     number: SectorNumber,
-    height: BlockHeight,
+    window: Window,
 ) -> Option<Hash> {
     let network = rules(state)?.network;
-    let beacon = Beacon::read(state, &network, height)?;
+    let beacon = Beacon::asking(state, &network, window)?;
     let seed = watt_proofs::challenge::seal_seed(&network, beacon.value(), provider, number);
     Some(seed)
 }
@@ -390,11 +400,11 @@ pub fn seal_seed(
 #[must_use]
 pub fn porep_seed(state: &impl StateRead, provider: &AccountId, number: SectorNumber) -> Option<Hash> {
     let row = sector(state, provider, number)?;
-    let SectorStage::PreCommitted { challenge_height, .. } = row.stage else {
+    let SectorStage::PreCommitted { challenge_window, .. } = row.stage else {
         return None;
     };
     let network = rules(state)?.network;
-    let beacon = Beacon::read(state, &network, challenge_height)?;
+    let beacon = Beacon::asking(state, &network, challenge_window)?;
     let (comm_c, comm_r) = (&row.comm_c, &row.comm_r);
     let seed = watt_proofs::challenge::porep_seed(&network, beacon.value(), provider, number, comm_c, comm_r);
     Some(seed)
@@ -409,23 +419,21 @@ pub struct ProviderWindow {
     pub sectors: SectorSet,
     /// PoSt state before this window's heartbeat.
     pub post_state: Hash,
-    /// The beacon that asks: that of the window's first block.
+    /// The beacon that the window asks with.
     pub beacon: Hash,
     /// The heartbeat that is on the ledger.
     pub heartbeat: Option<HeartbeatRow>,
-    /// The beacon that samples, once the next window has begun.
+    /// The beacon that samples: what the next window asks with, once it is made.
     pub sample_beacon: Option<Hash>,
 }
 
-/// A provider's part of `window`, which is the current one or the one before; `None` if it has no sectors in it.
+/// A provider's part of `window`, which is the current one or the one before; `None` if it has no sectors in it or is not open yet.
 #[must_use]
 pub fn provider_window(state: &impl StateRead, id: &AccountId, window: Window) -> Option<ProviderWindow> {
     let rules = rules(state)?;
     let provider: ProviderRow = rows::read(state, &rows::provider(id))?;
     let heartbeat: Option<HeartbeatRow> = rows::read(state, &rows::heartbeat(id, window));
-    let first_height = |window: Window| BlockHeight(window.0.saturating_mul(rules.parameters.window_slots));
-    let beacon =
-        |window| Beacon::read(state, &rules.network, first_height(window)).map(|beacon| *beacon.value());
+    let beacon = |window| Beacon::asking(state, &rules.network, window).map(|beacon| *beacon.value());
     Some(ProviderWindow {
         window,
         sectors: sector_set(&proof_parameters(&rules), &all_sectors(state, id), window)?,

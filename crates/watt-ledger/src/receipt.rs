@@ -83,7 +83,7 @@ pub enum Done {
         /// Which.
         sector: SectorNumber,
         /// The beacon of this height asks.
-        challenge_height: BlockHeight,
+        challenge_window: Window,
         /// Last height for the answer.
         deadline: BlockHeight,
     },

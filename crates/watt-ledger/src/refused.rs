@@ -209,11 +209,11 @@ pub enum Refused {
     /// No room for another sector.
     #[error("a provider has at most 4096 sectors at a time")]
     TooManySectors,
-    /// The seal's height is in the future or too far back.
-    #[error("the beacon of height {height} is not known any more or not yet")]
-    SealHeight {
+    /// The seal's window is in the future or too far back.
+    #[error("what window {window} asks with is not known any more or not yet")]
+    SealWindow {
         /// Asked for.
-        height: BlockHeight,
+        window: Window,
     },
     /// The pieces don't cover the payload exactly.
     #[error("the pieces don't cover the sector's payload exactly")]
@@ -246,12 +246,12 @@ pub enum Refused {
         sector: SectorNumber,
     },
     /// The challenge is not known yet.
-    #[error("the challenge of sector {sector} is known after height {height}")]
+    #[error("the challenge of sector {sector} is known after the first blocks of window {window}")]
     ChallengeUnknown {
         /// Which.
         sector: SectorNumber,
-        /// Height whose beacon asks.
-        height: BlockHeight,
+        /// Window that asks.
+        window: Window,
     },
     /// The answer came too late.
     #[error("sector {sector} was due by height {deadline}")]
@@ -274,6 +274,12 @@ pub enum Refused {
         window: Window,
         /// Current.
         current: Window,
+    },
+    /// What the window asks with is not made yet.
+    #[error("window {window} is not open yet: what it asks is drawn in its first blocks")]
+    WindowNotOpen {
+        /// Which.
+        window: Window,
     },
     /// The provider had no sectors in that window.
     #[error("the provider has no sectors in window {window}")]
@@ -454,12 +460,14 @@ impl Refused {
             Self::SectorSize { .. } | Self::PieceTable => "pack the sector again for this network's sizes",
             Self::SectorUsed { .. } | Self::ReplicaUsed => "seal it again under a new sector number",
             Self::TooManySectors => "let old sectors end first, or use larger ones",
-            Self::SealHeight { .. } | Self::CommitLate { .. } => "seal it again after a newer block",
+            Self::SealWindow { .. } | Self::CommitLate { .. } => "seal it again after a newer block",
             Self::PieceNotHeld { .. } | Self::PieceTaken { .. } => {
                 "seal only slots of running deals, each once"
             }
             Self::NotPreCommitted { .. } => "look up the sector's present stage",
-            Self::ChallengeUnknown { .. } => "answer after that height",
+            Self::ChallengeUnknown { .. } | Self::WindowNotOpen { .. } => {
+                "send it again after the first blocks of that window"
+            }
             Self::Porep { .. } => "check the replica and open it again before the deadline",
             Self::WrongWindow { .. } => "send it in its own window; a missed one is lost",
             Self::NoSectors { .. } => "commit a sector; it counts from the next window",

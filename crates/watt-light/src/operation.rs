@@ -8,8 +8,8 @@ use watt_primitives::codec::{self, zero_or_one};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, PIECES_MAX, Piece, SLOTS_MAX};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, DealId, Domain, Hash, NetworkId, PublicKey,
-    SecretKey, SectorNumber, Signature, SlotIndexInDeal, Term, TrustLevel, Window,
+    AccountId, Amount, BoundedBytes, BoundedVec, DealId, Domain, Hash, NetworkId, PublicKey, SecretKey,
+    SectorNumber, Signature, SlotIndexInDeal, Term, TrustLevel, Window,
 };
 
 /// The most slots that one claim names.
@@ -160,8 +160,8 @@ pub enum Operation {
         sector: SectorNumber,
         /// Sealed size in units of 2¹⁵ nodes (1 MiB).
         units: u16,
-        /// Height whose beacon value is the seal seed; recent.
-        seal_height: BlockHeight,
+        /// Window whose question is the seal seed; recent.
+        seal_window: Window,
         /// What lies where in the payload; `comm_d` is its hash.
         pieces: BoundedVec<Piece, PIECES_MAX>,
         /// Root over the label columns.

@@ -8,7 +8,7 @@ use watt_ledger::rows::{
     self, AskRow, ChainRow, DealRow, DealStage, HeartbeatRow, ProviderRow, RulesRow, SectorRow, SectorStage,
     SlotRow,
 };
-use watt_ledger::{Beacon, StateRead, beacon::BEACONS_KEPT};
+use watt_ledger::{Beacon, StateRead, query};
 use watt_light::SlotRef;
 use watt_light::operation::CLAIM_SLOTS_MAX;
 use watt_primitives::terms::Piece;
@@ -117,19 +117,19 @@ impl<'a, S: StateRead> View<'a, S> {
         SectorNumber(number)
     }
 
-    /// Everything the bytes of a new sector depend on; sealed with the beacon of the head.
+    /// Everything the bytes of a new sector depend on; sealed with the newest beacon of a window.
     pub(super) fn seal_job(&self, sector: SectorNumber, units: u16, pieces: Vec<Piece>) -> Option<SealJob> {
         let size = SectorSize::new(&self.params(), u32::from(units)).ok()?;
         PieceTable::check(size, pieces.clone()).ok()?;
-        let beacon = Beacon::read(self.chain, &self.network, self.height)?;
-        let seal_seed = challenge::seal_seed(&self.network, beacon.value(), &self.account, sector);
-        let (provider, seal_height) = (self.account, self.height);
+        let provider = self.account;
+        let (seal_window, _) = query::seal_window(self.chain)?;
+        let seal_seed = query::seal_seed(self.chain, &provider, sector, seal_window)?;
         Some(SealJob {
             provider,
             sector,
             units,
             pieces,
-            seal_height,
+            seal_window,
             seal_seed,
         })
     }
@@ -138,10 +138,10 @@ impl<'a, S: StateRead> View<'a, S> {
     pub(super) fn porep_seed(
         &self,
         sector: SectorNumber,
-        height: BlockHeight,
+        window: Window,
         roots: &SealedRoots,
     ) -> Option<Hash> {
-        let beacon = Beacon::read(self.chain, &self.network, height)?;
+        let beacon = Beacon::asking(self.chain, &self.network, window)?;
         let (comm_c, comm_r) = (&roots.comm_c, &roots.comm_r);
         Some(challenge::porep_seed(
             &self.network,
@@ -165,7 +165,8 @@ impl<'a, S: StateRead> View<'a, S> {
             .chain
             .get(&rows::used_sector(&self.account, job.sector))
             .is_some();
-        let is_stale = job.seal_height.plus(BEACONS_KEPT / 2) < self.height;
+        let is_stale = query::seal_window(self.chain)
+            .is_some_and(|(newest, n_kept)| job.seal_window.0.saturating_add(n_kept / 2) < newest.0);
         is_used || is_stale || job.pieces.iter().any(|piece| self.is_over(piece))
     }
 
@@ -183,10 +184,9 @@ impl<'a, S: StateRead> View<'a, S> {
         rows::read(self.chain, &rows::heartbeat(&self.account, window))
     }
 
-    /// The beacon that opened `window`.
+    /// The beacon that `window` asks with, once it is made.
     pub(super) fn window_beacon(&self, window: Window) -> Option<Hash> {
-        let first = BlockHeight(window.0.checked_mul(self.rules.parameters.window_slots)?);
-        Beacon::read(self.chain, &self.network, first).map(|beacon| *beacon.value())
+        Beacon::asking(self.chain, &self.network, window).map(|beacon| *beacon.value())
     }
 
     /// What `window` asks of this provider now; `None` if nothing.

@@ -2,7 +2,7 @@
 
 use super::Actor;
 use crate::beacon::Beacon;
-use crate::duty::{self, place_in_term, reveal_blocks};
+use crate::duty::{self, beacon_windows_kept, place_in_term, reveal_blocks};
 use crate::ledger::{Ledger, window_of};
 use crate::receipt::Done;
 use crate::refused::Refused;
@@ -115,9 +115,7 @@ impl Ledger<'_> {
             beacon: None,
         };
         self.rows.write(rows::duty_window(window), &row);
-        // A window can be attended until the middle of the term after its own.
-        let n_kept = self.rules.parameters.term_windows.saturating_mul(2);
-        if let Some(forgotten) = window.0.checked_sub(n_kept) {
+        if let Some(forgotten) = window.0.checked_sub(beacon_windows_kept(&self.rules)) {
             self.rows.remove(rows::duty_window(Window(forgotten)));
         }
     }
@@ -149,11 +147,7 @@ impl Ledger<'_> {
             .read(&rows::beacon(last))
             .filter(|_| in_order.len() <= n_faulty_max);
         let network = *self.network();
-        let before = match window.0.checked_sub(1) {
-            Some(before) => Beacon::read_window(&self.rows, &network, Window(before)),
-            None => None,
-        };
-        let before = before.unwrap_or_else(|| Beacon::first(&network));
+        let before = Beacon::asking(&self.rows, &network, window).unwrap_or_else(|| Beacon::first(&network));
         let beacon = Beacon::of_window(&network, &before, window, &who, &in_order, filler.as_ref());
         let key = rows::duty_window(window);
         if let Some(mut row) = self.rows.read::<DutyWindowRow>(&key) {

@@ -6,7 +6,7 @@ use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, PieceTableRow, SectorRow, SectorStage};
-use watt_primitives::{BlockHeight, SectorNumber};
+use watt_primitives::SectorNumber;
 use watt_proofs::verify::{self, PorepStatement};
 use watt_proofs::{PieceTable, SectorSize};
 
@@ -20,22 +20,21 @@ impl Ledger<'_> {
         let key = rows::sector(&actor.account, sector);
         let mut row: SectorRow = self.rows.read(&key).ok_or(Refused::NotPreCommitted { sector })?;
         let SectorStage::PreCommitted {
-            challenge_height,
+            challenge_window,
             deadline,
         } = row.stage
         else {
             return Err(Refused::NotPreCommitted { sector });
         };
-        if self.height() <= challenge_height {
-            return Err(Refused::ChallengeUnknown {
-                sector,
-                height: challenge_height,
-            });
-        }
         if self.height() > deadline {
             return Err(Refused::CommitLate { sector, deadline });
         }
-        self.verify_porep(actor, sector, &row, challenge_height, openings)?;
+        let unknown = Refused::ChallengeUnknown {
+            sector,
+            window: challenge_window,
+        };
+        let beacon = Beacon::asking(&self.rows, self.network(), challenge_window).ok_or(unknown)?;
+        self.verify_porep(actor, sector, &row, &beacon, openings)?;
 
         let from = self.window().next();
         row.stage = SectorStage::Active { from };
@@ -65,11 +64,10 @@ impl Ledger<'_> {
         actor: &Actor,
         sector: SectorNumber,
         row: &SectorRow,
-        challenge_height: BlockHeight,
+        beacon: &Beacon,
         openings: &[u8],
     ) -> Result<(), Refused> {
         let (network, params) = (self.network(), self.proof_params());
-        let beacon = Beacon::read(&self.rows, network, challenge_height).ok_or(Refused::Invariant)?;
         let size = SectorSize::new(&params, u32::from(row.units)).map_err(|_| Refused::Invariant)?;
         let pieces: PieceTableRow = self
             .rows

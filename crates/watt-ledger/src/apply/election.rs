@@ -116,10 +116,9 @@ impl Ledger<'_> {
     }
 
     fn newest_beacon(&self) -> Beacon {
-        let (network, window) = (self.network(), self.window().previous());
-        Beacon::read_window(&self.rows, network, window)
-            .or_else(|| Beacon::read_window(&self.rows, network, window.previous()))
-            .unwrap_or_else(|| Beacon::first(network))
+        let network = self.network();
+        Beacon::newest(&self.rows, network, self.window())
+            .map_or_else(|| Beacon::first(network), |(_, beacon)| beacon)
     }
 
     /// What was counted is not kept, nor are keys of terms that are over.

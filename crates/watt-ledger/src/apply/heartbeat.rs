@@ -26,6 +26,8 @@ impl Ledger<'_> {
         if window != current {
             return Err(Refused::WrongWindow { window, current });
         }
+        let beacon =
+            Beacon::asking(&self.rows, self.network(), window).ok_or(Refused::WindowNotOpen { window })?;
         let key = rows::heartbeat(provider_id, window);
         if self.rows.has(&key) {
             return Err(Refused::HeartbeatTwice { window });
@@ -37,8 +39,6 @@ impl Ledger<'_> {
         self.mark_faults(provider_id, window, faults);
 
         let mut provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
-        let beacon = Beacon::read(&self.rows, self.network(), self.first_height_of(window))
-            .ok_or(Refused::Invariant)?;
         let row = HeartbeatRow {
             response_root,
             post_state: provider.post_state,

@@ -2,21 +2,19 @@
 
 use super::Actor;
 use crate::beacon::Beacon;
+use crate::duty::beacon_windows_kept;
 use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, DealRow, DealStage, PieceTableRow, SectorRow, SectorStage, SlotRow, UseOfReplica};
 use watt_primitives::terms::{PIECES_MAX, Piece};
-use watt_primitives::{BlockHeight, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal};
+use watt_primitives::{BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
 use watt_proofs::{PieceTable, ReplicaId, SectorSize};
-
-/// The beacon of this many heights after the commitment asks: final before anyone can answer.
-pub const CHALLENGE_DELAY: u64 = 2;
 
 pub(super) struct NewSector<'a> {
     pub(super) sector: SectorNumber,
     pub(super) units: u16,
-    pub(super) seal_height: BlockHeight,
+    pub(super) seal_window: Window,
     pub(super) pieces: &'a BoundedVec<Piece, PIECES_MAX>,
     pub(super) comm_c: Hash,
     pub(super) comm_r: Hash,
@@ -46,10 +44,11 @@ impl Ledger<'_> {
                 n_slots = n_slots.saturating_add(1);
             }
         }
-        let seal_seed = self.seal_seed(actor, sector, new.seal_height)?;
+        let seal_seed = self.seal_seed(actor, sector, new.seal_window)?;
         let comm_d = table.comm_d(self.network());
         let replica = ReplicaId::derive(self.network(), provider_id, sector, &comm_d, &seal_seed);
-        let challenge_height = self.height().plus(CHALLENGE_DELAY);
+        // Its beacon is made of layers that nobody reveals before this window is over.
+        let challenge_window = self.window().next();
         let deadline = self.height().plus(self.rules.parameters.commit_slots);
         let row = SectorRow {
             units: new.units,
@@ -59,7 +58,7 @@ impl Ledger<'_> {
             replica: replica.0,
             seal_seed,
             stage: SectorStage::PreCommitted {
-                challenge_height,
+                challenge_window,
                 deadline,
             },
             n_slots,
@@ -83,7 +82,7 @@ impl Ledger<'_> {
         self.write_provider(provider_id, &provider);
         Ok(Done::PreCommitted {
             sector,
-            challenge_height,
+            challenge_window,
             deadline,
         })
     }
@@ -100,12 +99,12 @@ impl Ledger<'_> {
         PieceTable::check(size, new.pieces.to_vec()).map_err(|_| Refused::PieceTable)
     }
 
-    fn seal_seed(&self, actor: &Actor, sector: SectorNumber, height: BlockHeight) -> Result<Hash, Refused> {
-        let unknown = Refused::SealHeight { height };
-        if height >= self.height() {
+    fn seal_seed(&self, actor: &Actor, sector: SectorNumber, window: Window) -> Result<Hash, Refused> {
+        let unknown = Refused::SealWindow { window };
+        if window.0.saturating_add(beacon_windows_kept(&self.rules)) <= self.window().0 {
             return Err(unknown);
         }
-        let beacon = Beacon::read(&self.rows, self.network(), height).ok_or(unknown)?;
+        let beacon = Beacon::asking(&self.rows, self.network(), window).ok_or(unknown)?;
         let seed = watt_proofs::challenge::seal_seed(self.network(), beacon.value(), &actor.account, sector);
         Ok(seed)
     }

@@ -60,10 +60,10 @@ impl Ledger<'_> {
         openings: &[u8],
     ) -> Result<(), Refused> {
         let network = self.network();
-        let beacon_of = |window| {
-            Beacon::read(&self.rows, network, self.first_height_of(window)).ok_or(Refused::Invariant)
-        };
-        let (asks, samples) = (beacon_of(window)?, beacon_of(window.next())?);
+        let asks = Beacon::asking(&self.rows, network, window).ok_or(Refused::Invariant)?;
+        let next = window.next();
+        let samples =
+            Beacon::asking(&self.rows, network, next).ok_or(Refused::WindowNotOpen { window: next })?;
         let positions = set
             .iter()
             .filter(|(_, sector)| heartbeat.faults.binary_search(&sector.number).is_ok())

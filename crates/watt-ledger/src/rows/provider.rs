@@ -110,7 +110,7 @@ pub enum SectorStage {
     #[serde(rename = "pre-committed")]
     PreCommitted {
         /// The beacon of this height asks.
-        challenge_height: BlockHeight,
+        challenge_window: Window,
         /// Last height for the answer.
         deadline: BlockHeight,
     },

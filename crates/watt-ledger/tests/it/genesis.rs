@@ -69,8 +69,8 @@ fn senseless_networks_are_refused() {
         let why = InvalidGenesis::WindowSlots { max: 1024 };
         assert_eq!(refused(&|g| g.parameters.window_slots = slots), why);
     }
-    for slots in [3, 2049] {
-        let why = InvalidGenesis::CommitSlots { min: 4, max: 2048 };
+    for slots in [19, 2049] {
+        let why = InvalidGenesis::CommitSlots { min: 20, max: 2048 };
         assert_eq!(refused(&|g| g.parameters.commit_slots = slots), why);
     }
     assert_eq!(

@@ -42,9 +42,9 @@ impl Miner {
         let (pieces, mut payload) = pack(size, slots);
         let table = PieceTable::check(size, pieces.clone()).unwrap();
         table.fill(&mut payload);
-        let head = query::head(&world.state).unwrap();
-        let (sector, seal_height) = (SectorNumber(number), head.header.height);
-        let seed = query::seal_seed(&world.state, &id(self.person), sector, seal_height).unwrap();
+        let sector = SectorNumber(number);
+        let (seal_window, _) = query::seal_window(&world.state).unwrap();
+        let seed = query::seal_seed(&world.state, &id(self.person), sector, seal_window).unwrap();
         let comm_d = table.comm_d(&world.network);
         let replica = ReplicaId::derive(&world.network, &id(self.person), sector, &comm_d, &seed);
         let sealed = seal(&PARAMS, size, &replica, &payload, &mut |_| {
@@ -54,7 +54,7 @@ impl Miner {
         let operation = Operation::PreCommit {
             sector,
             units: 1,
-            seal_height,
+            seal_window,
             pieces: BoundedVec::new(pieces).unwrap(),
             comm_c: sealed.comm_c,
             comm_r: sealed.comm_r,
@@ -92,7 +92,7 @@ impl Miner {
     pub fn add_sector(&mut self, world: &mut World, number: u64, slots: &[Load]) -> Result<Done, Refused> {
         let operation = self.seal(world, number, slots);
         world.act(self.person, operation)?;
-        world.skip(2);
+        world.open_next_window();
         let (operation, openings) = self.commit(world, number);
         world.act_with(self.person, operation, vec![openings])
     }
@@ -152,9 +152,10 @@ impl Miner {
     }
 }
 
-/// Every miner sends its heartbeat in the current window, and all prove it when it is over. The world ends up two blocks into
-/// the next window.
+/// Every miner sends its heartbeat in the current window, and all prove it when it is over. The world ends up in the
+/// next window, open.
 pub fn live_one_window(world: &mut World, miners: &mut [&mut Miner]) -> Vec<Result<Done, Refused>> {
+    world.open_window();
     let window = world.height() / 10;
     let beats = miners.iter_mut().map(|miner| {
         let operation = miner.heartbeat(world, window, &[]);
@@ -167,7 +168,7 @@ pub fn live_one_window(world: &mut World, miners: &mut [&mut Miner]) -> Vec<Resu
         "{:?}",
         world.last.receipts
     );
-    world.go_to_height((window + 1) * 10);
+    world.open_next_window();
     let proofs = miners
         .iter()
         .map(|miner| miner.signed_proof(world, window))

@@ -9,7 +9,7 @@ use watt_light::transaction::witness_hash;
 use watt_light::{KeyRole, Operation, SlotRef, Succession};
 use watt_primitives::terms::Piece;
 use watt_primitives::{
-    Amount, BlockHeight, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Term, TrustLevel, Window,
+    Amount, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Term, TrustLevel, Window,
 };
 
 const DAY: u64 = 86_400_000;
@@ -37,7 +37,7 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
         Operation::PreCommit {
             sector: SectorNumber(1),
             units: 1,
-            seal_height: BlockHeight(0),
+            seal_window: Window(0),
             pieces: BoundedVec::new(vec![Piece::Filler {
                 offset: 0,
                 len: 62 * GROUP,
@@ -237,7 +237,7 @@ fn pre_commit(world: &World, deal: DealId, slot: u8) -> Operation {
     Operation::PreCommit {
         sector: SectorNumber(seed % 3),
         units: 1,
-        seal_height: BlockHeight(world.height()),
+        seal_window: Window(world.height() / 10),
         pieces: BoundedVec::new(pieces).unwrap(),
         comm_c: Hash::ZERO,
         comm_r: Hash::of_content(&seed.to_be_bytes()),

@@ -58,12 +58,12 @@ fn sector_is_accepted() {
     let done = world.act(10, operation);
     let expected = Done::PreCommitted {
         sector: SectorNumber(7),
-        challenge_height: BlockHeight(height + 2),
+        challenge_window: Window(height / 10 + 1),
         deadline: BlockHeight(height + 30),
     };
     assert_eq!(done, Ok(expected));
     assert_eq!(condition(&world, &loads[1]), SlotCondition::Sealing);
-    world.skip(2);
+    world.open_next_window();
     let (operation, openings) = miner.commit(&world, 7);
     let window = world.height() / 10;
     let done = world.act_with(10, operation, vec![openings]);
@@ -123,13 +123,13 @@ fn wrong_pre_commitments_are_refused() {
         Refused::SectorSize { units: 33 }
     );
     assert_eq!(with(&mut world, &set_units(2)), Refused::PieceTable);
-    let future = BlockHeight(world.height() + 1);
+    let future = Window(world.height() / 10 + 1);
     let refused = with(&mut world, &|operation| {
-        if let Operation::PreCommit { seal_height, .. } = operation {
-            *seal_height = future;
+        if let Operation::PreCommit { seal_window, .. } = operation {
+            *seal_window = future;
         }
     });
-    assert_eq!(refused, Refused::SealHeight { height: future });
+    assert_eq!(refused, Refused::SealWindow { window: future });
     let edit = |change: fn(&mut Piece)| {
         move |operation: &mut Operation| {
             if let Operation::PreCommit { pieces, .. } = operation {
@@ -232,7 +232,7 @@ fn answers_come_in_time() {
     };
     let unknown = Refused::ChallengeUnknown {
         sector: SectorNumber(1),
-        height: BlockHeight(pre_committed + 2),
+        window: Window(pre_committed / 10 + 1),
     };
     assert!(query::porep_seed(&world.state, &id(10), SectorNumber(1)).is_none());
     assert_eq!(
@@ -279,7 +279,7 @@ fn wrong_proof_costs_its_sender() {
     let mut miner = Miner::new(10);
     let operation = miner.seal(&world, 1, &[]);
     world.act(10, operation).unwrap();
-    world.skip(2);
+    world.open_next_window();
     let (right, openings) = miner.commit(&world, 1);
     let mut flipped = openings.clone();
     let middle = flipped.len() / 2;
@@ -319,7 +319,7 @@ fn wrong_proof_costs_its_sender() {
     let mut poor = Miner::new(100);
     let operation = poor.seal(&world, 1, &[]);
     world.act(100, operation).unwrap();
-    world.skip(2);
+    world.open_next_window();
     let wrong = Operation::CommitSector {
         sector: SectorNumber(1),
         openings: witness_hash(&world.network, b"x"),

@@ -45,7 +45,7 @@ impl Stored {
         });
         let sealed = sealed.collect();
         world.block(sealed);
-        world.skip(2);
+        world.open_next_window();
         let answers = miners.iter().map(|miner| {
             let (operation, openings) = miner.commit(&world, 1);
             world.sign_with(miner.person, vec![operation], vec![openings])
@@ -53,8 +53,7 @@ impl Stored {
         let answers = answers.collect();
         world.block(answers);
         assert!(world.last.receipts.iter().all(|receipt| result(receipt).is_ok()));
-        world.go_to_window_end();
-        world.skip(1);
+        world.open_next_window();
         Self { world, deal, miners }
     }
 
@@ -162,7 +161,12 @@ fn one_heartbeat_one_proof_at_their_time() {
         stored.world.act_with(10, early, vec![junk.clone()]),
         Err(wrong(window))
     );
+    let too_early = prove(&stored.world, window);
     stored.world.go_to_height((window + 1) * 10);
+    let refused = stored.world.act_with(10, too_early, vec![junk.clone()]);
+    let next = Window(window + 1);
+    assert_eq!(refused, Err(Refused::WindowNotOpen { window: next }));
+    stored.world.open_window();
     let none = prove(&stored.world, window);
     let refused = stored.world.act_with(11, none, vec![junk.clone()]);
     assert_eq!(refused, Err(Refused::NoHeartbeat { window: at }));
@@ -262,8 +266,7 @@ fn declared_fault_is_unpaid() {
     stored.miners[0]
         .add_sector(&mut stored.world, 2, &[load])
         .unwrap();
-    stored.world.go_to_window_end();
-    stored.world.skip(1);
+    stored.world.open_next_window();
     let window = stored.window();
     let beat = stored.miners[0].heartbeat(&stored.world, window, &[1]);
     let Operation::Heartbeat { faults, .. } = &beat else {
@@ -282,7 +285,7 @@ fn declared_fault_is_unpaid() {
         window: Window(window),
     };
     assert_eq!(stored.slot(10).condition, faulty);
-    stored.world.go_to_height((window + 1) * 10);
+    stored.world.open_next_window();
     let proof = stored.miners[0].signed_proof(&stored.world, window);
     stored.world.block(vec![proof]);
     assert!(result(&stored.world.last.receipts[0]).is_ok());
@@ -309,14 +312,11 @@ fn rate_jump_before_settlement() {
     stored.world.block(vec![signed]);
     let operation = stored.miners[0].seal(&stored.world, 2, &[load]);
     stored.world.act(10, operation).unwrap();
-    stored.world.skip(2);
+    stored.world.open_next_window();
     let (operation, openings) = stored.miners[0].commit(&stored.world, 2);
     let committed = stored.world.act_with(10, operation, vec![openings]);
     assert!(committed.is_ok(), "{committed:?}");
     let in_set_from = stored.window() + 1;
-    if stored.window() == window {
-        stored.world.go_to_height((window + 1) * 10);
-    }
     let proof = stored.miners[0].signed_proof(&stored.world, window);
     stored.world.block(vec![proof]);
     assert!(result(&stored.world.last.receipts[0]).is_ok());

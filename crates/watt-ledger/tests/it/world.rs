@@ -203,6 +203,21 @@ impl World {
         self.go_to_height((self.height() / slots + 1) * slots - 1);
     }
 
+    /// Closes blocks until what the window of the head asks is known, and another block is left in it.
+    pub fn open_window(&mut self) {
+        let (first, place) = (self.height() / 10 * 10, self.height() % 10);
+        match place {
+            0..=3 => self.go_to_height(first + 3),
+            4..=8 => {}
+            _ => self.go_to_height(first + 13),
+        }
+    }
+
+    /// Closes blocks until what the next window asks is known.
+    pub fn open_next_window(&mut self) {
+        self.go_to_height(self.height() / 10 * 10 + 13);
+    }
+
     pub fn account(&self, n: u8) -> AccountRow {
         query::account(&self.state, &id(n)).unwrap()
     }

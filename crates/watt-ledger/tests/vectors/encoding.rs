@@ -244,7 +244,7 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
             Operation::PreCommit {
                 sector: SectorNumber(7),
                 units: 64,
-                seal_height: BlockHeight(1_000),
+                seal_window: Window(1_000),
                 pieces: list(pieces),
                 comm_c: Hash([0xcc; 32]),
                 comm_r: Hash([0xbb; 32]),

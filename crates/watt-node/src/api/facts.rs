@@ -464,10 +464,10 @@ fn done_text(done: &Done) -> String {
         }
         Done::PreCommitted {
             sector,
-            challenge_height,
+            challenge_window,
             ..
         } => {
-            format!("sector {sector} is challenged at height {challenge_height}")
+            format!("sector {sector} is challenged in window {challenge_window}")
         }
         Done::SectorCommitted { sector, from } => format!("sector {sector} is proven, from window {from} on"),
         Done::HeartbeatRecorded { window } => format!("window {window} is committed to"),
