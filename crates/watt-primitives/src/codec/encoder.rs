@@ -458,91 +458,54 @@ impl ser::SerializeMap for Fields<'_> {
     }
 }
 
-impl ser::SerializeStruct for Fields<'_> {
-    type Ok = ();
-    type Error = Inexpressible;
+/// Serde has a trait of its own for each kind of list; here they are all the same.
+macro_rules! lists {
+    ($($kind:ident: $method:ident),+) => {$(
+        impl ser::$kind for Elements<'_> {
+            type Ok = ();
+            type Error = Inexpressible;
 
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), Inexpressible> {
-        self.field(name, value)
-    }
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Inexpressible> {
+                self.element(value)
+            }
 
-    fn end(self) -> Result<(), Inexpressible> {
-        self.end()
-    }
+            fn end(self) -> Result<(), Inexpressible> {
+                self.end()
+            }
+        }
+    )+};
 }
 
-impl ser::SerializeStructVariant for Fields<'_> {
-    type Ok = ();
-    type Error = Inexpressible;
-
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), Inexpressible> {
-        self.field(name, value)
-    }
-
-    fn end(self) -> Result<(), Inexpressible> {
-        self.end()
-    }
+lists! {
+    SerializeSeq: serialize_element,
+    SerializeTuple: serialize_element,
+    SerializeTupleStruct: serialize_field,
+    SerializeTupleVariant: serialize_field
 }
 
-impl ser::SerializeSeq for Elements<'_> {
-    type Ok = ();
-    type Error = Inexpressible;
+/// And one for each kind of struct.
+macro_rules! structs {
+    ($($kind:ident),+) => {$(
+        impl ser::$kind for Fields<'_> {
+            type Ok = ();
+            type Error = Inexpressible;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Inexpressible> {
-        self.element(value)
-    }
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                name: &'static str,
+                value: &T,
+            ) -> Result<(), Inexpressible> {
+                self.field(name, value)
+            }
 
-    fn end(self) -> Result<(), Inexpressible> {
-        self.end()
-    }
+            fn end(self) -> Result<(), Inexpressible> {
+                self.end()
+            }
+        }
+    )+};
 }
 
-impl ser::SerializeTuple for Elements<'_> {
-    type Ok = ();
-    type Error = Inexpressible;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Inexpressible> {
-        self.element(value)
-    }
-
-    fn end(self) -> Result<(), Inexpressible> {
-        self.end()
-    }
-}
-
-impl ser::SerializeTupleStruct for Elements<'_> {
-    type Ok = ();
-    type Error = Inexpressible;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Inexpressible> {
-        self.element(value)
-    }
-
-    fn end(self) -> Result<(), Inexpressible> {
-        self.end()
-    }
-}
-
-impl ser::SerializeTupleVariant for Elements<'_> {
-    type Ok = ();
-    type Error = Inexpressible;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Inexpressible> {
-        self.element(value)
-    }
-
-    fn end(self) -> Result<(), Inexpressible> {
-        self.end()
-    }
-}
+structs! { SerializeStruct, SerializeStructVariant }
 
 #[cfg(test)]
 mod tests {
