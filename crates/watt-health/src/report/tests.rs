@@ -32,6 +32,7 @@ fn view(k: u8, heard: u8) -> View {
         height: 99,
         closed_ms: NOW - 1_000,
         behind: 0,
+        unknown_version: None,
         peers: u64::from(k) - 1,
     }
 }

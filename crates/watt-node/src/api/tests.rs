@@ -17,7 +17,6 @@ use watt_engine::{Evidence, EvidenceLog};
 use watt_health::{Report, View};
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, Writes, genesis_block, rows};
-use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{
     BackboneEntry, HandOver, Header, Operation, Proposal, SignedProposal, SignedTransaction, Transaction,
 };
@@ -86,6 +85,9 @@ impl StillNode {
                 balance: Amount(1_250_000_000),
             }])
             .unwrap(),
+            protocol: 1,
+            council: BoundedVec::empty(),
+            council_until: Term(0),
             trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::new(vec![BackboneEntry {
                 account: AccountId::of_first_key(&alice().public()),
@@ -158,13 +160,12 @@ impl NodeView for StillNode {
         let proposal = |close_time| Proposal {
             network: self.genesis.network(),
             slot: SlotIndex(1),
-            version: PROTOCOL_VERSION,
+            version: 1,
             parent: self.header.hash(),
             close_time,
             body_root: Hash::ZERO,
             n_transactions: 0,
             body_bytes: 0,
-            upgrades: BoundedVec::empty(),
             proposer: liar.node_id(),
         };
         let two = [Timestamp(1), Timestamp(2)].map(|close_time| proposal(close_time).sign(&liar));
@@ -186,6 +187,7 @@ impl NodeView for StillNode {
             height: 7,
             closed_ms: self.genesis.time.0,
             behind: 0,
+            unknown_version: None,
             peers: 0,
         })
     }

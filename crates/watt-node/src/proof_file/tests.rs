@@ -5,7 +5,6 @@ use watt_engine::Backbones;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{MemoryState, NetworkParameters, apply_block, genesis_block, tree};
-use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{BackboneEntry, HandOver, Proposal, ShownEntry};
 use watt_primitives::{Amount, BlockHeight, BoundedBytes, BoundedVec, SecretKey, SlotIndex, Term, Timestamp};
 use watt_scp::{Ballot, Envelope, Pledges, Statement};
@@ -48,6 +47,9 @@ fn genesis() -> Genesis {
             insecure_proofs: true,
         },
         accounts: BoundedVec::new((1..=4).map(account_of).collect()).unwrap(),
+        protocol: 1,
+        council: BoundedVec::empty(),
+        council_until: Term(0),
         trust_seeds: BoundedVec::empty(),
         backbone: BoundedVec::new((1..=4).map(seat).collect()).unwrap(),
     }
@@ -61,13 +63,12 @@ fn decided(genesis: &Genesis, head: &Header, signers: &[u8]) -> DecidedBlock {
     let proposal = Proposal {
         network,
         slot,
-        version: PROTOCOL_VERSION,
+        version: 1,
         parent: head.hash(),
         close_time: head.close_time.plus(1_000),
         body_root,
         n_transactions,
         body_bytes,
-        upgrades: BoundedVec::empty(),
         proposer: key(11).node_id(),
     };
     let value = proposal.value();
