@@ -630,6 +630,34 @@ async fn metrics_count_what_was_refused() {
     );
 }
 
+/// The rules are shown with who decides about them; a node that stopped before rules that its program does not know says so.
+/// Covers: A11.
+#[tokio::test]
+async fn rules_are_shown_and_old_programs_say_so() {
+    let served = Served::start().await;
+    let api = ApiClient::new(&[served.public.clone()], "start it").unwrap();
+    let upgrades = api.upgrades().await.unwrap();
+    assert_eq!((upgrades.version, upgrades.term, upgrades.planned), (1, 0, None));
+    assert_eq!((upgrades.has_council, upgrades.council.len()), (false, 0));
+    assert_eq!((upgrades.programs.len(), upgrades.ready_needed), (1, 1));
+    assert_eq!(upgrades.programs[0].knows, None);
+    assert_eq!(api.status().await.unwrap().rules_version, 1);
+
+    let genesis = StillNode::new().genesis.clone();
+    let stopped = NodeStatus {
+        height: 31,
+        peers: 3,
+        unknown_version: Some(2),
+        ..NodeStatus::default()
+    };
+    let readiness = super::facts::readiness(&genesis, &stopped);
+    assert!(!readiness.is_ready);
+    assert_eq!(
+        readiness.reason,
+        "stopped before version 2 of the rules, which this program does not know: update it"
+    );
+}
+
 /// When the first node is dead the next one answers, and when all are, the error says what to do.
 #[tokio::test]
 async fn client_goes_on_to_the_next_node() {

@@ -97,7 +97,7 @@ impl NodeConfig {
             ));
         };
         let genesis = read_genesis(genesis_path)?;
-        let protocol = protocol(settings.highest_protocol.value, &genesis)?;
+        let protocol = protocol(settings.highest_protocol.value, genesis.is_main)?;
         let role = match &settings.validator_key.value {
             None => Role::Follower,
             Some(path) => Role::Validator {
@@ -175,8 +175,8 @@ pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, CommandError> {
 }
 
 /// What the program knows, or less on a test network.
-fn protocol(asked: u32, genesis: &Genesis) -> Result<u32, CommandError> {
-    let is_less = (1..PROTOCOL_VERSION_MAX).contains(&asked) && !genesis.is_main;
+fn protocol(asked: u32, is_main: bool) -> Result<u32, CommandError> {
+    let is_less = (1..PROTOCOL_VERSION_MAX).contains(&asked) && !is_main;
     if is_less || asked == PROTOCOL_VERSION_MAX {
         return Ok(asked);
     }
@@ -231,4 +231,26 @@ fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {
         slot_bytes_max,
         term_ms_max: settings.provider_term_ms_max.value,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only a node of a test network may know less than its program, and none knows more. Covers: A11.
+    #[test]
+    fn a_node_may_know_less_on_a_test_network() {
+        let newest = PROTOCOL_VERSION_MAX;
+        for (asked, is_main, is_allowed) in [
+            (newest, true, true),
+            (newest, false, true),
+            (1, false, true),
+            (1, true, false),
+            (0, false, false),
+            (newest + 1, false, false),
+        ] {
+            let outcome = protocol(asked, is_main);
+            assert_eq!(outcome.is_ok(), is_allowed, "{asked}: {outcome:?}");
+        }
+    }
 }

@@ -15,9 +15,9 @@ use crate::keyfile;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use watt_ledger::Genesis;
 use watt_ledger::genesis::{COUNCIL_TERMS_MAX, GenesisAccount};
 use watt_ledger::rows::COUNCIL_SEATS;
+use watt_ledger::{Genesis, NetworkParameters};
 use watt_light::BackboneEntry;
 use watt_light::duty::cold_key_hash;
 use watt_primitives::id::AddressKind;
@@ -104,20 +104,39 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan in `dir`, or a new network there. A plan of another size is a conflict: its keys and its history stay.
+    /// The plan in `dir`, or a new network there. A plan of another size, or with terms of another length, is a conflict: its keys and
+    /// its history stay.
     ///
     /// # Errors
     /// The folder can't be used, or holds something else.
     pub fn load_or_create(
         dir: &Path,
         size: Option<DevnetSize>,
+        term_windows: Option<u64>,
         now: Timestamp,
     ) -> Result<Self, CommandError> {
         let dir = std::path::absolute(dir).map_err(|error| CommandError::file("use", dir, &error))?;
         if !dir.join("devnet.json").exists() {
-            return Self::create(&dir, size.unwrap_or(DevnetSize::DEFAULT).check()?, now);
+            let parameters = parameters::network_parameters(term_windows)?;
+            return Self::create(
+                &dir,
+                size.unwrap_or(DevnetSize::DEFAULT).check()?,
+                parameters,
+                now,
+            );
         }
         let plan = Self::load(&dir)?;
+        let found = plan.genesis()?.parameters.term_windows;
+        if let Some(asked) = term_windows.filter(|asked| *asked != found) {
+            return Err(CommandError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "a term of the devnet in {} has {found} windows, not {asked}",
+                    dir.display()
+                ),
+                "start it without --term-windows, forget it with --fresh, or use another --dir",
+            ));
+        }
         match size {
             Some(size) if size != plan.size() => Err(CommandError::new(
                 ErrorKind::Conflict,
@@ -325,7 +344,12 @@ impl Plan {
         keyfile::replace_private(&self.dir.join("devnet.json"), text.as_bytes())
     }
 
-    fn create(dir: &Path, size: DevnetSize, now: Timestamp) -> Result<Self, CommandError> {
+    fn create(
+        dir: &Path,
+        size: DevnetSize,
+        parameters: NetworkParameters,
+        now: Timestamp,
+    ) -> Result<Self, CommandError> {
         let is_unused = || {
             std::fs::read_dir(dir)
                 .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "lock"))
@@ -352,7 +376,7 @@ impl Plan {
             name: BoundedString::new(parameters::NAME.to_owned()).unwrap_or_default(),
             is_main: false,
             time: now,
-            parameters: parameters::network_parameters(),
+            parameters,
             accounts: BoundedVec::empty(),
             protocol: 1,
             council: BoundedVec::empty(),

@@ -27,6 +27,7 @@ mod recovery;
 mod storing;
 mod storms;
 mod stranger;
+mod upgrades;
 mod validators;
 mod wait;
 mod weather;
