@@ -142,11 +142,16 @@ impl Deciders {
 }
 
 /// The backbones that a state says for good: of the term of the next slot, of the one before, and of the one after once it can't
-/// change any more.
+/// change any more. Of terms whose rules the program does not know it says that nobody decides: whatever they decide can't be checked
+/// here (`docs/spec/upgrades.md` §4).
 #[derive(Clone, Debug)]
 pub struct Backbones {
     network: NetworkId,
     terms: Terms,
+    /// The highest version of the rules that the program knows.
+    protocol: u32,
+    /// The version that the next slot follows.
+    version: u32,
     /// Ascending.
     known: Vec<Arc<Deciders>>,
     /// Successions of terms that are still to come here.
@@ -154,9 +159,15 @@ pub struct Backbones {
 }
 
 impl Backbones {
-    /// Reads them from a state; none if it is no WATT ledger.
+    /// Reads them from a state, whatever rules their terms follow; none if it is no WATT ledger.
     #[must_use]
     pub fn in_state(state: &impl StateRead) -> Self {
+        Self::known_to(u32::MAX, state)
+    }
+
+    /// The same for a program that knows rules up to the version `protocol`.
+    #[must_use]
+    pub fn known_to(protocol: u32, state: &impl StateRead) -> Self {
         let chain: Option<ChainRow> = rows::read(state, rows::CHAIN);
         let rules = query::rules(state);
         let mut this = Self {
@@ -164,6 +175,8 @@ impl Backbones {
             terms: rules
                 .as_ref()
                 .map_or(Terms::of_slots(0), watt_ledger::rows::RulesRow::terms),
+            protocol,
+            version: 0,
             known: Vec::new(),
             awaited: Vec::new(),
         };
@@ -178,11 +191,15 @@ impl Backbones {
         let running = self.terms.of_height(head.next());
         let is_next_final = head >= self.terms.final_from(running.next());
         let last = if is_next_final { running.next() } else { running };
+        let upgrades = query::upgrades(state);
+        let version_in = |term| upgrades.as_ref().map_or(0, |upgrades| upgrades.version_in(term));
+        self.version = version_in(running);
         self.known
             .retain(|deciders| (running.previous()..=last).contains(&deciders.term));
         for term in running.previous().0..=last.0 {
             let term = Term(term);
             if self.of_term(term).is_none()
+                && version_in(term) <= self.protocol
                 && let Some(backbone) = query::backbone_of_term(state, term)
             {
                 self.known
@@ -198,7 +215,26 @@ impl Backbones {
         &self.terms
     }
 
-    /// Who decides the slots of `term`; `None` if the state does not say it, or may still change its mind.
+    /// The version of the rules that the next slot follows.
+    #[must_use]
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The highest version that the program knows.
+    #[must_use]
+    pub const fn protocol(&self) -> u32 {
+        self.protocol
+    }
+
+    /// The version of the rules that the next slot follows, if the program does not know it.
+    #[must_use]
+    pub fn unknown_version(&self) -> Option<u32> {
+        Some(self.version).filter(|version| *version > self.protocol)
+    }
+
+    /// Who decides the slots of `term`; `None` if the state does not say it, or may still change its mind, or if the program does not
+    /// know the term's rules.
     #[must_use]
     pub fn of_term(&self, term: Term) -> Option<&Arc<Deciders>> {
         self.known.iter().find(|deciders| deciders.term == term)

@@ -4,7 +4,7 @@ use crate::event::{ApplyFailure, PeerId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, Body, UncheckedBlock};
-use watt_light::proposal::{PROTOCOL_VERSION, empty_value};
+use watt_light::proposal::empty_value;
 use watt_light::{Header, SignedProposal};
 use watt_primitives::{Hash, NetworkId, NodeId, SlotIndex, Timestamp, TransactionId};
 use watt_scp::{Validity, Value};
@@ -121,6 +121,7 @@ pub(crate) enum NotAdmitted {
 pub(crate) struct Candidates {
     network: NetworkId,
     slot: SlotIndex,
+    version: u32,
     parent: Hash,
     parent_close: Timestamp,
     block_bytes_max: u32,
@@ -140,11 +141,12 @@ impl Candidate {
 }
 
 impl Candidates {
-    /// No proposal yet for the slot above `head`.
-    pub(crate) fn above(head: &Header, block_bytes_max: u32) -> Self {
+    /// No proposal yet for the slot above `head`, which follows this version of the rules.
+    pub(crate) fn above(head: &Header, version: u32, block_bytes_max: u32) -> Self {
         Self {
             network: head.network,
             slot: SlotIndex::from(head.height).next(),
+            version,
             parent: head.hash(),
             parent_close: head.close_time,
             block_bytes_max,
@@ -170,6 +172,11 @@ impl Candidates {
             }
         }
         accepted
+    }
+
+    /// The version of the rules that the slot follows.
+    pub(crate) const fn version(&self) -> u32 {
+        self.version
     }
 
     pub(crate) fn get(&self, value: &Value) -> Option<&Candidate> {
@@ -220,11 +227,10 @@ impl Candidates {
         };
         let is_well_made = proposal.network == self.network
             && proposal.slot == self.slot
-            && proposal.version == PROTOCOL_VERSION
+            && proposal.version == self.version
             && proposal.parent == self.parent
             && proposal.close_time > self.parent_close
-            && proposal.body_bytes <= self.block_bytes_max
-            && proposal.upgrades.is_empty();
+            && proposal.body_bytes <= self.block_bytes_max;
         if !is_well_made {
             return Err(NotAdmitted::IllMade);
         }

@@ -9,6 +9,7 @@ use crate::way::{Shown, Way};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::tree::chunk::StateChunk;
+use watt_light::finality::InvalidFinality;
 use watt_light::{FinalityProof, Header};
 use watt_primitives::{BlockHeight, Hash, Timestamp};
 
@@ -127,14 +128,17 @@ pub(crate) struct Checkpoint {
     tries: u32,
     /// How far ahead peers must be.
     gap_min: u64,
+    /// The highest version of the rules that the program knows.
+    protocol: u32,
 }
 
 impl Checkpoint {
-    pub(crate) fn new(gap_min: u64, incoming: Option<Incoming>) -> Self {
+    pub(crate) fn new(gap_min: u64, protocol: u32, incoming: Option<Incoming>) -> Self {
         Self {
             phase: incoming.map_or(Phase::Off, |incoming| Phase::fetching(incoming, BTreeSet::new())),
             tries: 0,
             gap_min: gap_min.max(1),
+            protocol,
         }
     }
 
@@ -243,7 +247,8 @@ impl Checkpoint {
         is_honest
     }
 
-    /// A peer's checkpoint is held against the backbone of its term, which the way has reached. One of a term long gone is passed over.
+    /// A peer's checkpoint is held against the backbone of its term, which the way has reached. One of a term long gone is passed over,
+    /// and so is one whose rules this program does not know: it follows the blocks to where they begin, and sees for itself.
     fn judge(
         &mut self,
         from: PeerId,
@@ -252,17 +257,24 @@ impl Checkpoint {
         head: &Head,
         context: &mut Context<'_>,
     ) -> bool {
-        let gap_min = self.gap_min;
+        let (gap_min, protocol) = (self.gap_min, self.protocol);
         let Phase::Asking { silent, best, .. } = &mut self.phase else {
             return true;
         };
         silent.remove(&from);
+        if proof.header.version > protocol {
+            return true;
+        }
         let Some(deciders) = way.deciders_of(way.term_after(&proof.header)) else {
             return true;
         };
-        if proof.verify(&head.header.network, deciders.voters()).is_err() {
-            context.effects.push(Effect::Disconnect(from));
-            return false;
+        match proof.verify(&head.header.network, deciders.voters()) {
+            Ok(_) => {}
+            Err(InvalidFinality::UnknownVersion { .. }) => return true,
+            Err(_) => {
+                context.effects.push(Effect::Disconnect(from));
+                return false;
+            }
         }
         let height = proof.header.height;
         let is_better = best.as_ref().is_none_or(|best| best.height < height);

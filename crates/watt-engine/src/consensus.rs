@@ -242,7 +242,7 @@ impl Consensus {
             next_deciders: backbones.of_slot(slot.next()).cloned(),
             block_bytes_max,
             slot,
-            candidates: Candidates::above(&head.header, block_bytes_max),
+            candidates: Candidates::above(&head.header, backbones.version(), block_bytes_max),
             envelopes: BTreeMap::new(),
             decision: None,
             since: Timestamp(0),
@@ -505,7 +505,7 @@ impl Consensus {
         self.slot = head.next_slot();
         self.next_deciders = backbones.of_slot(self.slot.next()).cloned();
         self.since = now;
-        let above = Candidates::above(&head.header, self.block_bytes_max);
+        let above = Candidates::above(&head.header, backbones.version(), self.block_bytes_max);
         let over = std::mem::replace(&mut self.candidates, above);
         self.envelopes.clear();
         self.decision = None;

@@ -73,6 +73,9 @@ pub struct EngineConfig {
     pub network: NetworkId,
     /// Its numbers.
     pub parameters: NetworkParameters,
+    /// The highest version of the rules that this program knows, or is to know in a test of an upgrade:
+    /// [`PROTOCOL_VERSION_MAX`](watt_light::proposal::PROTOCOL_VERSION_MAX).
+    pub protocol: u32,
     /// How far the hand-overs lead that are stored here: from the genesis document's [`Walk`](watt_ledger::Genesis::walk), at the
     /// term after the last one of them.
     pub walk: Walk,
@@ -207,7 +210,8 @@ impl Engine {
     /// A node whose stored chain ends at `head`, after which its state is `chain`, and whose journal holds `entries`.
     #[must_use]
     pub fn new(config: EngineConfig, head: Header, chain: &impl StateRead, entries: Vec<Entry>) -> Self {
-        let (head, mut backbones) = (Head::new(head), Backbones::in_state(chain));
+        let (head, protocol) = (Head::new(head), config.protocol);
+        let mut backbones = Backbones::known_to(protocol, chain);
         for succession in config.successions {
             backbones.expect(succession);
         }
@@ -234,7 +238,7 @@ impl Engine {
             peers: Peers::default(),
             mempool: Mempool::default(),
             sync: Sync::default(),
-            checkpoint: Checkpoint::new(config.checkpoint_gap, config.incoming),
+            checkpoint: Checkpoint::new(config.checkpoint_gap, protocol, config.incoming),
             backbones,
             way,
             gossip: Gossip::default(),
@@ -249,7 +253,7 @@ impl Engine {
             provider: config
                 .provider
                 .map(|(provider, local)| Provider::new(provider, config.network, local)),
-            seat: config.seat.map(|seat| Seat::new(seat, config.network)),
+            seat: config.seat.map(|seat| Seat::new(seat, config.network, protocol)),
             quiet_until: Timestamp(0),
             listens_to: None,
             filling: None,
@@ -280,6 +284,19 @@ impl Engine {
     #[must_use]
     pub const fn backbones(&self) -> &Backbones {
         &self.backbones
+    }
+
+    /// The highest version of the rules that this program knows.
+    #[must_use]
+    pub const fn protocol(&self) -> u32 {
+        self.backbones.protocol()
+    }
+
+    /// The version of the rules that the slot above the head follows, if this program does not know it. The node then takes part in
+    /// nothing any more, follows no further, and serves what it has, until it runs a newer program.
+    #[must_use]
+    pub fn unknown_version(&self) -> Option<u32> {
+        self.backbones.unknown_version()
     }
 
     /// From now on this node votes with `key` in `term`; ignored for a term that has begun. Keys of terms that are over are
@@ -444,7 +461,7 @@ impl Engine {
         Message::Hello {
             network: self.network,
             height: self.head.header.height,
-            wants_statements: self.consensus.is_validator(),
+            wants_statements: self.consensus.is_validator() && self.unknown_version().is_none(),
         }
     }
 
@@ -474,6 +491,9 @@ impl Engine {
 
     /// Lets the provider look at the head, and hands its transactions in.
     fn provide(&mut self, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+        if self.unknown_version().is_some() {
+            return;
+        }
         let Some(provider) = &mut self.provider else {
             return;
         };
@@ -491,6 +511,9 @@ impl Engine {
 
     /// Does what a seat asks for after the newest block.
     fn do_duties(&mut self, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+        if self.unknown_version().is_some() {
+            return;
+        }
         let Some(seat) = &mut self.seat else { return };
         let mempool = &self.mempool;
         let (head, evidence) = (self.head.header.height, self.consensus.evidence());

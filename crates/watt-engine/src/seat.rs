@@ -47,16 +47,19 @@ pub(crate) struct Seat {
     account: AccountId,
     network: NetworkId,
     submitter: Submitter,
+    /// The highest version of the rules that this program knows.
+    protocol: u32,
     secrets: BTreeMap<Term, TermSecrets>,
     /// Terms for which secrets are being made.
     making: BTreeSet<Term>,
 }
 
 impl Seat {
-    pub(crate) fn new(config: SeatConfig, network: NetworkId) -> Self {
+    pub(crate) fn new(config: SeatConfig, network: NetworkId, protocol: u32) -> Self {
         Self {
             account: AccountId::of_first_key(&config.account_key.public()),
             network,
+            protocol,
             submitter: Submitter::new(config.account_key, network),
             secrets: config
                 .secrets
@@ -240,6 +243,7 @@ impl Seat {
         let operation = Operation::Attend {
             window: duty.window,
             header: row.header?,
+            knows: self.protocol,
             reveal,
         };
         self.submitter

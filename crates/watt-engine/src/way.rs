@@ -9,6 +9,7 @@ use crate::message::{DecidedBlock, Message};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use watt_ledger::{StateRead, query, rows, tree};
+use watt_light::finality::InvalidFinality;
 use watt_light::hand_over::InvalidHandOver;
 use watt_light::{Backbone, HandOver, Header, StateProof, Walk};
 use watt_primitives::{NetworkId, Term, Timestamp};
@@ -183,8 +184,21 @@ impl Way {
         let (begin, is_empty) = (self.walk.term(), hand_overs.is_empty());
         let n_known = usize::try_from(begin.0.saturating_sub(first.0)).unwrap_or(usize::MAX);
         let new: Vec<HandOver> = hand_overs.into_iter().skip(n_known).collect();
-        let n_good = new.iter().take_while(|one| self.step(one).is_ok()).count();
-        let is_forged = n_good < new.len();
+        let (n_new, mut n_good, mut is_unknown) = (new.len(), 0usize, false);
+        for hand_over in &new {
+            match self.step(hand_over) {
+                Ok(()) => n_good = n_good.saturating_add(1),
+                Err(error) => {
+                    // A newer program may see that it holds.
+                    is_unknown = matches!(
+                        error,
+                        InvalidHandOver::Finality(InvalidFinality::UnknownVersion { .. })
+                    );
+                    break;
+                }
+            }
+        }
+        let is_forged = n_good < n_new && !is_unknown;
         let good: Vec<HandOver> = new.into_iter().take(n_good).collect();
         if !good.is_empty() {
             context.effects.push(Effect::KeepHandOvers {
@@ -194,7 +208,7 @@ impl Way {
         }
         if is_forged {
             Shown::Forged
-        } else if is_empty {
+        } else if is_empty || is_unknown {
             Shown::Nothing
         } else {
             Shown::Further

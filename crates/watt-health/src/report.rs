@@ -53,6 +53,8 @@ pub struct View {
     pub closed_ms: u64,
     /// Height that a peer told of, if this node is behind; else 0.
     pub behind: u64,
+    /// The version of the rules before which the node stopped, since its program does not know it.
+    pub unknown_version: Option<u32>,
     /// Connected peers.
     pub peers: u64,
 }
@@ -75,6 +77,8 @@ pub enum Verdict {
 pub enum Reason {
     /// All is well.
     Fine,
+    /// The network follows rules that the node's program does not know.
+    OldProgram,
     /// No peer is connected.
     NoPeer,
     /// Peers are ahead, and no block came lately.
@@ -145,6 +149,8 @@ pub struct Report {
     pub is_still: bool,
     /// Height that a peer told of, if this node is behind; else 0.
     pub behind: u64,
+    /// The version of the rules before which the node stopped, since its program does not know it; null if there is none.
+    pub unknown_version: Option<u32>,
     /// Connected peers.
     pub peers: u64,
     /// Every validator.
@@ -185,6 +191,7 @@ impl Report {
             head_age_ms,
             is_still: head_age_ms > STILL_MS.max(view.slot_ms.saturating_mul(STILL_SLOTS)),
             behind: view.behind,
+            unknown_version: view.unknown_version,
             peers: view.peers,
             members,
             quorum_set: Slices::from(&view.quorum_set),
@@ -237,7 +244,9 @@ impl Report {
     /// Decides, from the numbers.
     fn judge(&mut self) {
         let is_alone = self.members.len() == 1 && self.members.iter().all(|member| member.is_own);
-        self.reason = if self.peers == 0 && !is_alone {
+        self.reason = if self.unknown_version.is_some() {
+            Reason::OldProgram
+        } else if self.peers == 0 && !is_alone {
             Reason::NoPeer
         } else if self.intersects == Some(false) {
             Reason::Disjoint
@@ -259,7 +268,8 @@ impl Report {
         self.verdict = match self.reason {
             Reason::Fine => Verdict::Connected,
             Reason::NotKnown => Verdict::NotKnown,
-            Reason::NoPeer
+            Reason::OldProgram
+            | Reason::NoPeer
             | Reason::Behind
             | Reason::NoBlock
             | Reason::StandsStill
@@ -282,6 +292,15 @@ impl Report {
                      in time."
                 ),
                 "ask again with a longer --deadline",
+            ),
+            Reason::OldProgram => (
+                format!(
+                    "Not connected: this node stopped at height {}, before version {} of the network's rules, which its program does \
+                     not know.",
+                    self.height,
+                    self.unknown_version.unwrap_or(0)
+                ),
+                "update this program and start the node again; it goes on where it stopped",
             ),
             Reason::NoPeer => (
                 "Not connected: this node has no peer.".to_owned(),

@@ -19,11 +19,11 @@ use watt_ledger::{
     BlockOutcome, Genesis, MemoryState, NetworkParameters, Outcome, StateRead, UncheckedBlock, apply_block,
     genesis_block, query,
 };
-use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{BackboneEntry, Operation, Proposal, SignedTransaction, Transaction};
 use watt_primitives::key::all_hold;
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, SecretKey, SlotIndex, Timestamp,
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, SecretKey, SlotIndex, Term,
+    Timestamp,
 };
 
 const ACCOUNTS: u32 = 100_000;
@@ -70,6 +70,9 @@ impl Chain {
                 insecure_proofs: true,
             },
             accounts: BoundedVec::new(vec![rich]).unwrap(),
+            protocol: 1,
+            council: BoundedVec::empty(),
+            council_until: Term(0),
             trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::new(vec![BackboneEntry {
                 account: id(0),
@@ -117,13 +120,12 @@ impl Chain {
         let proposal = Proposal {
             network,
             slot: SlotIndex(self.last.header.height.0 + 1),
-            version: PROTOCOL_VERSION,
+            version: 1,
             parent: self.last.header.hash(),
             close_time: Timestamp(self.last.header.close_time.0 + 1000),
             body_root,
             n_transactions,
             body_bytes,
-            upgrades: BoundedVec::empty(),
             proposer: key(u32::MAX).node_id(),
         };
         UncheckedBlock {

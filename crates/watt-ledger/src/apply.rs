@@ -29,6 +29,7 @@ mod succession;
 mod term;
 mod transfer;
 mod trust;
+mod upgrade;
 mod voting_keys;
 mod window;
 
@@ -39,6 +40,7 @@ pub use leaders::{EMPTY_WITHIN, REDUCED_FOR};
 pub use matching::MATCHES_PER_BLOCK_MAX;
 pub use standing::{OUTSIDE_TERMS_MAX, STANDING_MAX};
 pub use transfer::DAILY_LIMIT;
+pub use upgrade::{APPROVAL_TERMS, LAPSE_TERMS, NOTICE_TERMS, VERSIONS_AHEAD_MAX};
 pub use window::WINDOWS_KEPT;
 
 use crate::beacon::{Beacon, HEIGHTS_KEPT};
@@ -50,10 +52,10 @@ use crate::ledger::{Ledger, Purse};
 use crate::overlay::Overlay;
 use crate::receipt::{Done, Event, Outcome, Receipt, receipts_root};
 use crate::refused::Refused;
-use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SupplyRow};
+use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SupplyRow, UpgradesRow};
 use crate::state::{StateRead, Writes};
 use crate::tree;
-use watt_light::proposal::PROTOCOL_VERSION;
+use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::{Header, KeyRole, Operation, Proposal, SignedTransaction};
 use watt_primitives::time::{BlockHeight, Timestamp};
 use watt_primitives::{AccountId, Amount, BoundedVec, Hash, TransactionId};
@@ -125,11 +127,22 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
         let rules: RulesRow = rows::read(below, rows::RULES)?;
         let chain: ChainRow = rows::read(below, rows::CHAIN)?;
         let supply: SupplyRow = rows::read(below, rows::SUPPLY)?;
-        Some((head, rules, chain, supply))
+        let upgrades: UpgradesRow = rows::read(below, rows::UPGRADES)?;
+        Some((head, rules, chain, supply, upgrades))
     };
-    let (head, rules, mut chain, supply) = read_head().ok_or(InvalidBlock::NoChain)?;
+    let (head, rules, mut chain, supply, upgrades) = read_head().ok_or(InvalidBlock::NoChain)?;
     if proposal.network != rules.network {
         return Err(InvalidBlock::OtherNetwork);
+    }
+    let version = upgrades.version_in(rules.terms().of_height(chain.height.next()));
+    if version > PROTOCOL_VERSION_MAX {
+        return Err(InvalidBlock::Version { found: version });
+    }
+    if proposal.version != version {
+        return Err(InvalidBlock::OtherVersion {
+            found: proposal.version,
+            expected: version,
+        });
     }
     let (found, expected) = (BlockHeight::from(proposal.slot), chain.height.next());
     if found != expected {
@@ -147,6 +160,7 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
     let mut ledger = Ledger {
         rows: Overlay::new(below),
         beacon: Beacon::of_value(&rules.network, &value),
+        version,
         rules,
         chain,
         supply,
@@ -233,7 +247,7 @@ impl Ledger<'_> {
             .transactions()
             .iter()
             .zip(&weights)
-            .filter(|(signed, _)| !fee::is_duty(signed))
+            .filter(|(signed, _)| !fee::is_duty(signed, self.version))
             .map(|(signed, bytes)| FeeRate::new(signed.transaction.fee, *bytes));
         let rate = fee::uniform_rate(is_full, rates);
         (0u32..)
@@ -406,9 +420,13 @@ impl Ledger<'_> {
             Operation::Attend {
                 window,
                 header,
+                knows,
                 reveal,
-            } => self.attend(actor, *window, *header, *reveal),
+            } => self.attend(actor, *window, *header, *knows, *reveal),
             Operation::ReportEvidence { evidence } => self.report_evidence(evidence),
+            Operation::ApproveUpgrade { version, not_before } => {
+                self.approve_upgrade(actor, *version, *not_before)
+            }
             Operation::Succeed { succession } => self.succeed(succession),
         }
     }
@@ -462,7 +480,7 @@ pub(crate) fn close(
     ledger.rows.write(rows::SUPPLY.to_vec(), &supply);
 
     let next_backbone = ledger.next_quorum_set();
-    let (rules, events) = (ledger.rules, ledger.events);
+    let (version, rules, events) = (ledger.version, ledger.rules, ledger.events);
     let mut writes = ledger.rows.into_writes();
     // Indexes begin with other letters and lie outside the tree.
     let indexes = writes.split_off([tree::ENTRY_ROW.saturating_add(1)].as_slice());
@@ -470,7 +488,7 @@ pub(crate) fn close(
     writes.extend(tree.rows);
     writes.extend(indexes);
     let header = Header {
-        version: PROTOCOL_VERSION,
+        version,
         network: rules.network,
         parent: closing.parent,
         value: closing.value,

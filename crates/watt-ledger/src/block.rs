@@ -2,7 +2,7 @@
 
 use crate::refused::Refused;
 use std::sync::Arc;
-use watt_light::proposal::PROTOCOL_VERSION;
+use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::transaction::TRANSACTION_BYTES_MAX;
 use watt_light::{Proposal, SignedProposal, SignedTransaction, Transaction};
 use watt_primitives::codec::{self, InvalidEncoding};
@@ -47,14 +47,21 @@ pub enum InvalidBlock {
     #[error("the block is for another network")]
     OtherNetwork,
     /// Made under rules that this program doesn't have.
-    #[error("the block follows rules of version {found}, this program knows {PROTOCOL_VERSION}")]
+    #[error(
+        "the block follows rules of version {found}, this program knows 1 to {PROTOCOL_VERSION_MAX}; update it"
+    )]
     Version {
         /// Version found.
         found: u32,
     },
-    /// Proposes rule changes; none exist.
-    #[error("the block proposes rule changes that don't exist")]
-    Upgrades,
+    /// Made under other rules than those in force.
+    #[error("the block follows rules of version {found}, those of {expected} are in force")]
+    OtherVersion {
+        /// Version found.
+        found: u32,
+        /// What the state below it says.
+        expected: u32,
+    },
     /// The fallback has no body.
     #[error("a block without body has transactions")]
     EmptyWithBody,
@@ -260,13 +267,10 @@ impl UncheckedBlock {
         if proposal.network != *network {
             return Err(InvalidBlock::OtherNetwork);
         }
-        if proposal.version != PROTOCOL_VERSION {
+        if !(1..=PROTOCOL_VERSION_MAX).contains(&proposal.version) {
             return Err(InvalidBlock::Version {
                 found: proposal.version,
             });
-        }
-        if !proposal.upgrades.is_empty() {
-            return Err(InvalidBlock::Upgrades);
         }
         let (ids, mut claims) = self.check_body(network, is_verified)?;
         claims.push(self.proposal.signature_check());

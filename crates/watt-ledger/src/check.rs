@@ -3,7 +3,7 @@
 use crate::duty;
 use crate::fee::{self, FeeRate};
 use crate::refused::Refused;
-use crate::rows::{self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, RulesRow};
+use crate::rows::{self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, RulesRow, UpgradesRow};
 use crate::state::StateRead;
 use watt_light::transaction::TRANSACTION_BYTES_MAX;
 use watt_light::{KeyRole, Operation, SignedTransaction, Transaction};
@@ -69,6 +69,7 @@ pub fn admit_unverified(state: &impl StateRead, signed: &SignedTransaction) -> R
     }
     let transaction = &signed.transaction;
     let account: Option<AccountRow> = rows::read(state, &rows::account(&transaction.account));
+    let upgrades: UpgradesRow = rows::read(state, rows::UPGRADES).ok_or(Refused::Invariant)?;
     let authority = authorise(account.as_ref(), transaction, chain.height.next())?;
     let nonces_ahead = transaction.nonce.saturating_sub(authority.nonce);
     if nonces_ahead > NONCES_AHEAD_MAX {
@@ -77,17 +78,15 @@ pub fn admit_unverified(state: &impl StateRead, signed: &SignedTransaction) -> R
             expected: authority.nonce,
         });
     }
+    let next_term = rules.terms().of_height(chain.height.next());
+    let version = upgrades.version_in(next_term);
     let has_duties = state.get(&rows::provider(&transaction.account)).is_some()
         || duty::is_bound(state, &transaction.account, rules.terms().of_height(chain.height));
-    Ok(admission(&rules.network, signed, nonces_ahead, has_duties))
+    let is_duty = has_duties && fee::is_duty(signed, version);
+    Ok(admission(&rules.network, signed, nonces_ahead, is_duty))
 }
 
-fn admission(
-    network: &NetworkId,
-    signed: &SignedTransaction,
-    nonces_ahead: u64,
-    has_duties: bool,
-) -> Admission {
+fn admission(network: &NetworkId, signed: &SignedTransaction, nonces_ahead: u64, is_duty: bool) -> Admission {
     let (transaction, kept_bytes) = (&signed.transaction, fee::kept_bytes(signed));
     Admission {
         id: transaction.id(network),
@@ -98,7 +97,7 @@ fn admission(
         bytes: codec::encode(signed).len(),
         kept_bytes,
         n_proofs: signed.witness.len(),
-        is_duty: has_duties && fee::is_duty(signed),
+        is_duty,
     }
 }
 

@@ -50,8 +50,15 @@ pub fn kept_bytes(signed: &SignedTransaction) -> u64 {
 
 /// Whether the transaction does nothing but a duty of a provider or of a seat, which has a deadline: it competes for room of its own
 /// and does not set the price for others.
+///
+/// From version 2 of the rules on evidence is one, too: by those of version 1 whoever has something to hide keeps it off the ledger
+/// by filling blocks with transactions that pay anything at all.
 #[must_use]
-pub fn is_duty(signed: &SignedTransaction) -> bool {
+pub fn is_duty(signed: &SignedTransaction, version: u32) -> bool {
+    let is_evidence_one = match version {
+        0 | 1 => false,
+        2.. => true,
+    };
     signed
         .transaction
         .operations
@@ -80,7 +87,8 @@ pub fn is_duty(signed: &SignedTransaction) -> bool {
             | Operation::StandForBackbone { .. }
             | Operation::WithdrawFromBackbone {}
             | Operation::SetColdKey { .. }
-            | Operation::ReportEvidence { .. } => false,
+            | Operation::ApproveUpgrade { .. } => false,
+            Operation::ReportEvidence { .. } => is_evidence_one,
         })
 }
 

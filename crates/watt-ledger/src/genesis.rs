@@ -7,12 +7,16 @@ use crate::check;
 use crate::fee;
 use crate::ledger::{Ledger, PROTOCOL_WALLET};
 use crate::overlay::Overlay;
-use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SeatsRow, SupplyRow, UseOfKey};
+use crate::rows::{
+    self, AccountKind, AccountRow, COUNCIL_SEATS, ChainRow, RulesRow, SeatsRow, SupplyRow, UpgradesRow,
+    UseOfKey,
+};
 use crate::state::MemoryState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use watt_light::Walk;
 use watt_light::backbone::{Backbone, BackboneEntry, SEATS_MAX, TERM_SLOTS_MIN, Terms};
+use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_primitives::amount::SUPPLY_MAX;
 use watt_primitives::hash::DomainHasher;
 use watt_primitives::{
@@ -29,6 +33,9 @@ pub const TRUST_SEEDS_MAX: usize = 1024;
 
 /// The fewest of them on a main network, from many places: who wins over a few of them must not win the rank.
 pub const TRUST_SEEDS_MAIN_MIN: usize = 101;
+
+/// The most terms in which a council can decide about rules: four years of days.
+pub const COUNCIL_TERMS_MAX: u64 = 1461;
 
 /// Windows in a term of a main network: a day, of windows of 120 slots of five seconds.
 pub const TERM_WINDOWS_MAIN: u64 = 144;
@@ -95,6 +102,12 @@ pub struct Genesis {
     pub trust_seeds: BoundedVec<AccountId, TRUST_SEEDS_MAX>,
     /// The backbone of the first two terms, in any order; the accounts are of this document.
     pub backbone: BoundedVec<BackboneEntry, SEATS_MAX>,
+    /// Version of the rules that the network begins with.
+    pub protocol: u32,
+    /// Who decides about other rules while few people may vote: [`COUNCIL_SEATS`] accounts of this document in any order, or nobody.
+    pub council: BoundedVec<AccountId, COUNCIL_SEATS>,
+    /// The first term in which they decide nothing any more; 0 without a council.
+    pub council_until: Term,
 }
 
 impl Genesis {
@@ -202,6 +215,19 @@ pub enum InvalidGenesis {
     /// No backbone, an account or a key twice, an account that is not here, or an unsafe key.
     #[error("the backbone must be a list of different accounts of the document with different, safe keys")]
     Backbone,
+    /// Rules that this program doesn't have.
+    #[error(
+        "the network begins with rules of version {found}, this program knows 1 to {PROTOCOL_VERSION_MAX}; update it"
+    )]
+    Protocol {
+        /// What the document says.
+        found: u32,
+    },
+    /// A council of another size, with somebody twice or who has no account here, for ever, or none on a main network.
+    #[error(
+        "a council must be {COUNCIL_SEATS} different accounts of the document for 1 to {COUNCIL_TERMS_MAX} terms; only a test network can have none, for 0 terms"
+    )]
+    Council,
     /// A beacon that proposers can choose on a main network.
     #[error("a main network needs a beacon that a proposer can't choose; this program has none yet")]
     GrindableBeacon,
@@ -238,10 +264,26 @@ impl Genesis {
         if self.first_backbone().is_none() || !self.backbone.iter().all(is_safe) {
             return Err(InvalidGenesis::Backbone);
         }
+        if !(1..=PROTOCOL_VERSION_MAX).contains(&self.protocol) {
+            return Err(InvalidGenesis::Protocol { found: self.protocol });
+        }
+        if !self.has_sound_council(&ids) {
+            return Err(InvalidGenesis::Council);
+        }
         if self.is_main && beacon::IS_GRINDABLE {
             return Err(InvalidGenesis::GrindableBeacon);
         }
         Ok(())
+    }
+
+    fn has_sound_council(&self, accounts: &BTreeSet<AccountId>) -> bool {
+        let members: BTreeSet<AccountId> = self.council.iter().copied().collect();
+        let terms = self.council_until.0;
+        if members.is_empty() {
+            return terms == 0 && !self.is_main;
+        }
+        let is_whole = members.len() == COUNCIL_SEATS && self.council.len() == COUNCIL_SEATS;
+        is_whole && members.is_subset(accounts) && (1..=COUNCIL_TERMS_MAX).contains(&terms)
     }
 
     fn supply(&self) -> Option<Amount> {
@@ -328,6 +370,19 @@ pub fn genesis_block(genesis: &Genesis) -> Result<BlockOutcome, RefusedGenesis> 
     let mut seeds = genesis.trust_seeds.to_vec();
     seeds.sort_unstable();
     ledger.rows.write(rows::TRUST_SEEDS.to_vec(), &seeds);
+    let mut council = genesis.council.to_vec();
+    council.sort_unstable();
+    let upgrades = UpgradesRow {
+        version: genesis.protocol,
+        since: Term(0),
+        electorate: 0,
+        council: BoundedVec::new(council).unwrap_or_default(),
+        council_until: genesis.council_until,
+        approvals: BoundedVec::empty(),
+        n_decisions: 0,
+        planned: None,
+    };
+    ledger.rows.write(rows::UPGRADES.to_vec(), &upgrades);
     if let Some(backbone) = genesis.first_backbone() {
         for term in [Term(0), Term(1)] {
             ledger.rows.write(rows::backbone(term), &backbone);
@@ -373,6 +428,7 @@ fn empty_ledger<'a>(genesis: &Genesis, below: &'a MemoryState) -> Ledger<'a> {
     Ledger {
         rows: Overlay::new(below),
         beacon: Beacon::of_value(&network, &Hash::ZERO),
+        version: genesis.protocol,
         rules: RulesRow {
             network,
             name: genesis.name.clone(),

@@ -10,6 +10,8 @@ use watt_primitives::{AccountId, Amount, BlockHeight, LedgerTime, NetworkId, Win
 /// The state while a block is applied.
 pub(crate) struct Ledger<'a> {
     pub(crate) rows: Overlay<'a>,
+    /// Of the rules that the block being applied follows: whatever changed with one is a `match` on it.
+    pub(crate) version: u32,
     pub(crate) rules: RulesRow,
     /// Already that of the block being applied.
     pub(crate) chain: ChainRow,

@@ -1,11 +1,13 @@
 //! What others may ask of a state: typed reads for the API, the provider's side and the engine.
 
 mod seats;
+mod upgrades;
 
 pub use seats::{
     Duties, DutyToAttend, all_standing, attendance, can_accuse, cold_key, duties, faulty, seats, standing,
     struck_off_until, succession, voting_key,
 };
+pub use upgrades::{Readiness, decision, next_version, readiness, upgrades};
 
 use crate::apply::reservation_ms_max;
 use crate::apply::sectors::{all_sectors, proof_params, sector_set};

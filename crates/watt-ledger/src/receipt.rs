@@ -152,6 +152,15 @@ pub enum Done {
         /// Against whom.
         culprit: AccountId,
     },
+    /// The member of the council is heard.
+    UpgradeApproved {
+        /// Which version.
+        version: u32,
+        /// Members who want it, this one included.
+        n_agreeing: u8,
+        /// Whether these are enough.
+        is_decided: bool,
+    },
     /// Another key votes for the seat.
     Succeeded {
         /// Whose seat it is.
@@ -245,6 +254,34 @@ pub enum Event {
     StandsByNoMore {
         /// Who.
         person: AccountId,
+    },
+    /// Enough of a term's backbone know a version that was decided: the term follows it.
+    UpgradeArmed {
+        /// Which version.
+        version: u32,
+        /// First term that follows it.
+        term: Term,
+    },
+    /// Too few of the next term's backbone know a version that was decided, so that term does not follow it.
+    UpgradeWaits {
+        /// Which version.
+        version: u32,
+        /// Entries that know it.
+        n_ready: u8,
+        /// Entries that have to.
+        n_needed: u8,
+    },
+    /// A decided version is given up: too few ever knew it.
+    UpgradeLapsed {
+        /// Which version.
+        version: u32,
+    },
+    /// From this block on the rules are others.
+    RulesChanged {
+        /// Which version.
+        version: u32,
+        /// The term that began.
+        term: Term,
     },
 }
 

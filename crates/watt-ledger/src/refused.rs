@@ -411,6 +411,39 @@ pub enum Refused {
         /// Against whom.
         culprit: AccountId,
     },
+    // Rules.
+    /// Others decide about rules.
+    #[error("the account is not in the council that decides about rules")]
+    NotInCouncil,
+    /// There are enough people who may vote, or its time is over.
+    #[error(
+        "the council decides nothing any more: its time is over, or more than 5000 people may vote on rules"
+    )]
+    CouncilOver,
+    /// Rules don't go back, and don't leap.
+    #[error("version {first} of the rules is in force, {last} is the highest that can be decided")]
+    UpgradeVersion {
+        /// The one in force.
+        first: u32,
+        /// Highest allowed.
+        last: u32,
+    },
+    /// Too far away.
+    #[error("rules can be put off to term {last} at the latest")]
+    UpgradeTerm {
+        /// Last term.
+        last: Term,
+    },
+    /// The change is certain.
+    #[error(
+        "it is certain that term {term} follows version {version}; nothing else can be decided until then"
+    )]
+    UpgradeArmed {
+        /// Which version.
+        version: u32,
+        /// First term that follows it.
+        term: Term,
+    },
     /// An invariant of the ledger would have been broken: a bug in the rules, contained in this transaction.
     #[error("the ledger protected itself from an error of its own; nothing was changed")]
     Invariant,
@@ -501,6 +534,11 @@ impl Refused {
             Self::WrongHeader { .. } => "follow the chain to its head, and look up which header is asked for",
             Self::WrongLayer { .. } => "check the secret from which the term's onion was made",
             Self::NoEvidence => "hand in two that were signed by one key for one slot and exclude each other",
+            Self::NotInCouncil => "look up the council in `watt upgrade status`",
+            Self::CouncilOver => "nothing: the network has outgrown its council",
+            Self::UpgradeVersion { .. } => "name the version in force, to stay with it, or a later one",
+            Self::UpgradeTerm { .. } => "name an earlier term",
+            Self::UpgradeArmed { .. } => "wait until that term has begun",
             Self::Invariant => "report it: this is a bug of the ledger",
         }
     }

@@ -8,6 +8,7 @@ mod chain;
 mod deal;
 mod duty;
 mod provider;
+mod upgrade;
 
 pub use account::{ACCOUNT_KEYS_MAX, AccountKey, AccountKind, AccountRow, DaySpending};
 pub use chain::{ChainRow, LeadersRow, RulesRow, SupplyRow, WindowRow, WithheldRow};
@@ -18,6 +19,10 @@ pub use duty::{
 };
 pub use provider::{
     AskRow, HeartbeatRow, PieceTableRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage, UseOfReplica,
+};
+pub use upgrade::{
+    ApprovalRow, COUNCIL_QUORUM, COUNCIL_SEATS, DecisionOutcome, DecisionRow, ELECTORATE_OF_COUNCIL_MAX,
+    PlannedUpgrade, UpgradesRow,
 };
 
 use crate::state::{StateRead, Writes};
@@ -58,6 +63,8 @@ pub const SEATS: &[u8] = b"Evs";
 pub const DUTY_COUNTS: &[u8] = b"Evc";
 /// Key of [`RevealsRow`]; there while a window's beacon is being made.
 pub const REVEALS: &[u8] = b"Evr";
+/// Key of [`UpgradesRow`].
+pub const UPGRADES: &[u8] = b"Ee";
 /// Prefix of what falls due at a height.
 pub const DUE_AT_HEIGHT: &[u8] = b"Exh";
 /// Prefix of what falls due at a ledger time.
@@ -224,6 +231,12 @@ pub fn succession(term: Term, person: &AccountId) -> Vec<u8> {
 #[must_use]
 pub fn faulty(person: &AccountId) -> Vec<u8> {
     join(&[b"Ej", person.as_ref()])
+}
+
+/// Key of a decision about rules.
+#[must_use]
+pub fn decision(number: u64) -> Vec<u8> {
+    join(&[b"Eed", &number.to_be_bytes()])
 }
 
 /// The account at the end of a key that begins with `prefix`.

@@ -4,7 +4,7 @@
 //! slot `s + 1` decided a proposal whose parent is `Header_s`: the state after `s` is final ("done"). Both need the network's
 //! id and the quorum set, and nothing from whoever hands them over.
 
-use crate::proposal::{Header, PROTOCOL_VERSION, SignedProposal, empty_value};
+use crate::proposal::{Header, PROTOCOL_VERSION_MAX, SignedProposal, empty_value};
 use crate::succession::{InvalidSuccession, Succession, Successions, Voters, are_none};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -503,7 +503,7 @@ impl FinalityProof {
         codec::decode(bytes, FINALITY_PROOF_BYTES_MAX).map_err(|error| {
             codec::peek::<Frozen>(bytes, FINALITY_PROOF_BYTES_MAX)
                 .map(|frozen| frozen.header)
-                .filter(|header| header.network == *network && header.version > PROTOCOL_VERSION)
+                .filter(|header| header.network == *network && header.version > PROTOCOL_VERSION_MAX)
                 .map_or(InvalidFinality::Encoding(error), |header| {
                     InvalidFinality::UnknownVersion {
                         version: header.version,
@@ -539,7 +539,7 @@ impl FinalityProof {
             return Err(InvalidFinality::OtherNetwork);
         }
         let version = header.version.max(proposal.version);
-        if version > PROTOCOL_VERSION {
+        if version > PROTOCOL_VERSION_MAX {
             return Err(InvalidFinality::UnknownVersion { version });
         }
         if header.next_backbone != quorum_set.hash(network) {

@@ -244,6 +244,8 @@ pub enum Operation {
         window: Window,
         /// Hash of the header at the height of that window that the beacon before it asks for.
         header: Hash,
+        /// The highest version of the rules that the node's program knows.
+        knows: u32,
         /// The layer of that window, from entries of its term's backbone; it counts in the first blocks after the window.
         #[serde(with = "zero_or_one")]
         reveal: Option<Hash>,
@@ -252,6 +254,13 @@ pub enum Operation {
     ReportEvidence {
         /// Two signed things that contradict each other.
         evidence: Box<Evidence>,
+    },
+    /// As a member of the council: says that the rules shall change (owner keys only). The fifth that names a version decides.
+    ApproveUpgrade {
+        /// Version of the rules; the one in force to stay with it.
+        version: u32,
+        /// First term that may follow it.
+        not_before: Term,
     },
     /// Takes up that another key votes for a seat, so that later terms need not be shown it. Anyone may post it.
     Succeed {
@@ -287,6 +296,7 @@ impl Operation {
             | Self::RegisterVotingKeys { .. }
             | Self::Attend { .. }
             | Self::ReportEvidence { .. }
+            | Self::ApproveUpgrade { .. }
             | Self::Succeed { .. } => None,
         }
     }
@@ -318,11 +328,12 @@ impl Operation {
             | Self::RemoveTrust { .. }
             | Self::StandForBackbone { .. }
             | Self::WithdrawFromBackbone {}
-            | Self::SetColdKey { .. } => false,
+            | Self::SetColdKey { .. }
+            | Self::ApproveUpgrade { .. } => false,
         }
     }
 
-    /// Whether only a [`KeyRole::Owner`] key may sign it: what decides about keys and seats.
+    /// Whether only a [`KeyRole::Owner`] key may sign it: what decides about keys, seats and rules.
     #[must_use]
     pub const fn is_owner_operation(&self) -> bool {
         match self {
@@ -330,7 +341,8 @@ impl Operation {
             | Self::RemoveKey { .. }
             | Self::StandForBackbone { .. }
             | Self::WithdrawFromBackbone {}
-            | Self::SetColdKey { .. } => true,
+            | Self::SetColdKey { .. }
+            | Self::ApproveUpgrade { .. } => true,
             Self::Transfer { .. }
             | Self::Pledge { .. }
             | Self::PlaceAsk { .. }

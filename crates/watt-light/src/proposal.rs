@@ -8,13 +8,13 @@ use watt_primitives::codec;
 use watt_primitives::hash;
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{
-    BlockHeight, BoundedBytes, BoundedVec, Domain, Hash, NetworkId, NodeId, SecretKey, Signature, SlotIndex,
-    Timestamp,
+    BlockHeight, Domain, Hash, NetworkId, NodeId, SecretKey, Signature, SlotIndex, Timestamp,
 };
 use watt_scp::Value;
 
-/// Rules in force; a change of rules is a `match` on this.
-pub const PROTOCOL_VERSION: u32 = 1;
+/// The highest version of the rules that this program knows (`docs/spec/upgrades.md`): it knows all from 1 on. Which one a block
+/// follows the state below it says; a change of rules is a `match` on that.
+pub const PROTOCOL_VERSION_MAX: u32 = 2;
 
 /// The most bytes of an encoded signed proposal.
 pub const PROPOSAL_BYTES_MAX: usize = 2048;
@@ -27,7 +27,7 @@ pub struct Proposal {
     pub network: NetworkId,
     /// Which slot.
     pub slot: SlotIndex,
-    /// Rules it was made under.
+    /// Rules that the block follows: those that the state below it says.
     pub version: u32,
     /// Hash of the header before.
     pub parent: Hash,
@@ -39,8 +39,6 @@ pub struct Proposal {
     pub n_transactions: u32,
     /// Bytes of the encoded body.
     pub body_bytes: u32,
-    /// Rule changes proposed for activation; none exist at version 1.
-    pub upgrades: BoundedVec<BoundedBytes<128>, 4>,
     /// Who suggests.
     pub proposer: NodeId,
 }

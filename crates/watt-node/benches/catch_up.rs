@@ -17,13 +17,13 @@ use watt_engine::message::{BLOCKS_BYTES_MAX, DecidedBlock, Message};
 use watt_ledger::Body;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis_block};
-use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{BackboneEntry, Header, Operation, Proposal, SignedTransaction, Transaction};
 use watt_net::{Bytes, Net, NetConfig, Priority};
 use watt_node::config::{ApiAddresses, NodeConfig, Role};
 use watt_node::runtime::pace::Taken;
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, SecretKey, SlotIndex, Timestamp,
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, SecretKey, SlotIndex, Term,
+    Timestamp,
 };
 use watt_scp::{Ballot, Envelope, Pledges, Statement};
 
@@ -105,6 +105,9 @@ fn genesis() -> Genesis {
             insecure_proofs: true,
         },
         accounts: BoundedVec::new((0..ACCOUNTS).map(account).collect()).unwrap(),
+        protocol: 1,
+        council: BoundedVec::empty(),
+        council_until: Term(0),
         trust_seeds: BoundedVec::empty(),
         backbone: BoundedVec::new((0..VALIDATORS).map(seat).collect()).unwrap(),
     }
@@ -169,13 +172,12 @@ fn decided(genesis: &Genesis, head: &Header, transactions: Vec<SignedTransaction
     let proposal = Proposal {
         network,
         slot,
-        version: PROTOCOL_VERSION,
+        version: 1,
         parent: head.hash(),
         close_time: head.close_time.plus(genesis.parameters.slot_ms),
         body_root,
         n_transactions,
         body_bytes,
-        upgrades: BoundedVec::empty(),
         proposer: key(slot.0 % VALIDATORS).node_id(),
     };
     let value = proposal.value();

@@ -18,7 +18,8 @@ use watt_light::{BackboneEntry, Operation, SignedTransaction, Transaction};
 use watt_net::{Bytes, Net, NetConfig, Priority};
 use watt_node::config::{ApiAddresses, NodeConfig, Role};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, NetworkId, SecretKey, Timestamp,
+    AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, NetworkId, SecretKey, Term,
+    Timestamp,
 };
 
 const BLOCKS_DEFAULT: u64 = 20;
@@ -69,6 +70,9 @@ fn genesis() -> Genesis {
             insecure_proofs: true,
         },
         accounts: BoundedVec::new((0..ACCOUNTS).map(account).collect()).unwrap(),
+        protocol: 1,
+        council: BoundedVec::empty(),
+        council_until: Term(0),
         trust_seeds: BoundedVec::empty(),
         backbone: BoundedVec::new(vec![BackboneEntry {
             account: AccountId::of_first_key(&key(0).public()),
@@ -114,6 +118,7 @@ async fn measure(genesis: Genesis, transfers: Vec<SignedTransaction>) {
         listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
         bootstrap: peer.listen_addresses().iter().map(ToString::to_string).collect(),
         checkpoint_blocks: 720,
+        protocol: 1,
         record_scp: None,
         api: ApiAddresses {
             public: "127.0.0.1:0".parse().unwrap(),

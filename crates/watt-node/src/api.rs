@@ -17,6 +17,7 @@ mod seats;
 mod serve;
 mod trust;
 pub mod types;
+mod upgrades;
 pub mod view;
 
 pub use client::{ApiClient, DealsFilter};
@@ -28,6 +29,7 @@ pub use public::PublicRoute;
 pub use seats::{PlannedChange, SeatEntry, SeatInfo, SeatsInfo, StandingInfo, VoterInfo, VoucherInfo};
 pub use serve::{ApiListeners, ApiServers, serve};
 pub use trust::{NodeInfo, NodesInfo, TrustInfo, TrustedInfo, TrusterInfo};
+pub use upgrades::{ApprovalInfo, DecisionInfo, PlannedInfo, ProgramInfo, UpgradesInfo};
 pub use view::{HeadState, NodeView, ProviderStatus};
 
 #[cfg(test)]

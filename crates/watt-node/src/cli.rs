@@ -22,6 +22,7 @@ mod seat;
 mod session;
 mod status;
 mod trust;
+mod upgrade;
 mod usage;
 mod verify;
 
@@ -111,6 +112,8 @@ enum Command {
     /// Seats of those who decide on blocks
     #[command(subcommand)]
     Seat(seat::SeatCommand),
+    #[command(subcommand)]
+    Upgrade(upgrade::UpgradeCommand),
     /// Look into the ledger
     #[command(subcommand)]
     Chain(chain::ChainCommand),
@@ -183,6 +186,7 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Account(_)
         | Command::Trust(_)
         | Command::Seat(_)
+        | Command::Upgrade(_)
         | Command::Peers(_)
         | Command::Chain(_)
         | Command::Verify(_)
@@ -218,6 +222,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Trust(command) => trust::run(session, command).await,
         Command::Peers(command) => peers::run(session, command).await,
         Command::Seat(command) => seat::run(session, command).await,
+        Command::Upgrade(command) => upgrade::run(session, command).await,
         Command::Chain(command) => chain::run(session, command).await,
         Command::Verify(args) => verify::run(session, &args),
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,

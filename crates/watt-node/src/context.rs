@@ -388,7 +388,7 @@ fn failed(info: &TransactionInfo) -> CommandError {
     )
 }
 
-/// `--account`, else the devnet's funded account, else the only account of the wallet.
+/// `--account` (of a devnet also its own account and the members of its council), else the devnet's funded account, else the only account of the wallet.
 fn choose_account(
     settings: &Settings,
     home: &Home,
@@ -399,7 +399,12 @@ fn choose_account(
         (Some(name), Some(registry)) if name == Registry::ACCOUNT_NAME => {
             Account::read(Registry::ACCOUNT_NAME, &registry.client_key).map(Some)
         }
-        (Some(name), _) => wallet.load(name).map(Some),
+        (Some(name), registry) => {
+            match registry.and_then(|registry| Plan::council_key(&registry.dir, name)) {
+                Some(path) if !wallet.names()?.contains(name) => Account::read(name, &path).map(Some),
+                Some(_) | None => wallet.load(name).map(Some),
+            }
+        }
         (None, Some(registry)) => Account::read(Registry::ACCOUNT_NAME, &registry.client_key).map(Some),
         (None, None) => match wallet.names()?.as_slice() {
             [] => Ok(None),

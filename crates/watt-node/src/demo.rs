@@ -43,6 +43,7 @@ pub async fn run(
     let mut devnet = Devnet::open(
         &folder.path.join("devnet"),
         Some(request.size),
+        None,
         false,
         request.executable.clone(),
     )?;

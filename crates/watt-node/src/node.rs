@@ -40,6 +40,10 @@ pub struct NodeStatus {
     pub pool_transactions: usize,
     /// Messages and transactions refused since the start, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// The highest version of the rules that the program knows.
+    pub rules_version_known: u32,
+    /// The version that the next block follows, if the program does not know it: the node has stopped before it.
+    pub unknown_version: Option<u32>,
     /// What the loop took.
     pub pace: Pace,
 }
@@ -211,6 +215,7 @@ impl NodeView for NodeHandle {
             height: status.height,
             closed_ms: status.close_time,
             behind: status.behind,
+            unknown_version: status.unknown_version,
             peers: u64::try_from(status.peers).unwrap_or(u64::MAX),
         })
     }

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use watt_ledger::Genesis;
 use watt_ledger::genesis::{GENESIS_BYTES_MAX, InvalidGenesis};
 use watt_ledger::rows::{self, AccountRow};
-use watt_light::hand_over::HAND_OVER_BYTES_MAX;
+use watt_light::finality::InvalidFinality;
+use watt_light::hand_over::{HAND_OVER_BYTES_MAX, InvalidHandOver};
+use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::shown::{ENTRY_VALUE_BYTES_MAX, HAND_OVERS_MAX, InvalidShown};
 use watt_light::{Header, Shown, Walk};
 use watt_primitives::codec::{self, InvalidEncoding};
@@ -61,6 +63,14 @@ pub enum InvalidProofFile {
         /// What it says.
         found: String,
     },
+    /// It was made under rules that this program does not know.
+    #[error(
+        "the network follows version {version} of its rules: this program is too old for the proof, which may well hold"
+    )]
+    Newer {
+        /// Which.
+        version: u32,
+    },
     /// It is about another network.
     #[error("the proof is about the network {found}, not about {wanted}")]
     OtherNetwork {
@@ -95,7 +105,8 @@ pub fn encode(genesis: Genesis, shown: Shown) -> Vec<u8> {
 /// # Errors
 /// See [`InvalidProofFile`].
 pub fn verify(bytes: &[u8], network: &NetworkId) -> Result<Verified, InvalidProofFile> {
-    let file: ProofFile = codec::decode(bytes, PROOF_FILE_BYTES_MAX)?;
+    let file: ProofFile =
+        codec::decode(bytes, PROOF_FILE_BYTES_MAX).map_err(|error| newer(bytes, network, error))?;
     if file.format.as_str() != FORMAT {
         return Err(InvalidProofFile::Format {
             found: file.format.as_str().to_owned(),
@@ -109,7 +120,7 @@ pub fn verify(bytes: &[u8], network: &NetworkId) -> Result<Verified, InvalidProo
         });
     }
     let begin = file.genesis.walk()?;
-    let backbone = file.shown.verify(begin.clone())?;
+    let backbone = file.shown.verify(begin.clone()).map_err(refused)?;
     let account = file.shown.entry.as_ref().map(|entry| {
         let id = rows::account_of(&entry.key).ok_or(InvalidProofFile::NoAccount)?;
         let row = entry
@@ -129,6 +140,52 @@ pub fn verify(bytes: &[u8], network: &NetworkId) -> Result<Verified, InvalidProo
         shown: file.shown,
         begin,
     })
+}
+
+/// What every version of the rules leaves where it is, so that an old program can tell a proof from a newer network from none
+/// (`docs/spec/upgrades.md` §4).
+#[derive(Deserialize)]
+struct FrozenFile {
+    shown: FrozenShown,
+}
+
+#[derive(Deserialize)]
+struct FrozenShown {
+    finality: FrozenProof,
+}
+
+#[derive(Deserialize)]
+struct FrozenProof {
+    header: FrozenHeader,
+}
+
+#[derive(Deserialize)]
+struct FrozenHeader {
+    version: u32,
+    network: NetworkId,
+}
+
+/// Why a file can't be read.
+fn newer(bytes: &[u8], network: &NetworkId, error: InvalidEncoding) -> InvalidProofFile {
+    let header =
+        codec::peek::<FrozenFile>(bytes, PROOF_FILE_BYTES_MAX).map(|file| file.shown.finality.header);
+    let is_newer =
+        |header: &FrozenHeader| header.network == *network && header.version > PROTOCOL_VERSION_MAX;
+    match header.filter(is_newer) {
+        Some(FrozenHeader { version, .. }) => InvalidProofFile::Newer { version },
+        None => InvalidProofFile::Encoding(error),
+    }
+}
+
+/// Why what is shown is not believed.
+fn refused(invalid: InvalidShown) -> InvalidProofFile {
+    match invalid {
+        InvalidShown::Finality(InvalidFinality::UnknownVersion { version })
+        | InvalidShown::Way(InvalidHandOver::Finality(InvalidFinality::UnknownVersion { version })) => {
+            InvalidProofFile::Newer { version }
+        }
+        other => InvalidProofFile::Shown(other),
+    }
 }
 
 impl Verified {

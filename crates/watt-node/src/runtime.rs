@@ -158,6 +158,7 @@ fn engine(
     let engine_config = EngineConfig {
         network: genesis.network(),
         parameters: genesis.parameters.clone(),
+        protocol: config.protocol,
         walk: storage.hand_overs().walk(genesis)?,
         voting_keys,
         successions,

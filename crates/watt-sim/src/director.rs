@@ -4,7 +4,7 @@ mod acts;
 mod forgers;
 
 use crate::luck::{Luck, Purpose};
-use crate::node::Down;
+use crate::node::{Down, Node};
 use crate::people::People;
 use crate::scenario::{self, Group, Mode, Scenario, Step, Until};
 use crate::storage::{Clients, Device, Devices, Greed, Trade};
@@ -265,7 +265,20 @@ impl Director {
                 number(self.n_ranked_puppets()),
                 number(goal.ranked),
             ),
+            (
+                "nodes say that their program is too old",
+                number(self.world.nodes.iter().filter(|node| node.is_outdated()).count()),
+                number(goal.outdated),
+            ),
         ];
+        let version = self.world.version();
+        if goal.version > 0 && version != goal.version {
+            let facts = format!(
+                "version {version} of the rules is in force, {} should",
+                goal.version
+            );
+            self.world.fail(Violation::of(Promise::Liveness, facts));
+        }
         for (what, found, wanted) in counts {
             if found < wanted {
                 let facts = format!("{found} {what}, {wanted} should");
@@ -401,7 +414,8 @@ impl Director {
         loop {
             let has_recovered = |world: &World| {
                 let mut honest = world.nodes.iter().filter(|node| node.is_honest());
-                honest.all(|node| node.down == Down::Gone || (node.is_up() && node.height() >= target))
+                let has_gone_on = |node: &Node| node.is_up() && node.height() >= target;
+                honest.all(|node| node.down == Down::Gone || node.is_outdated() || has_gone_on(node))
             };
             let done = self.world.run_until(end, has_recovered);
             if self.world.violation.is_some() || done {

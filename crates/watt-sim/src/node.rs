@@ -118,6 +118,8 @@ pub struct Node {
     pub timers: BTreeMap<Timer, u64>,
     /// How far its wall clock is ahead, in milliseconds.
     pub skew_ms: i64,
+    /// The highest version of the rules that its program knows, from its next life on.
+    pub protocol: u32,
     /// When its life began: its steady clock counts from there.
     pub born: Timestamp,
     /// How it misbehaves, if it does.
@@ -174,6 +176,13 @@ impl Node {
             account_key,
             secrets: self.disk.secrets.clone(),
         })
+    }
+
+    /// Whether it runs and says that its program is too old for what the network decides now.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        let unknown = self.engine.as_ref().and_then(Engine::unknown_version);
+        unknown.is_some()
     }
 
     /// Whether it follows the rules.

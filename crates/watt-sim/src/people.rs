@@ -3,13 +3,14 @@
 use crate::luck::{Luck, Purpose};
 use crate::scenario;
 use crate::storage::FIRST_CLIENT;
-use crate::world::{World, key_of};
+use crate::world::{COUNCIL, World, key_of};
 use std::collections::BTreeMap;
 use watt_engine::{Event, RequestId};
+use watt_ledger::rows::COUNCIL_QUORUM;
 use watt_ledger::{query, rows};
 use watt_light::state_proof::tree_key;
 use watt_light::{Operation, SignedTransaction, Transaction};
-use watt_primitives::{AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, Hash, SecretKey};
+use watt_primitives::{AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, Hash, SecretKey, Term};
 
 /// Blocks within which a transaction must be included.
 const PATIENCE_BLOCKS: u64 = 12;
@@ -137,6 +138,21 @@ impl People {
         };
         for node in 0..world.nodes.len() {
             submit(world, node, signed.clone());
+        }
+    }
+
+    /// As many members of the council as it takes want the rules to have this version.
+    pub fn decide(&mut self, world: &mut World, version: u32) {
+        for member in COUNCIL.take(COUNCIL_QUORUM) {
+            let operation = Operation::ApproveUpgrade {
+                version,
+                not_before: Term(0),
+            };
+            if let Some(signed) = self.sign(world, member, vec![operation]) {
+                for node in 0..world.nodes.len() {
+                    submit(world, node, signed.clone());
+                }
+            }
         }
     }
 

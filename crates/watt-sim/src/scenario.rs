@@ -275,6 +275,10 @@ pub enum Act {
     Contradict,
     /// All followers but one surround that one, and say that nothing happens.
     Eclipse,
+    /// The chosen nodes are stopped and started with a program that knows rules up to version `amount`.
+    Program,
+    /// Five of the council say that the rules shall have version `amount`.
+    Decide,
 }
 
 /// A set of nodes.
@@ -320,6 +324,10 @@ pub struct Goal {
     pub struck: usize,
     /// At least so many puppets have the rank that it takes.
     pub ranked: usize,
+    /// Exactly this version of the rules is in force; 0: any.
+    pub version: u32,
+    /// At least so many nodes are up and say that their program is too old.
+    pub outdated: usize,
     /// In liveness mode: seconds after the end of all faults by which everybody has three new blocks.
     pub recover_s: u64,
 }
@@ -335,6 +343,8 @@ impl Default for Goal {
             given: 0,
             struck: 0,
             ranked: 0,
+            version: 0,
+            outdated: 0,
             recover_s: 60,
         }
     }
@@ -543,7 +553,14 @@ impl Step {
                 self.seconds.is_some() && self.amount.is_some_and(|amount| amount >= 0),
                 "seconds` and `amount",
             ),
-            Act::Skew | Act::LoseBlocks | Act::RotBlock | Act::Spam | Act::GrindKeys | Act::Poison => {
+            Act::Skew
+            | Act::LoseBlocks
+            | Act::RotBlock
+            | Act::Spam
+            | Act::GrindKeys
+            | Act::Poison
+            | Act::Program
+            | Act::Decide => {
                 let is_there = self
                     .amount
                     .is_some_and(|amount| amount >= 0 || self.act == Act::Skew);

@@ -33,6 +33,8 @@ pub enum Promise {
     PersistedBeforeSent,
     /// Queues and memories stay within their bounds.
     Bounds,
+    /// Nobody takes a block of rules that their program does not know.
+    KnownRules,
     /// A node that honest rules run never stops by itself.
     NoHalt,
     /// When faults have stopped, the network goes on within the stated time.
@@ -58,6 +60,7 @@ impl Promise {
             Self::NoContradiction => "no contradiction",
             Self::PersistedBeforeSent => "persisted before sent",
             Self::Bounds => "bounds",
+            Self::KnownRules => "known rules",
             Self::NoHalt => "no halt",
             Self::Liveness => "liveness",
         }

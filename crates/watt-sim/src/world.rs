@@ -11,7 +11,7 @@ mod setup;
 mod store;
 
 pub use life::Ending;
-pub use setup::{Mutation, START_BALANCE_WATT, Setup, key_of};
+pub use setup::{COUNCIL, Mutation, START_BALANCE_WATT, Setup, key_of};
 
 use crate::check::{ChainCheck, Observer};
 use crate::compute::Compute;
@@ -24,7 +24,7 @@ use crate::violation::Violation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use watt_engine::{Deciders, Event, PeerId, Timer};
-use watt_ledger::{Genesis, MemoryState};
+use watt_ledger::{Genesis, MemoryState, query};
 use watt_light::Header;
 use watt_primitives::{BlockHeight, NetworkId, NodeId, Term, Timestamp};
 
@@ -184,6 +184,12 @@ impl World {
     #[must_use]
     pub fn height(&self) -> BlockHeight {
         self.chain.height()
+    }
+
+    /// The version of the rules that the next block follows.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        query::next_version(&*self.state()).unwrap_or(0)
     }
 
     /// The lowest height among honest nodes that run.

@@ -125,13 +125,12 @@ impl Consensus {
         let proposal = Proposal {
             network: self.network,
             slot: self.slot,
-            version: watt_light::proposal::PROTOCOL_VERSION,
+            version: self.candidates.version(),
             parent: head.hash,
             close_time: context.wall.max(head.header.close_time.next()),
             body_root,
             n_transactions,
             body_bytes,
-            upgrades: BoundedVec::empty(),
             proposer: key.node_id(),
         };
         let signed = proposal.sign(key);

@@ -17,6 +17,15 @@ impl Engine {
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
     ) {
+        if let Some(version) = self.unknown_version() {
+            let old = format!(
+                "this node stopped before version {version} of the rules, which its program does not know; update it, or ask another node"
+            );
+            for _ in &transactions {
+                reply(from, Err(old.clone()), effects);
+            }
+            return;
+        }
         let mut transactions = transactions;
         transactions.retain(|signed| self.is_worth_verifying(from, signed, chain, effects));
         if transactions.is_empty() {

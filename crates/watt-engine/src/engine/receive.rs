@@ -71,7 +71,10 @@ impl Engine {
         };
         let Ok(message) = message else {
             self.count("malformed message");
-            effects.push(Effect::Disconnect(from));
+            // Under rules that this program does not know messages may be made otherwise.
+            if self.unknown_version().is_none() {
+                effects.push(Effect::Disconnect(from));
+            }
             return;
         };
         match *message {
@@ -369,7 +372,7 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let statement = &envelope.statement;
-        if !self.consensus.is_validator() {
+        if !self.consensus.is_validator() || self.unknown_version().is_some() {
             return;
         }
         let slot = self.consensus.slot();

@@ -19,6 +19,7 @@ use watt_scp::TimerKind;
 
 impl Engine {
     pub(super) fn started(&mut self, now: Timestamp, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+        self.tell_unknown_version();
         self.consensus.weigh(reduced_leaders(chain));
         self.quiet_until = now.plus(START_QUIET_MS);
         self.begin_listening();
@@ -155,6 +156,9 @@ impl Engine {
             at: now.plus(self.parameters.slot_ms),
         });
         self.ticks_since_head = self.ticks_since_head.saturating_add(1);
+        if self.unknown_version().is_some() {
+            return;
+        }
         // The wall clock may have been set since the beginning of the slot was planned.
         let is_syncing = self.sync.is_active() || self.checkpoint.is_active();
         if self.consensus.may_begin() && !is_syncing {
@@ -223,6 +227,9 @@ impl Engine {
 
     /// Asks for blocks if a peer is ahead. Who agrees himself is usually about to know the next block, and waits for a tick.
     pub(super) fn catch_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.unknown_version().is_some() {
+            return;
+        }
         let gap = self
             .peers
             .height_max()
@@ -275,6 +282,18 @@ impl Engine {
         }
     }
 
+    /// The network goes on under rules that this program does not know: the owner is told.
+    fn tell_unknown_version(&self) {
+        if let Some(version) = self.unknown_version() {
+            let height = self.head.header.height.0;
+            tracing::error!(
+                version,
+                height,
+                "stopped: from the next block on the network follows rules that this program does not know; update it"
+            );
+        }
+    }
+
     pub(super) fn committed(
         &mut self,
         header: Header,
@@ -287,6 +306,7 @@ impl Engine {
         self.ticks_since_head = 0;
         self.checkpoint.over();
         self.backbones.advance(self.head.header.height, chain);
+        self.tell_unknown_version();
         self.await_successions(now, effects);
         effects.push(Effect::Discard(Box::new(Discarded {
             transactions: self.mempool.settle(spent, self.head.header.height),

@@ -3,7 +3,6 @@
 use crate::world::{World, key};
 use watt_engine::Evidence;
 use watt_engine::message::Message;
-use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{Proposal, SignedProposal};
 use watt_primitives::{BoundedVec, NodeId, SharedBytes, SlotIndex};
 use watt_scp::{Ballot, Envelope, Pledges, Statement, Value};
@@ -23,13 +22,12 @@ pub(crate) fn two_proposals(world: &World) -> [SignedProposal; 2] {
         Proposal {
             network: world.network,
             slot: SlotIndex::from(head.height).next(),
-            version: PROTOCOL_VERSION,
+            version: 1,
             parent: head.hash(),
             close_time: world.now.max(head.close_time.next()).plus(later_ms),
             body_root,
             n_transactions,
             body_bytes,
-            upgrades: BoundedVec::empty(),
             proposer: liar(),
         }
         .sign(&key(LIAR_SEED))

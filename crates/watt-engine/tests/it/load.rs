@@ -5,6 +5,7 @@ use crate::world::{World, key};
 use watt_engine::message::{BLOCKS_BYTES_MAX, Message};
 use watt_engine::{Clocks, Effect, Engine, EngineConfig, Event, PeerId, VotingKeys};
 use watt_ledger::{Genesis, MemoryState, genesis_block};
+use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::{Proposal, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SharedBytes, SlotIndex, Timestamp};
 use watt_scp::{Envelope, Pledges, Statement, Value};
@@ -58,6 +59,7 @@ impl Alone {
         let config = EngineConfig {
             network: world.network,
             parameters: world.genesis.parameters.clone(),
+            protocol: PROTOCOL_VERSION_MAX,
             walk: world.genesis.walk().unwrap(),
             voting_keys: VotingKeys::fixed(key(1)),
             successions: Vec::new(),
@@ -110,13 +112,12 @@ impl Alone {
         let proposal = Proposal {
             network: self.network,
             slot,
-            version: watt_light::proposal::PROTOCOL_VERSION,
+            version: 1,
             parent: self.head,
             close_time: self.genesis.time.plus(after_ms),
             body_root: watt_light::transaction::body_root(&self.network, &[] as &[SignedTransaction]),
             n_transactions: 0,
             body_bytes: 0,
-            upgrades: BoundedVec::empty(),
             proposer: key(seed).node_id(),
         };
         let statement = Statement {
@@ -333,7 +334,7 @@ fn a_flood_of_statements_delays_no_slot() {
     /// Different ones for a slot.
     const MADE: usize = 5_000;
     const ALL: [usize; 4] = [0, 1, 2, 3];
-    let mut world = World::new(4, 0, 410);
+    let mut world = World::new(4, 0, 416);
     let slots_to = |world: &World, from: u64| -> Vec<u64> {
         let closed = world.disk(0).blocks.iter().map(|(_, header)| header.close_time.0);
         let closed: Vec<u64> = closed.skip(from as usize).collect();

@@ -17,5 +17,6 @@ mod relays;
 mod seats;
 mod sync;
 mod terms;
+mod upgrades;
 mod withheld;
 mod world;

@@ -20,6 +20,7 @@ use watt_ledger::{
 };
 use watt_light::duty::cold_key_hash;
 use watt_light::hand_over::walk;
+use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::{Backbone, BackboneEntry, HandOver, Header, SignedTransaction, Succession};
 use watt_primitives::{
     AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SlotIndex, Term, Timestamp,
@@ -150,6 +151,8 @@ pub struct World {
     keys: Vec<(usize, Term, SecretKey)>,
     /// Whether validators do the duties of their seats.
     pub are_dutiful: bool,
+    /// The highest version of the rules that a node's program knows from its next start on, if not the newest.
+    pub protocols: BTreeMap<usize, u32>,
 }
 
 pub fn key(seed: u8) -> SecretKey {
@@ -227,6 +230,9 @@ impl World {
                 ..parameters()
             },
             accounts: BoundedVec::new((1..=n_validators).chain(100..110).map(account).collect()).unwrap(),
+            protocol: 1,
+            council: BoundedVec::new((100..107).map(|seed| seat(seed).account).collect()).unwrap(),
+            council_until: Term(1_000),
             trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::new((1..=n_validators).map(seat).collect()).unwrap(),
         };
@@ -292,6 +298,7 @@ impl World {
             stripper: None,
             genesis_header: first.header,
             are_dutiful: false,
+            protocols: BTreeMap::new(),
             keys: (1..)
                 .zip(seats)
                 .flat_map(|(term, seats)| seats.iter().map(move |seed| (*seed, Term(term))))
@@ -420,6 +427,7 @@ impl World {
             successions: this.disk.successions.clone(),
             network,
             parameters: genesis.parameters.clone(),
+            protocol: self.protocols.get(&node).copied().unwrap_or(PROTOCOL_VERSION_MAX),
             walk: walk(genesis.walk().unwrap(), &this.disk.hand_overs).unwrap(),
             voting_keys: this.key.clone().map_or_else(VotingKeys::none, |key| {
                 let mut keys = VotingKeys::fixed(key);

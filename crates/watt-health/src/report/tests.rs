@@ -32,6 +32,7 @@ fn view(k: u8, heard: u8) -> View {
         height: 99,
         closed_ms: NOW - 1_000,
         behind: 0,
+        unknown_version: None,
         peers: u64::from(k) - 1,
     }
 }
@@ -215,4 +216,25 @@ fn a_report_survives_its_json() {
     let report = Report::of(&view(7, 6));
     let text = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+}
+
+/// A node that stopped before rules that its program does not know says so, whatever else is wrong. Covers: A11.
+#[test]
+fn an_old_program_says_that_it_stopped() {
+    let view = View {
+        unknown_version: Some(2),
+        peers: 0,
+        closed_ms: NOW - 3_600_000,
+        ..view(4, 1)
+    };
+    let report = Report::of(&view);
+    assert_eq!(
+        (report.verdict, report.reason),
+        (Verdict::NotConnected, Reason::OldProgram)
+    );
+    assert_eq!(
+        report.sentence,
+        "Not connected: this node stopped at height 99, before version 2 of the network's rules, which its program does not know."
+    );
+    assert!(report.next.starts_with("update this program"), "{}", report.next);
 }

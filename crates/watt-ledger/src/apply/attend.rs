@@ -17,6 +17,7 @@ impl Ledger<'_> {
         actor: &Actor,
         window: Window,
         header: Hash,
+        knows: u32,
         reveal: Option<Hash>,
     ) -> Result<Done, Refused> {
         let (person, current) = (&actor.account, self.window());
@@ -44,6 +45,7 @@ impl Ledger<'_> {
         if !attendance.note(at) {
             return Err(Refused::Invariant);
         }
+        attendance.knows = knows;
         self.rows.write(key, &attendance);
         let is_revealed = match reveal {
             Some(layer) if row.beacon.is_none() => self.reveal(person, window, layer)?,

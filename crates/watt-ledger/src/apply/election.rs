@@ -34,6 +34,7 @@ impl Ledger<'_> {
         if height == terms.final_from(term.next()) {
             self.settle_seats(term.next());
             self.write_backbone(term.next());
+            self.arm_upgrade(term.next());
         }
     }
 
@@ -57,8 +58,8 @@ impl Ledger<'_> {
         self.rows.write(rows::SEATS.to_vec(), &seats);
     }
 
-    /// How often everybody was there in the term before. Never, who asked to leave, and of its backbone, who has no key of their own
-    /// for the term or failed its beacons.
+    /// How often everybody was there in the term before. Never, whose program does not know the rules in force, who asked to leave,
+    /// and of its backbone, who has no key of their own for the term or failed its beacons.
     fn count_attendance(&self, before: Term) -> BTreeMap<AccountId, Attendance> {
         let n_windows = self.rules.parameters.term_windows;
         let expected = u32::try_from(n_windows).unwrap_or(u32::MAX);
@@ -68,6 +69,12 @@ impl Ledger<'_> {
             let row: AttendanceRow = rows::decode(&row);
             let attended = u32::try_from(row.n_attended(n_windows)).unwrap_or(u32::MAX);
             if let Some(person) = rows::account_after(&key, &prefix) {
+                // Whose program can't follow the rules in force is of no more use than one that is off.
+                let attended = if self.follows_rules(&person, before) {
+                    attended
+                } else {
+                    0
+                };
                 all.insert(person, Attendance { expected, attended });
             }
         }

@@ -17,6 +17,7 @@ impl Ledger<'_> {
         if terms.first_height(term) != self.height() {
             return;
         }
+        self.begin_rules(term);
         self.roll_backbone(term);
         let found = trust::neighbourhood(&self.rows, self.now());
         let ranking = found.rank();

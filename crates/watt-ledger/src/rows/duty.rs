@@ -67,35 +67,42 @@ pub struct SuccessionRow {
     pub key: NodeId,
 }
 
-/// The windows of a term in which somebody was there: bit `j mod 8`, lowest first, of byte `j / 8` for window number `j` of the term.
-/// No zero byte at the end.
+/// When somebody was there in a term, and with which program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct AttendanceRow(pub BoundedBytes<ATTENDANCE_BYTES_MAX>);
+#[serde(deny_unknown_fields)]
+pub struct AttendanceRow {
+    /// The windows of the term: bit `j mod 8`, lowest first, of byte `j / 8` for window number `j`. No zero byte at the end.
+    pub windows: BoundedBytes<ATTENDANCE_BYTES_MAX>,
+    /// The highest version of the rules that the program knew that attended last; 0 if none did.
+    pub knows: u32,
+}
 
 impl AttendanceRow {
     /// Nowhere.
     #[must_use]
     pub fn none() -> Self {
-        Self(BoundedBytes::new(Vec::new()).unwrap_or_default())
+        Self {
+            windows: BoundedBytes::new(Vec::new()).unwrap_or_default(),
+            knows: 0,
+        }
     }
 
     /// Whether they were there in window number `at` of the term.
     #[must_use]
     pub fn has(&self, at: u64) -> bool {
         let (byte, bit) = place(at);
-        self.0.get(byte).is_some_and(|byte| byte & bit != 0)
+        self.windows.get(byte).is_some_and(|byte| byte & bit != 0)
     }
 
     /// Notes that they were; `false` if that window lies beyond all terms.
     pub(crate) fn note(&mut self, at: u64) -> bool {
         let (byte, bit) = place(at);
-        let mut bytes = self.0.to_vec();
+        let mut bytes = self.windows.to_vec();
         bytes.resize(bytes.len().max(byte.saturating_add(1)), 0);
         if let Some(byte) = bytes.get_mut(byte) {
             *byte |= bit;
         }
-        BoundedBytes::new(bytes).map(|bytes| self.0 = bytes).is_ok()
+        BoundedBytes::new(bytes).map(|bytes| self.windows = bytes).is_ok()
     }
 
     /// Windows below number `to` in which they were there.
@@ -195,9 +202,9 @@ mod tests {
     fn attendance_has_room_for_the_longest_term() {
         let mut row = AttendanceRow::none();
         assert!(row.note(0) && row.note(9) && row.note(9));
-        assert_eq!(row.0.to_vec(), [1, 2]);
+        assert_eq!(row.windows.to_vec(), [1, 2]);
         assert!(row.note(TERM_WINDOWS_MAX - 1));
-        assert_eq!(row.0.len(), ATTENDANCE_BYTES_MAX);
+        assert_eq!(row.windows.len(), ATTENDANCE_BYTES_MAX);
         assert!(!row.note(TERM_WINDOWS_MAX));
         assert_eq!(row.n_attended(TERM_WINDOWS_MAX), 3);
         assert_eq!(row.n_attended(9), 1);

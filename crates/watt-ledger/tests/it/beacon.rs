@@ -112,6 +112,7 @@ fn a_layer_has_its_time() {
     let attend = |reveal| Operation::Attend {
         window: duty.window,
         header: nodes.headers[usize::try_from(duty.asked.0).unwrap()],
+        knows: 1,
         reveal,
     };
     let (wrong, right) = (

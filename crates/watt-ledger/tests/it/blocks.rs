@@ -5,6 +5,7 @@ use watt_ledger::Body;
 use watt_ledger::block::{decode_body, encode_body};
 use watt_ledger::fee::PROOFS_PER_BLOCK_MAX;
 use watt_ledger::{Event, Genesis, InvalidBlock, UncheckedBlock, apply_block, query, tree};
+use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
 use watt_primitives::{
@@ -32,11 +33,16 @@ fn a_block_fits_on_its_chain_or_is_refused() {
         with(&|p| p.network = NetworkId([9; 32])),
         Err(InvalidBlock::OtherNetwork)
     );
-    assert_eq!(with(&|p| p.version = 2), Err(InvalidBlock::Version { found: 2 }));
-    let upgrades = BoundedVec::new(vec![BoundedBytes::new(vec![1]).unwrap()]).unwrap();
+    let unknown = PROTOCOL_VERSION_MAX + 1;
+    for found in [0, unknown] {
+        assert_eq!(with(&|p| p.version = found), Err(InvalidBlock::Version { found }));
+    }
     assert_eq!(
-        with(&|p| p.upgrades = upgrades.clone()),
-        Err(InvalidBlock::Upgrades)
+        with(&|p| p.version = 2),
+        Err(InvalidBlock::OtherVersion {
+            found: 2,
+            expected: 1
+        })
     );
     let height = |found| InvalidBlock::Height {
         found: BlockHeight(found),
@@ -264,7 +270,11 @@ fn halted_time_counts_for_nobody() {
         | Event::SeatGiven { .. }
         | Event::SeatAdded { .. }
         | Event::StandsBy { .. }
-        | Event::StandsByNoMore { .. } => None,
+        | Event::StandsByNoMore { .. }
+        | Event::UpgradeArmed { .. }
+        | Event::UpgradeWaits { .. }
+        | Event::UpgradeLapsed { .. }
+        | Event::RulesChanged { .. } => None,
     });
     assert_eq!(closed, Some(true));
     world.go_to_height(20);

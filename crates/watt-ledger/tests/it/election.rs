@@ -71,7 +71,7 @@ impl Nodes {
     }
 
     /// Everybody of `people` stands by, and long enough to be drawn in this term.
-    fn make_standby(&mut self, people: std::ops::Range<u8>) {
+    pub fn make_standby(&mut self, people: std::ops::Range<u8>) {
         for n in people.clone() {
             self.stand(n).unwrap();
             self.there.insert(n);
@@ -106,7 +106,7 @@ impl Nodes {
         Self::of_with_circles(&short_terms(), 40..44)
     }
 
-    fn of_with_circles(document: &Genesis, there: std::ops::Range<u8>) -> Self {
+    pub fn of_with_circles(document: &Genesis, there: std::ops::Range<u8>) -> Self {
         let mut nodes = Self::of(document, there);
         nodes.go_to_term(20);
         nodes.grow_circles();

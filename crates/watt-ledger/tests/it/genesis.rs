@@ -6,7 +6,7 @@ use watt_ledger::genesis::{GenesisAccount, InvalidGenesis, RefusedGenesis};
 use watt_ledger::{Genesis, genesis_block, query};
 use watt_light::BackboneEntry;
 use watt_primitives::amount::SUPPLY_MAX;
-use watt_primitives::{Amount, BlockHeight, BoundedVec, Hash, NodeId};
+use watt_primitives::{Amount, BlockHeight, BoundedVec, Hash, NodeId, Term};
 
 /// Block 0 holds the accounts, the rules and the backbone, and is the same on every machine. Covers: I1.
 #[test]
@@ -54,7 +54,14 @@ fn senseless_networks_are_refused() {
         });
         g.accounts = BoundedVec::new(accounts.collect()).unwrap();
         g.trust_seeds = BoundedVec::new((0..n).map(id).collect()).unwrap();
+        g.council = BoundedVec::new((0..7).map(id).collect()).unwrap();
+        g.council_until = Term(730);
     };
+    let without_council = |g: &mut Genesis| {
+        enough_seeds(g, 101);
+        (g.council, g.council_until) = (BoundedVec::empty(), Term(0));
+    };
+    assert_eq!(refused(&without_council), InvalidGenesis::Council);
     assert_eq!(refused(&|g| enough_seeds(g, 100)), InvalidGenesis::TrustSeeds);
     assert_eq!(
         refused(&|g| enough_seeds(g, 101)),

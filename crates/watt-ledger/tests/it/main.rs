@@ -22,5 +22,6 @@ mod seats;
 mod sectors;
 mod successions;
 mod trust;
+mod upgrades;
 mod windows;
 mod world;

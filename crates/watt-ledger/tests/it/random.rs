@@ -81,10 +81,15 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
         Operation::Attend {
             window: Window(0),
             header: openings,
+            knows: 1,
             reveal: None,
         },
         Operation::ReportEvidence {
             evidence: Box::new(contradiction(world, 1)),
+        },
+        Operation::ApproveUpgrade {
+            version: 2,
+            not_before: Term(2),
         },
         Operation::Succeed {
             succession: Box::new(Succession::sign(
@@ -102,7 +107,7 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
     ];
     assert_eq!(
         list.iter().map(kind).collect::<Vec<_>>(),
-        (0..24).collect::<Vec<_>>()
+        (0..25).collect::<Vec<_>>()
     );
     list
 }
@@ -132,7 +137,8 @@ fn kind(operation: &Operation) -> u8 {
         Operation::RegisterVotingKeys { .. } => 20,
         Operation::Attend { .. } => 21,
         Operation::ReportEvidence { .. } => 22,
-        Operation::Succeed { .. } => 23,
+        Operation::ApproveUpgrade { .. } => 23,
+        Operation::Succeed { .. } => 24,
     }
 }
 

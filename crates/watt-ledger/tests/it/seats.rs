@@ -1,12 +1,11 @@
 //! Seats of the backbone: keys, attendance, who comes and who goes.
 
 use crate::world::{World, genesis, id, key, result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::query::{self, DutyToAttend};
 use watt_ledger::rows::{self, DutyWindowRow, StandingRow};
 use watt_ledger::{Done, Event, Genesis, Refused};
 use watt_light::duty::KEYS_AHEAD_MAX;
-use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{Evidence, NewVotingKey, Onion, Operation, Proposal, SignedTransaction};
 use watt_primitives::{
     AccountId, BoundedVec, Hash, NodeId, SecretKey, SlotIndex, Term, Timestamp, Window, codec,
@@ -33,13 +32,12 @@ pub fn contradiction_of(world: &World, key: &SecretKey) -> Evidence {
     let proposal = |time| Proposal {
         network: world.network,
         slot: SlotIndex(3),
-        version: PROTOCOL_VERSION,
+        version: 1,
         parent: Hash::ZERO,
         close_time: Timestamp(time),
         body_root: Hash::ZERO,
         n_transactions: 0,
         body_bytes: 1,
-        upgrades: BoundedVec::empty(),
         proposer: key.node_id(),
     };
     Evidence::Proposals {
@@ -72,6 +70,8 @@ pub struct Nodes {
     pub there: BTreeSet<u8>,
     /// Whose nodes register keys and attend, but reveal nothing.
     pub withholding: BTreeSet<u8>,
+    /// The highest version of the rules that somebody's program knows, if not 1.
+    pub knows: BTreeMap<u8, u32>,
 }
 
 impl Nodes {
@@ -87,6 +87,7 @@ impl Nodes {
             events: Vec::new(),
             there: there.into_iter().collect(),
             withholding: BTreeSet::new(),
+            knows: BTreeMap::new(),
         }
     }
 
@@ -113,6 +114,7 @@ impl Nodes {
         Operation::Attend {
             window: duty.window,
             header: self.headers[usize::try_from(duty.asked.0).unwrap()],
+            knows: self.knows.get(&n).copied().unwrap_or(1),
             reveal: duty
                 .reveal
                 .filter(|_| is_honest)
@@ -336,6 +338,7 @@ fn attendance_has_rules() {
     let attend = |window: u64, header: Hash| Operation::Attend {
         window: Window(window),
         header,
+        knows: 1,
         reveal: None,
     };
     let wrong = |window, current| {

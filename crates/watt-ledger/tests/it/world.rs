@@ -9,13 +9,12 @@ use watt_ledger::{
     Block, BlockOutcome, Done, Genesis, InvalidBlock, MemoryState, NetworkParameters, Outcome, Receipt,
     Refused, StateRead as _, UncheckedBlock, Writes, apply_block, genesis_block, tree,
 };
-use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{BackboneEntry, Operation, Proposal, SignedTransaction, Transaction};
 use watt_primitives::class::Class;
 use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Hash, NetworkId,
-    SecretKey, SlotIndex, Timestamp,
+    SecretKey, SlotIndex, Term, Timestamp,
 };
 
 pub const WATT: u64 = 100_000_000;
@@ -66,6 +65,9 @@ pub fn genesis(name: &str) -> Genesis {
         time: Timestamp(1_700_000_000_000),
         parameters: parameters(),
         accounts: BoundedVec::new(accounts.collect()).unwrap(),
+        protocol: 1,
+        council: BoundedVec::empty(),
+        council_until: Term(0),
         trust_seeds: BoundedVec::new((0..3).map(id).collect()).unwrap(),
         backbone: BoundedVec::new((0..4).map(seat).collect()).unwrap(),
     }
@@ -109,13 +111,12 @@ impl World {
         Proposal {
             network: self.network,
             slot: SlotIndex(self.height() + 1),
-            version: PROTOCOL_VERSION,
+            version: query::next_version(&self.state).unwrap(),
             parent: self.last.header.hash(),
             close_time: Timestamp(self.last.header.close_time.0 + self.step_ms),
             body_root,
             n_transactions,
             body_bytes,
-            upgrades: BoundedVec::empty(),
             proposer: key(200).node_id(),
         }
     }

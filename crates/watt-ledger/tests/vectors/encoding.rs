@@ -6,7 +6,7 @@ use watt_ledger::genesis::{GenesisAccount, NetworkParameters};
 use watt_ledger::{Beacon, Genesis};
 use watt_light::duty::cold_key_hash;
 use watt_light::operation::AcceptanceTerms;
-use watt_light::proposal::{PROTOCOL_VERSION, empty_value};
+use watt_light::proposal::empty_value;
 use watt_light::succession::Claim;
 use watt_light::transaction::{body_root, witness_hash};
 use watt_light::{
@@ -68,6 +68,9 @@ pub(crate) fn genesis() -> Genesis {
             poor(3),
             poor(4),
         ]),
+        protocol: 1,
+        council: BoundedVec::empty(),
+        council_until: Term(0),
         trust_seeds: list([1, 2].map(|seed| AccountId::of_first_key(&key(seed).public()))),
         backbone: list([1, 2, 3, 4].map(|seed| BackboneEntry {
             account: AccountId::of_first_key(&key(seed).public()),
@@ -316,6 +319,7 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
             Operation::Attend {
                 window: Window(9),
                 header: hash,
+                knows: 2,
                 reveal: Some(onion().layer(9)),
             },
         ),
@@ -326,6 +330,13 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
                     one: proposal(),
                     other: proposal(),
                 }),
+            },
+        ),
+        (
+            "approve-upgrade",
+            Operation::ApproveUpgrade {
+                version: 2,
+                not_before: Term(5),
             },
         ),
         (
@@ -488,7 +499,7 @@ fn transactions() -> Vec<Vector> {
 pub(crate) fn header() -> Header {
     let set = genesis().quorum_set();
     Header {
-        version: PROTOCOL_VERSION,
+        version: 1,
         network: network(),
         parent: Hash([0x11; 32]),
         value: Hash([0x22; 32]),
@@ -507,13 +518,12 @@ pub(crate) fn proposal() -> SignedProposal {
     Proposal {
         network: network(),
         slot: SlotIndex(42),
-        version: PROTOCOL_VERSION,
+        version: 1,
         parent: header().hash(),
         close_time: Timestamp(1_700_000_042_000),
         body_root: Hash([0x66; 32]),
         n_transactions: 3,
         body_bytes: 1_000,
-        upgrades: list([BoundedBytes::new(vec![1, 2, 3]).unwrap()]),
         proposer: key(11).node_id(),
     }
     .sign(&key(11))
@@ -523,11 +533,10 @@ fn proposals() -> Vec<Vector> {
     let (signed, header) = (proposal(), header());
     let value = signed.proposal.value();
     vec![
-        Vector::new("Proposal", "with an upgrade", &signed.proposal)
+        Vector::new("Proposal", "slot 42", &signed.proposal)
             .derived("value", &value)
             .derived("empty_value", &empty_value(&network(), &value)),
-        Vector::new("SignedProposal", "with an upgrade", &signed)
-            .input("seed", serde_bytes::Bytes::new(&[11; 32])),
+        Vector::new("SignedProposal", "slot 42", &signed).input("seed", serde_bytes::Bytes::new(&[11; 32])),
         Vector::new("Header", "height 41", &header).derived("hash", &header.hash()),
     ]
 }

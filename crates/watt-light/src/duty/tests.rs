@@ -1,5 +1,5 @@
 use super::*;
-use crate::proposal::{PROTOCOL_VERSION, Proposal};
+use crate::proposal::{PROTOCOL_VERSION_MAX, Proposal};
 use alloc::vec::Vec;
 use watt_primitives::{BoundedVec, Timestamp};
 use watt_scp::{Ballot, Statement};
@@ -130,13 +130,12 @@ fn proposal(slot: u64, close_time: u64) -> Proposal {
     Proposal {
         network: NETWORK,
         slot: SlotIndex(slot),
-        version: PROTOCOL_VERSION,
+        version: PROTOCOL_VERSION_MAX,
         parent: Hash::ZERO,
         close_time: Timestamp(close_time),
         body_root: Hash::ZERO,
         n_transactions: 0,
         body_bytes: 1,
-        upgrades: BoundedVec::empty(),
         proposer: key(1).node_id(),
     }
 }

@@ -19,7 +19,7 @@ fn scene() -> Scene {
     let keys: Vec<SecretKey> = (1..=4).map(|seed| SecretKey::from_seed([seed; 32])).collect();
     let quorum_set = QuorumSet::flat(3, keys.iter().map(SecretKey::node_id).collect());
     let header = Header {
-        version: PROTOCOL_VERSION,
+        version: PROTOCOL_VERSION_MAX,
         network: NETWORK,
         parent: Hash([1; 32]),
         value: Hash([2; 32]),
@@ -35,13 +35,12 @@ fn scene() -> Scene {
     let proposal = Proposal {
         network: NETWORK,
         slot: SlotIndex(42),
-        version: PROTOCOL_VERSION,
+        version: PROTOCOL_VERSION_MAX,
         parent: header.hash(),
         close_time: Timestamp(2_000),
         body_root: Hash::ZERO,
         n_transactions: 0,
         body_bytes: 1,
-        upgrades: BoundedVec::empty(),
         proposer: keys[0].node_id(),
     }
     .sign(&keys[0]);
@@ -189,8 +188,10 @@ fn each_broken_link_is_named() {
         InvalidFinality::OtherNetwork
     );
     assert_eq!(
-        error(&|p| p.header.version = 2),
-        InvalidFinality::UnknownVersion { version: 2 }
+        error(&|p| p.header.version = PROTOCOL_VERSION_MAX + 1),
+        InvalidFinality::UnknownVersion {
+            version: PROTOCOL_VERSION_MAX + 1
+        }
     );
     assert_eq!(
         error(&|p| p.header.next_backbone = Hash::ZERO),
@@ -382,11 +383,12 @@ fn newer_rules_are_not_taken_for_a_forgery() {
             other: 2,
         })
     };
+    let newer = PROTOCOL_VERSION_MAX + 1;
     assert_eq!(
-        FinalityProof::decode(&future(2, NETWORK), &NETWORK),
-        Err(InvalidFinality::UnknownVersion { version: 2 })
+        FinalityProof::decode(&future(newer, NETWORK), &NETWORK),
+        Err(InvalidFinality::UnknownVersion { version: newer })
     );
-    for bytes in [future(1, NETWORK), future(2, NetworkId([8; 32])), vec![0xff]] {
+    for bytes in [future(1, NETWORK), future(newer, NetworkId([8; 32])), vec![0xff]] {
         assert_eq!(
             FinalityProof::decode(&bytes, &NETWORK),
             Err(InvalidFinality::Encoding(InvalidEncoding::Malformed))

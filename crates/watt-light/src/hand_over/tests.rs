@@ -3,7 +3,7 @@
 use super::*;
 use crate::backbone::BackboneEntry;
 use crate::finality::DecisionProof;
-use crate::proposal::{Header, PROTOCOL_VERSION, Proposal};
+use crate::proposal::{Header, PROTOCOL_VERSION_MAX, Proposal};
 use crate::shown::{InvalidShown, Shown};
 use crate::state_proof::{BucketProof, Leaf, bucket_hash_of, root_hash, tree_key, value_hash};
 use crate::succession::{Claim, Succession};
@@ -63,7 +63,7 @@ fn hand_over(term: u8, n: u8, height: u64, next: Backbone, signers: &[usize]) ->
     let (keys, quorum_set) = (keys(term, n), backbone(term, n).quorum_set());
     let (proof, state_root) = state(Term(u64::from(term) + 1), &codec::encode(&next));
     let header = Header {
-        version: PROTOCOL_VERSION,
+        version: PROTOCOL_VERSION_MAX,
         network: NETWORK,
         parent: Hash([1; 32]),
         value: Hash([2; 32]),
@@ -80,13 +80,12 @@ fn hand_over(term: u8, n: u8, height: u64, next: Backbone, signers: &[usize]) ->
     let proposal = Proposal {
         network: NETWORK,
         slot,
-        version: PROTOCOL_VERSION,
+        version: PROTOCOL_VERSION_MAX,
         parent: header.hash(),
         close_time: Timestamp(1_700_000_005_000),
         body_root: Hash::ZERO,
         n_transactions: 10_000,
         body_bytes: 1 << 20,
-        upgrades: BoundedVec::empty(),
         proposer: keys[0].node_id(),
     }
     .sign(&keys[0]);

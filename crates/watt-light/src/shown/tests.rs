@@ -3,7 +3,7 @@
 use super::*;
 use crate::backbone::{BackboneEntry, Terms};
 use crate::finality::DecisionProof;
-use crate::proposal::{Header, PROTOCOL_VERSION, Proposal};
+use crate::proposal::{Header, PROTOCOL_VERSION_MAX, Proposal};
 use crate::state_proof::{BucketProof, Leaf, bucket_hash_of, root_hash, tree_key, value_hash};
 use alloc::vec;
 use watt_primitives::{AccountId, BlockHeight, Hash, SecretKey, SlotIndex, Timestamp, codec};
@@ -37,7 +37,7 @@ fn begin(keys: &[SecretKey]) -> Walk {
 fn finality(keys: &[SecretKey], state_root: Hash, signers: &[usize]) -> FinalityProof {
     let quorum_set = quorum_set(keys);
     let header = Header {
-        version: PROTOCOL_VERSION,
+        version: PROTOCOL_VERSION_MAX,
         network: NETWORK,
         parent: Hash([1; 32]),
         value: Hash([2; 32]),
@@ -53,13 +53,12 @@ fn finality(keys: &[SecretKey], state_root: Hash, signers: &[usize]) -> Finality
     let proposal = Proposal {
         network: NETWORK,
         slot: SlotIndex(42),
-        version: PROTOCOL_VERSION,
+        version: PROTOCOL_VERSION_MAX,
         parent: header.hash(),
         close_time: Timestamp(2_000),
         body_root: Hash::ZERO,
         n_transactions: 0,
         body_bytes: 1,
-        upgrades: BoundedVec::empty(),
         proposer: keys[0].node_id(),
     }
     .sign(&keys[0]);

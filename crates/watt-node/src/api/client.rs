@@ -11,6 +11,7 @@ use super::types::{
     AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
     TransactionInfo,
 };
+use super::upgrades::UpgradesInfo;
 use crate::error::{CommandError, ErrorKind};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -255,6 +256,14 @@ impl ApiClient {
     /// No answer.
     pub async fn seats(&self) -> Result<SeatsInfo, CommandError> {
         self.get("/api/v1/seats").await
+    }
+
+    /// Which rules are in force, and how they change.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn upgrades(&self) -> Result<UpgradesInfo, CommandError> {
+        self.get("/api/v1/upgrades").await
     }
 
     /// Nodes that anybody may ask, with the ranks of those who run them.

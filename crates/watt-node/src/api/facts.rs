@@ -232,6 +232,8 @@ impl Facts<'_> {
         }
         StatusInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            rules_version: query::next_version(self.state).unwrap_or(0),
+            rules_version_known: status.rules_version_known,
             network_name: self.genesis.name.as_str().to_owned(),
             network: self.genesis.network(),
             height: status.height,
@@ -280,6 +282,11 @@ pub(super) fn readiness(genesis: &Genesis, status: &NodeStatus) -> Readiness {
         is_ready: false,
         reason,
     };
+    if let Some(version) = status.unknown_version {
+        return no(format!(
+            "stopped before version {version} of the rules, which this program does not know: update it"
+        ));
+    }
     if status.peers == 0 && !is_alone {
         return no("no peer is connected: check node.bootstrap and the network".to_owned());
     }
@@ -446,6 +453,7 @@ pub(super) const fn operation_name(operation: &Operation) -> &'static str {
         Operation::RegisterVotingKeys { .. } => "register-voting-keys",
         Operation::Attend { .. } => "attend",
         Operation::ReportEvidence { .. } => "report-evidence",
+        Operation::ApproveUpgrade { .. } => "approve-upgrade",
         Operation::Succeed { .. } => "succeed",
     }
 }
@@ -480,6 +488,18 @@ fn done_text(done: &Done) -> String {
         Done::VotingKeysRegistered { first, last } => format!("voting keys for the terms {first} to {last}"),
         Done::Attended { window, .. } => format!("window {window} was attended"),
         Done::EvidenceTaken { culprit } => format!("{culprit} is found faulty"),
+        Done::UpgradeApproved {
+            version,
+            n_agreeing,
+            is_decided,
+        } => {
+            let sequel = if *is_decided {
+                "it is decided"
+            } else {
+                "that decides nothing yet"
+            };
+            format!("{n_agreeing} of the council want version {version} of the rules: {sequel}")
+        }
         Done::Succeeded { seat, generation } => {
             format!("successor {generation} votes for the seat of {seat}")
         }

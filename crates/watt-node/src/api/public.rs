@@ -13,6 +13,7 @@ use super::types::{
     AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
     TransactionInfo,
 };
+use super::upgrades::UpgradesInfo;
 use super::view::NodeView;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -57,6 +58,8 @@ pub enum PublicRoute {
     Seat,
     /// The seats of the backbone, and who stands for one.
     Seats,
+    /// Which rules are in force, and how they change.
+    Upgrades,
     /// Nodes that anybody may ask, with the ranks of those who run them.
     Nodes,
     /// All providers.
@@ -89,7 +92,7 @@ pub enum PublicRoute {
 
 impl PublicRoute {
     /// Every route.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Head,
         Self::Block,
         Self::Transaction,
@@ -98,6 +101,7 @@ impl PublicRoute {
         Self::Trust,
         Self::Seat,
         Self::Seats,
+        Self::Upgrades,
         Self::Nodes,
         Self::Providers,
         Self::Deals,
@@ -126,6 +130,7 @@ impl PublicRoute {
             Self::Trust => "/api/v1/accounts/{address}/trust",
             Self::Seat => "/api/v1/accounts/{address}/seat",
             Self::Seats => "/api/v1/seats",
+            Self::Upgrades => "/api/v1/upgrades",
             Self::Nodes => "/api/v1/nodes",
             Self::Providers => "/api/v1/providers",
             Self::Deals => "/api/v1/deals",
@@ -153,6 +158,7 @@ impl PublicRoute {
             Self::Trust => get(trust),
             Self::Seat => get(seat),
             Self::Seats => get(seats),
+            Self::Upgrades => get(upgrades),
             Self::Nodes => get(nodes),
             Self::Providers => get(providers),
             Self::Deals => get(deals),
@@ -439,6 +445,12 @@ async fn seat(
 
 async fn seats(State(api): State<PublicState>) -> Result<Json<SeatsInfo>, Problem> {
     let found = api.ask(|facts| facts.seats()).await?;
+    found.map(Json).ok_or_else(no_ledger)
+}
+
+async fn upgrades(State(api): State<PublicState>) -> Result<Json<UpgradesInfo>, Problem> {
+    let known = api.node.status().rules_version_known;
+    let found = api.ask(move |facts| facts.upgrades(known)).await?;
     found.map(Json).ok_or_else(no_ledger)
 }
 

@@ -17,7 +17,6 @@ use watt_engine::{Evidence, EvidenceLog};
 use watt_health::{Report, View};
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, Writes, genesis_block, rows};
-use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{
     BackboneEntry, HandOver, Header, Operation, Proposal, SignedProposal, SignedTransaction, Transaction,
 };
@@ -86,6 +85,9 @@ impl StillNode {
                 balance: Amount(1_250_000_000),
             }])
             .unwrap(),
+            protocol: 1,
+            council: BoundedVec::empty(),
+            council_until: Term(0),
             trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::new(vec![BackboneEntry {
                 account: AccountId::of_first_key(&alice().public()),
@@ -158,13 +160,12 @@ impl NodeView for StillNode {
         let proposal = |close_time| Proposal {
             network: self.genesis.network(),
             slot: SlotIndex(1),
-            version: PROTOCOL_VERSION,
+            version: 1,
             parent: self.header.hash(),
             close_time,
             body_root: Hash::ZERO,
             n_transactions: 0,
             body_bytes: 0,
-            upgrades: BoundedVec::empty(),
             proposer: liar.node_id(),
         };
         let two = [Timestamp(1), Timestamp(2)].map(|close_time| proposal(close_time).sign(&liar));
@@ -186,6 +187,7 @@ impl NodeView for StillNode {
             height: 7,
             closed_ms: self.genesis.time.0,
             behind: 0,
+            unknown_version: None,
             peers: 0,
         })
     }
@@ -625,6 +627,34 @@ async fn metrics_count_what_was_refused() {
     assert_eq!(
         served.http.get(url("/readyz")).send().await.unwrap().status(),
         StatusCode::SERVICE_UNAVAILABLE
+    );
+}
+
+/// The rules are shown with who decides about them; a node that stopped before rules that its program does not know says so.
+/// Covers: A11.
+#[tokio::test]
+async fn rules_are_shown_and_old_programs_say_so() {
+    let served = Served::start().await;
+    let api = ApiClient::new(&[served.public.clone()], "start it").unwrap();
+    let upgrades = api.upgrades().await.unwrap();
+    assert_eq!((upgrades.version, upgrades.term, upgrades.planned), (1, 0, None));
+    assert_eq!((upgrades.has_council, upgrades.council.len()), (false, 0));
+    assert_eq!((upgrades.programs.len(), upgrades.ready_needed), (1, 1));
+    assert_eq!(upgrades.programs[0].knows, None);
+    assert_eq!(api.status().await.unwrap().rules_version, 1);
+
+    let genesis = StillNode::new().genesis.clone();
+    let stopped = NodeStatus {
+        height: 31,
+        peers: 3,
+        unknown_version: Some(2),
+        ..NodeStatus::default()
+    };
+    let readiness = super::facts::readiness(&genesis, &stopped);
+    assert!(!readiness.is_ready);
+    assert_eq!(
+        readiness.reason,
+        "stopped before version 2 of the rules, which this program does not know: update it"
     );
 }
 

@@ -518,6 +518,10 @@ pub enum SlotState {
 pub struct StatusInfo {
     /// The program's version.
     pub version: String,
+    /// Version of the network's rules that the next block follows.
+    pub rules_version: u32,
+    /// The highest version of the rules that the program knows.
+    pub rules_version_known: u32,
     /// Network's name for people.
     pub network_name: String,
     /// Which network.

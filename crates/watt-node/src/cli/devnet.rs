@@ -62,6 +62,9 @@ pub(super) struct UpArgs {
     /// Keep everything in this folder [default: devnet in the data folder]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Windows of eight blocks in a term, after which people are ranked, seats change and rules may [default: 144]
+    #[arg(long, value_name = "N")]
+    term_windows: Option<u64>,
     /// Forget the network that was there, with all that it stored
     #[arg(long)]
     fresh: bool,
@@ -102,7 +105,7 @@ async fn up(session: &Session, args: UpArgs) -> Result<(), CommandError> {
         }),
     };
     let dir = args.dir.unwrap_or_else(|| session.home.devnet_dir());
-    let mut devnet = Devnet::open(&dir, size, args.fresh, executable()?)?;
+    let mut devnet = Devnet::open(&dir, size, args.term_windows, args.fresh, executable()?)?;
     if args.record_scp {
         devnet.record_scp();
     }

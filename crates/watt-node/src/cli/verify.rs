@@ -91,6 +91,7 @@ pub(super) fn verify(path: &Path, network: &NetworkId) -> Result<Verified, Comma
             InvalidProofFile::Format { .. } => {
                 "read it with the version of watt that wrote it, or write it again"
             }
+            InvalidProofFile::Newer { .. } => "update watt, then check it again",
             InvalidProofFile::OtherNetwork { .. } => "name the network that you mean with --network ID",
             InvalidProofFile::Genesis(_) | InvalidProofFile::Shown(_) | InvalidProofFile::NoAccount => {
                 "do not believe it, nor who gave it to you; ask another node with `watt chain proof`"

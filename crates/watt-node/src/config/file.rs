@@ -66,6 +66,9 @@ pub struct NodeSection {
     /// Blocks from one state that is served to fresh nodes to the next, and how many blocks behind this node, if fresh, starts
     /// from such a state.
     pub checkpoint_blocks: Option<u64>,
+    /// The highest version of the rules that this node is to know, below what its program knows: to try an upgrade with old
+    /// programs on a test network.
+    pub highest_protocol: Option<u32>,
     /// File to record the consensus protocol's inputs and outputs in, for `watt scp replay`.
     pub record_scp: Option<String>,
 }

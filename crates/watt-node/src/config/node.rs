@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use watt_ledger::Genesis;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
+use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_primitives::{Amount, SecretKey, codec};
 
 /// Whether the node votes.
@@ -72,6 +73,8 @@ pub struct NodeConfig {
     pub bootstrap: Vec<String>,
     /// Blocks from one state that is served to fresh nodes to the next.
     pub checkpoint_blocks: u64,
+    /// The highest version of the rules that it knows.
+    pub protocol: u32,
     /// File to record the consensus protocol's inputs and outputs in, if anywhere.
     pub record_scp: Option<PathBuf>,
     /// The two HTTP listeners.
@@ -94,6 +97,7 @@ impl NodeConfig {
             ));
         };
         let genesis = read_genesis(genesis_path)?;
+        let protocol = protocol(settings.highest_protocol.value, genesis.is_main)?;
         let role = match &settings.validator_key.value {
             None => Role::Follower,
             Some(path) => Role::Validator {
@@ -135,6 +139,7 @@ impl NodeConfig {
             listen: settings.listen.value.clone(),
             bootstrap: settings.bootstrap.value.clone(),
             checkpoint_blocks: settings.checkpoint_blocks.value,
+            protocol,
             record_scp: settings.record_scp.value.clone(),
             api: ApiAddresses {
                 public,
@@ -167,6 +172,21 @@ pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, CommandError> {
         codec::decode(&bytes, GENESIS_BYTES_MAX).map_err(|error| refuse(error.to_string()))?;
     genesis.check().map_err(|error| refuse(error.to_string()))?;
     Ok(genesis)
+}
+
+/// What the program knows, or less on a test network.
+fn protocol(asked: u32, is_main: bool) -> Result<u32, CommandError> {
+    let is_less = (1..PROTOCOL_VERSION_MAX).contains(&asked) && !is_main;
+    if is_less || asked == PROTOCOL_VERSION_MAX {
+        return Ok(asked);
+    }
+    Err(CommandError::new(
+        ErrorKind::Usage,
+        format!(
+            "node.highest_protocol is {asked}; this program knows the rules' versions 1 to {PROTOCOL_VERSION_MAX}"
+        ),
+        "leave it out; a lower one is for trying an upgrade on a test network",
+    ))
 }
 
 fn validator_key(path: &Path, genesis: &Genesis) -> Result<SecretKey, CommandError> {
@@ -211,4 +231,26 @@ fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {
         slot_bytes_max,
         term_ms_max: settings.provider_term_ms_max.value,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only a node of a test network may know less than its program, and none knows more. Covers: A11.
+    #[test]
+    fn a_node_may_know_less_on_a_test_network() {
+        let newest = PROTOCOL_VERSION_MAX;
+        for (asked, is_main, is_allowed) in [
+            (newest, true, true),
+            (newest, false, true),
+            (1, false, true),
+            (1, true, false),
+            (0, false, false),
+            (newest + 1, false, false),
+        ] {
+            let outcome = protocol(asked, is_main);
+            assert_eq!(outcome.is_ok(), is_allowed, "{asked}: {outcome:?}");
+        }
+    }
 }

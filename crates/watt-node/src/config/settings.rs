@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use watt_light::proposal::PROTOCOL_VERSION_MAX;
 
 /// Default of `api.public`, from WATT's block of ports.
 const API_PUBLIC: &str = "127.0.0.1:28471";
@@ -101,6 +102,8 @@ pub struct Settings {
     pub bootstrap: Sourced<Vec<String>>,
     /// Blocks from one state that is served to the next.
     pub checkpoint_blocks: Sourced<u64>,
+    /// The highest version of the rules that the node is to know.
+    pub highest_protocol: Sourced<u32>,
     /// File of the consensus protocol's inputs and outputs, absolute; `None` records nothing.
     pub record_scp: Sourced<Option<PathBuf>>,
     /// Public listener.
@@ -184,6 +187,9 @@ impl Settings {
             }),
             row("node.checkpoint_blocks", &self.checkpoint_blocks, |blocks| {
                 Value::from(*blocks)
+            }),
+            row("node.highest_protocol", &self.highest_protocol, |version| {
+                Value::from(*version)
             }),
             row("node.record_scp", &self.record_scp, path),
             row("api.public", &self.api_public, text),
@@ -287,6 +293,16 @@ impl Layers<'_> {
                 },
                 None => Sourced {
                     value: CHECKPOINT_BLOCKS,
+                    origin: Origin::Default,
+                },
+            },
+            highest_protocol: match node.highest_protocol {
+                Some(value) => Sourced {
+                    value,
+                    origin: self.file(),
+                },
+                None => Sourced {
+                    value: PROTOCOL_VERSION_MAX,
                     origin: Origin::Default,
                 },
             },

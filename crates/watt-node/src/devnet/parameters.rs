@@ -2,6 +2,7 @@
 
 use crate::error::{CommandError, ErrorKind};
 use watt_ledger::NetworkParameters;
+use watt_ledger::genesis::TERM_WINDOWS_MAX;
 use watt_primitives::Amount;
 use watt_primitives::amount::UNITS_PER_WATT;
 
@@ -29,12 +30,26 @@ const VALIDATORS_MAX: u32 = 13;
 /// The most providers.
 const PROVIDERS_MAX: u32 = 64;
 
-/// Rules' numbers of a devnet: blocks every second, proofs every eight, small insecure seals.
-pub(super) const fn network_parameters() -> NetworkParameters {
-    NetworkParameters {
+/// Windows of a devnet's term, if nothing else is asked for.
+const TERM_WINDOWS: u64 = 144;
+
+/// Rules' numbers of a devnet: blocks every second, proofs every eight, small insecure seals; and terms of so many windows.
+///
+/// # Errors
+/// No term is so short or so long.
+pub(super) fn network_parameters(term_windows: Option<u64>) -> Result<NetworkParameters, CommandError> {
+    let term_windows = term_windows.unwrap_or(TERM_WINDOWS);
+    if !(2..=TERM_WINDOWS_MAX).contains(&term_windows) {
+        return Err(CommandError::new(
+            ErrorKind::Usage,
+            format!("a term can't have {term_windows} windows"),
+            format!("choose 2 to {TERM_WINDOWS_MAX}"),
+        ));
+    }
+    Ok(NetworkParameters {
         slot_ms: 1_000,
         window_slots: 8,
-        term_windows: 144,
+        term_windows,
         block_transactions_max: 5_000,
         // Below a message of 4 MiB, with room for its proposal and proof.
         block_bytes_max: 3 << 20,
@@ -42,7 +57,7 @@ pub(super) const fn network_parameters() -> NetworkParameters {
         certify_slots_per_gb: 240,
         commit_slots: 120,
         insecure_proofs: true,
-    }
+    })
 }
 
 /// How many nodes of each sort.

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/devnet.json      this plan                DIR/genesis.cbor    the network
 //! DIR/client.key       the funded account       DIR/lock            held by the supervisor
+//! DIR/council/c1.key   and six more: who decides about rules (`watt upgrade`)
 //! DIR/nodes/NAME/      config.toml, account.key, seat.key, voting.key, network.key, data/, node.log, scp.log
 //! ```
 
@@ -14,12 +15,13 @@ use crate::keyfile;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use watt_ledger::Genesis;
-use watt_ledger::genesis::GenesisAccount;
+use watt_ledger::genesis::{COUNCIL_TERMS_MAX, GenesisAccount};
+use watt_ledger::rows::COUNCIL_SEATS;
+use watt_ledger::{Genesis, NetworkParameters};
 use watt_light::BackboneEntry;
 use watt_light::duty::cold_key_hash;
 use watt_primitives::id::AddressKind;
-use watt_primitives::{AccountId, Amount, BoundedString, BoundedVec, SecretKey, Timestamp, codec};
+use watt_primitives::{AccountId, Amount, BoundedString, BoundedVec, SecretKey, Term, Timestamp, codec};
 
 /// Version of the plan's format.
 const VERSION: u32 = 1;
@@ -89,6 +91,9 @@ pub struct Plan {
     pub network: String,
     /// Address of the funded account.
     pub client: String,
+    /// Addresses of the council that decides about rules: `c1`, `c2`, …
+    #[serde(default)]
+    pub council: Vec<String>,
     /// The nodes, validators first.
     pub nodes: Vec<NodePlan>,
     #[serde(skip)]
@@ -99,20 +104,39 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan in `dir`, or a new network there. A plan of another size is a conflict: its keys and its history stay.
+    /// The plan in `dir`, or a new network there. A plan of another size, or with terms of another length, is a conflict: its keys and
+    /// its history stay.
     ///
     /// # Errors
     /// The folder can't be used, or holds something else.
     pub fn load_or_create(
         dir: &Path,
         size: Option<DevnetSize>,
+        term_windows: Option<u64>,
         now: Timestamp,
     ) -> Result<Self, CommandError> {
         let dir = std::path::absolute(dir).map_err(|error| CommandError::file("use", dir, &error))?;
         if !dir.join("devnet.json").exists() {
-            return Self::create(&dir, size.unwrap_or(DevnetSize::DEFAULT).check()?, now);
+            let parameters = parameters::network_parameters(term_windows)?;
+            return Self::create(
+                &dir,
+                size.unwrap_or(DevnetSize::DEFAULT).check()?,
+                parameters,
+                now,
+            );
         }
         let plan = Self::load(&dir)?;
+        let found = plan.genesis()?.parameters.term_windows;
+        if let Some(asked) = term_windows.filter(|asked| *asked != found) {
+            return Err(CommandError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "a term of the devnet in {} has {found} windows, not {asked}",
+                    dir.display()
+                ),
+                "start it without --term-windows, forget it with --fresh, or use another --dir",
+            ));
+        }
         match size {
             Some(size) if size != plan.size() => Err(CommandError::new(
                 ErrorKind::Conflict,
@@ -159,8 +183,9 @@ impl Plan {
             return Ok(());
         }
         let entries = std::fs::read_dir(dir).map_err(|error| CommandError::file("read", dir, &error))?;
-        const OWN: [&str; 6] = [
+        const OWN: [&str; 7] = [
             "client.key",
+            "council",
             "devnet.json",
             "devnet.new",
             "genesis.cbor",
@@ -201,12 +226,14 @@ impl Plan {
         Ok(())
     }
 
-    /// Names of the nodes by the addresses of their accounts.
+    /// Names of the nodes by the addresses of their accounts, and of the council's members by theirs.
     #[must_use]
     pub fn names(&self) -> BTreeMap<String, String> {
         let named = |node: &NodePlan| [&node.account, &node.seat].map(|of| (of.clone(), node.name.clone()));
         let mut names: BTreeMap<String, String> = self.nodes.iter().flat_map(named).collect();
         names.remove("");
+        let council = (1..).zip(&self.council);
+        names.extend(council.map(|(number, address)| (address.clone(), council_name(number))));
         names
     }
 
@@ -237,6 +264,14 @@ impl Plan {
     #[must_use]
     pub fn client_key(&self) -> PathBuf {
         self.dir.join("client.key")
+    }
+
+    /// The key of the member of the council with this name, if there is one.
+    #[must_use]
+    pub fn council_key(dir: &Path, name: &str) -> Option<PathBuf> {
+        let is_one = (1..=COUNCIL_SEATS).any(|number| council_name(number) == name);
+        let path = dir.join("council").join(format!("{name}.key"));
+        (is_one && path.exists()).then_some(path)
     }
 
     /// Folder of a node.
@@ -309,7 +344,12 @@ impl Plan {
         keyfile::replace_private(&self.dir.join("devnet.json"), text.as_bytes())
     }
 
-    fn create(dir: &Path, size: DevnetSize, now: Timestamp) -> Result<Self, CommandError> {
+    fn create(
+        dir: &Path,
+        size: DevnetSize,
+        parameters: NetworkParameters,
+        now: Timestamp,
+    ) -> Result<Self, CommandError> {
         let is_unused = || {
             std::fs::read_dir(dir)
                 .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "lock"))
@@ -327,6 +367,7 @@ impl Plan {
             version: VERSION,
             network: String::new(),
             client: address(&client),
+            council: Vec::new(),
             nodes: Vec::new(),
             dir: dir.to_owned(),
             records_scp: false,
@@ -335,8 +376,11 @@ impl Plan {
             name: BoundedString::new(parameters::NAME.to_owned()).unwrap_or_default(),
             is_main: false,
             time: now,
-            parameters: parameters::network_parameters(),
+            parameters,
             accounts: BoundedVec::empty(),
+            protocol: 1,
+            council: BoundedVec::empty(),
+            council_until: Term(COUNCIL_TERMS_MAX),
             trust_seeds: BoundedVec::empty(),
             backbone: BoundedVec::empty(),
         };
@@ -382,9 +426,19 @@ impl Plan {
                 owner_port: 0,
             });
         }
+        let mut council = Vec::new();
+        for number in 1..=COUNCIL_SEATS {
+            let path = dir.join("council").join(format!("{}.key", council_name(number)));
+            let member = keyfile::create(&path)?;
+            accounts.push(funded(&member, Amount::ZERO));
+            council.push(AccountId::of_first_key(&member.public()));
+            plan.council.push(address(&member));
+        }
         let too_many = "a devnet of this size does not fit a genesis document";
         genesis.accounts =
             BoundedVec::new(accounts).or_fail(ErrorKind::Usage, too_many, "start fewer nodes")?;
+        genesis.council =
+            BoundedVec::new(council).or_fail(ErrorKind::Usage, too_many, "start fewer nodes")?;
         genesis.backbone =
             BoundedVec::new(backbone).or_fail(ErrorKind::Usage, too_many, "start fewer nodes")?;
         genesis.trust_seeds =
@@ -437,6 +491,11 @@ impl Plan {
         }
         text
     }
+}
+
+/// What a member of the council is called, by its number from 1.
+fn council_name(number: usize) -> String {
+    format!("c{number}")
 }
 
 fn address(key: &SecretKey) -> String {

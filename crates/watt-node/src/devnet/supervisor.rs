@@ -91,6 +91,7 @@ impl Devnet {
     pub fn open(
         dir: &Path,
         size: Option<DevnetSize>,
+        term_windows: Option<u64>,
         is_fresh: bool,
         executable: PathBuf,
     ) -> Result<Self, CommandError> {
@@ -99,7 +100,7 @@ impl Devnet {
         if is_fresh {
             Plan::forget(dir)?;
         }
-        let plan = Plan::load_or_create(dir, size, now())?;
+        let plan = Plan::load_or_create(dir, size, term_windows, now())?;
         let http = reqwest::Client::builder()
             .timeout(Duration::from_millis(STATUS_MS_MAX))
             .no_proxy()

@@ -14,10 +14,21 @@ const NOW: Timestamp = Timestamp(1_700_000_000_000);
 #[test]
 fn every_node_of_a_plan_has_a_configuration_that_loads() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan::load_or_create(&folder.path().join("net"), Some(SMALL), NOW).unwrap();
+    let plan = Plan::load_or_create(&folder.path().join("net"), Some(SMALL), None, NOW).unwrap();
     let genesis = plan.genesis().unwrap();
-    // The client's, each node's, and each seat's.
-    assert_eq!((genesis.backbone.len(), genesis.accounts.len()), (4, 7 + 4));
+    // The client's, each node's, each seat's, and the council's.
+    assert_eq!((genesis.backbone.len(), genesis.accounts.len()), (4, 7 + 4 + 7));
+    for (number, address) in (1..).zip(&plan.council) {
+        let name = format!("c{number}");
+        let path = Plan::council_key(plan.dir(), &name).unwrap();
+        let member = crate::wallet::Account::read(&name, &path).unwrap();
+        assert!(genesis.council.contains(&member.id));
+        assert_eq!(plan.names().get(address), Some(&name));
+    }
+    assert_eq!(
+        (plan.council.len(), Plan::council_key(plan.dir(), "c8")),
+        (7, None)
+    );
     assert_eq!(genesis.network().to_string(), plan.network);
     let home = Home::under(folder.path().join("home"));
     let peers: std::collections::BTreeSet<&str> =
@@ -56,23 +67,33 @@ fn every_node_of_a_plan_has_a_configuration_that_loads() {
 fn a_devnet_is_found_again_with_its_keys() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("net");
-    let made = Plan::load_or_create(&dir, Some(SMALL), NOW).unwrap();
-    let again = Plan::load_or_create(&dir, None, Timestamp(NOW.0 + 5)).unwrap();
+    let made = Plan::load_or_create(&dir, Some(SMALL), None, NOW).unwrap();
+    let again = Plan::load_or_create(&dir, None, None, Timestamp(NOW.0 + 5)).unwrap();
     assert_eq!(made, again);
     let other = DevnetSize {
         validators: 1,
         providers: 2,
     };
     assert_eq!(
-        Plan::load_or_create(&dir, Some(other), NOW).unwrap_err().kind,
+        Plan::load_or_create(&dir, Some(other), None, NOW)
+            .unwrap_err()
+            .kind,
         ErrorKind::Conflict
     );
+    assert_eq!(
+        Plan::load_or_create(&dir, None, Some(4), NOW).unwrap_err().kind,
+        ErrorKind::Conflict
+    );
+    let short = Plan::load_or_create(&folder.path().join("short"), Some(SMALL), Some(4), NOW).unwrap();
+    assert_eq!(short.genesis().unwrap().parameters.term_windows, 4);
+    let none = Plan::load_or_create(&folder.path().join("none"), Some(SMALL), Some(1), NOW);
+    assert_eq!(none.unwrap_err().kind, ErrorKind::Usage);
 }
 
 #[test]
 fn ports_are_drawn_once_each_and_anew_when_taken() {
     let folder = tempfile::tempdir().unwrap();
-    let mut plan = Plan::load_or_create(&folder.path().join("net"), Some(SMALL), NOW).unwrap();
+    let mut plan = Plan::load_or_create(&folder.path().join("net"), Some(SMALL), None, NOW).unwrap();
     let all = |plan: &Plan| -> Vec<u16> {
         plan.nodes
             .iter()
@@ -93,7 +114,7 @@ fn ports_are_drawn_once_each_and_anew_when_taken() {
 fn validators_record_when_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("net");
-    let mut plan = Plan::load_or_create(&dir, Some(SMALL), NOW).unwrap();
+    let mut plan = Plan::load_or_create(&dir, Some(SMALL), None, NOW).unwrap();
     let records = |plan: &Plan| -> Vec<bool> {
         let text = |name: &str| std::fs::read_to_string(plan.node_dir(name).join("config.toml")).unwrap();
         let is_recording = |text: String| text.contains("record_scp = \"scp.log\"");
@@ -115,7 +136,9 @@ fn a_folder_with_other_things_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.tex"), "years of work").unwrap();
     assert_eq!(
-        Plan::load_or_create(folder.path(), None, NOW).unwrap_err().kind,
+        Plan::load_or_create(folder.path(), None, None, NOW)
+            .unwrap_err()
+            .kind,
         ErrorKind::Conflict
     );
     assert_eq!(Plan::forget(folder.path()).unwrap_err().kind, ErrorKind::Conflict);
@@ -126,9 +149,9 @@ fn a_folder_with_other_things_is_left_alone() {
 fn forgetting_removes_all_of_a_devnet() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("net");
-    let before = Plan::load_or_create(&dir, Some(SMALL), NOW).unwrap();
+    let before = Plan::load_or_create(&dir, Some(SMALL), None, NOW).unwrap();
     Plan::forget(&dir).unwrap();
-    let after = Plan::load_or_create(&dir, Some(SMALL), NOW).unwrap();
+    let after = Plan::load_or_create(&dir, Some(SMALL), None, NOW).unwrap();
     assert_ne!(before.network, after.network);
 }
 

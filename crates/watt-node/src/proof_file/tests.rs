@@ -5,7 +5,6 @@ use watt_engine::Backbones;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{MemoryState, NetworkParameters, apply_block, genesis_block, tree};
-use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{BackboneEntry, HandOver, Proposal, ShownEntry};
 use watt_primitives::{Amount, BlockHeight, BoundedBytes, BoundedVec, SecretKey, SlotIndex, Term, Timestamp};
 use watt_scp::{Ballot, Envelope, Pledges, Statement};
@@ -48,6 +47,9 @@ fn genesis() -> Genesis {
             insecure_proofs: true,
         },
         accounts: BoundedVec::new((1..=4).map(account_of).collect()).unwrap(),
+        protocol: 1,
+        council: BoundedVec::empty(),
+        council_until: Term(0),
         trust_seeds: BoundedVec::empty(),
         backbone: BoundedVec::new((1..=4).map(seat).collect()).unwrap(),
     }
@@ -61,13 +63,12 @@ fn decided(genesis: &Genesis, head: &Header, signers: &[u8]) -> DecidedBlock {
     let proposal = Proposal {
         network,
         slot,
-        version: PROTOCOL_VERSION,
+        version: 1,
         parent: head.hash(),
         close_time: head.close_time.plus(1_000),
         body_root,
         n_transactions,
         body_bytes,
-        upgrades: BoundedVec::empty(),
         proposer: key(11).node_id(),
     };
     let value = proposal.value();
@@ -156,5 +157,57 @@ fn a_file_shows_the_way_from_genesis() {
             "byte {at} of {}",
             bytes.len()
         );
+    }
+}
+
+/// A file from a network with newer rules is no forgery to an old program, whether it can read the rest or not; rubbish that only says
+/// so of another network is. Covers: A11, B7.
+#[test]
+fn a_file_of_newer_rules_asks_for_an_update() {
+    #[derive(Serialize)]
+    struct FutureHeader {
+        version: u32,
+        network: NetworkId,
+        more: u8,
+    }
+    #[derive(Serialize)]
+    struct FutureProof {
+        header: FutureHeader,
+        decision: u8,
+    }
+    #[derive(Serialize)]
+    struct FutureShown {
+        finality: FutureProof,
+        way: u8,
+    }
+    #[derive(Serialize)]
+    struct FutureFile {
+        format: u8,
+        shown: FutureShown,
+    }
+    let genesis = genesis();
+    let network = genesis.network();
+    let newer = PROTOCOL_VERSION_MAX + 1;
+    let mut shown = shown_at(&genesis, 5);
+    shown.finality.header.version = newer;
+    let bytes = encode(genesis, shown);
+    let is_newer = |bytes: &[u8]| matches!(verify(bytes, &network), Err(InvalidProofFile::Newer { version }) if version == newer);
+    assert!(is_newer(&bytes));
+    let future = |version, network| {
+        let header = FutureHeader {
+            version,
+            network,
+            more: 1,
+        };
+        let finality = FutureProof { header, decision: 2 };
+        let shown = FutureShown { finality, way: 3 };
+        codec::encode(&FutureFile { format: 4, shown })
+    };
+    assert!(is_newer(&future(newer, network)));
+    for bytes in [future(1, network), future(newer, NetworkId([9; 32])), vec![0xff]] {
+        assert!(matches!(
+            verify(&bytes, &network),
+            Err(InvalidProofFile::Encoding(_))
+        ));
     }
 }

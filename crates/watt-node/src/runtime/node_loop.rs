@@ -212,6 +212,8 @@ impl NodeLoop {
                 .iter()
                 .map(|(reason, count)| ((*reason).to_owned(), *count))
                 .collect(),
+            rules_version_known: self.engine.protocol(),
+            unknown_version: self.engine.unknown_version(),
             pace: Pace {
                 step: self.steps.taken(),
                 step_own: self.own_steps.taken(),

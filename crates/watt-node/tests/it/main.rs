@@ -28,6 +28,7 @@ mod storing;
 mod storms;
 mod stranger;
 mod terms;
+mod upgrades;
 mod validators;
 mod wait;
 mod weather;

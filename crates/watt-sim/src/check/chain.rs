@@ -217,7 +217,11 @@ fn check_book(below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) 
             | Event::SeatGiven { .. }
             | Event::SeatAdded { .. }
             | Event::StandsBy { .. }
-            | Event::StandsByNoMore { .. } => {}
+            | Event::StandsByNoMore { .. }
+            | Event::UpgradeArmed { .. }
+            | Event::UpgradeWaits { .. }
+            | Event::UpgradeLapsed { .. }
+            | Event::RulesChanged { .. } => {}
         }
     }
     Ok(())

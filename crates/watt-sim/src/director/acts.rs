@@ -161,6 +161,16 @@ impl Director {
                 .poison(&mut self.world, if amount == 0 { b"boom" } else { b"slow" }),
             Act::ForgePast => self.forge_past(),
             Act::Contradict => self.contradict(&chosen),
+            Act::Program => {
+                for node in chosen {
+                    self.world.nodes[node].protocol = u32::try_from(amount).unwrap_or(u32::MAX);
+                    self.world.end(node, Ending::Stop);
+                    self.world.start_at(now.plus(1_000), node);
+                }
+            }
+            Act::Decide => self
+                .people
+                .decide(&mut self.world, u32::try_from(amount).unwrap_or(u32::MAX)),
             Act::Eclipse => {
                 let machines = self.members(Group::Followers);
                 if let Some((victim, attackers)) = machines.split_last() {

@@ -77,6 +77,7 @@ files![
     "fat-bucket",
     "growth-step",
     "mixed-versions",
+    "too-few-programs",
     "puppets-in-the-rank",
     "restart-plan",
     "retired-keys-for-sale",

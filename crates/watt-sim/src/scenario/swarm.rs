@@ -137,6 +137,8 @@ fn draw(luck: &mut Luck, kinds: &[Act], validators: usize, seconds_max: u64) -> 
         | Act::RotReplica
         | Act::RotJournal
         | Act::Amnesia
+        | Act::Program
+        | Act::Decide
         | Act::Clone
         | Act::Poison
         | Act::GrindKeys

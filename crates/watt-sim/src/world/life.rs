@@ -60,6 +60,7 @@ impl World {
         let config = EngineConfig {
             network,
             parameters,
+            protocol: this.protocol,
             walk,
             voting_keys: this.voting_keys(),
             voted_to: this.disk.voted_to,

@@ -18,6 +18,7 @@ use watt_ledger::genesis::{GenesisAccount, RefusedGenesis};
 use watt_ledger::testing::{Rule, elect_in_advance, grow_in_advance};
 use watt_ledger::tree::chunk;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, genesis_block};
+use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::{Backbone, BackboneEntry};
 use watt_primitives::terms::{AskTerms, Endpoint};
 use watt_primitives::time::DAY_MS;
@@ -152,6 +153,9 @@ const TERMS_ELECTED: usize = 64;
 /// What everyone has at the start.
 pub const START_BALANCE_WATT: u64 = 10_000;
 
+/// Which people decide about rules.
+pub const COUNCIL: std::ops::Range<usize> = 1..8;
+
 /// People in whom trust begins.
 const TRUST_SEEDS: usize = 4;
 
@@ -204,6 +208,10 @@ impl Setup {
                 commit_slots: 60,
                 insecure_proofs: true,
             },
+            protocol: 1,
+            council: BoundedVec::new(COUNCIL.map(|number| account_of("person", number)).collect())
+                .unwrap_or_default(),
+            council_until: Term(1_000),
             trust_seeds: BoundedVec::new(seeds.collect()).unwrap_or_default(),
             accounts: BoundedVec::new(accounts.collect()).unwrap_or_default(),
             backbone: BoundedVec::new(backbone.map(seat).collect()).unwrap_or_default(),
@@ -310,6 +318,7 @@ impl Setup {
                 trade,
                 timers: BTreeMap::new(),
                 skew_ms: 0,
+                protocol: PROTOCOL_VERSION_MAX,
                 born: BEGINNING,
                 wants: Vec::new(),
                 is_forgetful: false,

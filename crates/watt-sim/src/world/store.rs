@@ -124,6 +124,14 @@ impl World {
             self.break_promise(Violation::of(Promise::Agreement, facts));
             return false;
         }
+        if stored.header.version > self.nodes[node].protocol {
+            let version = stored.header.version;
+            let facts = format!(
+                "node {node} commits block {height}, by rules of version {version} that it does not know"
+            );
+            self.break_promise(Violation::of(Promise::KnownRules, facts));
+            return false;
+        }
         if is_honest && !self.compute.is_decided(&below, &stored.block) {
             let facts = format!("node {node} commits block {height} whose decision is not proven");
             self.break_promise(Violation::of(Promise::Agreement, facts));

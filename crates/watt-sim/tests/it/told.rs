@@ -89,7 +89,7 @@ fn an_end_is_a_height_or_a_second() {
 fn waiting_scenarios_do_not_run() {
     use watt_sim::director::Director;
     use watt_sim::trace::Sink;
-    let waiting = scenario::find("mixed-versions").unwrap();
+    let waiting = scenario::find("restart-plan").unwrap();
     let error = Director::new(&waiting, 1, None, Sink::None).err().unwrap();
     assert!(error.contains("waits for"), "{error}");
 }

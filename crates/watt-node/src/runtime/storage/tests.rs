@@ -4,9 +4,10 @@ use std::path::Path;
 use watt_ledger::Body;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{NetworkParameters, UncheckedBlock};
-use watt_light::proposal::PROTOCOL_VERSION;
 use watt_light::{BackboneEntry, Proposal};
-use watt_primitives::{AccountId, Amount, BoundedString, BoundedVec, Hash, SecretKey, SlotIndex, Timestamp};
+use watt_primitives::{
+    AccountId, Amount, BoundedString, BoundedVec, Hash, SecretKey, SlotIndex, Term, Timestamp,
+};
 
 fn validator() -> SecretKey {
     SecretKey::from_seed([2; 32])
@@ -33,6 +34,9 @@ fn config(dir: &Path) -> NodeConfig {
             balance: Amount(1_000),
         }])
         .unwrap(),
+        protocol: 1,
+        council: BoundedVec::empty(),
+        council_until: Term(0),
         trust_seeds: BoundedVec::empty(),
         backbone: BoundedVec::new(vec![BackboneEntry {
             account: AccountId::of_first_key(&SecretKey::from_seed([1; 32]).public()),
@@ -51,6 +55,7 @@ fn config(dir: &Path) -> NodeConfig {
         listen: Vec::new(),
         bootstrap: Vec::new(),
         checkpoint_blocks: 720,
+        protocol: 1,
         record_scp: None,
         api: ApiAddresses {
             public: "127.0.0.1:0".parse().unwrap(),
@@ -72,13 +77,12 @@ fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
     let proposal = Proposal {
         network: head.network,
         slot: SlotIndex(head.height.0 + 1),
-        version: PROTOCOL_VERSION,
+        version: 1,
         parent: head.hash(),
         close_time: head.close_time.plus(1_000),
         body_root,
         n_transactions,
         body_bytes,
-        upgrades: BoundedVec::empty(),
         proposer: validator().node_id(),
     };
     let block = DecidedBlock {
