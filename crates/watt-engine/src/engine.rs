@@ -24,6 +24,7 @@ use watt_light::{Header, SignedProposal, SignedTransaction, Succession, Walk};
 use watt_primitives::{BlockHeight, NetworkId, NodeId, SecretKey, SlotIndex, Term, Timestamp};
 use watt_scp::{Envelope, QuorumSet, Statement};
 
+mod circle;
 mod pool;
 mod receive;
 mod recovery;

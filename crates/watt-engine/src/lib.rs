@@ -19,6 +19,7 @@
 pub mod backbones;
 mod candidates;
 pub mod checkpoint;
+pub mod circle;
 pub mod consensus;
 pub mod effect;
 pub mod engine;

@@ -2,6 +2,7 @@
 //! runs (`docs/spec/node.md` §8).
 
 use crate::backbones::Backbones;
+use crate::circle::{Circle, Reach};
 use crate::consensus::{Context, Head};
 use crate::effect::{Effect, Priority};
 use crate::event::{ApplyFailure, PeerId};
@@ -9,7 +10,8 @@ use crate::message::{DecidedBlock, Message};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use watt_ledger::BlockOutcome;
-use watt_primitives::{BlockHeight, Timestamp};
+use watt_light::BlockName;
+use watt_primitives::{BlockHeight, NodeId, Timestamp};
 
 /// Blocks asked for at once, and the most in one run.
 const COUNT: u64 = 128;
@@ -90,6 +92,8 @@ pub(crate) enum Checked {
     Nothing,
     /// Its good part is being committed.
     Commits,
+    /// The circle has other blocks.
+    Refused,
 }
 
 /// What is being fetched, and from whom.
@@ -99,6 +103,8 @@ pub(crate) struct Sync {
     standings: BTreeMap<PeerId, Standing>,
     waiting: BTreeMap<BlockHeight, Received>,
     run: Option<Run>,
+    /// Whose word blocks wait for beside their proof.
+    circle: Circle,
     /// Until when nobody is asked as long as all rest: what nobody can give is not asked for as fast as they say so.
     all_rest_until: Timestamp,
 }
@@ -292,24 +298,21 @@ impl Sync {
         }
         let first = head.header.height.next();
         self.waiting.retain(|height, _| *height >= first);
-        let (mut blocks, mut origins, mut bytes) = (Vec::new(), Vec::new(), 0usize);
-        let (mut height, end) = (first, run_end(first, backbones));
-        while len(blocks.len()) < COUNT
-            && height < end
-            && let Some(received) = self.waiting.get(&height)
-        {
-            bytes = bytes.saturating_add(received.bytes);
-            if bytes > RUN_BYTES_MAX && !blocks.is_empty() {
-                break;
-            }
+        let Some(last) = self.last_of_run(first, run_end(first, backbones)) else {
+            self.circle.rest();
+            return false;
+        };
+        let last = match self.circle.reach(first..=last) {
+            Reach::All => last,
+            Reach::To(height) => height,
+            Reach::Nowhere => return false,
+        };
+        let (mut blocks, mut origins) = (Vec::new(), Vec::new());
+        for height in (first.0..=last.0).map(BlockHeight) {
             if let Some(Received { from, block, bytes }) = self.waiting.remove(&height) {
                 blocks.push(block);
                 origins.push((from, bytes));
             }
-            height = height.next();
-        }
-        if blocks.is_empty() {
-            return false;
         }
         let blocks = Arc::new(blocks);
         context.effects.push(Effect::ApplyDecided {
@@ -323,6 +326,44 @@ impl Sync {
             is_committing: false,
         });
         true
+    }
+
+    /// The height of the last block of a run from `first` on, below `end`, of those that wait without a gap; none if the first is not
+    /// here.
+    fn last_of_run(&self, first: BlockHeight, end: BlockHeight) -> Option<BlockHeight> {
+        let mut bytes = 0usize;
+        let heights = (first.0..end.0.min(first.0.saturating_add(COUNT))).map(BlockHeight);
+        let waiting = heights.map_while(|height| Some((height, self.waiting.get(&height)?.bytes)));
+        let fits = |(height, more): &(BlockHeight, usize)| {
+            bytes = bytes.saturating_add(*more);
+            bytes <= RUN_BYTES_MAX || *height == first
+        };
+        waiting.take_while(fits).last().map(|(height, _)| height)
+    }
+
+    /// From now on blocks wait for the circle.
+    pub(crate) fn follow_with_circle(&mut self) {
+        self.circle.turn_on();
+    }
+
+    /// What the circle says.
+    pub(crate) const fn circle(&self) -> &Circle {
+        &self.circle
+    }
+
+    /// The circle has these nodes, which named these blocks.
+    pub(crate) fn hear_circle(&mut self, nodes: Vec<NodeId>, words: &[(NodeId, BlockName)]) {
+        self.circle.hear(nodes, words);
+    }
+
+    /// How many blocks of a run from `first` on may be stored: up to the last that the circle has.
+    fn n_accepted(&self, first: BlockHeight, outcomes: &[Arc<BlockOutcome>]) -> usize {
+        let heights = (first.0..).map(BlockHeight);
+        let accepted = heights
+            .zip(outcomes)
+            .zip(1..)
+            .filter(|((height, outcome), _)| self.circle.accepts(*height, outcome.header.hash()));
+        accepted.last().map_or(0, |(_, n)| n)
     }
 
     /// A run's check is over: commits what is good of it, unless something else is being committed.
@@ -348,8 +389,20 @@ impl Sync {
             context.effects.push(Effect::Disconnect(from));
             bad = Some(from);
         }
+        let n_accepted = self.n_accepted(first, &outcomes);
+        if bad.is_none() && n_accepted == 0 && !outcomes.is_empty() {
+            tracing::warn!(
+                height = first.0,
+                "the circle has other blocks than those that came"
+            );
+            for (from, _) in &run.origins {
+                self.waiting.retain(|_, received| received.from != *from);
+                self.missed(*from, context.now);
+            }
+            return Checked::Refused;
+        }
         // Agreement got there first: what it does not commit is checked again.
-        let n_good = if is_free { outcomes.len() } else { 0 };
+        let n_good = if is_free { n_accepted } else { 0 };
         self.put_back(&run, n_good, bad);
         if n_good == 0 {
             return Checked::Nothing;
@@ -366,7 +419,7 @@ impl Sync {
         }
         context.effects.push(Effect::Commit {
             blocks: Arc::clone(&run.blocks),
-            outcomes,
+            outcomes: outcomes.into_iter().take(n_good).collect(),
         });
         run.is_committing = true;
         self.run = Some(run);

@@ -1,12 +1,16 @@
-//! What a client and a provider say on a transfer stream (`docs/spec/node.md` §6): control frames around raw bytes.
+//! What is said on a transfer stream (`docs/spec/node.md` §6): between a client and a provider control frames around raw bytes, and
+//! what anybody may ask any node about the newest block.
 //!
 //! A stream carries one upload, or any number of reads one after the other. Every frame is canonical and bounded; raw bytes
 //! follow only where a frame announced their exact number.
 
 use serde::{Deserialize, Serialize};
-use watt_light::Acceptance;
+use watt_light::{Acceptance, FinalityProof, HandOver, ShownEntry, SignedNewest};
 use watt_primitives::codec::{self, InvalidEncoding};
-use watt_primitives::{BoundedBytes, BoundedString, BoundedVec, DealId, Hash, NetworkId, SlotIndexInDeal};
+use watt_primitives::{
+    AccountId, BlockHeight, BoundedBytes, BoundedString, BoundedVec, DealId, Hash, NetworkId,
+    SlotIndexInDeal, Term,
+};
 
 /// The most bytes of a control frame: the objects of a bundle, or the outboard of its largest slot.
 pub const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -27,6 +31,35 @@ pub struct Objects {
     pub slot_roots: BoundedBytes<OBJECT_BYTES_MAX>,
     /// The manifest block of the file.
     pub manifest: BoundedBytes<OBJECT_BYTES_MAX>,
+}
+
+/// The most hand-overs in one answer.
+pub const HAND_OVERS_PER_REPLY_MAX: usize = 16;
+
+/// What a proof is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ProofOf {
+    /// That the block is final.
+    Block {
+        /// Its height.
+        height: BlockHeight,
+    },
+    /// What an account is after the newest block, once that is final.
+    Account {
+        /// Which.
+        account: AccountId,
+    },
+}
+
+/// What is shown (`docs/spec/light.md` §6), the hand-overs left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProofPart {
+    /// That its header is final.
+    pub finality: FinalityProof,
+    /// The account's entry, if it was asked for.
+    pub entry: Option<ShownEntry>,
 }
 
 /// What a client asks.
@@ -77,6 +110,29 @@ pub enum Request {
         /// Which deal.
         deal: DealId,
     },
+    /// "Which block is the newest that is final with you?" Every node answers with [`Reply::Newest`].
+    Newest {
+        /// Which network.
+        network: NetworkId,
+        /// Chosen by whoever asks, so that an old answer is none.
+        nonce: Hash,
+        /// None above this height, if it is given.
+        at: Option<BlockHeight>,
+    },
+    /// "Prove it." Every node answers with [`Reply::Proof`].
+    Proof {
+        /// Which network.
+        network: NetworkId,
+        /// What.
+        of: ProofOf,
+    },
+    /// "How did the backbones after this term come to be?" Every node answers with [`Reply::HandOvers`].
+    HandOvers {
+        /// Which network.
+        network: NetworkId,
+        /// The first term whose hand-over is asked for.
+        from: Term,
+    },
 }
 
 /// Why a provider does not do what was asked.
@@ -113,6 +169,9 @@ pub enum Refusal {
     /// Too many transfers at once.
     #[error("the provider is busy")]
     Busy,
+    /// The node can't prove it now.
+    #[error("the node can't prove it now")]
+    NotProven,
 }
 
 /// What a provider answers.
@@ -136,6 +195,15 @@ pub enum Reply {
     },
     /// The bundle's objects.
     Objects(Box<Objects>),
+    /// The newest block that is final there.
+    Newest(SignedNewest),
+    /// What was to be proven.
+    Proof(Box<ProofPart>),
+    /// Hand-overs of consecutive terms; none if the node has none of the first.
+    HandOvers {
+        /// The hand-overs.
+        hand_overs: BoundedVec<HandOver, HAND_OVERS_PER_REPLY_MAX>,
+    },
     /// Not done, and why.
     Refused {
         /// For programs.

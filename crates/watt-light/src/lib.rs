@@ -5,7 +5,9 @@
 //! Reading order: [`operation`], [`duty`] (what a seat signs beside blocks), [`transaction`], [`proposal`] (proposal, value `V`,
 //! fallback `E(V)`, header), [`backbone`] (who decides in which term), [`succession`] (a lost
 //! voting key is replaced), [`finality`] (what makes a block final), [`hand_over`] (from
-//! one backbone to the next), [`history`] (old blocks), [`state_proof`] (one row of the state).
+//! one backbone to the next), [`history`] (old blocks), [`state_proof`] (one row of the state), [`shown`] (all of it
+//! together), [`freshness`] (how new it is), [`circle`] (who else
+//! knows it).
 //!
 //! Sources: `docs/spec/encoding.md`, `docs/spec/ledger.md`, `docs/spec/light.md`.
 #![no_std]
@@ -21,8 +23,10 @@
 extern crate alloc;
 
 pub mod backbone;
+pub mod circle;
 pub mod duty;
 pub mod finality;
+pub mod freshness;
 pub mod hand_over;
 pub mod history;
 pub mod operation;
@@ -35,6 +39,7 @@ pub mod transaction;
 pub use backbone::{Backbone, BackboneEntry, Terms};
 pub use duty::{Evidence, NewVotingKey, Onion};
 pub use finality::{DecisionProof, FinalityProof};
+pub use freshness::{BlockName, SignedNewest};
 pub use hand_over::{HandOver, Walk};
 pub use history::{History, HistoryProof};
 pub use operation::{Acceptance, KeyRole, Operation, SlotRef};

@@ -2,6 +2,7 @@
 //! block is final, and what an entry of the state is after it.
 
 use crate::backbone::Backbone;
+use crate::duty::Evidence;
 use crate::finality::{FinalityProof, InvalidFinality};
 use crate::hand_over::{HandOver, InvalidHandOver, Walk, walk};
 use crate::state_proof::{InvalidStateProof, StateProof};
@@ -9,6 +10,7 @@ use crate::succession::Voters;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use watt_primitives::{BoundedBytes, BoundedVec, NetworkId, NodeId};
+use watt_scp::Envelope;
 
 /// The most bytes of an entry's key.
 pub const ENTRY_KEY_BYTES_MAX: usize = 1024;
@@ -95,15 +97,33 @@ impl Shown {
     /// two at different heights, since no two of its votes contradict each other by themselves.
     #[must_use]
     pub fn contradictors(&self, other: &Self, begin: Walk) -> Option<Vec<NodeId>> {
+        self.contradictions(other, begin, |one, other, network, voters| {
+            contradictors(one, other, network, voters)
+        })
+    }
+
+    /// What proves of each of them who signed both with one key that they did, as the ledger takes it; of [`Self::contradictors`].
+    #[must_use]
+    pub fn evidence(&self, other: &Self, begin: Walk) -> Option<Vec<Evidence>> {
+        self.contradictions(other, begin, evidence)
+    }
+
+    /// What `of` tells of the first two proofs that contradict each other.
+    fn contradictions<T>(
+        &self,
+        other: &Self,
+        begin: Walk,
+        of: impl Fn(&FinalityProof, &FinalityProof, &NetworkId, Voters<'_>) -> Vec<T>,
+    ) -> Option<Vec<T>> {
         let network = *begin.network();
         let mut walk = begin;
         let mut is_split = false;
         for (one, another) in self.hand_overs.iter().zip(&other.hand_overs) {
             let quorum_set = walk.backbone().quorum_set();
             let voters = Voters::of_term(walk.term(), walk.backbone(), &quorum_set);
-            let culprits = contradictors(&one.finality, &another.finality, &network, voters);
-            if !culprits.is_empty() {
-                return Some(culprits);
+            let found = of(&one.finality, &another.finality, &network, voters);
+            if !found.is_empty() {
+                return Some(found);
             }
             is_split = one.backbone != another.backbone;
             if is_split || walk.step(one).is_err() {
@@ -115,8 +135,8 @@ impl Shown {
         }
         let quorum_set = walk.backbone().quorum_set();
         let voters = Voters::of_term(walk.term(), walk.backbone(), &quorum_set);
-        let culprits = contradictors(&self.finality, &other.finality, &network, voters);
-        (!culprits.is_empty()).then_some(culprits)
+        let found = of(&self.finality, &other.finality, &network, voters);
+        (!found.is_empty()).then_some(found)
     }
 }
 
@@ -138,6 +158,28 @@ pub fn contradictors<'a>(
     seats(one)
         .into_iter()
         .filter(|node| others.contains(node))
+        .collect()
+}
+
+/// The same as evidence: two statements of one slot of each key that signed in both, with different values.
+fn evidence(
+    one: &FinalityProof,
+    other: &FinalityProof,
+    network: &NetworkId,
+    voters: Voters<'_>,
+) -> Vec<Evidence> {
+    if contradictors(one, other, network, voters).is_empty() {
+        return Vec::new();
+    }
+    let envelopes = |proof: &FinalityProof| proof.decision.envelopes(network, voters).unwrap_or_default();
+    let others = envelopes(other);
+    envelopes(one)
+        .into_iter()
+        .filter_map(|one| {
+            let is_same = |other: &&Envelope| other.statement.node == one.statement.node;
+            let other = others.iter().find(is_same)?.clone();
+            Some(Evidence::Statements { one, other })
+        })
         .collect()
 }
 

@@ -55,5 +55,5 @@ pub use events::{Event, Events};
 pub use frame::{MESSAGE_BYTES_MAX, URGENT_MESSAGE_BYTES_MAX};
 pub use handle::{Direction, Net, PeerInfo, Priority, SendRefused};
 pub use libp2p::{Multiaddr, PeerId, multiaddr};
-pub use start::{StartError, peer_id, start};
+pub use start::{StartError, peer_id, public_key, start};
 pub use transfer::{PROGRESS_TIMEOUT, TransferError, TransferStream};

@@ -122,6 +122,14 @@ pub fn peer_id(identity_seed: [u8; 32]) -> PeerId {
     keypair(identity_seed).public().to_peer_id()
 }
 
+/// The Ed25519 key that a peer id names; `None` for an identity of another kind.
+///
+/// It is the peer id's own content: an identity multihash of the key's protobuf encoding.
+pub fn public_key(peer: &PeerId) -> Option<[u8; 32]> {
+    const ED25519: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+    peer.to_bytes().strip_prefix(&ED25519)?.try_into().ok()
+}
+
 fn keypair(mut seed: [u8; 32]) -> Keypair {
     Keypair::ed25519_from_bytes(&mut seed).expect("every 32 bytes are the seed of an Ed25519 key")
 }

@@ -217,6 +217,8 @@ async fn catch_up(chain: &Chain) -> (Duration, Taken) {
         genesis: chain.genesis.clone(),
         role: Role::Follower,
         seat_account_key: None,
+        owner: None,
+        circle_in_quorum: false,
         network_key: None,
         listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
         bootstrap,

@@ -114,6 +114,8 @@ async fn measure(genesis: Genesis, transfers: Vec<SignedTransaction>) {
             key: Box::new(key(u64::MAX)),
         },
         seat_account_key: None,
+        owner: None,
+        circle_in_quorum: false,
         network_key: None,
         listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
         bootstrap: peer.listen_addresses().iter().map(ToString::to_string).collect(),

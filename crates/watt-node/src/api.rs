@@ -3,15 +3,17 @@
 //! The *public* listener reads and takes signed transactions; anyone may call it, from any web page. The *owner's* listener
 //! wants a token, a known host name and no foreign page on every request. Both bound what a caller can make the node do.
 
+pub(crate) mod circle;
 pub mod client;
 mod evidence;
 mod facts;
 pub mod guard;
 mod limits;
 mod metrics;
+mod newest;
 mod owner;
 mod problem;
-mod proofs;
+pub(crate) mod proofs;
 mod public;
 mod seats;
 mod serve;
@@ -20,9 +22,11 @@ pub mod types;
 mod upgrades;
 pub mod view;
 
+pub use circle::{CircleInfo, CircleState, ContradictingInfo};
 pub use client::{ApiClient, DealsFilter};
 pub use evidence::{AccusedInfo, EvidenceInfo, EvidencePiece};
 pub use guard::OwnerToken;
+pub use newest::NewestInfo;
 pub use owner::OwnerRoute;
 pub use problem::Problem;
 pub use public::PublicRoute;
@@ -33,4 +37,4 @@ pub use upgrades::{ApprovalInfo, DecisionInfo, PlannedInfo, ProgramInfo, Upgrade
 pub use view::{HeadState, NodeView, ProviderStatus};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -190,7 +190,9 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Peers(_)
         | Command::Chain(_)
         | Command::Verify(_)
-        | Command::Node(node::NodeCommand::Health(_) | node::NodeCommand::Recover(_))
+        | Command::Node(
+            node::NodeCommand::Status { .. } | node::NodeCommand::Health(_) | node::NodeCommand::Recover(_),
+        )
         | Command::Provider(provider::ProviderCommand::Status { .. })
         | Command::Scp(_)
         | Command::Config(_)
@@ -226,6 +228,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Chain(command) => chain::run(session, command).await,
         Command::Verify(args) => verify::run(session, &args),
         Command::Node(node::NodeCommand::Run(args)) => node::run(session, args).await,
+        Command::Node(node::NodeCommand::Status { node }) => node::status(session, node.as_deref()).await,
         Command::Node(node::NodeCommand::Health(args)) => health::run(session, args).await,
         Command::Node(node::NodeCommand::Recover(args)) => recovery::recover(session, args).await,
         Command::Provider(command) => provider::run(session, command).await,

@@ -1,7 +1,7 @@
 //! What a client command works with: the network it talks to, the account that pays, and the way a transaction goes.
 
-use crate::api::ApiClient;
 use crate::api::types::{Finality, Outcome, TransactionInfo};
+use crate::api::{ApiClient, CircleState};
 use crate::config::{Home, Settings, create_private_dir};
 use crate::devnet::{Plan, Registry};
 use crate::error::{CommandError, ErrorKind};
@@ -56,6 +56,18 @@ pub struct Recorded {
     /// Fee taken.
     #[serde(serialize_with = "crate::api::types::as_text")]
     pub fee: Amount,
+}
+
+/// How surely a recorded transaction is known to be so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Known {
+    /// It stands in a decided block.
+    Recorded,
+    /// The state after that block is decided, too.
+    Done,
+    /// And the circle of the node's owner sees that block.
+    Confirmed,
 }
 
 /// The right to act for an account on this machine; given back when dropped, also by a process that is killed.
@@ -324,6 +336,38 @@ impl Context {
             tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
         }
         Ok(())
+    }
+
+    /// Waits until block `height` is final, and until the circle of the node's owner confirms it, if that has enough people to ask.
+    /// However long it takes, what was recorded stays.
+    ///
+    /// # Errors
+    /// Nobody answers; somebody in the circle sees another block ([`ErrorKind::VerificationFailed`]).
+    pub async fn wait_confirmed(&self, ui: &Ui, height: u64) -> Result<Known, CommandError> {
+        let progress = ui.spinner("circle");
+        progress.message("waiting until it is done");
+        self.wait_done(height).await?;
+        loop {
+            let Some(circle) = self.api.status().await?.circle else {
+                return Ok(Known::Done);
+            };
+            match (circle.state, circle.confirmed_height) {
+                (CircleState::Contradicts, _) => {
+                    let message = format!("recorded in block {height}, but: {}", circle.sentence);
+                    return Err(CommandError::new(
+                        ErrorKind::VerificationFailed,
+                        message,
+                        circle.next,
+                    ));
+                }
+                (CircleState::NotAsked, _) => return Ok(Known::Done),
+                (CircleState::Confirms | CircleState::Waiting, Some(confirmed)) if confirmed >= height => {
+                    return Ok(Known::Confirmed);
+                }
+                (CircleState::Confirms | CircleState::Waiting, _) => progress.message(circle.sentence),
+            }
+            tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+        }
     }
 
     /// What is known about a recorded transaction in one word.

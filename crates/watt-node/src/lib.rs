@@ -4,7 +4,7 @@
 //! person types into calls of the layers below. The binary is [`cli::main`] and nothing else.
 //!
 //! Reading order: [`error`] (two lines and an exit code), [`ui`] (the one printer), [`config`], [`cli`] (one file per
-//! command), [`api`] (two listeners, and the client), [`context`] and [`client`] (put, get), [`runtime`] and [`node`] (the
+//! command), [`api`] (two listeners, and the client), [`context`] and [`client`] (put, get), [`freshness`] (is it so, and new), [`runtime`] and [`node`] (the
 //! event loop), `scp_log` (the file of `--record-scp`), [`health`] (the search for quorums, in a process of its own), [`devnet`] (a network of processes), [`demo`] (its story).
 //!
 //! Sources: `docs/spec/api.md`, `docs/spec/node.md`.
@@ -18,6 +18,7 @@ pub mod context;
 pub mod demo;
 pub mod devnet;
 pub mod error;
+pub mod freshness;
 pub mod health;
 pub mod keyfile;
 pub mod node;

@@ -1,6 +1,6 @@
 //! A running node as the rest of the program sees it.
 
-use crate::api::{HeadState, NodeView, ProviderStatus};
+use crate::api::{CircleInfo, HeadState, NodeView, ProviderStatus};
 use crate::error::CommandError;
 use crate::runtime::hand_overs::HandOvers;
 use crate::runtime::node_loop::{Command, wall};
@@ -16,8 +16,8 @@ use watt_engine::message::DecidedBlock;
 use watt_engine::provider::ProviderWork;
 use watt_health::{Heard, Report, View};
 use watt_ledger::{Genesis, Receipt};
-use watt_light::{HandOver, Header, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, NodeId, SlotIndex, Term, TransactionId};
+use watt_light::{BlockName, HandOver, Header, SignedNewest, SignedTransaction};
+use watt_primitives::{AccountId, BlockHeight, Hash, NodeId, SecretKey, SlotIndex, Term, TransactionId};
 use watt_scp::QuorumSet;
 use watt_store::{BlockStore, Snapshot};
 
@@ -62,6 +62,8 @@ pub(crate) struct Seen {
 /// What the loop shows to others: written by it alone.
 pub(crate) struct Shared {
     genesis: Arc<Genesis>,
+    /// The network identity, with which this node says what it knows.
+    identity: SecretKey,
     blocks: Arc<BlockStore>,
     hand_overs: HandOvers,
     head: watch::Sender<Header>,
@@ -70,6 +72,8 @@ pub(crate) struct Shared {
     provider: Option<AccountId>,
     work: Mutex<ProviderWork>,
     evidence: Mutex<Arc<EvidenceLog>>,
+    circle: Mutex<Option<CircleInfo>>,
+    wanted: watch::Sender<Option<BlockHeight>>,
     seen: Mutex<Arc<Seen>>,
     /// Set once, when the node has ended: why, if it could not go on.
     ended: watch::Sender<Option<Option<CommandError>>>,
@@ -80,7 +84,12 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(genesis: Arc<Genesis>, storage: &Storage, provider: Option<AccountId>) -> Self {
+    pub(crate) fn new(
+        genesis: Arc<Genesis>,
+        identity: SecretKey,
+        storage: &Storage,
+        provider: Option<AccountId>,
+    ) -> Self {
         let seen = Seen {
             quorum_set: genesis.quorum_set(),
             own: None,
@@ -88,6 +97,7 @@ impl Shared {
         };
         Self {
             genesis,
+            identity,
             blocks: storage.blocks(),
             hand_overs: storage.hand_overs(),
             head: watch::Sender::new(storage.head().clone()),
@@ -96,6 +106,8 @@ impl Shared {
             provider,
             work: Mutex::default(),
             evidence: Mutex::default(),
+            circle: Mutex::default(),
+            wanted: watch::Sender::new(None),
             seen: Mutex::new(Arc::new(seen)),
             ended: watch::Sender::new(None),
         }
@@ -119,6 +131,28 @@ impl Shared {
 
     pub(crate) fn show_seen(&self, seen: Seen) {
         *locked(&self.seen) = Arc::new(seen);
+    }
+
+    /// This node's word.
+    fn says(&self, block: BlockName, nonce: &Hash) -> SignedNewest {
+        SignedNewest::sign(&self.genesis.network(), block, nonce, &self.identity)
+    }
+
+    /// The height about which the loop wants to hear of the circle.
+    pub(crate) fn show_wanted(&self, height: Option<BlockHeight>) {
+        self.wanted.send_if_modified(|shown| {
+            let is_new = *shown != height;
+            *shown = height;
+            is_new
+        });
+    }
+
+    pub(crate) fn wanted(&self) -> watch::Receiver<Option<BlockHeight>> {
+        self.wanted.subscribe()
+    }
+
+    pub(crate) fn show_circle(&self, info: CircleInfo) {
+        *locked(&self.circle) = Some(info);
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -171,9 +205,42 @@ impl NodeView for NodeHandle {
         Ok(stored.map(|(block, applied)| (block, applied.header)))
     }
 
+    fn newest(&self, nonce: &Hash, at: Option<BlockHeight>) -> anyhow::Result<SignedNewest> {
+        let head = self.head();
+        let newest = match head.height.0.checked_sub(1) {
+            // The head itself becomes final with the block above.
+            Some(height) => BlockName {
+                height: BlockHeight(height),
+                hash: head.parent,
+            },
+            None => BlockName {
+                height: head.height,
+                hash: head.hash(),
+            },
+        };
+        if at == Some(head.height) {
+            let block = BlockName {
+                height: head.height,
+                hash: head.hash(),
+            };
+            return Ok(self.shared.says(block, nonce));
+        }
+        let below = at.filter(|at| *at < newest.height);
+        let above = below.map(|at| self.block(at.next())).transpose()?.flatten();
+        let asked = below.zip(above).map(|(height, (_, header))| BlockName {
+            height,
+            hash: header.parent,
+        });
+        Ok(self.shared.says(asked.unwrap_or(newest), nonce))
+    }
+
     fn hand_overs(&self, term: Term) -> Vec<HandOver> {
         let n = usize::try_from(term.0).unwrap_or(usize::MAX);
-        self.shared.hand_overs.from(Term(0)).take(n).collect()
+        self.hand_overs_from(Term(0), n)
+    }
+
+    fn hand_overs_from(&self, first: Term, n: usize) -> Vec<HandOver> {
+        self.shared.hand_overs.from(first).take(n).collect()
     }
 
     fn transaction(&self, id: TransactionId) -> anyhow::Result<Option<(BlockHeight, u32, Receipt)>> {
@@ -218,6 +285,10 @@ impl NodeView for NodeHandle {
             unknown_version: status.unknown_version,
             peers: u64::try_from(status.peers).unwrap_or(u64::MAX),
         })
+    }
+
+    fn circle(&self) -> Option<CircleInfo> {
+        locked(&self.shared.circle).clone()
     }
 
     fn subscribe(&self) -> watch::Receiver<Header> {

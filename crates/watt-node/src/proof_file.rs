@@ -9,7 +9,7 @@ use watt_light::finality::InvalidFinality;
 use watt_light::hand_over::{HAND_OVER_BYTES_MAX, InvalidHandOver};
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::shown::{ENTRY_VALUE_BYTES_MAX, HAND_OVERS_MAX, InvalidShown};
-use watt_light::{Header, Shown, Walk};
+use watt_light::{Evidence, Header, Shown, Walk};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::{AccountId, BoundedString, NetworkId, NodeId};
 
@@ -193,6 +193,12 @@ impl Verified {
     #[must_use]
     pub fn contradictors(&self, other: &Self) -> Option<Vec<NodeId>> {
         self.shown.contradictors(&other.shown, self.begin.clone())
+    }
+
+    /// What proves of each of them that they did, as the ledger takes it; `None` if this and `other` can both be.
+    #[must_use]
+    pub fn evidence(&self, other: &Self) -> Option<Vec<Evidence>> {
+        self.shown.evidence(&other.shown, self.begin.clone())
     }
 }
 

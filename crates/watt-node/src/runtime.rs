@@ -2,6 +2,7 @@
 
 mod apply;
 mod checkpoints;
+mod circle;
 pub(crate) mod hand_overs;
 mod jobs;
 pub(crate) mod node_loop;
@@ -16,6 +17,7 @@ use crate::config::{NodeConfig, ProviderConfig, Role};
 use crate::error::{CommandError, ErrorKind};
 use crate::node::{NodeHandle, Shared};
 use crate::scp_log::Recorder;
+use circle::Watch;
 use jobs::Jobs;
 use node_loop::NodeLoop;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use watt_engine::{Engine, EngineConfig, VotingKeys};
 use watt_ledger::Genesis;
 use watt_net::{Multiaddr, Net, NetConfig};
 use watt_primitives::terms::{AskTerms, Endpoint};
-use watt_primitives::{BoundedString, BoundedVec};
+use watt_primitives::{BoundedString, BoundedVec, SecretKey};
 use watt_proofs::ProofParams;
 
 /// Events that wait for the loop.
@@ -60,6 +62,7 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         Some(seed) => *seed.expose(),
         None => storage.network_identity()?,
     };
+    let identity = SecretKey::from_seed(identity_seed);
     let net_config = NetConfig {
         identity_seed,
         listen: addresses(&config.listen)?,
@@ -77,11 +80,34 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         .map(|provider| Jobs::open(&storage, provider, &genesis, params))
         .transpose()?;
     let local = jobs.as_ref().map(Jobs::local_sectors).unwrap_or_default();
-    let engine = engine(&config, &genesis, &storage, &net, params, local)?;
+    let mut engine = engine(&config, &genesis, &storage, &net, params, local)?;
+    if config.circle_in_quorum {
+        if config.owner().is_none() {
+            return Err(CommandError::new(
+                ErrorKind::Usage,
+                "node.circle_in_quorum is set, but nobody is named whose circle it is",
+                "name your account's address in node.owner",
+            ));
+        }
+        engine.follow_with_circle();
+    }
 
     let (events, events_in) = mpsc::channel(EVENTS_WAITING_MAX);
-    let shared = Arc::new(Shared::new(genesis, &storage, jobs.as_ref().map(Jobs::account)));
+    let provider = jobs.as_ref().map(Jobs::account);
+    let shared = Arc::new(Shared::new(genesis, identity, &storage, provider));
     let handle = NodeHandle::new(Arc::clone(&shared), events.clone());
+    if let Some(owner) = config.owner() {
+        let shown = Arc::clone(&shared);
+        let watch = Watch {
+            owner,
+            node: Arc::new(handle.clone()),
+            net: net.clone(),
+            show: Box::new(move |info| shown.show_circle(info)),
+            wanted: shared.wanted(),
+            tell: config.circle_in_quorum.then(|| events.clone()),
+        };
+        tokio::spawn(watch.run());
+    }
     let node_loop = NodeLoop::new(
         engine,
         storage,

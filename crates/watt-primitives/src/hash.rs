@@ -127,11 +127,13 @@ pub enum Domain {
     ColdKey,
     /// A voting key in place of a lost one, by the seat's cold key.
     Succession,
+    /// A node's word which block is the newest that it knows to be final.
+    Newest,
 }
 
 impl Domain {
     /// Every domain, for tests that must not forget one.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::Network,
         Self::Genesis,
         Self::Account,
@@ -175,6 +177,7 @@ impl Domain {
         Self::PeerChoice,
         Self::ColdKey,
         Self::Succession,
+        Self::Newest,
     ];
 
     /// The string that begins every hash and signature of this domain.
@@ -224,6 +227,7 @@ impl Domain {
             Self::PeerChoice => "watt/1/peer-choice",
             Self::ColdKey => "watt/1/cold-key",
             Self::Succession => "watt/1/succession",
+            Self::Newest => "watt/1/newest",
         }
     }
 }

@@ -279,6 +279,11 @@ impl Engine {
                 self.catch_up(now, effects);
             }
             Checked::Nothing => {}
+            // Others may have what the circle has.
+            Checked::Refused => {
+                self.count("block that the circle does not have");
+                self.catch_up(now, effects);
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "test code")]
 
 mod agreement;
+mod circle;
 mod equivocation;
 mod hearing;
 mod hostile;

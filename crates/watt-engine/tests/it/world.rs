@@ -21,9 +21,9 @@ use watt_ledger::{
 use watt_light::duty::cold_key_hash;
 use watt_light::hand_over::walk;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
-use watt_light::{Backbone, BackboneEntry, HandOver, Header, SignedTransaction, Succession};
+use watt_light::{Backbone, BackboneEntry, BlockName, HandOver, Header, SignedTransaction, Succession};
 use watt_primitives::{
-    AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SlotIndex, Term, Timestamp,
+    AccountId, BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term, Timestamp,
 };
 use watt_scp::Statement;
 use watt_scp::replay::log;
@@ -153,6 +153,8 @@ pub struct World {
     pub are_dutiful: bool,
     /// The highest version of the rules that a node's program knows from its next start on, if not the newest.
     pub protocols: BTreeMap<usize, u32>,
+    /// Followers that wait for their owner's circle, when they start.
+    pub circled: BTreeSet<usize>,
 }
 
 pub fn key(seed: u8) -> SecretKey {
@@ -299,6 +301,7 @@ impl World {
             genesis_header: first.header,
             are_dutiful: false,
             protocols: BTreeMap::new(),
+            circled: BTreeSet::new(),
             keys: (1..)
                 .zip(seats)
                 .flat_map(|(term, seats)| seats.iter().map(move |seed| (*seed, Term(term))))
@@ -450,7 +453,11 @@ impl World {
                 }),
             logs_scp: true,
         };
-        this.engine = Some(Engine::new(config, head, &this.disk.state, entries));
+        let mut engine = Engine::new(config, head, &this.disk.state, entries);
+        if self.circled.contains(&node) {
+            engine.follow_with_circle();
+        }
+        this.engine = Some(engine);
         this.life += 1;
         self.handle(node, Event::Started);
         for other in 0..self.nodes.len() {
@@ -527,6 +534,29 @@ impl World {
                 bytes,
             },
         );
+    }
+
+    /// What the nodes of a follower's circle say, to the node.
+    pub fn tell_circle(&mut self, node: usize, nodes: Vec<NodeId>, words: &[(NodeId, BlockName)]) {
+        let clocks = Clocks {
+            steady: self.now,
+            wall: self.now,
+        };
+        let mut effects = Vec::new();
+        if let Some(engine) = self.nodes[node].engine.as_mut() {
+            engine.hear_circle(clocks, nodes, words, &mut effects);
+        }
+        for effect in effects {
+            self.perform(node, effect);
+        }
+    }
+
+    /// The header of a block that a node has.
+    pub fn header(&self, node: usize, height: BlockHeight) -> Option<&Header> {
+        let disk = &self.nodes[node].disk;
+        let at = height.0.checked_sub(disk.base_height() + 1)?;
+        let (_, header) = disk.blocks.get(usize::try_from(at).ok()?)?;
+        Some(header)
     }
 
     fn handle(&mut self, node: usize, event: Event) {

@@ -176,3 +176,26 @@ fn contradicting_proofs_name_who_signed_both() {
         "one block, two proofs"
     );
 }
+
+/// Of whoever signed both there is evidence that the ledger takes. Covers: B7.
+#[test]
+fn contradicting_proofs_are_evidence_against_who_signed_both() {
+    let keys = keys(4);
+    let shown = |state_root, signers: &[usize]| Shown {
+        hand_overs: BoundedVec::empty(),
+        finality: finality(&keys, state_root, signers),
+        entry: None,
+    };
+    let one = shown(Hash([1; 32]), &[0, 1, 2]);
+    let other = shown(Hash([2; 32]), &[1, 2, 3]);
+    let evidence = one.evidence(&other, begin(&keys)).unwrap();
+    let mut culprits: Vec<NodeId> = evidence
+        .iter()
+        .map(|piece| piece.verify(&NETWORK).unwrap().key)
+        .collect();
+    culprits.sort_unstable();
+    let mut liars = vec![keys[1].node_id(), keys[2].node_id()];
+    liars.sort_unstable();
+    assert_eq!(culprits, liars);
+    assert_eq!(one.evidence(&one, begin(&keys)), None);
+}

@@ -4,11 +4,12 @@
 //! command outlives the death of a node. Errors arrive as [`CommandError`]s with the node's own words.
 
 use super::evidence::EvidenceInfo;
+use super::newest::NewestInfo;
 use super::problem::ProblemBody;
 use super::seats::{SeatInfo, SeatsInfo};
 use super::trust::{NodesInfo, TrustInfo};
 use super::types::{
-    AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
+    AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, HealthInfo, ProviderInfo, StatusInfo, SubmitReply,
     TransactionInfo,
 };
 use super::upgrades::UpgradesInfo;
@@ -18,12 +19,11 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use watt_health::Report;
 use watt_ledger::Genesis;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
 use watt_light::{Shown, SignedTransaction};
 use watt_primitives::id::AddressKind;
-use watt_primitives::{AccountId, BlockHeight, Cid, DealId, TransactionId, codec};
+use watt_primitives::{AccountId, BlockHeight, Cid, DealId, Hash, TransactionId, codec};
 
 /// Times round all addresses before giving up: with the pauses between them, about three seconds.
 const ROUNDS: u32 = 5;
@@ -145,7 +145,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// No answer.
-    pub async fn health(&self) -> Result<Report, CommandError> {
+    pub async fn health(&self) -> Result<HealthInfo, CommandError> {
         self.get("/api/v1/health").await
     }
 
@@ -155,6 +155,14 @@ impl ApiClient {
     /// No answer, or no such block yet.
     pub async fn block(&self, height: BlockHeight) -> Result<BlockInfo, CommandError> {
         self.get(&format!("/api/v1/blocks/{height}")).await
+    }
+
+    /// Which block the node says is the newest, to a question with this nonce; unchecked.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn newest(&self, nonce: &Hash) -> Result<NewestInfo, CommandError> {
+        self.get(&format!("/api/v1/newest?nonce={nonce}")).await
     }
 
     /// A proof that the block at `height` is final.

@@ -1,5 +1,6 @@
 //! From the ledger's rows to what the API says.
 
+use super::circle::CircleInfo;
 use super::types::{
     AccountInfo, AskInfo, BlockInfo, DealInfo, DealStage, Finality, HeadInfo, KeyInfo, Outcome, ProofsInfo,
     ProviderInfo, ProviderReport, Readiness, SlotInfo, SlotState, StatusInfo, SupplyInfo, TransactionInfo,
@@ -223,7 +224,7 @@ impl Facts<'_> {
         }
     }
 
-    pub(super) fn status(&self, status: &NodeStatus) -> StatusInfo {
+    pub(super) fn status(&self, status: &NodeStatus, circle: Option<CircleInfo>) -> StatusInfo {
         let head = query::head(self.state);
         let mut proofs = ProofsInfo::default();
         for provider in self.providers() {
@@ -252,6 +253,7 @@ impl Facts<'_> {
             }),
             proofs,
             ready: readiness(self.genesis, status),
+            circle,
         }
     }
 }

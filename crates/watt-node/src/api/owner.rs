@@ -79,13 +79,13 @@ pub(super) fn router(node: Arc<dyn NodeView>, guard: Guard, limits: Arc<Limits>)
 
 async fn status(State(node): State<Arc<dyn NodeView>>) -> Result<Json<OwnerStatus>, Problem> {
     let answer = tokio::task::spawn_blocking(move || {
-        let status = node.status();
+        let (status, circle) = (node.status(), node.circle());
         let answer = node.state().read(|state| {
             let facts = Facts {
                 state,
                 genesis: node.genesis(),
             };
-            facts.status(&status)
+            facts.status(&status, circle)
         });
         answer.map(|node| OwnerStatus {
             node,

@@ -14,7 +14,7 @@ use watt_primitives::{AccountId, BlockHeight, BoundedBytes, BoundedVec, Term};
 const NEXT_BLOCK_MS_MAX: u64 = 15_000;
 
 /// That the block at `height` is final.
-pub(super) async fn of_block(node: Arc<dyn NodeView>, height: BlockHeight) -> Result<Shown, Problem> {
+pub(crate) async fn of_block(node: Arc<dyn NodeView>, height: BlockHeight) -> Result<Shown, Problem> {
     let newest = node.head().height;
     if height > newest {
         return Err(Problem::not_found(
@@ -40,7 +40,7 @@ pub(super) async fn of_block(node: Arc<dyn NodeView>, height: BlockHeight) -> Re
 }
 
 /// What the account is after the newest block, once that is final.
-pub(super) async fn of_account(node: Arc<dyn NodeView>, account: AccountId) -> Result<Shown, Problem> {
+pub(crate) async fn of_account(node: Arc<dyn NodeView>, account: AccountId) -> Result<Shown, Problem> {
     let key = rows::account(&account);
     let reading = Arc::clone(&node);
     let entry_key = key.clone();

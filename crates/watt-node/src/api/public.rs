@@ -5,12 +5,13 @@ use super::evidence::EvidenceInfo;
 use super::facts::{self, Facts};
 use super::limits::{BODY_BYTES_MAX, Limits, STREAMS_MAX};
 use super::metrics;
+use super::newest::NewestInfo;
 use super::problem::Problem;
 use super::proofs;
 use super::seats::{SeatInfo, SeatsInfo};
 use super::trust::{NodesInfo, Ranks, TrustInfo};
 use super::types::{
-    AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, ProviderInfo, StatusInfo, SubmitReply,
+    AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, HealthInfo, ProviderInfo, StatusInfo, SubmitReply,
     TransactionInfo,
 };
 use super::upgrades::UpgradesInfo;
@@ -28,10 +29,9 @@ use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use watt_health::Report;
 use watt_ledger::query;
 use watt_light::SignedTransaction;
-use watt_primitives::{AccountId, BlockHeight, DealId, TransactionId, codec};
+use watt_primitives::{AccountId, BlockHeight, DealId, Hash, TransactionId, codec};
 
 /// Deals of a client in one answer.
 const DEALS_PER_PAGE: usize = 50;
@@ -72,6 +72,8 @@ pub enum PublicRoute {
     Evidence,
     /// Whether the node is correctly connected.
     Health,
+    /// Which block is the newest that is final, signed.
+    Newest,
     /// A proof that a block is final.
     BlockProof,
     /// A proof of what an account is.
@@ -108,6 +110,7 @@ impl PublicRoute {
         Self::Deal,
         Self::Evidence,
         Self::Health,
+        Self::Newest,
         Self::BlockProof,
         Self::AccountProof,
         Self::Status,
@@ -137,6 +140,7 @@ impl PublicRoute {
             Self::Deal => "/api/v1/deals/{id}",
             Self::Evidence => "/api/v1/evidence",
             Self::Health => "/api/v1/health",
+            Self::Newest => "/api/v1/newest",
             Self::BlockProof => "/api/v1/proofs/blocks/{height}",
             Self::AccountProof => "/api/v1/proofs/accounts/{address}",
             Self::Status => "/api/v1/status",
@@ -165,6 +169,7 @@ impl PublicRoute {
             Self::Deal => get(deal),
             Self::Evidence => get(evidence),
             Self::Health => get(health),
+            Self::Newest => get(newest),
             Self::BlockProof => get(block_proof),
             Self::AccountProof => get(account_proof),
             Self::Status => get(status),
@@ -276,6 +281,28 @@ fn block_height(text: &str) -> Result<BlockHeight, Problem> {
             "use a number, for example /api/v1/blocks/42",
         )
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewestQuery {
+    nonce: String,
+    at: Option<u64>,
+}
+
+async fn newest(
+    State(api): State<PublicState>,
+    asked: Result<Query<NewestQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<NewestInfo>, Problem> {
+    let hint = "ask with ?nonce= and 64 hexadecimal digits of your own, and &at=HEIGHT for none above it";
+    let Query(asked) = asked.map_err(|error| Problem::bad_request(error.body_text(), hint))?;
+    let nonce =
+        Hash::from_hex(&asked.nonce).ok_or_else(|| Problem::bad_request("the nonce is none", hint))?;
+    let at = asked.at.map(BlockHeight);
+    let node = Arc::clone(&api.node);
+    let word = tokio::task::spawn_blocking(move || node.newest(&nonce, at)).await;
+    let word = state_answer(word)?;
+    Ok(Json(NewestInfo::of(&word, nonce)))
 }
 
 async fn block_proof(
@@ -522,16 +549,21 @@ async fn deals(
 }
 
 async fn status(State(api): State<PublicState>) -> Result<Json<StatusInfo>, Problem> {
-    let status = api.node.status();
-    api.ask(move |facts| facts.status(&status)).await.map(Json)
+    let (status, circle) = (api.node.status(), api.node.circle());
+    api.ask(move |facts| facts.status(&status, circle))
+        .await
+        .map(Json)
 }
 
 async fn evidence(State(api): State<PublicState>) -> Json<EvidenceInfo> {
     Json(EvidenceInfo::of(&api.node.evidence()))
 }
 
-async fn health(State(api): State<PublicState>) -> Json<Report> {
-    Json(api.node.health())
+async fn health(State(api): State<PublicState>) -> Json<HealthInfo> {
+    Json(HealthInfo {
+        report: api.node.health(),
+        circle: api.node.circle(),
+    })
 }
 
 async fn genesis(State(api): State<PublicState>) -> Response {

@@ -18,7 +18,8 @@ use watt_health::{Report, View};
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, Writes, genesis_block, rows};
 use watt_light::{
-    BackboneEntry, HandOver, Header, Operation, Proposal, SignedProposal, SignedTransaction, Transaction,
+    BackboneEntry, BlockName, HandOver, Header, Operation, Proposal, SignedNewest, SignedProposal,
+    SignedTransaction, Transaction,
 };
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Hash, LedgerTime, SecretKey,
@@ -27,10 +28,12 @@ use watt_primitives::{
 use watt_trust::Circle;
 
 /// A node that has closed no block and takes every transaction.
-struct StillNode {
-    genesis: Genesis,
-    state: MemoryState,
-    header: Header,
+pub(crate) struct StillNode {
+    pub(crate) genesis: Genesis,
+    pub(crate) state: MemoryState,
+    pub(crate) header: Header,
+    /// The network identity.
+    pub(crate) identity: SecretKey,
     heads: watch::Sender<Header>,
     submitted: AtomicUsize,
     stops: AtomicUsize,
@@ -38,6 +41,11 @@ struct StillNode {
 
 fn alice() -> SecretKey {
     SecretKey::from_seed([1; 32])
+}
+
+/// The node's network identity.
+fn identity() -> SecretKey {
+    SecretKey::from_seed([3; 32])
 }
 
 /// How many people have Alice in their circle.
@@ -65,6 +73,10 @@ fn circles(genesis: &Genesis) -> Writes {
 
 impl StillNode {
     fn new() -> Arc<Self> {
+        Arc::new(Self::at_genesis())
+    }
+
+    pub(crate) fn at_genesis() -> Self {
         let genesis = Genesis {
             name: BoundedString::new("test".to_owned()).unwrap(),
             is_main: false,
@@ -102,14 +114,15 @@ impl StillNode {
         state.write(&circles(&genesis));
         let (heads, _) = watch::channel(outcome.header.clone());
         let (submitted, stops) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self {
+        Self {
             genesis,
             state,
             header: outcome.header,
+            identity: identity(),
             heads,
             submitted,
             stops,
-        })
+        }
     }
 }
 
@@ -141,7 +154,20 @@ impl NodeView for StillNode {
         Ok(None)
     }
 
+    fn newest(&self, nonce: &Hash, _at: Option<BlockHeight>) -> anyhow::Result<SignedNewest> {
+        let block = BlockName {
+            height: self.header.height,
+            hash: self.header.hash(),
+        };
+        let network = self.genesis.network();
+        Ok(SignedNewest::sign(&network, block, nonce, &self.identity))
+    }
+
     fn hand_overs(&self, _term: Term) -> Vec<HandOver> {
+        Vec::new()
+    }
+
+    fn hand_overs_from(&self, _first: Term, _n: usize) -> Vec<HandOver> {
         Vec::new()
     }
 
@@ -190,6 +216,10 @@ impl NodeView for StillNode {
             unknown_version: None,
             peers: 0,
         })
+    }
+
+    fn circle(&self) -> Option<CircleInfo> {
+        None
     }
 
     fn subscribe(&self) -> watch::Receiver<Header> {
@@ -786,4 +816,24 @@ async fn health_is_told_to_whoever_asks() {
         report.sentence,
         "Connected: 1 of 1 validator was heard in the last minute. The network stops if 1 fails, and could be split by 1 that lies."
     );
+}
+
+/// A node says which block is the newest with its network identity, for this question and no other; without a nonce it says nothing.
+///
+/// Covers: B7.
+#[tokio::test]
+async fn the_newest_block_is_said_with_the_nodes_identity() {
+    let served = Served::start().await;
+    let (network, nonce) = (served.node.genesis.network(), Hash([5; 32]));
+    let said = served.client().newest(&nonce).await.unwrap();
+    assert_eq!((said.height, said.nonce), (0, nonce));
+    let word = said.word().unwrap();
+    let node = identity().node_id();
+    assert!(word.is_of(&network, &nonce, &node));
+    assert!(!word.is_of(&network, &Hash([6; 32]), &node));
+    for query in ["", "?nonce=1", "?nonce=&at=3", "?at=3"] {
+        let answer = served.http.get(format!("{}/api/v1/newest{query}", served.public));
+        let (status, problem) = (answer.send().await.unwrap().status().as_u16(), query);
+        assert_eq!(status, 400, "{problem}");
+    }
 }

@@ -549,6 +549,20 @@ pub struct StatusInfo {
     pub proofs: ProofsInfo,
     /// Whether the node is ready to serve, and if not, why.
     pub ready: Readiness,
+    /// How far its owner's circle confirms what it sees; absent on a node without owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circle: Option<super::circle::CircleInfo>,
+}
+
+/// Whether a node is correctly connected, and what its owner's circle says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthInfo {
+    /// Whether it is correctly connected.
+    #[serde(flatten)]
+    pub report: watt_health::Report,
+    /// How far its owner's circle confirms what it sees; absent on a node without owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circle: Option<super::circle::CircleInfo>,
 }
 
 /// Proofs of all providers since genesis.

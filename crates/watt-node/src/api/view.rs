@@ -1,5 +1,6 @@
 //! What the API asks of a node. Two things answer: the running node, and the tests' node without a network.
 
+use super::circle::CircleInfo;
 use crate::error::CommandError;
 use crate::node::NodeStatus;
 use futures::future::BoxFuture;
@@ -8,8 +9,8 @@ use tokio::sync::watch;
 use watt_engine::EvidenceLog;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::{Genesis, Receipt, StateRead};
-use watt_light::{HandOver, Header, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, SlotIndex, Term, TransactionId};
+use watt_light::{HandOver, Header, SignedNewest, SignedTransaction};
+use watt_primitives::{AccountId, BlockHeight, Hash, SlotIndex, Term, TransactionId};
 
 /// What a provider is doing, as its node knows it; everything else about it stands on the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +75,15 @@ pub trait NodeView: Send + Sync {
     /// # Errors
     /// The disk failed.
     fn block(&self, height: BlockHeight) -> anyhow::Result<Option<(DecidedBlock, Header)>>;
+    /// The block at `at` if it is kept here, else the newest that is final here, for whoever chose the nonce.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn newest(&self, nonce: &Hash, at: Option<BlockHeight>) -> anyhow::Result<SignedNewest>;
     /// The hand-overs of all terms before `term`, from term 0 on, as far as they are kept here without a gap.
     fn hand_overs(&self, term: Term) -> Vec<HandOver>;
+    /// At most `n` hand-overs of consecutive terms from `first` on, as far as they are kept here without a gap.
+    fn hand_overs_from(&self, first: Term, n: usize) -> Vec<HandOver>;
     /// Where a transaction stands and what came of it.
     ///
     /// # Errors
@@ -87,6 +95,8 @@ pub trait NodeView: Send + Sync {
     fn evidence(&self) -> Arc<EvidenceLog>;
     /// Whether the node is correctly connected.
     fn health(&self) -> watt_health::Report;
+    /// How far the owner's circle confirms what this node sees; `None` if it has no owner, or has just started.
+    fn circle(&self) -> Option<CircleInfo>;
     /// New heads as they come.
     fn subscribe(&self) -> watch::Receiver<Header>;
     /// What the provider is doing, on a node that is one.

@@ -2,6 +2,7 @@
 
 use super::session::Session;
 use crate::config::Overrides;
+use crate::context::Known;
 use crate::devnet::Registry;
 use crate::error::{CommandError, ErrorKind};
 use crate::ui::Table;
@@ -45,6 +46,10 @@ pub(super) enum AccountCommand {
         /// A note of at most 64 bytes that everyone can read
         #[arg(long, default_value = "", value_name = "TEXT")]
         memo: String,
+        /// Wait until it is done, and confirmed by the circle of your node's owner if that has people to ask; Ctrl-C ends the waiting
+        /// and takes nothing back [config: client.wait_above]
+        #[arg(long)]
+        wait: bool,
     },
 }
 
@@ -53,7 +58,12 @@ pub(super) async fn run(session: &Session, command: AccountCommand) -> Result<()
         AccountCommand::New { name } => new(session, &name),
         AccountCommand::List => list(session),
         AccountCommand::Balance { account } => balance(session, account.as_deref()).await,
-        AccountCommand::Send { to, amount, memo } => send(session, &to, amount, memo).await,
+        AccountCommand::Send {
+            to,
+            amount,
+            memo,
+            wait,
+        } => send(session, &to, amount, memo, wait).await,
     }
 }
 
@@ -135,7 +145,15 @@ async fn balance(session: &Session, account: Option<&str>) -> Result<(), Command
     session.ui.result(&object, || format!("{balance} WATT"))
 }
 
-async fn send(session: &Session, to: &str, amount: Amount, memo: String) -> Result<(), CommandError> {
+async fn send(
+    session: &Session,
+    to: &str,
+    amount: Amount,
+    memo: String,
+    wait: bool,
+) -> Result<(), CommandError> {
+    let limit = session.settings(Overrides::default())?.client_wait_above.value;
+    let wait = wait || limit.is_some_and(|limit| amount > limit);
     let context = session.context().await?;
     let to = resolve(session, &context, to)?;
     let memo = BoundedBytes::new(memo.into_bytes()).map_err(|error| {
@@ -148,6 +166,11 @@ async fn send(session: &Session, to: &str, amount: Amount, memo: String) -> Resu
     let recorded = context
         .transact(&session.ui, vec![Operation::Transfer { to, amount, memo }])
         .await?;
+    let known = if wait {
+        context.wait_confirmed(&session.ui, recorded.height).await?
+    } else {
+        Known::Recorded
+    };
     let address = context.address(&to);
     let object = json!({
         "to": address,
@@ -155,10 +178,16 @@ async fn send(session: &Session, to: &str, amount: Amount, memo: String) -> Resu
         "transaction": recorded.id.to_string(),
         "height": recorded.height,
         "fee": recorded.fee.to_string(),
+        "known": known,
     });
     session.ui.result(&object, || {
+        let known = match known {
+            Known::Recorded => "recorded",
+            Known::Done => "done",
+            Known::Confirmed => "done and confirmed by your circle",
+        };
         format!(
-            "sent {amount} WATT to {address} (recorded in block {})",
+            "sent {amount} WATT to {address} ({known} in block {})",
             recorded.height
         )
     })

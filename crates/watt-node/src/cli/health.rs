@@ -1,7 +1,8 @@
 //! `watt node health`.
 
 use super::session::Session;
-use crate::api::ApiClient;
+use crate::api::types::HealthInfo;
+use crate::api::{ApiClient, CircleInfo};
 use crate::devnet::{Plan, Registry};
 use crate::error::{CommandError, ErrorKind};
 use crate::health;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use watt_health::network::SNAPSHOT_BYTES_MAX;
 use watt_health::worker::DEADLINE_S;
-use watt_health::{Analysis, Intersection, Network, Report, Sets, Verdict, Which};
+use watt_health::{Analysis, Intersection, Network, Sets, Verdict, Which};
 
 /// The most names of one set that are shown to people.
 const NAMES_MAX: usize = 12;
@@ -54,8 +55,9 @@ pub(super) async fn run(session: &Session, args: HealthArgs) -> Result<(), Comma
     }
 }
 
-async fn of_node(session: &Session, node: Option<&str>, deadline: Duration) -> Result<(), CommandError> {
-    let api = match node {
+/// The node that is meant: one of the devnet by its name, else the one that commands talk to.
+pub(super) async fn api_of(session: &Session, node: Option<&str>) -> Result<ApiClient, CommandError> {
+    match node {
         Some(name) => {
             let registry = Registry::read(&session.home)?.ok_or_else(|| {
                 CommandError::new(
@@ -65,11 +67,16 @@ async fn of_node(session: &Session, node: Option<&str>, deadline: Duration) -> R
                 )
             })?;
             let base = Plan::load(&registry.dir)?.node(name)?.api();
-            ApiClient::new(&[base], "`watt devnet status` says which nodes run")?
+            ApiClient::new(&[base], "`watt devnet status` says which nodes run")
         }
-        None => session.context().await?.api,
-    };
-    let mut report = api.health().await?;
+        None => Ok(session.context().await?.api),
+    }
+}
+
+async fn of_node(session: &Session, node: Option<&str>, deadline: Duration) -> Result<(), CommandError> {
+    let api = api_of(session, node).await?;
+    let mut info = api.health().await?;
+    let report = &mut info.report;
     if report.intersects.is_none() {
         // Validators declare a nested set: no arithmetic, a search.
         let invalid = |invalid: watt_health::InvalidSnapshot| {
@@ -90,8 +97,8 @@ async fn of_node(session: &Session, node: Option<&str>, deadline: Duration) -> R
         };
         report.settle(&all, &heard);
     }
-    session.ui.result(&report, || report_text(&report))?;
-    match report.verdict {
+    session.ui.result(&info, || info_text(&info))?;
+    match info.report.verdict {
         Verdict::Connected => Ok(()),
         Verdict::NotConnected => Err(said(ErrorKind::Temporary)),
         Verdict::NotKnown => Err(said(ErrorKind::Partial)),
@@ -103,10 +110,23 @@ fn said(kind: ErrorKind) -> CommandError {
     CommandError::new(kind, "", "")
 }
 
-fn report_text(report: &Report) -> String {
+/// What the circle says, for people.
+pub(super) fn circle_text(circle: &CircleInfo) -> String {
+    let mut text = circle.sentence.clone();
+    if !circle.next.is_empty() {
+        text.push_str(&format!("\n  next: {}", circle.next));
+    }
+    text
+}
+
+fn info_text(info: &HealthInfo) -> String {
+    let report = &info.report;
     let mut text = report.sentence.clone();
     if !report.next.is_empty() {
         text.push_str(&format!("\n  next: {}", report.next));
+    }
+    if let Some(circle) = &info.circle {
+        text.push_str(&format!("\nYour circle: {}", circle_text(circle)));
     }
     let unknown = || "not known".to_owned();
     let mut table = Table::plain();

@@ -1,18 +1,19 @@
 //! `watt node`, and what `watt provider run` shares with it.
 
-use super::health::HealthArgs;
+use super::health::{self, HealthArgs};
 use super::recovery::RecoverArgs;
 use super::session::{Session, interrupted};
 use crate::api::{self, ApiListeners, NodeView, OwnerToken};
 use crate::config::{NodeConfig, Overrides};
 use crate::devnet::ParentWatch;
 use crate::error::{CommandError, ErrorKind};
+use crate::ui::{Table, duration_text};
 use crate::{runtime, telemetry};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::info;
 
 /// How long a node may take to end, in milliseconds; whatever was acknowledged is on disk already.
@@ -30,6 +31,14 @@ pub(super) enum NodeCommand {
                       Ports: 28470 other nodes, 28471 public API, 28475 owner's API; `watt config show` lists every setting."
     )]
     Run(NodeRunArgs),
+    /// Say how a node is: its newest block, and how far its owner's circle confirms it
+    #[command(
+        after_help = "Examples:\n  watt node status\n  watt node status p1                a node of your devnet"
+    )]
+    Status {
+        /// A node of your devnet [default: the node that commands talk to]
+        node: Option<String>,
+    },
     Health(HealthArgs),
     Recover(RecoverArgs),
 }
@@ -78,6 +87,40 @@ impl NodeRunArgs {
 
 pub(super) async fn run(session: &Session, args: NodeRunArgs) -> Result<(), CommandError> {
     run_node(session, args.overrides(), &args, false).await
+}
+
+/// Shows how a node is.
+pub(super) async fn status(session: &Session, node: Option<&str>) -> Result<(), CommandError> {
+    let status = health::api_of(session, node).await?.status().await?;
+    session.ui.result(&status, || {
+        let mut table = Table::plain();
+        let age = now_ms().saturating_sub(status.close_time);
+        table.row([
+            "newest block".to_owned(),
+            format!("{}, {} old", status.height, duration_text(age)),
+        ]);
+        table.row(["peers".to_owned(), status.peers.to_string()]);
+        let votes = if status.is_validator { "votes" } else { "follows" };
+        table.row(["this node".to_owned(), votes.to_owned()]);
+        let ready = status.ready.reason.clone();
+        let ready = if status.ready.is_ready {
+            "yes".to_owned()
+        } else {
+            ready
+        };
+        table.row(["ready".to_owned(), ready]);
+        let circle = status.circle.as_ref().map_or_else(
+            || "nobody is named whose circle could confirm it (node.owner)".to_owned(),
+            health::circle_text,
+        );
+        table.row(["your circle".to_owned(), circle]);
+        table.to_string()
+    })
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Runs a node, with its provider if `is_provider`, until it is told to end.

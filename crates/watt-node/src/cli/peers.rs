@@ -1,11 +1,15 @@
 //! `watt peers`.
 
+mod check;
+
 use super::session::Session;
+use crate::api::NodeInfo;
 use crate::config::create_private_dir;
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
 use crate::keyfile::{self, write_new_private};
 use crate::ui::{Table, Ui};
+use check::CheckArgs;
 use clap::Subcommand;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -24,6 +28,7 @@ pub(super) enum PeersCommand {
         after_help = "Examples:\n  watt peers suggest\n  watt peers suggest --json | jq -r '.peers[].addresses[0]'"
     )]
     Suggest,
+    Check(CheckArgs),
 }
 
 /// A node to ask.
@@ -40,20 +45,35 @@ struct Peer {
 pub(super) async fn run(session: &Session, command: PeersCommand) -> Result<(), CommandError> {
     match command {
         PeersCommand::Suggest => suggest_peers(session).await,
+        PeersCommand::Check(args) => check::run(session, args).await,
     }
 }
 
 async fn suggest_peers(session: &Session) -> Result<(), CommandError> {
     let context = session.context().await?;
+    let person = context.account()?.id;
+    let known = context.api.nodes().await?.nodes;
+    let peers = suggested(session, &context, person, &known).await?;
+    session
+        .ui
+        .result(&serde_json::json!({ "peers": peers }), || text(&context, &peers))
+}
+
+/// Which of the nodes that are known this person asks.
+async fn suggested(
+    session: &Session,
+    context: &Context,
+    person: AccountId,
+    known: &[NodeInfo],
+) -> Result<Vec<Peer>, CommandError> {
     let asker = Asker {
-        person: context.account()?.id,
-        salt: salt(&context)?,
+        person,
+        salt: salt(context)?,
         network: context.network,
     };
-    let known = context.api.nodes().await?.nodes;
     let mut ranks = BTreeMap::new();
     let mut nodes = Vec::new();
-    for node in &known {
+    for node in known {
         let operator = context.parse_address(&node.operator)?;
         ranks.insert(operator, node.rank.parse().unwrap_or(0));
         nodes.push(Node {
@@ -62,7 +82,7 @@ async fn suggest_peers(session: &Session) -> Result<(), CommandError> {
             name: node.peer_id.clone(),
         });
     }
-    let circles = circles(&context, &session.ui, asker.person).await?;
+    let circles = circles(context, &session.ui, asker.person).await?;
     let chosen = suggest(
         &asker,
         &nodes,
@@ -70,27 +90,22 @@ async fn suggest_peers(session: &Session) -> Result<(), CommandError> {
         LedgerTime(0),
         |person| circles.get(person).cloned().unwrap_or_default(),
     );
-    let peers: Vec<Peer> = chosen
-        .iter()
-        .filter_map(|one| {
-            let node = known.iter().find(|node| node.peer_id == one.node.name)?;
-            let (reason, depth) = match one.reason {
-                Reason::Near { depth } => ("near", Some(depth)),
-                Reason::Drawn => ("drawn", None),
-                Reason::Unranked => ("unranked", None),
-            };
-            Some(Peer {
-                operator: node.operator.clone(),
-                peer_id: node.peer_id.clone(),
-                addresses: node.addresses.clone(),
-                reason,
-                depth,
-            })
+    let peers = chosen.iter().filter_map(|one| {
+        let node = known.iter().find(|node| node.peer_id == one.node.name)?;
+        let (reason, depth) = match one.reason {
+            Reason::Near { depth } => ("near", Some(depth)),
+            Reason::Drawn => ("drawn", None),
+            Reason::Unranked => ("unranked", None),
+        };
+        Some(Peer {
+            operator: node.operator.clone(),
+            peer_id: node.peer_id.clone(),
+            addresses: node.addresses.clone(),
+            reason,
+            depth,
         })
-        .collect();
-    session
-        .ui
-        .result(&serde_json::json!({ "peers": peers }), || text(&context, &peers))
+    });
+    Ok(peers.collect())
 }
 
 /// The circles of everybody less than [`DEPTH_MAX`] steps of trust away, as far as they are looked at. What a node tells of them has

@@ -3,12 +3,14 @@
 use super::account::resolve;
 use super::recovery::{self, ColdKeyCommand, SuccessionCommand};
 use super::session::Session;
-use crate::api::{EvidencePiece, SeatEntry, SeatInfo, SeatsInfo, StandingInfo};
+use super::verify;
+use crate::api::{AccusedInfo, EvidencePiece, SeatEntry, SeatInfo, SeatsInfo, StandingInfo};
 use crate::context::{Context, Recorded};
 use crate::error::{CommandError, ErrorKind};
 use crate::ui::{Table, time_text};
 use clap::Subcommand;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use watt_light::Operation;
 use watt_light::duty::Evidence;
 use watt_light::operation::VOUCHERS;
@@ -42,9 +44,15 @@ pub(super) enum SeatCommand {
     /// Take the offer back, or leave a seat as soon as somebody can take it
     #[command(after_help = "Examples:\n  watt seat leave")]
     Leave,
-    /// Hand in what proves that a validator signed two contradicting things, as far as the node knows it and the ledger does not
-    #[command(after_help = "Examples:\n  watt seat report")]
-    Report,
+    /// Hand in what proves that a validator signed two contradicting things: what the node knows, or what two proof files show
+    #[command(
+        after_help = "Examples:\n  watt seat report\n  watt seat report block-42-1f00….proof block-42-9e31….proof"
+    )]
+    Report {
+        /// Two proofs that contradict each other, as `watt peers check` keeps them
+        #[arg(num_args = 2, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
     /// The key, kept offline, that can name another voting key for a seat
     #[command(subcommand)]
     ColdKey(ColdKeyCommand),
@@ -63,7 +71,7 @@ pub(super) async fn run(session: &Session, command: SeatCommand) -> Result<(), C
         SeatCommand::Status { who } => status(session, who.as_deref()).await,
         SeatCommand::Stand { vouchers } => stand(session, &vouchers).await,
         SeatCommand::Leave => leave(session).await,
-        SeatCommand::Report => report(session).await,
+        SeatCommand::Report { files } => report(session, &files).await,
         SeatCommand::ColdKey(command) => recovery::cold_key(session, command).await,
         SeatCommand::Succession(command) => recovery::succession(session, command).await,
     }
@@ -116,21 +124,22 @@ async fn leave(session: &Session) -> Result<(), CommandError> {
 }
 
 /// Each piece in a transaction of its own: one that somebody else handed in meanwhile does not stop the others.
-async fn report(session: &Session) -> Result<(), CommandError> {
+async fn report(session: &Session, files: &[PathBuf]) -> Result<(), CommandError> {
     let context = session.context().await?;
-    let known = context.api.evidence().await?;
+    let known = match files {
+        [one, other] => of_files(&context, one, other)?,
+        _ => of_node(&context).await?,
+    };
     let (mut reported, mut refused) = (Vec::new(), Vec::new());
-    for accused in &known.nodes {
-        let pieces = known.evidence.iter();
-        let mut pieces = pieces.filter(|piece| piece.node == accused.node).rev();
-        let Some(evidence) = pieces.find_map(|piece| evidence_of(&context, piece)) else {
-            continue;
+    for evidence in known {
+        let node = evidence.key().to_string();
+        let operation = Operation::ReportEvidence {
+            evidence: Box::new(evidence),
         };
-        let operation = Operation::ReportEvidence { evidence };
         match context.transact(&session.ui, vec![operation]).await {
-            Ok(recorded) => reported.push(object(&recorded, json!({ "node": accused.node.to_string() }))),
+            Ok(recorded) => reported.push(object(&recorded, json!({ "node": node }))),
             Err(error) if error.kind == ErrorKind::Other || error.kind == ErrorKind::Conflict => {
-                refused.push(json!({ "node": accused.node.to_string(), "reason": error.message }));
+                refused.push(json!({ "node": node, "reason": error.message }));
             }
             Err(error) => return Err(error),
         }
@@ -138,7 +147,7 @@ async fn report(session: &Session) -> Result<(), CommandError> {
     let object = json!({ "reported": reported, "refused": refused });
     session.ui.result(&object, || {
         if reported.is_empty() && refused.is_empty() {
-            return "this node knows of nobody who contradicted themselves".to_owned();
+            return "nobody is known who contradicted themselves".to_owned();
         }
         let line = |what: &str, all: &[Value]| match all.len() {
             0 => None,
@@ -157,8 +166,36 @@ async fn report(session: &Session) -> Result<(), CommandError> {
     })
 }
 
+/// The newest piece that the node has against each.
+async fn of_node(context: &Context) -> Result<Vec<Evidence>, CommandError> {
+    let known = context.api.evidence().await?;
+    let of_accused = |accused: &AccusedInfo| {
+        let pieces = known.evidence.iter();
+        let mut pieces = pieces.filter(|piece| piece.node == accused.node).rev();
+        pieces.find_map(|piece| evidence_of(context, piece))
+    };
+    Ok(known.nodes.iter().filter_map(of_accused).collect())
+}
+
+/// What two proofs show of whoever signed both.
+fn of_files(context: &Context, one: &Path, other: &Path) -> Result<Vec<Evidence>, CommandError> {
+    let (one, other) = (
+        verify::verify(one, &context.network)?,
+        verify::verify(other, &context.network)?,
+    );
+    let found = one.evidence(&other).ok_or_else(|| {
+        CommandError::new(
+            ErrorKind::Usage,
+            "the two proofs do not contradict each other",
+            "nothing is to be reported",
+        )
+    })?;
+    let holds = |evidence: &Evidence| evidence.verify(&context.network).is_ok();
+    Ok(found.into_iter().filter(holds).collect())
+}
+
 /// A piece of the node's evidence as the ledger takes it, if it is evidence at all.
-fn evidence_of(context: &Context, piece: &EvidencePiece) -> Option<Box<Evidence>> {
+fn evidence_of(context: &Context, piece: &EvidencePiece) -> Option<Evidence> {
     let [one, other] = piece.signed.each_ref().map(|text| from_hexadecimal(text));
     let (one, other) = (one?, other?);
     let evidence = match piece.kind.as_str() {
@@ -173,7 +210,7 @@ fn evidence_of(context: &Context, piece: &EvidencePiece) -> Option<Box<Evidence>
         _ => return None,
     };
     evidence.verify(&context.network).ok()?;
-    Some(Box::new(evidence))
+    Some(evidence)
 }
 
 fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {

@@ -29,7 +29,7 @@ pub(super) struct VerifyArgs {
     network: Option<NetworkId>,
 }
 
-fn network_id(text: &str) -> Result<NetworkId, String> {
+pub(super) fn network_id(text: &str) -> Result<NetworkId, String> {
     NetworkId::from_hex(text).ok_or_else(|| "a network's id has 64 hexadecimal digits".to_owned())
 }
 

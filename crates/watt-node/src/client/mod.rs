@@ -12,7 +12,7 @@ mod find;
 mod get;
 mod journal;
 mod ls;
-mod net;
+pub(crate) mod net;
 mod part;
 mod place;
 mod price;
@@ -24,7 +24,7 @@ mod stagger;
 mod status;
 mod stored;
 mod upload;
-mod wire;
+pub(crate) mod wire;
 
 pub use cat::cat;
 pub use get::get;

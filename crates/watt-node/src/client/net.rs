@@ -6,14 +6,14 @@ use tokio::task::JoinHandle;
 use watt_net::{Limits, Net, NetConfig};
 
 /// The node; it stops when dropped.
-pub(super) struct ClientNet {
+pub(crate) struct ClientNet {
     net: Net,
     deaf: JoinHandle<()>,
 }
 
 impl ClientNet {
     /// Starts a node with an identity that no other command has, so that commands can't be told to belong together.
-    pub(super) async fn start() -> Result<Self, CommandError> {
+    pub(crate) async fn start() -> Result<Self, CommandError> {
         let limits = Limits {
             connections_inbound_max: 0,
             transfers_max: 1,
@@ -36,12 +36,12 @@ impl ClientNet {
         Ok(Self { net, deaf })
     }
 
-    pub(super) const fn net(&self) -> &Net {
+    pub(crate) const fn net(&self) -> &Net {
         &self.net
     }
 
     /// Closes all connections in order, so that providers need not wait for a timeout.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.net.clone().shutdown().await;
     }
 }

@@ -1,20 +1,23 @@
-//! One conversation with one holder over a transfer stream.
+//! One conversation with one node over a transfer stream.
 
 use std::fmt;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use watt_engine::transfer::{FRAME_BYTES_MAX, Objects, Refusal, Reply, Request};
-use watt_light::Acceptance;
+use watt_engine::transfer::{FRAME_BYTES_MAX, Objects, ProofOf, ProofPart, Refusal, Reply, Request};
+use watt_light::{Acceptance, HandOver, SignedNewest};
 use watt_net::{Multiaddr, Net, PeerId, TransferStream};
 use watt_primitives::terms::Endpoint;
-use watt_primitives::{AccountId, DealId, Hash, NetworkId, SlotIndexInDeal};
+use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, SlotIndexInDeal, Term};
 
 /// How long a holder has to answer a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a holder has to answer a question.
+/// How long a node has to answer a question.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(12);
+
+/// How long a node has to prove something: about the newest block it waits for the next.
+const PROOF_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A holder of a slot: who, by which deal, and where it is reached.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ pub(super) struct Holder {
 
 /// Why a conversation ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WireError {
+pub(crate) enum WireError {
     /// Not reachable.
     #[error("not reachable ({0})")]
     Unreachable(String),
@@ -61,27 +64,37 @@ impl fmt::Display for Detail<'_> {
 }
 
 /// An open conversation.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     stream: TransferStream,
     network: NetworkId,
 }
 
 impl Wire {
     pub(super) async fn open(net: &Net, network: NetworkId, holder: &Holder) -> Result<Self, WireError> {
-        let unreachable = |why: String| WireError::Unreachable(why);
         let peer: PeerId = holder
             .endpoint
             .peer_id
             .as_str()
             .parse()
-            .map_err(|_| unreachable("it declared no peer id".to_owned()))?;
+            .map_err(|_| WireError::Unreachable("it declared no peer id".to_owned()))?;
         let addresses: Vec<Multiaddr> = holder
             .endpoint
             .addresses
             .iter()
             .filter_map(|address| address.as_str().parse().ok())
             .collect();
-        let opening = net.open_transfer(peer, &addresses);
+        Self::reach(net, network, peer, &addresses).await
+    }
+
+    /// Opens a conversation with a node, dialling it at `addresses` if it is not connected.
+    pub(crate) async fn reach(
+        net: &Net,
+        network: NetworkId,
+        peer: PeerId,
+        addresses: &[Multiaddr],
+    ) -> Result<Self, WireError> {
+        let unreachable = |why: String| WireError::Unreachable(why);
+        let opening = net.open_transfer(peer, addresses);
         let stream = timeout(CONNECT_PATIENCE, opening)
             .await
             .map_err(|_| unreachable("no answer".to_owned()))?
@@ -90,11 +103,15 @@ impl Wire {
     }
 
     async fn ask(&mut self, request: &Request) -> Result<Reply, WireError> {
+        self.ask_within(ANSWER_PATIENCE, request).await
+    }
+
+    async fn ask_within(&mut self, patience: Duration, request: &Request) -> Result<Reply, WireError> {
         let asking = async {
             self.stream.write_frame(&request.encode()).await?;
             self.hear().await
         };
-        timeout(ANSWER_PATIENCE, asking)
+        timeout(patience, asking)
             .await
             .unwrap_or_else(|_| Err(WireError::Broken(std::io::ErrorKind::TimedOut.into())))
     }
@@ -109,7 +126,62 @@ impl Wire {
             reply @ (Reply::Ready { .. }
             | Reply::Accepted { .. }
             | Reply::Outboard { .. }
-            | Reply::Objects(_)) => Ok(reply),
+            | Reply::Objects(_)
+            | Reply::Newest(_)
+            | Reply::Proof(_)
+            | Reply::HandOvers { .. }) => Ok(reply),
+        }
+    }
+
+    /// Asks which block is the newest that is final there, none above `at`; unchecked.
+    pub(crate) async fn newest(
+        &mut self,
+        nonce: Hash,
+        at: Option<BlockHeight>,
+    ) -> Result<SignedNewest, WireError> {
+        let network = self.network;
+        match self.ask(&Request::Newest { network, nonce, at }).await? {
+            Reply::Newest(word) => Ok(word),
+            Reply::Ready { .. }
+            | Reply::Accepted { .. }
+            | Reply::Outboard { .. }
+            | Reply::Objects(_)
+            | Reply::Proof(_)
+            | Reply::HandOvers { .. }
+            | Reply::Refused { .. } => Err(WireError::Protocol),
+        }
+    }
+
+    /// Asks for a proof, hand-overs left out; unchecked.
+    pub(crate) async fn proof(&mut self, of: ProofOf) -> Result<ProofPart, WireError> {
+        let network = self.network;
+        match self
+            .ask_within(PROOF_PATIENCE, &Request::Proof { network, of })
+            .await?
+        {
+            Reply::Proof(part) => Ok(*part),
+            Reply::Ready { .. }
+            | Reply::Accepted { .. }
+            | Reply::Outboard { .. }
+            | Reply::Objects(_)
+            | Reply::Newest(_)
+            | Reply::HandOvers { .. }
+            | Reply::Refused { .. } => Err(WireError::Protocol),
+        }
+    }
+
+    /// Asks for hand-overs of the terms from `from` on; unchecked.
+    pub(crate) async fn hand_overs(&mut self, from: Term) -> Result<Vec<HandOver>, WireError> {
+        let network = self.network;
+        match self.ask(&Request::HandOvers { network, from }).await? {
+            Reply::HandOvers { hand_overs } => Ok(hand_overs.into_inner()),
+            Reply::Ready { .. }
+            | Reply::Accepted { .. }
+            | Reply::Outboard { .. }
+            | Reply::Objects(_)
+            | Reply::Newest(_)
+            | Reply::Proof(_)
+            | Reply::Refused { .. } => Err(WireError::Protocol),
         }
     }
 
@@ -136,9 +208,13 @@ impl Wire {
         {
             Reply::Ready { from } if from <= len => Ok(Ok(from)),
             Reply::Accepted { acceptance } => Ok(Err(acceptance)),
-            Reply::Ready { .. } | Reply::Outboard { .. } | Reply::Objects(_) | Reply::Refused { .. } => {
-                Err(WireError::Protocol)
-            }
+            Reply::Ready { .. }
+            | Reply::Outboard { .. }
+            | Reply::Objects(_)
+            | Reply::Newest(_)
+            | Reply::Proof(_)
+            | Reply::HandOvers { .. }
+            | Reply::Refused { .. } => Err(WireError::Protocol),
         }
     }
 
@@ -152,9 +228,13 @@ impl Wire {
         self.stream.flush().await?;
         match self.hear().await? {
             Reply::Accepted { acceptance } => Ok(acceptance),
-            Reply::Ready { .. } | Reply::Outboard { .. } | Reply::Objects(_) | Reply::Refused { .. } => {
-                Err(WireError::Protocol)
-            }
+            Reply::Ready { .. }
+            | Reply::Outboard { .. }
+            | Reply::Objects(_)
+            | Reply::Newest(_)
+            | Reply::Proof(_)
+            | Reply::HandOvers { .. }
+            | Reply::Refused { .. } => Err(WireError::Protocol),
         }
     }
 
@@ -167,9 +247,13 @@ impl Wire {
             .await?
         {
             Reply::Objects(objects) => Ok(*objects),
-            Reply::Ready { .. } | Reply::Accepted { .. } | Reply::Outboard { .. } | Reply::Refused { .. } => {
-                Err(WireError::Protocol)
-            }
+            Reply::Ready { .. }
+            | Reply::Accepted { .. }
+            | Reply::Outboard { .. }
+            | Reply::Newest(_)
+            | Reply::Proof(_)
+            | Reply::HandOvers { .. }
+            | Reply::Refused { .. } => Err(WireError::Protocol),
         }
     }
 
@@ -187,9 +271,13 @@ impl Wire {
             .await?
         {
             Reply::Outboard { groups } => Ok(groups.into_inner()),
-            Reply::Ready { .. } | Reply::Accepted { .. } | Reply::Objects(_) | Reply::Refused { .. } => {
-                Err(WireError::Protocol)
-            }
+            Reply::Ready { .. }
+            | Reply::Accepted { .. }
+            | Reply::Objects(_)
+            | Reply::Newest(_)
+            | Reply::Proof(_)
+            | Reply::HandOvers { .. }
+            | Reply::Refused { .. } => Err(WireError::Protocol),
         }
     }
 
@@ -216,6 +304,9 @@ impl Wire {
             | Reply::Accepted { .. }
             | Reply::Outboard { .. }
             | Reply::Objects(_)
+            | Reply::Newest(_)
+            | Reply::Proof(_)
+            | Reply::HandOvers { .. }
             | Reply::Refused { .. } => Err(WireError::Protocol),
         }
     }

@@ -33,6 +33,8 @@ pub struct ClientSection {
     pub api: Option<String>,
     /// The account that pays: a name of `watt account list`.
     pub account: Option<String>,
+    /// Payments of more than so many WATT wait until they are done and confirmed by the circle.
+    pub wait_above: Option<String>,
 }
 
 /// `[log]`.
@@ -57,6 +59,11 @@ pub struct NodeSection {
     pub validator_key: Option<String>,
     /// Key of the account that holds a seat, or wants one.
     pub seat_account_key: Option<String>,
+    /// Address of the account of whoever runs this node, whose circle confirms what it sees; without it, the account that holds a seat,
+    /// or else the one that is paid.
+    pub owner: Option<String>,
+    /// Whether this node, if it has no voting key, stores only blocks that the circle of its owner has, too.
+    pub circle_in_quorum: Option<bool>,
     /// File with the key of the node's network identity; without it one is made in the data folder.
     pub network_key: Option<String>,
     /// Multiaddresses to listen on.

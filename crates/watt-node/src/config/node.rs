@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use watt_ledger::Genesis;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
-use watt_primitives::{Amount, SecretKey, codec};
+use watt_primitives::id::AddressKind;
+use watt_primitives::{AccountId, Amount, SecretKey, codec};
 
 /// Whether the node votes.
 #[derive(Clone, Debug)]
@@ -65,6 +66,10 @@ pub struct NodeConfig {
     pub role: Role,
     /// Key of the account whose seat's duties it does.
     pub seat_account_key: Option<SecretKey>,
+    /// Whose node it is, as far as its owner said so.
+    pub owner: Option<AccountId>,
+    /// Whether it stores only blocks that the owner's circle has, too.
+    pub circle_in_quorum: bool,
     /// Network identity; `None` uses the one in the data folder, made at the first start.
     pub network_key: Option<keyfile::Seed>,
     /// Multiaddresses to listen on.
@@ -84,6 +89,19 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// Whose circle confirms what this node sees: who was named, else whoever holds its seat, or else is paid.
+    #[must_use]
+    pub fn owner(&self) -> Option<AccountId> {
+        let of_key = |key: &SecretKey| AccountId::of_first_key(&key.public());
+        let paid = || {
+            self.provider
+                .as_ref()
+                .map(|provider| of_key(&provider.account_key))
+        };
+        let seated = || self.seat_account_key.as_ref().map(of_key);
+        self.owner.or_else(seated).or_else(paid)
+    }
+
     /// Loads what `settings` name. `is_provider` asks for the provider's part too.
     ///
     /// # Errors
@@ -122,6 +140,8 @@ impl NodeConfig {
         Ok(Self {
             data_dir: settings.data_dir.value.clone(),
             was_moved: false,
+            owner: owner_of(settings, &genesis)?,
+            circle_in_quorum: settings.circle_in_quorum.value,
             genesis,
             role,
             seat_account_key: settings
@@ -187,6 +207,21 @@ fn protocol(asked: u32, is_main: bool) -> Result<u32, CommandError> {
         ),
         "leave it out; a lower one is for trying an upgrade on a test network",
     ))
+}
+
+fn owner_of(settings: &Settings, genesis: &Genesis) -> Result<Option<AccountId>, CommandError> {
+    let kind = if genesis.is_main {
+        AddressKind::Main
+    } else {
+        AddressKind::Test
+    };
+    let parse = |text: &String| {
+        AccountId::parse_address(text, kind).map_err(|error| {
+            let message = format!("node.owner: `{text}`: {error}");
+            CommandError::new(ErrorKind::Usage, message, "copy the address again")
+        })
+    };
+    settings.owner.value.as_ref().map(parse).transpose()
 }
 
 fn validator_key(path: &Path, genesis: &Genesis) -> Result<SecretKey, CommandError> {

@@ -82,6 +82,8 @@ pub struct Settings {
     pub client_api: Sourced<Option<String>>,
     /// The account that pays.
     pub client_account: Sourced<Option<String>>,
+    /// Above how much a payment waits until it is done and confirmed by the circle; `None` means never.
+    pub client_wait_above: Sourced<Option<watt_primitives::Amount>>,
     /// Log filter.
     pub log_level: Sourced<String>,
     /// Log format.
@@ -94,6 +96,10 @@ pub struct Settings {
     pub validator_key: Sourced<Option<PathBuf>>,
     /// `node.seat_account_key`.
     pub seat_account_key: Sourced<Option<PathBuf>>,
+    /// Address of whoever runs the node.
+    pub owner: Sourced<Option<String>>,
+    /// Whether a follower waits for its owner's circle before it stores blocks.
+    pub circle_in_quorum: Sourced<bool>,
     /// Key file of the network identity, absolute; `None` makes one in the data folder.
     pub network_key: Sourced<Option<PathBuf>>,
     /// Multiaddresses to listen on.
@@ -174,12 +180,19 @@ impl Settings {
             row("client.account", &self.client_account, |account| {
                 Value::from(account.clone())
             }),
+            row("client.wait_above", &self.client_wait_above, |amount| {
+                amount.map_or(Value::Null, |amount| text(&amount))
+            }),
             row("log.level", &self.log_level, text),
             row("log.format", &self.log_format, text),
             row("node.data_dir", &self.data_dir, |path| text(&path.display())),
             row("node.genesis", &self.genesis, path),
             row("node.validator_key", &self.validator_key, path),
             row("node.seat_account_key", &self.seat_account_key, path),
+            row("node.owner", &self.owner, |owner| Value::from(owner.clone())),
+            row("node.circle_in_quorum", &self.circle_in_quorum, |is_on| {
+                Value::from(*is_on)
+            }),
             row("node.network_key", &self.network_key, path),
             row("node.listen", &self.listen, |list| Value::from(list.clone())),
             row("node.bootstrap", &self.bootstrap, |list| {
@@ -256,6 +269,14 @@ impl Layers<'_> {
                 Some("WATT_ACCOUNT"),
                 client.account.as_ref(),
             ),
+            client_wait_above: self.parsed("client.wait_above", client.wait_above.as_ref(), "", |text| {
+                if text.is_empty() {
+                    return Ok(None);
+                }
+                text.parse()
+                    .map(Some)
+                    .map_err(|error: watt_primitives::amount::InvalidAmount| error.to_string())
+            })?,
             log_level,
             log_format: self.parsed("log.format", log.format.as_ref(), "text", str::parse)?,
             data_dir: self
@@ -275,6 +296,8 @@ impl Layers<'_> {
             )),
             validator_key: optional_path(self.path_or(None, "", node.validator_key.as_ref())),
             seat_account_key: optional_path(self.path_or(None, "", node.seat_account_key.as_ref())),
+            owner: self.optional(None, "", None, node.owner.as_ref()),
+            circle_in_quorum: self.flag(node.circle_in_quorum),
             network_key: optional_path(self.path_or(None, "", node.network_key.as_ref())),
             listen: flagged(
                 "--listen",
@@ -330,16 +353,7 @@ impl Layers<'_> {
                         .map_err(|error: watt_primitives::amount::InvalidAmount| error.to_string())
                 },
             )?,
-            provider_hot: match provider.hot {
-                Some(value) => Sourced {
-                    value,
-                    origin: self.file(),
-                },
-                None => Sourced {
-                    value: false,
-                    origin: Origin::Default,
-                },
-            },
+            provider_hot: self.flag(provider.hot),
             provider_slot_bytes_min: self.parsed(
                 "provider.slot_bytes_min",
                 provider.slot_bytes_min.as_ref(),
@@ -359,6 +373,13 @@ impl Layers<'_> {
                 super::parse_duration_ms,
             )?,
         })
+    }
+
+    /// A switch of the file, off by default.
+    fn flag(&self, value: Option<bool>) -> Sourced<bool> {
+        let origin = value.map_or(Origin::Default, |_| self.file());
+        let value = value.unwrap_or(false);
+        Sourced { value, origin }
     }
 
     fn file(&self) -> Origin {

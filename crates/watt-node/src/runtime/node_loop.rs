@@ -8,7 +8,7 @@ use super::pace::{Histogram, Pace, own_time};
 use super::storage::Storage;
 use super::transfer_server;
 use crate::error::{CommandError, ErrorKind};
-use crate::node::{NodeStatus, Shared};
+use crate::node::{NodeHandle, NodeStatus, Shared};
 use crate::scp_log::Recorder;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -22,10 +22,10 @@ use watt_engine::{
     Clocks, Effect, Engine, Event, EvidenceLog, NotRecoverable, PeerId, Priority, RequestId, Timer,
 };
 use watt_ledger::{Body, InvalidBlock};
-use watt_light::{Header, SignedTransaction};
+use watt_light::{BlockName, Header, SignedTransaction};
 use watt_net::{Bytes, Net};
 use watt_primitives::key::SignatureCheck;
-use watt_primitives::{SlotIndex, Timestamp, TransactionId};
+use watt_primitives::{NodeId, SlotIndex, Timestamp, TransactionId};
 use watt_store::{Snapshot, StateDb};
 
 mod hearing;
@@ -59,6 +59,11 @@ pub(crate) enum Command {
     Submit {
         transaction: Box<SignedTransaction>,
         answer: oneshot::Sender<Result<TransactionId, String>>,
+    },
+    /// What the nodes of the owner's circle named when they were asked about the height that is wanted.
+    Circle {
+        nodes: Vec<NodeId>,
+        words: Vec<(NodeId, BlockName)>,
     },
     /// The owner lets the node go on in a slot in which it is silent.
     Recover {
@@ -155,6 +160,7 @@ impl NodeLoop {
         while self.failure.is_none() {
             self.show();
             self.show_hearing();
+            self.shared.show_wanted(self.engine.wants_circle());
             let next_timer = self.timers.values().min().copied();
             tokio::select! {
                 biased;
@@ -265,6 +271,12 @@ impl NodeLoop {
                     reply_to,
                 });
             }
+            Command::Circle { nodes, words } => {
+                let mut effects = Vec::new();
+                let clocks = self.clocks();
+                self.engine.hear_circle(clocks, nodes, &words, &mut effects);
+                self.perform_all(effects);
+            }
             Command::Recover { answer } => {
                 let mut effects = Vec::new();
                 let clocks = self.clocks();
@@ -309,12 +321,10 @@ impl NodeLoop {
                 }
             }
             watt_net::Event::Transfer { stream, .. } => {
-                if let Some(jobs) = &self.jobs {
-                    tokio::spawn(transfer_server::serve(
-                        stream,
-                        jobs.server(Arc::clone(&self.shared)),
-                    ));
-                }
+                let node = NodeHandle::new(Arc::clone(&self.shared), self.commands.clone());
+                let jobs = self.jobs.as_ref();
+                let provider = jobs.map(|jobs| jobs.server(Arc::clone(&self.shared)));
+                tokio::spawn(transfer_server::serve(stream, Arc::new(node), provider));
             }
         }
     }

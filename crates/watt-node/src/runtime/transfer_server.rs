@@ -1,13 +1,17 @@
-//! The provider's end of a transfer stream: takes slots that the ledger assigns to it, gives bytes to whoever asks.
+//! The answering end of a transfer stream: every node tells which block is the newest and proves it; a provider takes slots that the
+//! ledger assigns to it, and gives bytes to whoever asks.
 
 use super::receiving::Receiving;
+use crate::api::{NodeView, proofs};
 use crate::node::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use watt_content::{Header, SlotRoots};
-use watt_engine::transfer::{FRAME_BYTES_MAX, Objects, Refusal, Reply, Request};
+use watt_engine::transfer::{
+    FRAME_BYTES_MAX, HAND_OVERS_PER_REPLY_MAX, Objects, ProofOf, ProofPart, Refusal, Reply, Request,
+};
 use watt_ledger::query;
 use watt_ledger::rows::DealStage;
 use watt_light::operation::AcceptanceTerms;
@@ -78,8 +82,8 @@ impl From<PieceError> for Stop {
     }
 }
 
-/// Serves one stream until the other side closes it or asks for something that is refused.
-pub(crate) async fn serve(mut stream: TransferStream, server: Server) {
+/// Serves one stream until the other side closes it or what is said makes no sense.
+pub(crate) async fn serve(mut stream: TransferStream, node: Arc<dyn NodeView>, provider: Option<Server>) {
     loop {
         let Ok(bytes) = stream.read_frame(FRAME_BYTES_MAX).await else {
             return;
@@ -87,7 +91,7 @@ pub(crate) async fn serve(mut stream: TransferStream, server: Server) {
         let Ok(request) = Request::decode(&bytes) else {
             return;
         };
-        match server.answer(request, &mut stream).await {
+        match answer(request, &mut stream, &node, provider.as_ref()).await {
             Ok(()) => {}
             Err(Stop::Broken) => return,
             Err(Stop::Refuse(reason, detail)) => {
@@ -101,6 +105,58 @@ pub(crate) async fn serve(mut stream: TransferStream, server: Server) {
             }
         }
     }
+}
+
+async fn answer(
+    request: Request,
+    stream: &mut TransferStream,
+    node: &Arc<dyn NodeView>,
+    provider: Option<&Server>,
+) -> Result<(), Stop> {
+    let is_here = |network: &NetworkId| match *network == node.genesis().network() {
+        true => Ok(()),
+        false => Err(Refusal::OtherNetwork),
+    };
+    let reply = match request {
+        Request::Newest { network, nonce, at } => {
+            is_here(&network)?;
+            let node = Arc::clone(node);
+            let said = tokio::task::spawn_blocking(move || node.newest(&nonce, at)).await;
+            let said = said.map_err(|_| Refusal::Trouble)?;
+            Reply::Newest(said.map_err(|_| Refusal::Trouble)?)
+        }
+        Request::Proof { network, of } => {
+            is_here(&network)?;
+            let node = Arc::clone(node);
+            let shown = match of {
+                ProofOf::Block { height } => proofs::of_block(node, height).await,
+                ProofOf::Account { account } => proofs::of_account(node, account).await,
+            };
+            let shown = shown.map_err(|_| Refusal::NotProven)?;
+            Reply::Proof(Box::new(ProofPart {
+                finality: shown.finality,
+                entry: shown.entry,
+            }))
+        }
+        Request::HandOvers { network, from } => {
+            is_here(&network)?;
+            let node = Arc::clone(node);
+            let page =
+                tokio::task::spawn_blocking(move || node.hand_overs_from(from, HAND_OVERS_PER_REPLY_MAX));
+            let page = page.await.map_err(|_| Refusal::Trouble)?;
+            Reply::HandOvers {
+                hand_overs: BoundedVec::new(page).map_err(|_| Refusal::Trouble)?,
+            }
+        }
+        request @ (Request::Put { .. }
+        | Request::Read { .. }
+        | Request::Outboard { .. }
+        | Request::Objects { .. }) => {
+            let provider = provider.ok_or(Refusal::NotHeld)?;
+            return provider.answer(request, stream).await;
+        }
+    };
+    Ok(say(stream, &reply).await?)
 }
 
 async fn say(stream: &mut TransferStream, reply: &Reply) -> std::io::Result<()> {
@@ -153,6 +209,10 @@ impl Server {
                 self.check_network(&network)?;
                 let objects = self.objects(deal).await?;
                 Ok(say(stream, &Reply::Objects(Box::new(objects))).await?)
+            }
+            // Every node answers them, provider or not.
+            Request::Newest { .. } | Request::Proof { .. } | Request::HandOvers { .. } => {
+                Err(Refusal::NotHeld.into())
             }
         }
     }

@@ -15,6 +15,7 @@ mod agreement;
 mod circles;
 mod errors;
 mod floods;
+mod freshness;
 mod health;
 mod hostile;
 mod large;

@@ -51,6 +51,8 @@ fn config(dir: &Path) -> NodeConfig {
         genesis,
         role: Role::Follower,
         seat_account_key: None,
+        owner: None,
+        circle_in_quorum: false,
         network_key: None,
         listen: Vec::new(),
         bootstrap: Vec::new(),
