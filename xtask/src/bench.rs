@@ -6,13 +6,14 @@ use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
 
 /// Name, package, cargo bench target, features.
-const BENCHES: [(&str, &str, &str, &str); 11] = [
+const BENCHES: [(&str, &str, &str, &str); 12] = [
     ("apply", "watt-ledger", "apply", ""),
     ("catch-up", "watt-node", "catch_up", ""),
     ("encode", "watt-content", "encode", ""),
     ("journal", "watt-store", "journal", ""),
     ("open", "watt-store", "open", ""),
     ("pace", "watt-node", "pace", ""),
+    ("proofs", "watt-post", "proofs", "testing"),
     ("put-get", "watt-node", "put_get", ""),
     ("rank", "watt-trust", "rank", ""),
     ("scp", "watt-scp", "slots", "testing"),

@@ -1,0 +1,280 @@
+//! What proofs of storage cost at full size: sealing, answering a window, folding, compressing, and verifying beside the
+//! library's own verifier in the same run.
+//!
+//! One JSON object per line: `bench`, `case`, `metric`, `value`, `unit`, and where there is one `baseline` with its `ratio`.
+//! Times are processor time of all threads. Verification runs on one thread.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::unwrap_used,
+    reason = "a benchmark measures time, prints and may stop"
+)]
+
+use rustix::time::{ClockId, clock_gettime};
+use std::ops::ControlFlow;
+use watt_post::{
+    Answers, Element, LEAF_BYTES, LeafRead, NovaPasta, PostBackend, ReplicaTree, SetTree, Settlement, Shape,
+    Step, initial_state,
+};
+use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber};
+use watt_proofs::seal::{Progress, seal};
+use watt_proofs::{PieceTable, ProofParams, ReplicaId, SectorSize};
+
+const NETWORK: NetworkId = NetworkId([1; 32]);
+const PROVIDER: AccountId = AccountId([2; 20]);
+const MIB: f64 = 1_048_576.0;
+
+/// Leaves of a replica in the benches that don't seal: a 64th of a sector, repeated in its tree.
+const LEAVES: u32 = 4096;
+
+fn report(case: &str, metric: &str, value: f64, unit: &str) {
+    println!(
+        r#"{{"bench":"proofs","case":"{case}","metric":"{metric}","value":{value:.3},"unit":"{unit}"}}"#
+    );
+}
+
+fn report_against(case: &str, metric: &str, value: f64, unit: &str, baseline: f64) {
+    let ratio = value / baseline;
+    println!(
+        r#"{{"bench":"proofs","case":"{case}","metric":"{metric}","value":{value:.3},"unit":"{unit}","baseline":{baseline:.3},"ratio":{ratio:.4}}}"#
+    );
+}
+
+/// Seconds of processor time of all threads that `work` takes.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let now = || {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    };
+    let begin = now();
+    let result = work();
+    (result, now() - begin)
+}
+
+/// Forgets the most memory that was resident so far, where the system allows it.
+fn forget_peak() {
+    let _unsupported = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The most memory that was resident since it was forgotten, in MiB.
+fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = status.lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    });
+    kib.unwrap_or(0.0) / 1024.0
+}
+
+/// Bytes that look random.
+fn bytes(name: &str, len: usize) -> Vec<u8> {
+    let part = |part: u32| Hash::of_content(format!("{name} {part}").as_bytes()).0;
+    (0..).flat_map(part).take(len).collect()
+}
+
+/// Seals one sector with the main network's parameters, and builds the tree that recursive proofs need over it.
+fn sealing() {
+    let params = ProofParams::MAIN;
+    let size = SectorSize::new(&params, 64).unwrap();
+    let payload = bytes("payload", size.payload_bytes() as usize);
+    let comm_d = PieceTable::filler_only(size).comm_d(&NETWORK);
+    let replica_id = ReplicaId::derive(&NETWORK, &PROVIDER, SectorNumber(1), &comm_d, &Hash([3; 32]));
+    forget_peak();
+    let (mut first, mut last) = (None, (0.0, 0.0));
+    let mut progress = |progress: Progress| {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        let now = (
+            time.tv_sec as f64 + time.tv_nsec as f64 / 1e9,
+            progress.labels_done as f64,
+        );
+        first.get_or_insert(now);
+        last = now;
+        ControlFlow::Continue(())
+    };
+    let (sealed, seal_seconds) = timed(|| seal(&params, size, &replica_id, &payload, &mut progress).unwrap());
+    let first = first.unwrap();
+    report(
+        "64 MiB",
+        "label_mib_per_s",
+        (last.1 - first.1) * 32.0 / MIB / (last.0 - first.0),
+        "MiB/s",
+    );
+    let (_, tree_seconds) = timed(|| ReplicaTree::build(Shape::LARGE, &sealed.replica).unwrap());
+    report("64 MiB", "replica_tree_cpu_s", tree_seconds, "s");
+    report("64 MiB", "seal_cpu_s", seal_seconds + tree_seconds, "s");
+    report("64 MiB", "seal_peak_mib", peak_mib(), "MiB");
+}
+
+/// A provider whose sectors all have the same few leaves in memory.
+struct Provider {
+    replica: Vec<u8>,
+    tree: ReplicaTree,
+    set: SetTree,
+    shape: Shape,
+}
+
+impl LeafRead for Provider {
+    fn leaf(&self, _: u32, leaf: u32) -> Option<[u8; LEAF_BYTES]> {
+        self.replica.as_chunks().0.get(leaf as usize).copied()
+    }
+}
+
+impl Provider {
+    fn new(shape: Shape) -> Self {
+        let replica = bytes("replica", LEAVES as usize * LEAF_BYTES);
+        let tree = ReplicaTree::build(shape, &replica).unwrap();
+        let roots = vec![tree.root(); 40];
+        let set = SetTree::build(shape, &roots).unwrap();
+        Self {
+            replica,
+            tree,
+            set,
+            shape,
+        }
+    }
+
+    fn answers(&self, state: Element, window: u32) -> Answers {
+        Answers::compute(self.shape, state, &self.set, beacon(window), &|_| LEAVES, self)
+    }
+
+    fn steps(&self, n: u32) -> Vec<Step> {
+        let mut state = initial_state(&NETWORK, &PROVIDER);
+        let step = |window| {
+            let block = |_, leaf| {
+                let range = ReplicaTree::block_range(self.shape, leaf);
+                Some((
+                    &self.tree,
+                    self.replica
+                        .get(range.start as usize..range.end as usize)?
+                        .to_vec(),
+                ))
+            };
+            let step = self
+                .answers(state, window)
+                .step(beacon(window + 1), &self.set, &|_| LEAVES, &block);
+            assert!(step.is_good);
+            state = step.window.next_state(state);
+            step
+        };
+        (0..n).map(step).collect()
+    }
+}
+
+fn beacon(window: u32) -> Element {
+    watt_post::window::beacon_element(&NETWORK, &Hash::of_content(&window.to_be_bytes()))
+}
+
+/// One shape from its parameters to verified proofs.
+fn shape(shape: Shape, case: &str, n_distinct: usize) {
+    let provider = Provider::new(shape);
+    let (_, answer_seconds) = timed(|| provider.answers(initial_state(&NETWORK, &PROVIDER), 0));
+    report(case, "window_cpu_ms", answer_seconds * 1e3, "ms");
+
+    let (backend, derive_seconds) = timed(|| NovaPasta::derive(shape).unwrap());
+    report(case, "derive_cpu_s", derive_seconds, "s");
+    let digest = backend.digest();
+    assert_eq!(
+        Some(digest),
+        shape.params_digest(),
+        "the parameters changed: {:?}",
+        digest.to_bytes()
+    );
+    let (constraints, variables) = backend.size();
+    assert!(constraints <= 1 << 15 && variables <= 1 << 15);
+    report(case, "constraints", constraints as f64, "");
+    report(case, "variables", variables as f64, "");
+    let saved = backend.save().unwrap();
+    report(case, "params_mib", saved.len() as f64 / MIB, "MiB");
+    drop(backend);
+    let (backend, load_seconds) = timed(|| NovaPasta::load(shape, digest, &saved).unwrap());
+    drop(saved);
+    report(case, "load_cpu_s", load_seconds, "s");
+
+    let steps = provider.steps(8);
+    let from = initial_state(&NETWORK, &PROVIDER);
+    let mut running = Some(backend.recover(from, &steps[..2], None).unwrap());
+    forget_peak();
+    let ((), fold_seconds) = timed(|| {
+        for step in &steps[2..7] {
+            backend.fold(from, &mut running, step).unwrap();
+        }
+    });
+    report(case, "fold_cpu_ms", fold_seconds * 1e3 / 5.0, "ms");
+    report(case, "fold_peak_mib", peak_mib(), "MiB");
+    let saved = backend.save_running(&running.unwrap()).unwrap();
+    report(case, "running_mib", saved.len() as f64 / MIB, "MiB");
+    let (running, recover_seconds) = timed(|| backend.recover(from, &steps, Some(&saved)).unwrap());
+    report(case, "recover_cpu_s", recover_seconds, "s");
+
+    forget_peak();
+    let (proofs, compress_seconds) = timed(|| {
+        let proof = |_| backend.compress(&running).unwrap();
+        (0..n_distinct).map(proof).collect::<Vec<_>>()
+    });
+    report(case, "compress_cpu_s", compress_seconds / n_distinct as f64, "s");
+    report(case, "compress_peak_mib", peak_mib(), "MiB");
+    report(case, "proof_bytes", proofs[0].len() as f64, "B");
+    drop(steps);
+    drop(provider);
+    verification(&backend, case, backend.shown(&running), &proofs);
+}
+
+/// Batches of all sizes, on one thread.
+fn verification(backend: &NovaPasta, case: &str, settlement: Settlement, proofs: &[Vec<u8>]) {
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    // The first call makes the library's key.
+    assert!(backend.verify_as_library(&settlement, &proofs[0]));
+    let (_, library_seconds) = one_thread.install(|| {
+        timed(|| {
+            for proof in proofs {
+                assert!(backend.verify_as_library(&settlement, proof));
+            }
+        })
+    });
+    let library = library_seconds * 1e3 / proofs.len() as f64;
+    report(case, "verify_library_cpu_ms", library, "ms");
+    for n in [1, 8, 64, 256] {
+        let batch: Vec<(Settlement, &[u8])> = proofs
+            .iter()
+            .cycle()
+            .take(n)
+            .map(|proof| (settlement, proof.as_slice()))
+            .collect();
+        let (verdict, seconds) = one_thread.install(|| timed(|| backend.verify(&batch, None)));
+        assert_eq!(verdict, Ok(()));
+        report_against(
+            case,
+            &format!("verify_batch_{n}_cpu_ms"),
+            seconds * 1e3 / n as f64,
+            "ms",
+            library,
+        );
+    }
+    let mut batch: Vec<(Settlement, &[u8])> = proofs
+        .iter()
+        .cycle()
+        .take(64)
+        .map(|proof| (settlement, proof.as_slice()))
+        .collect();
+    // The last number before the outputs is what the secondary inner product comes down to.
+    let mut bad = proofs[0].clone();
+    let at = bad.len() - 65 - 32;
+    bad[at] ^= 1;
+    batch[41].1 = &bad;
+    let (verdict, seconds) = one_thread.install(|| timed(|| backend.verify(&batch, None)));
+    assert_eq!(verdict.map_err(|refused| refused.at), Err(41));
+    report(case, "culprit_of_64_cpu_s", seconds, "s");
+}
+
+fn main() {
+    shape(Shape::LARGE, "4096 positions", 4);
+    shape(Shape::SMALL, "64 positions", 2);
+    sealing();
+}

@@ -1,0 +1,100 @@
+//! A small provider for tests: replicas of chosen numbers of leaves, kept in memory.
+
+use crate::element::{Element, F, LEAF_BYTES};
+use crate::replica::{LeafRead, ReplicaTree, SetTree};
+use crate::shape::Shape;
+use crate::window::{Answers, Step, beacon_element, initial_state};
+use watt_primitives::{AccountId, Hash, NetworkId};
+
+pub(crate) const NETWORK: NetworkId = NetworkId([7; 32]);
+pub(crate) const PROVIDER: AccountId = AccountId([9; 20]);
+
+/// Bytes that look random, the same for the same name.
+pub(crate) fn bytes(name: &str, len: usize) -> Vec<u8> {
+    (0u32..)
+        .flat_map(|part| Hash::of_content(format!("{name} {part}").as_bytes()).0)
+        .take(len)
+        .collect()
+}
+
+/// An element that looks random.
+pub(crate) fn element(name: &str) -> F {
+    Element::of_hash(&Hash::of_content(name.as_bytes())).0
+}
+
+/// The beacon of a window.
+pub(crate) fn beacon(window: u32) -> Element {
+    beacon_element(&NETWORK, &Hash::of_content(format!("beacon {window}").as_bytes()))
+}
+
+pub(crate) struct Provider {
+    pub(crate) shape: Shape,
+    pub(crate) state: Element,
+    pub(crate) replicas: Vec<Vec<u8>>,
+    pub(crate) trees: Vec<ReplicaTree>,
+    pub(crate) set: SetTree,
+}
+
+impl Provider {
+    /// A provider with one sector for each number of leaves.
+    pub(crate) fn new(shape: Shape, leaves: &[usize]) -> Self {
+        let replica = |(at, leaves): (usize, &usize)| bytes(&format!("replica {at}"), leaves * LEAF_BYTES);
+        let replicas: Vec<_> = leaves.iter().enumerate().map(replica).collect();
+        let trees: Vec<_> = replicas
+            .iter()
+            .map(|bytes| ReplicaTree::build(shape, bytes).unwrap())
+            .collect();
+        let roots: Vec<_> = trees.iter().map(ReplicaTree::root).collect();
+        Self {
+            shape,
+            state: initial_state(&NETWORK, &PROVIDER),
+            replicas,
+            trees,
+            set: SetTree::build(shape, &roots).unwrap(),
+        }
+    }
+
+    pub(crate) fn answers(&self, window: u32) -> Answers {
+        let leaves_of = |sector| self.leaves_of(sector);
+        Answers::compute(
+            self.shape,
+            self.state,
+            &self.set,
+            beacon(window),
+            &leaves_of,
+            self,
+        )
+    }
+
+    /// The record of a window, and the state after it.
+    pub(crate) fn step(&mut self, window: u32) -> Step {
+        let step = self.answers(window).step(
+            beacon(window + 1),
+            &self.set,
+            &|sector| self.leaves_of(sector),
+            &|sector, leaf| {
+                let sector = usize::try_from(sector).unwrap();
+                let range = ReplicaTree::block_range(self.shape, leaf);
+                let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+                Some((
+                    self.trees.get(sector)?,
+                    self.replicas.get(sector)?.get(range)?.to_vec(),
+                ))
+            },
+        );
+        self.state = step.window.next_state(self.state);
+        step
+    }
+
+    pub(crate) fn leaves_of(&self, sector: u32) -> u32 {
+        let bytes = self.replicas[usize::try_from(sector).unwrap()].len();
+        u32::try_from(bytes / LEAF_BYTES).unwrap()
+    }
+}
+
+impl LeafRead for Provider {
+    fn leaf(&self, sector: u32, leaf: u32) -> Option<[u8; LEAF_BYTES]> {
+        let replica = self.replicas.get(usize::try_from(sector).ok()?)?;
+        replica.as_chunks().0.get(usize::try_from(leaf).ok()?).copied()
+    }
+}
