@@ -70,7 +70,8 @@ async fn of_node(session: &Session, node: Option<&str>, deadline: Duration) -> R
         None => session.context().await?.api,
     };
     let mut report = api.health().await?;
-    if report.intersects.is_none() {
+    // A node that stopped before rules that it does not know can't tell who decides now.
+    if report.intersects.is_none() && report.unknown_version.is_none() {
         // Validators declare a nested set: no arithmetic, a search.
         let invalid = |invalid: watt_health::InvalidSnapshot| {
             CommandError::new(
