@@ -116,10 +116,11 @@ fn report_text(report: &Report) -> String {
         format!("{}, {} old", report.height, duration_text(report.head_age_ms)),
     ]);
     table.row(["peers".into(), report.peers.to_string()]);
-    let quorum = report.quorum.map_or_else(
-        || "a nested set".to_owned(),
-        |quorum| format!("{quorum} of {} validators", report.validators),
-    );
+    let quorum = match (report.quorum, report.validators) {
+        (Some(quorum), all) => format!("{quorum} of {all} validators"),
+        (None, 0) => unknown(),
+        (None, _) => "a nested set".to_owned(),
+    };
     table.row(["quorum".into(), quorum]);
     let intersect = match report.intersects {
         Some(true) => "any two quorums have a validator in common".to_owned(),
