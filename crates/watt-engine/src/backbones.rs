@@ -194,6 +194,15 @@ impl Backbones {
         let upgrades = query::upgrades(state);
         let version_in = |term| upgrades.as_ref().map_or(0, |upgrades| upgrades.version_in(term));
         self.version = version_in(running);
+        let next_version = version_in(running.next());
+        if head == self.terms.final_from(running.next()) && next_version > self.protocol {
+            let height = self.terms.first_height(running.next()).0;
+            tracing::warn!(
+                version = next_version,
+                height,
+                "from this block on the network follows rules that this program does not know: update it before"
+            );
+        }
         self.known
             .retain(|deciders| (running.previous()..=last).contains(&deciders.term));
         for term in running.previous().0..=last.0 {

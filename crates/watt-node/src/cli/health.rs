@@ -77,7 +77,8 @@ async fn of_node(session: &Session, node: Option<&str>, deadline: Duration) -> R
     let api = api_of(session, node).await?;
     let mut info = api.health().await?;
     let report = &mut info.report;
-    if report.intersects.is_none() {
+    // A node that stopped before rules that it does not know can't tell who decides now.
+    if report.intersects.is_none() && report.unknown_version.is_none() {
         // Validators declare a nested set: no arithmetic, a search.
         let invalid = |invalid: watt_health::InvalidSnapshot| {
             CommandError::new(
@@ -135,10 +136,11 @@ fn info_text(info: &HealthInfo) -> String {
         format!("{}, {} old", report.height, duration_text(report.head_age_ms)),
     ]);
     table.row(["peers".into(), report.peers.to_string()]);
-    let quorum = report.quorum.map_or_else(
-        || "a nested set".to_owned(),
-        |quorum| format!("{quorum} of {} validators", report.validators),
-    );
+    let quorum = match (report.quorum, report.validators) {
+        (Some(quorum), all) => format!("{quorum} of {all} validators"),
+        (None, 0) => unknown(),
+        (None, _) => "a nested set".to_owned(),
+    };
     table.row(["quorum".into(), quorum]);
     let intersect = match report.intersects {
         Some(true) => "any two quorums have a validator in common".to_owned(),

@@ -93,6 +93,11 @@ fn status_text(context: &Context, upgrades: &UpgradesInfo) -> String {
     }
     if let Some(planned) = &upgrades.planned {
         text.push_str(&format!("\n{}", planned_text(planned)));
+        if known < planned.version && known >= version {
+            text.push_str(&format!(
+                "\nthis node's program knows rules up to version {known}: update it before then"
+            ));
+        }
     }
     let mut programs = Table::new(&["VOTES", "KNOWS VERSION"]);
     for one in &upgrades.programs {

@@ -158,7 +158,7 @@ fn forgetting_removes_all_of_a_devnet() {
 #[test]
 fn one_devnet_has_one_supervisor() {
     let folder = tempfile::tempdir().unwrap();
-    let open = || Devnet::open(folder.path(), Some(SMALL), false, "watt".into());
+    let open = || Devnet::open(folder.path(), Some(SMALL), None, false, "watt".into());
     let first = open().unwrap();
     assert_eq!(open().unwrap_err().kind, ErrorKind::Conflict);
     drop(first);
@@ -183,7 +183,8 @@ fn impossible_sizes_are_refused() {
 #[tokio::test]
 async fn supervisor_answers_its_owner_only() {
     let folder = tempfile::tempdir().unwrap();
-    let devnet = std::sync::Arc::new(Devnet::open(folder.path(), Some(SMALL), false, "watt".into()).unwrap());
+    let devnet =
+        std::sync::Arc::new(Devnet::open(folder.path(), Some(SMALL), None, false, "watt".into()).unwrap());
     let server = ControlServer::start(std::sync::Arc::clone(&devnet))
         .await
         .unwrap();

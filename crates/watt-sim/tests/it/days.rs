@@ -114,3 +114,16 @@ fn no_past_is_made_of_old_keys() {
     assert_eq!(tried.len(), 3, "{tried:?}");
     assert!(tried.last().unwrap().starts_with("19 "), "{tried:?}");
 }
+
+/// Programs of three versions go through a change of rules: those that know the new ones go on, the others stop before it and say so.
+/// With as many old ones as may not be off nothing changes, and nobody stops. The scenarios' goals say which version is in force, and
+/// how many say that they are too old.
+///
+/// Covers: A11.
+#[test]
+fn rules_change_when_nearly_all_are_ready_for_them() {
+    let (_, lines) = day("mixed-versions");
+    let with = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+    assert_eq!((with("== Program "), with("== Decide ")), (4, 1));
+    day("too-few-programs");
+}
