@@ -224,6 +224,7 @@ async fn catch_up(chain: &Chain) -> (Duration, Taken) {
         bootstrap,
         // All blocks are fetched: these peers serve no state.
         checkpoint_blocks: u64::MAX,
+        protocol: 1,
         record_scp: None,
         api: ApiAddresses {
             public: "127.0.0.1:0".parse().unwrap(),

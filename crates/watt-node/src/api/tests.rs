@@ -665,7 +665,7 @@ async fn metrics_count_what_was_refused() {
 #[tokio::test]
 async fn rules_are_shown_and_old_programs_say_so() {
     let served = Served::start().await;
-    let api = ApiClient::new(&[served.public.clone()], "start it").unwrap();
+    let api = ApiClient::new(std::slice::from_ref(&served.public), "start it").unwrap();
     let upgrades = api.upgrades().await.unwrap();
     assert_eq!((upgrades.version, upgrades.term, upgrades.planned), (1, 0, None));
     assert_eq!((upgrades.has_council, upgrades.council.len()), (false, 0));
