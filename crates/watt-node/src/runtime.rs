@@ -238,6 +238,7 @@ fn provider_config(
         account_key: offer.account_key.clone(),
         capacity_bytes: offer.capacity_bytes,
         endpoint,
+        person: offer.person,
         ask,
         units: provider::ProviderConfig::units_of(&params),
     })

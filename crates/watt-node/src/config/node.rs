@@ -51,6 +51,8 @@ pub struct ProviderConfig {
     pub slot_bytes_max: u64,
     /// Longest term taken, in milliseconds of ledger time.
     pub term_ms_max: u64,
+    /// Whose power the storage is; the account's own if nobody is named.
+    pub person: Option<AccountId>,
 }
 
 /// What a node runs with.
@@ -137,6 +139,11 @@ impl NodeConfig {
                 "use an address of this machine only, for example 127.0.0.1:28475, and tunnel to it",
             ));
         }
+        let provider = if is_provider {
+            Some(provider(settings, &genesis)?)
+        } else {
+            None
+        };
         Ok(Self {
             data_dir: settings.data_dir.value.clone(),
             was_moved: false,
@@ -166,11 +173,7 @@ impl NodeConfig {
                 owner,
                 owner_hosts: settings.api_owner_hosts.value.clone(),
             },
-            provider: if is_provider {
-                Some(provider(settings)?)
-            } else {
-                None
-            },
+            provider,
         })
     }
 }
@@ -236,7 +239,28 @@ fn validator_key(path: &Path, genesis: &Genesis) -> Result<SecretKey, CommandErr
     ))
 }
 
-fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {
+/// Whose power the storage is, if somebody else's than the provider's own account.
+fn person(settings: &Settings, genesis: &Genesis) -> Result<Option<AccountId>, CommandError> {
+    let text = &settings.provider_person.value;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let kind = if genesis.is_main {
+        AddressKind::Main
+    } else {
+        AddressKind::Test
+    };
+    let parsed = AccountId::parse_address(text, kind).map_err(|error| {
+        CommandError::new(
+            ErrorKind::Usage,
+            format!("provider.person: `{text}` is no address of this network: {error}"),
+            "name the account that holds or wants a seat, or leave it out",
+        )
+    });
+    parsed.map(Some)
+}
+
+fn provider(settings: &Settings, genesis: &Genesis) -> Result<ProviderConfig, CommandError> {
     let Some(path) = &settings.provider_account_key.value else {
         return Err(CommandError::new(
             ErrorKind::Usage,
@@ -265,6 +289,7 @@ fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {
         slot_bytes_min,
         slot_bytes_max,
         term_ms_max: settings.provider_term_ms_max.value,
+        person: person(settings, genesis)?,
     })
 }
 

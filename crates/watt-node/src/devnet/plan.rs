@@ -488,6 +488,16 @@ impl Plan {
                 "\n[provider]\naccount_key = \"account.key\"\ncapacity = \"{}\"\nprice = \"{price}\"\nhot = true\n",
                 parameters::CAPACITY_BYTES
             ));
+            // Who runs a validator runs some of the providers, too: what they prove is the power of its seat.
+            let seats: Vec<&str> = self
+                .nodes
+                .iter()
+                .map(|node| node.seat.as_str())
+                .filter(|seat| !seat.is_empty())
+                .collect();
+            if let Some(seat) = position.checked_rem(seats.len()).and_then(|at| seats.get(at)) {
+                text.push_str(&format!("person = \"{seat}\"\n"));
+            }
         }
         text
     }
