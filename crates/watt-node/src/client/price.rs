@@ -145,6 +145,7 @@ mod tests {
             address: format!("twatt1{index}"),
             capacity_bytes: 1 << 30,
             used_bytes: 0,
+            person: String::new(),
             peer_id: String::new(),
             addresses: Vec::new(),
             ask: Some(AskInfo {
