@@ -110,8 +110,6 @@ pub struct ProviderSection {
     pub slot_bytes_max: Option<String>,
     /// Longest term taken, for example `30d`.
     pub term_max: Option<String>,
-    /// Address of the account that stands for a seat or holds one: what is proven here is its power.
-    pub person: Option<String>,
 }
 
 impl ConfigFile {

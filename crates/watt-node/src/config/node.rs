@@ -51,8 +51,6 @@ pub struct ProviderConfig {
     pub slot_bytes_max: u64,
     /// Longest term taken, in milliseconds of ledger time.
     pub term_ms_max: u64,
-    /// Whose power the storage is; the account's own if nobody is named.
-    pub person: Option<AccountId>,
 }
 
 /// What a node runs with.
@@ -91,7 +89,7 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// Whose circle confirms what this node sees: who was named, else whoever holds its seat, or else is paid.
+    /// Whose circle confirms what this node sees, and whose power is the storage that it proves: who was named, else whoever holds its seat, or else is paid.
     #[must_use]
     pub fn owner(&self) -> Option<AccountId> {
         let of_key = |key: &SecretKey| AccountId::of_first_key(&key.public());
@@ -140,7 +138,7 @@ impl NodeConfig {
             ));
         }
         let provider = if is_provider {
-            Some(provider(settings, &genesis)?)
+            Some(provider(settings)?)
         } else {
             None
         };
@@ -239,28 +237,7 @@ fn validator_key(path: &Path, genesis: &Genesis) -> Result<SecretKey, CommandErr
     ))
 }
 
-/// Whose power the storage is, if somebody else's than the provider's own account.
-fn person(settings: &Settings, genesis: &Genesis) -> Result<Option<AccountId>, CommandError> {
-    let text = &settings.provider_person.value;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let kind = if genesis.is_main {
-        AddressKind::Main
-    } else {
-        AddressKind::Test
-    };
-    let parsed = AccountId::parse_address(text, kind).map_err(|error| {
-        CommandError::new(
-            ErrorKind::Usage,
-            format!("provider.person: `{text}` is no address of this network: {error}"),
-            "name the account that holds or wants a seat, or leave it out",
-        )
-    });
-    parsed.map(Some)
-}
-
-fn provider(settings: &Settings, genesis: &Genesis) -> Result<ProviderConfig, CommandError> {
+fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {
     let Some(path) = &settings.provider_account_key.value else {
         return Err(CommandError::new(
             ErrorKind::Usage,
@@ -289,7 +266,6 @@ fn provider(settings: &Settings, genesis: &Genesis) -> Result<ProviderConfig, Co
         slot_bytes_min,
         slot_bytes_max,
         term_ms_max: settings.provider_term_ms_max.value,
-        person: person(settings, genesis)?,
     })
 }
 

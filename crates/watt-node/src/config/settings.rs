@@ -132,8 +132,6 @@ pub struct Settings {
     pub provider_slot_bytes_max: Sourced<u64>,
     /// Longest term, in milliseconds.
     pub provider_term_ms_max: Sourced<u64>,
-    /// Address of whose power the storage is; empty for the account's own.
-    pub provider_person: Sourced<String>,
 }
 
 impl Settings {
@@ -221,7 +219,6 @@ impl Settings {
             row("provider.term_max", &self.provider_term_ms_max, |ms| {
                 Value::from(format!("{ms}ms"))
             }),
-            row("provider.person", &self.provider_person, text),
         ]
     }
 }
@@ -375,9 +372,6 @@ impl Layers<'_> {
                 "90d",
                 super::parse_duration_ms,
             )?,
-            provider_person: self.parsed("provider.person", provider.person.as_ref(), "", |text| {
-                Ok(text.to_owned())
-            })?,
         })
     }
 

@@ -475,6 +475,21 @@ impl Plan {
                 text.push_str("record_scp = \"scp.log\"\n");
             }
         }
+        if node.role == NodeRole::Provider {
+            // Who runs a validator runs some of the providers, too: what they prove is the power of its seat.
+            let seats = || {
+                self.nodes
+                    .iter()
+                    .map(|node| &node.seat)
+                    .filter(|seat| !seat.is_empty())
+            };
+            let owner = position
+                .checked_rem(seats().count())
+                .and_then(|at| seats().nth(at));
+            if let Some(owner) = owner {
+                text.push_str(&format!("owner = \"{owner}\"\n"));
+            }
+        }
         text.push_str(&format!(
             "\n[api]\npublic = \"127.0.0.1:{}\"\nowner = \"127.0.0.1:{}\"\n",
             node.api_port, node.owner_port
@@ -488,16 +503,6 @@ impl Plan {
                 "\n[provider]\naccount_key = \"account.key\"\ncapacity = \"{}\"\nprice = \"{price}\"\nhot = true\n",
                 parameters::CAPACITY_BYTES
             ));
-            // Who runs a validator runs some of the providers, too: what they prove is the power of its seat.
-            let seats: Vec<&str> = self
-                .nodes
-                .iter()
-                .map(|node| node.seat.as_str())
-                .filter(|seat| !seat.is_empty())
-                .collect();
-            if let Some(seat) = position.checked_rem(seats.len()).and_then(|at| seats.get(at)) {
-                text.push_str(&format!("person = \"{seat}\"\n"));
-            }
         }
         text
     }
