@@ -50,9 +50,6 @@ pub const BODY_GIVE_UP_MS: u64 = 750;
 /// The most envelopes of one node kept per slot, to prove the decision.
 const ENVELOPES_PER_NODE_MAX: usize = 64;
 
-/// Weight of an entry that withheld blocks (TC33): it is a neighbour, and so can lead, in one of eight rounds.
-const REDUCED_WEIGHT: u64 = u64::MAX / 8;
-
 /// What stands at the top of the chain.
 #[derive(Clone, Debug)]
 pub struct Head {
@@ -167,8 +164,8 @@ pub(crate) struct Consensus {
     /// What goes into SCP and comes out, where it is asked for.
     log: Option<Vec<log::Entry>>,
     evidence: EvidenceLog,
-    /// Entries that lead less often in this slot.
-    reduced: Vec<NodeId>,
+    /// Entries that lead less often in this slot, with their weights.
+    weights: Vec<(NodeId, u64)>,
 }
 
 /// SCP's questions, answered from what is known of the slot.
@@ -176,7 +173,7 @@ struct Answers<'a> {
     candidates: &'a Candidates,
     deciders: &'a Deciders,
     network: NetworkId,
-    reduced: &'a [NodeId],
+    weights: &'a [(NodeId, u64)],
 }
 
 impl Oracle for Answers<'_> {
@@ -193,14 +190,13 @@ impl Oracle for Answers<'_> {
     }
 
     fn weight(&self, node: NodeId) -> u64 {
-        // Every entry is a neighbour of every entry: the round's leader is the one with the highest priority.
+        // With full weight an entry is a neighbour of every entry in every round, with half of it in every other: the round's leader
+        // is the neighbour with the highest priority.
         if !self.deciders.is_seat(&node) {
-            0
-        } else if self.reduced.contains(&node) {
-            REDUCED_WEIGHT
-        } else {
-            u64::MAX
+            return 0;
         }
+        let known = self.weights.iter().find(|(key, _)| *key == node);
+        known.map_or(u64::MAX, |(_, weight)| *weight)
     }
 
     fn fallback(&self, _slot: SlotIndex, value: &Value) -> Option<Value> {
@@ -258,7 +254,7 @@ impl Consensus {
             of_later_terms: Vec::new(),
             log,
             evidence: EvidenceLog::default(),
-            reduced: Vec::new(),
+            weights: Vec::new(),
         };
         let with_term = entries.into_iter().map(|entry| {
             let term = backbones.terms().of_height(entry.slot().into());
@@ -310,7 +306,7 @@ impl Consensus {
             candidates: &self.candidates,
             deciders: &self.deciders,
             network: self.network,
-            reduced: &self.reduced,
+            weights: &self.weights,
         };
         let mut outputs = Vec::new();
         match &mut self.log {
@@ -492,8 +488,8 @@ impl Consensus {
     }
 
     /// Who leads less often in this slot, from the state of the head.
-    pub(crate) fn weigh(&mut self, reduced: Vec<NodeId>) {
-        self.reduced = reduced;
+    pub(crate) fn weigh(&mut self, weights: Vec<(NodeId, u64)>) {
+        self.weights = weights;
     }
 
     /// Block `head` is committed: its slot is history, the next one begins to be listened to.

@@ -32,6 +32,8 @@ pub struct ProviderConfig {
     pub capacity_bytes: u64,
     /// Where it is reached.
     pub endpoint: Endpoint,
+    /// Whose power its storage is; the account's own if nobody is named.
+    pub person: Option<AccountId>,
     /// Its standing offer.
     pub ask: AskTerms,
     /// Smallest and largest sector it seals, in units of 1 MiB.
@@ -162,14 +164,18 @@ impl Provider {
     /// Pledges and offers, if the ledger does not say yet what the owner wants.
     fn offer(&mut self, view: &View<'_, impl StateRead>, out: &mut Vec<SignedTransaction>) {
         let mut operations = Vec::new();
+        let person = self.config.person.unwrap_or(self.account);
         let is_pledged = view.provider.as_ref().is_some_and(|row| {
-            row.capacity_bytes == self.config.capacity_bytes && row.endpoint == self.config.endpoint
+            row.capacity_bytes == self.config.capacity_bytes
+                && row.endpoint == self.config.endpoint
+                && row.person == person
         });
         if !is_pledged {
             let (capacity_bytes, endpoint) = (self.config.capacity_bytes, self.config.endpoint.clone());
             operations.push(Operation::Pledge {
                 capacity_bytes,
                 endpoint,
+                person,
             });
         }
         if view.ask.as_ref().is_none_or(|row| row.terms != self.config.ask) {

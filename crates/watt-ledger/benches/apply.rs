@@ -67,6 +67,8 @@ impl Chain {
                 certify_slots: 20,
                 certify_slots_per_gb: 10,
                 commit_slots: 30,
+                power_unit_bytes: 1 << 20,
+                standby_power_bytes: 0,
                 insecure_proofs: true,
             },
             accounts: BoundedVec::new(vec![rich]).unwrap(),

@@ -360,7 +360,8 @@ impl Ledger<'_> {
             Operation::Pledge {
                 capacity_bytes,
                 endpoint,
-            } => self.pledge(actor, *capacity_bytes, endpoint),
+                person,
+            } => self.pledge(actor, *capacity_bytes, endpoint, person),
             Operation::PlaceAsk { terms } => self.place_ask(actor, terms),
             Operation::WithdrawAsk {} => self.withdraw_ask(actor),
             Operation::PlaceBid {

@@ -46,6 +46,9 @@ pub const WINDOW_SLOTS_MAX: u64 = 1024;
 /// Most slots that a pre-committed sector may wait for its commitment.
 pub const COMMIT_SLOTS_MAX: u64 = 2048;
 
+/// The least that candidates for a seat of a main network prove: 10 GB.
+pub const STANDBY_POWER_MAIN_MIN: u64 = 10_000_000_000;
+
 /// The most windows in a term of any network.
 pub const TERM_WINDOWS_MAX: u64 = 4096;
 
@@ -70,6 +73,11 @@ pub struct NetworkParameters {
     pub certify_slots_per_gb: u64,
     /// Slots a pre-committed sector has to answer its challenge.
     pub commit_slots: u64,
+    /// Proven bytes from which on an entry of the backbone leads more often than one without.
+    pub power_unit_bytes: u64,
+    /// Bytes that whoever works in shadow for a seat has to prove in each term; a main network has at least
+    /// [`STANDBY_POWER_MAIN_MIN`].
+    pub standby_power_bytes: u64,
     /// Whether sealing uses small, openly insecure parameters; refused on a main network.
     pub insecure_proofs: bool,
 }
@@ -178,6 +186,11 @@ pub enum InvalidGenesis {
         /// Most slots.
         max: u64,
     },
+    /// A unit of power of no bytes, or candidates of a main network who prove less than they must.
+    #[error(
+        "a unit of power must be at least a byte, and who stands for a seat of a main network must prove at least {STANDBY_POWER_MAIN_MIN} bytes"
+    )]
+    Power,
     /// Certificates that can't come in time.
     #[error("a certificate must have at least one slot")]
     CertifySlots,
@@ -245,6 +258,9 @@ impl Genesis {
         self.parameters.check()?;
         if self.is_main && self.parameters.term_windows != TERM_WINDOWS_MAIN {
             return Err(InvalidGenesis::TermWindows);
+        }
+        if self.is_main && self.parameters.standby_power_bytes < STANDBY_POWER_MAIN_MIN {
+            return Err(InvalidGenesis::Power);
         }
         let mut ids = BTreeSet::new();
         for (index, account) in self.accounts.iter().enumerate() {
@@ -316,6 +332,9 @@ impl NetworkParameters {
         let (min, max) = (self.window_slots.saturating_mul(2), COMMIT_SLOTS_MAX);
         if !(min..=max).contains(&self.commit_slots) {
             return Err(InvalidGenesis::CommitSlots { min, max });
+        }
+        if self.power_unit_bytes == 0 {
+            return Err(InvalidGenesis::Power);
         }
         if self.certify_slots == 0 {
             return Err(InvalidGenesis::CertifySlots);

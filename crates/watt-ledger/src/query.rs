@@ -1,8 +1,10 @@
 //! What others may ask of a state: typed reads for the API, the provider's side and the engine.
 
+mod leaders;
 mod seats;
 mod upgrades;
 
+pub use leaders::{leader_weights, power_bytes, reduced_leaders};
 pub use seats::{
     Duties, DutyToAttend, all_standing, attendance, can_accuse, cold_key, duties, faulty, seats, standing,
     struck_off_until, succession, voting_key,
@@ -15,16 +17,16 @@ use crate::beacon::Beacon;
 use crate::duty::beacon_windows_kept;
 use crate::ledger::window_of;
 use crate::rows::{
-    self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, LeadersRow, PieceTableRow, ProviderRow,
-    RulesRow, SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
+    self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, PieceTableRow, ProviderRow, RulesRow,
+    SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
 };
 use crate::state::StateRead;
 use crate::trust;
 use watt_light::{Backbone, Header};
 use watt_primitives::terms::{BundleTerms, Piece};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, NodeId, SectorNumber, SlotIndexInDeal,
-    Term, Window,
+    AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Term,
+    Window,
 };
 use watt_proofs::{ProofParams, SectorSet};
 use watt_trust::{Circle, Ranking};
@@ -65,34 +67,6 @@ pub fn head(state: &impl StateRead) -> Option<Head> {
         chain,
         rules,
     })
-}
-
-/// Entries of the backbone that lead the nomination of the next slot less often, because blocks of theirs came out empty; nobody if
-/// these are more than may be faulty, since then it is the network that is slow (`docs/spec/ledger.md` §11).
-#[must_use]
-pub fn reduced_leaders(state: &impl StateRead) -> Vec<NodeId> {
-    let read = || {
-        Some((
-            rows::read::<ChainRow>(state, rows::CHAIN)?,
-            rows::read::<LeadersRow>(state, rows::LEADERS)?,
-            deciders(state)?,
-        ))
-    };
-    let Some((chain, leaders, backbone)) = read() else {
-        return Vec::new();
-    };
-    let is_reduced = |known: &&rows::WithheldRow| known.reduced_to > chain.height;
-    let reduced: Vec<NodeId> = leaders
-        .withheld
-        .iter()
-        .filter(is_reduced)
-        .filter_map(|known| backbone.of_account(&known.account).map(|seat| seat.key))
-        .collect();
-    if reduced.len() > backbone.n_faulty_max() {
-        Vec::new()
-    } else {
-        reduced
-    }
 }
 
 /// The network's rules.

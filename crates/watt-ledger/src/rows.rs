@@ -18,7 +18,8 @@ pub use duty::{
     SeatsRow, StandingRow, SuccessionRow, UseOfKey, VotingKeyRow,
 };
 pub use provider::{
-    AskRow, HeartbeatRow, PieceTableRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage, UseOfReplica,
+    AskRow, HeartbeatRow, PieceTableRow, PowerRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage,
+    UseOfReplica,
 };
 pub use upgrade::{
     ApprovalRow, COUNCIL_QUORUM, COUNCIL_SEATS, DecisionOutcome, DecisionRow, ELECTORATE_OF_COUNCIL_MAX,
@@ -249,6 +250,12 @@ pub fn account_after(key: &[u8], prefix: &[u8]) -> Option<AccountId> {
 #[must_use]
 pub fn beacon(height: BlockHeight) -> Vec<u8> {
     join(&[b"Eb", &height.0.to_be_bytes()])
+}
+
+/// Key of the storage that somebody's providers proved.
+#[must_use]
+pub fn power(person: &AccountId) -> Vec<u8> {
+    join(&[b"Evp", person.as_ref()])
 }
 
 /// Key of a bid that waits for its match.

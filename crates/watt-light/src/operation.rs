@@ -126,6 +126,8 @@ pub enum Operation {
         capacity_bytes: u64,
         /// Where it is reached.
         endpoint: Endpoint,
+        /// Whose power the storage is that it proves: that of the person who runs it.
+        person: AccountId,
     },
     /// Places or replaces the provider's standing offer.
     PlaceAsk {

@@ -102,6 +102,8 @@ fn genesis() -> Genesis {
             certify_slots: 120,
             certify_slots_per_gb: 240,
             commit_slots: 120,
+            power_unit_bytes: 1 << 20,
+            standby_power_bytes: 0,
             insecure_proofs: true,
         },
         accounts: BoundedVec::new((0..ACCOUNTS).map(account).collect()).unwrap(),

@@ -156,7 +156,7 @@ fn engine(
 ) -> Result<Engine, CommandError> {
     let provider = match &config.provider {
         None => None,
-        Some(offer) => Some((provider_config(offer, net, params)?, local)),
+        Some(offer) => Some((provider_config(config, offer, net, params)?, local)),
     };
     let seat = match &config.seat_account_key {
         None => None,
@@ -208,6 +208,7 @@ fn engine(
 }
 
 fn provider_config(
+    config: &NodeConfig,
     offer: &ProviderConfig,
     net: &Net,
     params: ProofParams,
@@ -238,6 +239,7 @@ fn provider_config(
         account_key: offer.account_key.clone(),
         capacity_bytes: offer.capacity_bytes,
         endpoint,
+        person: config.owner(),
         ask,
         units: provider::ProviderConfig::units_of(&params),
     })

@@ -11,7 +11,7 @@ use crate::mempool::{Filled, Spent};
 use crate::message::Message;
 use crate::sync::Checked;
 use std::sync::Arc;
-use watt_ledger::query::reduced_leaders;
+use watt_ledger::query::leader_weights;
 use watt_ledger::{BlockOutcome, Body, StateRead};
 use watt_light::Header;
 use watt_primitives::{BlockHeight, SlotIndex, Timestamp};
@@ -20,7 +20,7 @@ use watt_scp::TimerKind;
 impl Engine {
     pub(super) fn started(&mut self, now: Timestamp, chain: &impl StateRead, effects: &mut Vec<Effect>) {
         self.tell_unknown_version();
-        self.consensus.weigh(reduced_leaders(chain));
+        self.consensus.weigh(leader_weights(chain));
         self.quiet_until = now.plus(START_QUIET_MS);
         self.begin_listening();
         self.consensus.resume(&mut Context {
@@ -318,7 +318,7 @@ impl Engine {
             candidates: self.consensus.advance(&self.head, &self.backbones, now),
         })));
         self.way.see_state(&self.head, chain);
-        self.consensus.weigh(reduced_leaders(chain));
+        self.consensus.weigh(leader_weights(chain));
         let announcement = Message::NewBlock {
             height: self.head.header.height,
             header: self.head.hash,

@@ -100,7 +100,8 @@ impl Ledger<'_> {
     fn count_shadow(&mut self, term: Term, attendance: &BTreeMap<AccountId, Attendance>) -> Vec<AccountId> {
         let mut standby = Vec::new();
         for (person, mut row) in query::all_standing(&self.rows) {
-            if row.ranked_since.is_some() && attendance.get(&person).is_some_and(Attendance::is_steady) {
+            let is_steady = attendance.get(&person).is_some_and(Attendance::is_steady);
+            if row.ranked_since.is_some() && is_steady && self.has_power(&person, term) {
                 row.shadow_terms = row.shadow_terms.saturating_add(1);
                 self.rows.write(rows::standing(&person), &row);
             }
@@ -112,6 +113,13 @@ impl Ledger<'_> {
             }
         }
         standby
+    }
+
+    /// Whether their providers proved as much in the term before `term` as a candidate has to.
+    fn has_power(&self, person: &AccountId, term: Term) -> bool {
+        let needed = self.rules.parameters.standby_power_bytes;
+        needed == 0
+            || query::power_bytes(&self.rows, &self.rules, person, Term(term.0.saturating_sub(1))) >= needed
     }
 
     fn faulty(&self, seats: &SeatsRow, standby: &[AccountId]) -> BTreeSet<AccountId> {

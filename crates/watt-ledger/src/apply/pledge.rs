@@ -14,6 +14,7 @@ impl Ledger<'_> {
         actor: &Actor,
         capacity_bytes: u64,
         endpoint: &Endpoint,
+        person: &AccountId,
     ) -> Result<Done, Refused> {
         let mut row = match self.provider(&actor.account) {
             Some(row) => row,
@@ -27,6 +28,7 @@ impl Ledger<'_> {
         }
         row.capacity_bytes = capacity_bytes;
         row.endpoint = endpoint.clone();
+        row.person = *person;
         self.write_provider(&actor.account, &row);
         Ok(Done::Pledged {})
     }
@@ -36,6 +38,7 @@ impl Ledger<'_> {
             capacity_bytes: 0,
             used_bytes: 0,
             endpoint: Endpoint::default(),
+            person: *id,
             since: self.height(),
             proven_ms: 0,
             post_state: watt_proofs::challenge::post_initial_state(self.network(), id),

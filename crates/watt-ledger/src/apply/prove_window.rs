@@ -3,10 +3,11 @@
 use super::Actor;
 use super::sectors::{all_sectors, sector_set};
 use crate::beacon::Beacon;
+use crate::duty::place_in_term;
 use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
-use crate::rows::{self, HeartbeatRow, SectorRow, WindowRow};
+use crate::rows::{self, HeartbeatRow, PowerRow, SectorRow, WindowRow};
 #[cfg(feature = "testing")]
 use crate::testing::{Rule, is_bent};
 use watt_primitives::{AccountId, SectorNumber, Window};
@@ -47,6 +48,7 @@ impl Ledger<'_> {
         let proven_ms = row.length_ms();
         self.start_sectors(id, window)?;
         self.count_proven(id, &row, is_all_faulty)?;
+        self.count_power(id, window, &set, &heartbeat.faults);
         self.leave_out_faulty(id, &heartbeat.faults, proven_ms);
         self.change_window(window, |row| row.n_proven = row.n_proven.saturating_add(1));
         Ok(Done::WindowProven { window, proven_ms })
@@ -119,6 +121,22 @@ impl Ledger<'_> {
         }
         self.write_provider(id, &provider);
         Ok(())
+    }
+
+    /// What was proven is the power of whoever runs the provider.
+    fn count_power(&mut self, id: &AccountId, window: Window, set: &SectorSet, faults: &[SectorNumber]) {
+        let proven = set
+            .iter()
+            .filter(|(_, sector)| faults.binary_search(&sector.number).is_err());
+        let bytes: u64 = proven.map(|(_, sector)| sector.size.sealed_bytes()).sum();
+        let Some(provider) = self.provider(id) else {
+            return;
+        };
+        let (term, _) = place_in_term(&self.rules, window);
+        let key = rows::power(&provider.person);
+        let mut row: PowerRow = self.rows.read(&key).unwrap_or_default();
+        row.add(term, bytes);
+        self.rows.write(key, &row);
     }
 
     fn leave_out_faulty(&mut self, id: &AccountId, faults: &[SectorNumber], ms: u64) {

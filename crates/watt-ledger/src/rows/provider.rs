@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use watt_light::operation::FAULTS_MAX;
 use watt_primitives::codec::zero_or_one;
 use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
-use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, SectorNumber, Window};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, SectorNumber, Term, Window};
 
 /// The most sectors a provider has at a time: positions in a proof's tree.
 pub const SECTORS_MAX: usize = 4096;
@@ -19,6 +19,8 @@ pub struct ProviderRow {
     pub used_bytes: u64,
     /// Where it is reached.
     pub endpoint: Endpoint,
+    /// Whose power the storage is that it proves.
+    pub person: AccountId,
     /// Height of its first pledge.
     pub since: BlockHeight,
     /// Proven time in all, in milliseconds of ledger time; never falls (TS7).
@@ -60,6 +62,42 @@ impl ProviderRow {
     #[must_use]
     pub const fn free_bytes(&self) -> u64 {
         self.capacity_bytes.saturating_sub(self.used_bytes)
+    }
+}
+
+/// The storage that somebody's providers proved, of all windows of a term together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PowerRow {
+    /// The newest term of which a window was proven.
+    pub term: Term,
+    /// Bytes proven in each of its windows, summed up.
+    pub byte_windows: u64,
+    /// The same of the term before.
+    pub byte_windows_before: u64,
+}
+
+impl PowerRow {
+    /// Takes up what was proven in a window of `term`. Windows are proven in their order.
+    pub fn add(&mut self, term: Term, bytes: u64) {
+        if term != self.term {
+            self.byte_windows_before = self.of_term(term.previous());
+            self.byte_windows = 0;
+            self.term = term;
+        }
+        self.byte_windows = self.byte_windows.saturating_add(bytes);
+    }
+
+    /// What was proven in `term`, which is the newest or the one before; nothing in any other.
+    #[must_use]
+    pub fn of_term(&self, term: Term) -> u64 {
+        if term == self.term {
+            self.byte_windows
+        } else if term.next() == self.term {
+            self.byte_windows_before
+        } else {
+            0
+        }
     }
 }
 

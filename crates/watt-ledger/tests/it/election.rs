@@ -1,11 +1,13 @@
 //! Who comes into the backbone and who goes, by what nodes did.
 
-use crate::seats::{Nodes, TERM_SLOTS, contradiction_of, seated, short_terms, voting_node, voting_secret};
+use crate::seats::{
+    Nodes, TERM_SLOTS, TERM_WINDOWS, contradiction_of, seated, short_terms, voting_node, voting_secret,
+};
 use crate::world::id;
 use std::collections::BTreeSet;
 use watt_ledger::apply::{OUTSIDE_TERMS_MAX, STANDING_MAX};
 use watt_ledger::query;
-use watt_ledger::rows::{self, ChainRow, DutyCountsRow};
+use watt_ledger::rows::{self, ChainRow, DutyCountsRow, PowerRow};
 use watt_ledger::{Done, Event, Genesis, Refused};
 use watt_light::Operation;
 use watt_primitives::time::DAY_MS;
@@ -289,6 +291,31 @@ fn the_backbone_grows_by_three_on_quiet_days() {
         nodes.go_to_term(term + 5);
         assert_eq!(nodes.seat_events().len(), added.len(), "once in fourteen terms");
     }
+}
+
+/// A term in which a candidate's providers did not prove what candidates have to is no work in shadow, however steady they were.
+/// Covers: D5.
+#[test]
+fn candidates_have_to_prove_storage() {
+    let mut document = short_terms();
+    document.parameters.standby_power_bytes = 1 << 20;
+    let mut nodes = Nodes::of_with_circles(&document, 40..44);
+    nodes.stand(20).unwrap();
+    nodes.there.insert(20);
+    let term = nodes.world.height() / TERM_SLOTS + 4;
+    nodes.go_to_term(term);
+    let shadow_terms = |nodes: &Nodes| query::standing(&nodes.world.state, &id(20)).unwrap().shadow_terms;
+    assert_eq!(shadow_terms(&nodes), 0);
+    let proven = PowerRow {
+        term: Term(term),
+        byte_windows: (1 << 20) * TERM_WINDOWS,
+        byte_windows_before: (1 << 20) * TERM_WINDOWS - 1,
+    };
+    nodes.write(rows::power(&id(20)), &proven);
+    nodes.go_to_term(term + 1);
+    assert_eq!(shadow_terms(&nodes), 0, "a byte less than needed");
+    nodes.go_to_term(term + 3);
+    assert_eq!(shadow_terms(&nodes), 1, "that of the term in which it was enough");
 }
 
 /// From an offer to the list: rank, ninety terms in shadow, three old and independent friends; and off it again.

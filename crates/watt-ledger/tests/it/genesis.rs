@@ -2,7 +2,7 @@
 
 use crate::world::{World, genesis, id, key};
 use watt_ledger::block::BODY_BYTES_MAX;
-use watt_ledger::genesis::{GenesisAccount, InvalidGenesis, RefusedGenesis};
+use watt_ledger::genesis::{GenesisAccount, InvalidGenesis, RefusedGenesis, STANDBY_POWER_MAIN_MIN};
 use watt_ledger::{Genesis, genesis_block, query};
 use watt_light::BackboneEntry;
 use watt_primitives::amount::SUPPLY_MAX;
@@ -56,7 +56,17 @@ fn senseless_networks_are_refused() {
         g.trust_seeds = BoundedVec::new((0..n).map(id).collect()).unwrap();
         g.council = BoundedVec::new((0..7).map(id).collect()).unwrap();
         g.council_until = Term(730);
+        g.parameters.standby_power_bytes = STANDBY_POWER_MAIN_MIN;
     };
+    let weak_candidates = |g: &mut Genesis| {
+        enough_seeds(g, 101);
+        g.parameters.standby_power_bytes -= 1;
+    };
+    assert_eq!(refused(&weak_candidates), InvalidGenesis::Power);
+    assert_eq!(
+        refused(&|g| g.parameters.power_unit_bytes = 0),
+        InvalidGenesis::Power
+    );
     let without_council = |g: &mut Genesis| {
         enough_seeds(g, 101);
         (g.council, g.council_until) = (BoundedVec::empty(), Term(0));

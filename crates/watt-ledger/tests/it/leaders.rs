@@ -13,7 +13,7 @@ fn node(n: u8) -> NodeId {
 }
 
 /// The next block comes out empty, proposed by `n`.
-fn come_out_empty(world: &mut World, n: u8) {
+pub fn come_out_empty(world: &mut World, n: u8) {
     let mut proposal = world.proposal(&[]);
     proposal.proposer = node(n);
     let block = UncheckedBlock {

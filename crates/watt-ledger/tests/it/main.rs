@@ -17,6 +17,7 @@ mod genesis;
 mod leaders;
 mod market;
 mod miner;
+mod power;
 mod random;
 mod seats;
 mod sectors;

@@ -50,6 +50,8 @@ pub fn parameters() -> NetworkParameters {
         certify_slots: 20,
         certify_slots_per_gb: 10,
         commit_slots: 30,
+        power_unit_bytes: 1 << 20,
+        standby_power_bytes: 0,
         insecure_proofs: true,
     }
 }
@@ -293,9 +295,15 @@ pub fn ask_terms(price: u64) -> AskTerms {
 }
 
 pub fn pledge(capacity_bytes: u64) -> Operation {
+    pledge_for(capacity_bytes, 0)
+}
+
+/// A pledge whose storage is the power of person `n`.
+pub fn pledge_for(capacity_bytes: u64, n: u8) -> Operation {
     Operation::Pledge {
         capacity_bytes,
         endpoint: Endpoint::default(),
+        person: id(n),
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) fn genesis() -> Genesis {
             certify_slots: 100,
             certify_slots_per_gb: 10,
             commit_slots: 50,
+            power_unit_bytes: 1 << 20,
+            standby_power_bytes: 0,
             insecure_proofs: true,
         },
         accounts: list([
@@ -221,6 +223,7 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
             Operation::Pledge {
                 capacity_bytes: 1 << 40,
                 endpoint,
+                person: AccountId([7; 20]),
             },
         ),
         ("place-ask", Operation::PlaceAsk { terms: ask }),

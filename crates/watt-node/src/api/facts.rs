@@ -82,6 +82,7 @@ impl Facts<'_> {
             address: self.address(&provider.id),
             capacity_bytes: row.capacity_bytes,
             used_bytes: row.used_bytes,
+            person: self.address(&row.person),
             peer_id: row.endpoint.peer_id.as_str().to_owned(),
             addresses: row
                 .endpoint

@@ -43,6 +43,10 @@ pub struct VoterInfo {
     pub attended: u32,
     /// Of so many that are over and could be attended.
     pub windows: u32,
+    /// Bytes that their providers proved in the term before, on average of its windows.
+    pub power_bytes: u64,
+    /// How often they lead, in thousandths of who leads most.
+    pub leads_permille: u16,
 }
 
 /// A seat.
@@ -126,6 +130,10 @@ pub struct SeatInfo {
     pub attended: u32,
     /// Of so many that are over and could be attended.
     pub windows: u32,
+    /// Bytes that their providers proved in the term before, on average of its windows.
+    pub power_bytes: u64,
+    /// Bytes to prove in a term, for it to count as work in shadow.
+    pub power_bytes_needed: u64,
     /// Whether a cold key is registered.
     pub has_cold_key: bool,
     /// There is evidence against them, and they get no seat before this term.
@@ -151,7 +159,7 @@ impl Facts<'_> {
     pub(super) fn seats(&self) -> Option<SeatsInfo> {
         let head = query::head(self.state)?;
         let (terms, term) = (head.rules.terms(), self.running_term(&head));
-        let row = query::seats(self.state);
+        let (row, weights) = (query::seats(self.state), query::leader_weights(self.state));
         let voters = query::backbone_of_term(self.state, term)?;
         let voters = voters.entries().iter().map(|entry| {
             let there = self.attendance(&head, term, &entry.account);
@@ -160,6 +168,11 @@ impl Facts<'_> {
                 node: entry.key,
                 attended: there.attended,
                 windows: there.expected,
+                power_bytes: self.power(&head, term, &entry.account),
+                leads_permille: weights
+                    .iter()
+                    .find(|(key, _)| *key == entry.key)
+                    .map_or(1_000, |(_, weight)| permille(*weight)),
             }
         });
         let seats = row.iter().flat_map(|row| {
@@ -215,6 +228,8 @@ impl Facts<'_> {
                 .collect(),
             attended: there.attended,
             windows: there.expected,
+            power_bytes: self.power(&head, term, person),
+            power_bytes_needed: head.rules.parameters.standby_power_bytes,
             has_cold_key: query::cold_key(self.state, person).is_some(),
             struck_off_until: query::struck_off_until(self.state, person, term).map(|again| again.0),
         };
@@ -236,6 +251,14 @@ impl Facts<'_> {
             expected: count(n_over),
             attended: count(attended),
         }
+    }
+
+    /// What somebody's providers proved in the term before `term`.
+    fn power(&self, head: &Head, term: Term, person: &AccountId) -> u64 {
+        let before = term.0.checked_sub(1).map(Term);
+        before.map_or(0, |before| {
+            query::power_bytes(self.state, &head.rules, person, before)
+        })
     }
 
     fn seat_entry(&self, row: &SeatsRow, seat: &Seat) -> SeatEntry {
@@ -293,6 +316,13 @@ impl Facts<'_> {
             counts_from: since.map(|since| since.plus(VOUCH_MS_MIN).0),
         }
     }
+}
+
+/// A weight for nomination in thousandths of the full one.
+fn permille(weight: u64) -> u16 {
+    let scaled = u128::from(weight).saturating_mul(1_000) >> 64;
+    // The full weight is one below 2^64, and so are its parts.
+    u16::try_from(scaled.saturating_add(1)).unwrap_or(1_000)
 }
 
 impl SeatInfo {

@@ -90,6 +90,8 @@ impl StillNode {
                 certify_slots: 60,
                 certify_slots_per_gb: 60,
                 commit_slots: 60,
+                power_unit_bytes: 1 << 20,
+                standby_power_bytes: 0,
                 insecure_proofs: true,
             },
             accounts: BoundedVec::new(vec![GenesisAccount {

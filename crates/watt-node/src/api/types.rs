@@ -299,6 +299,8 @@ pub struct ProviderInfo {
     pub capacity_bytes: u64,
     /// Bytes reserved or in use.
     pub used_bytes: u64,
+    /// Whose power the storage is that it proves.
+    pub person: String,
     /// libp2p peer id.
     pub peer_id: String,
     /// Where it is reached.

@@ -7,7 +7,7 @@ use super::verify;
 use crate::api::{AccusedInfo, EvidencePiece, SeatEntry, SeatInfo, SeatsInfo, StandingInfo};
 use crate::context::{Context, Recorded};
 use crate::error::{CommandError, ErrorKind};
-use crate::ui::{Table, time_text};
+use crate::ui::{Table, bytes_text, time_text};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -243,10 +243,12 @@ fn name(context: &Context, address: &str) -> String {
 
 fn list_text(context: &Context, seats: &SeatsInfo) -> String {
     let name = |address: &str| name(context, address);
-    let mut voters = Table::new(&["VOTES", "WINDOWS THERE", "KEY"]);
+    let mut voters = Table::new(&["VOTES", "WINDOWS THERE", "POWER", "LEADS", "KEY"]);
     for voter in &seats.voters {
         let there = format!("{} of {}", voter.attended, voter.windows);
-        voters.row([name(&voter.address), there, voter.node.to_string()]);
+        let leads = format!("{}.{} %", voter.leads_permille / 10, voter.leads_permille % 10);
+        let power = bytes_text(voter.power_bytes);
+        voters.row([name(&voter.address), there, power, leads, voter.node.to_string()]);
     }
     let (term, first, next) = (seats.term, seats.first_height, seats.next_height);
     let mut text = format!(
@@ -326,6 +328,14 @@ fn status_text(context: &Context, seat: &SeatInfo) -> String {
         table.row([
             "windows there".to_owned(),
             format!("{} of {}", seat.attended, seat.windows),
+        ]);
+        let needed = match seat.power_bytes_needed {
+            0 => String::new(),
+            needed => format!("; a candidate needs {}", bytes_text(needed)),
+        };
+        table.row([
+            "power".to_owned(),
+            format!("{}{needed}", bytes_text(seat.power_bytes)),
         ]);
         let keys = match (seat.keys.first(), seat.keys.last()) {
             (Some(first), Some(last)) => format!("terms {first} to {last}"),

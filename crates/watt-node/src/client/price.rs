@@ -145,6 +145,7 @@ mod tests {
             address: format!("twatt1{index}"),
             capacity_bytes: 1 << 30,
             used_bytes: 0,
+            person: String::new(),
             peer_id: String::new(),
             addresses: Vec::new(),
             ask: Some(AskInfo {
@@ -174,6 +175,8 @@ mod tests {
             certify_slots: 120,
             certify_slots_per_gb: 240,
             commit_slots: 120,
+            power_unit_bytes: 1 << 20,
+            standby_power_bytes: 0,
             insecure_proofs: true,
         }
     }

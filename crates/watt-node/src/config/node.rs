@@ -89,7 +89,7 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// Whose circle confirms what this node sees: who was named, else whoever holds its seat, or else is paid.
+    /// Whose circle confirms what this node sees, and whose power is the storage that it proves: who was named, else whoever holds its seat, or else is paid.
     #[must_use]
     pub fn owner(&self) -> Option<AccountId> {
         let of_key = |key: &SecretKey| AccountId::of_first_key(&key.public());
@@ -137,6 +137,11 @@ impl NodeConfig {
                 "use an address of this machine only, for example 127.0.0.1:28475, and tunnel to it",
             ));
         }
+        let provider = if is_provider {
+            Some(provider(settings)?)
+        } else {
+            None
+        };
         Ok(Self {
             data_dir: settings.data_dir.value.clone(),
             was_moved: false,
@@ -166,11 +171,7 @@ impl NodeConfig {
                 owner,
                 owner_hosts: settings.api_owner_hosts.value.clone(),
             },
-            provider: if is_provider {
-                Some(provider(settings)?)
-            } else {
-                None
-            },
+            provider,
         })
     }
 }

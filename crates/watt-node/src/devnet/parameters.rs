@@ -56,6 +56,8 @@ pub(super) fn network_parameters(term_windows: Option<u64>) -> Result<NetworkPar
         certify_slots: 120,
         certify_slots_per_gb: 240,
         commit_slots: 120,
+        power_unit_bytes: 1 << 20,
+        standby_power_bytes: 0,
         insecure_proofs: true,
     })
 }

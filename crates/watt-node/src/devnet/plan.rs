@@ -475,6 +475,21 @@ impl Plan {
                 text.push_str("record_scp = \"scp.log\"\n");
             }
         }
+        if node.role == NodeRole::Provider {
+            // Who runs a validator runs some of the providers, too: what they prove is the power of its seat.
+            let seats = || {
+                self.nodes
+                    .iter()
+                    .map(|node| &node.seat)
+                    .filter(|seat| !seat.is_empty())
+            };
+            let owner = position
+                .checked_rem(seats().count())
+                .and_then(|at| seats().nth(at));
+            if let Some(owner) = owner {
+                text.push_str(&format!("owner = \"{owner}\"\n"));
+            }
+        }
         text.push_str(&format!(
             "\n[api]\npublic = \"127.0.0.1:{}\"\nowner = \"127.0.0.1:{}\"\n",
             node.api_port, node.owner_port

@@ -44,6 +44,8 @@ fn genesis() -> Genesis {
             certify_slots: 60,
             certify_slots_per_gb: 60,
             commit_slots: 60,
+            power_unit_bytes: 1 << 20,
+            standby_power_bytes: 0,
             insecure_proofs: true,
         },
         accounts: BoundedVec::new((1..=4).map(account_of).collect()).unwrap(),

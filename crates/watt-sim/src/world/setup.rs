@@ -206,6 +206,8 @@ impl Setup {
                 certify_slots: 60,
                 certify_slots_per_gb: 60,
                 commit_slots: 60,
+                power_unit_bytes: 1 << 20,
+                standby_power_bytes: 0,
                 insecure_proofs: true,
             },
             protocol: 1,
@@ -418,6 +420,7 @@ fn offer(number: usize) -> ProviderConfig {
             peer_id,
             addresses: BoundedVec::empty(),
         },
+        person: None,
         ask: AskTerms {
             price: Amount::from_watt(PRICE_FIRST_WATT + further).unwrap_or(Amount::ZERO),
             slot_bytes_min: 1,

@@ -73,6 +73,7 @@ fn watched(nodes: &[&Net]) -> StillNode {
             },
             capacity_bytes: 1,
             used_bytes: 0,
+            person: friend(n),
             since: BlockHeight(1),
             proven_ms: 0,
             post_state: Hash::ZERO,

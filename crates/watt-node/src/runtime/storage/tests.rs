@@ -27,6 +27,8 @@ fn config(dir: &Path) -> NodeConfig {
             certify_slots: 60,
             certify_slots_per_gb: 60,
             commit_slots: 60,
+            power_unit_bytes: 1 << 20,
+            standby_power_bytes: 0,
             insecure_proofs: true,
         },
         accounts: BoundedVec::new(vec![GenesisAccount {
