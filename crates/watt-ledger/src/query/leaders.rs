@@ -97,8 +97,12 @@ pub fn leader_weights(state: &impl StateRead) -> Vec<(NodeId, u64)> {
         .max(1);
     let reduced = reduced_leaders(state);
     let weight = |(key, units): (NodeId, u64)| {
-        let share = u128::from(u64::MAX).saturating_mul(u128::from(units)) / u128::from(most);
-        let full = u64::try_from(share).unwrap_or(u64::MAX);
+        let share = u128::from(u64::MAX)
+            .saturating_mul(u128::from(units))
+            .checked_div(u128::from(most));
+        let full = share
+            .and_then(|share| u64::try_from(share).ok())
+            .unwrap_or(u64::MAX);
         let weight = if reduced.contains(&key) {
             full / REDUCED_TO
         } else {
