@@ -53,7 +53,7 @@ fn a_network_changes_its_rules() {
     });
     let stopped = network.height("p1");
     assert_eq!((stopped + 1) % 32, 0, "the last block of a term");
-    let health = network.run(&["node", "health", "p1"]);
+    let health = network.run(&["node", "health", "p1", "--json"]);
     assert_eq!(health.code, Some(4), "{health:?}");
     assert_eq!(health.json()["reason"], "old-program");
     assert!(
