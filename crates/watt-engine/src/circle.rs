@@ -90,20 +90,26 @@ impl Circle {
         let Some(needed) = self.needed() else {
             return Reach::All;
         };
-        let mut named: Vec<BlockHeight> = self.words.values().map(|block| block.height).collect();
+        let mut named: Vec<BlockName> = self.words.values().copied().collect();
         named.sort_unstable_by(|one, other| other.cmp(one));
-        let count = |height: &BlockHeight| named.iter().filter(|other| *other == height).count();
+        let count = |block: &BlockName| named.iter().filter(|other| *other == block).count();
         let both = named
             .iter()
-            .find(|height| heights.contains(height) && count(height) >= needed);
-        if let Some(height) = both {
-            return Reach::To(*height);
+            .find(|block| heights.contains(&block.height) && count(block) >= needed);
+        if let Some(block) = both {
+            return Reach::To(block.height);
         }
         // As many as needed have blocks up to this height: all of them are asked about one that all have.
         let common = needed.checked_sub(1).and_then(|last| named.get(last));
+        let common = common.map(|block| block.height);
         let common = common.filter(|height| heights.contains(height));
-        self.wanted = Some(*common.unwrap_or(heights.end()));
+        self.wanted = Some(common.unwrap_or(*heights.end()));
         Reach::Nowhere
+    }
+
+    /// What they named up to this height did not fit what came: they are asked again.
+    pub(crate) fn ask_again(&mut self, up_to: BlockHeight) {
+        self.words.retain(|_, block| block.height > up_to);
     }
 
     /// Whether a decided block may be stored: the circle's part of the quorum set. The backbone's was checked with its proof.
@@ -177,7 +183,8 @@ mod tests {
         let mut two = circle(4, &[named(1, 9, 1), named(4, 9, 1)]);
         assert_eq!(reach(&mut two, 5, 20), Reach::To(BlockHeight(9)));
         assert!(two.accepts(BlockHeight(9), hash) && !two.accepts(BlockHeight(8), hash));
-        let others = circle(4, &[named(1, 9, 1), named(4, 9, 2)]);
+        let mut others = circle(4, &[named(1, 9, 1), named(4, 9, 2)]);
+        assert_eq!(reach(&mut others, 5, 20), Reach::Nowhere);
         assert!(!others.accepts(BlockHeight(9), hash));
         let strangers = circle(4, &[named(1, 9, 1), named(9, 9, 1)]);
         assert!(!strangers.accepts(BlockHeight(9), hash));

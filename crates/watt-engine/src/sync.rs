@@ -395,6 +395,7 @@ impl Sync {
                 height = first.0,
                 "the circle has other blocks than those that came"
             );
+            self.circle.ask_again(BlockHeight(run.end()));
             for (from, _) in &run.origins {
                 self.waiting.retain(|_, received| received.from != *from);
                 self.missed(*from, context.now);

@@ -21,11 +21,10 @@ pub enum CircleState {
     Contradicts,
 }
 
-/// How far the circle of a node's owner confirms what the node sees.
+/// How far the circle of a node's owner confirms what the node sees. It does not say whose circle it is: no answer of a node should link
+/// its address with an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CircleInfo {
-    /// Whose circle.
-    pub owner: String,
     /// In one word.
     pub state: CircleState,
     /// The same for people.
@@ -60,7 +59,6 @@ pub struct ContradictingInfo {
 
 /// What is known of a circle.
 pub(crate) struct CircleView<'a> {
-    pub(crate) owner: AccountId,
     pub(crate) kind: AddressKind,
     /// People in it, with or without nodes.
     pub(crate) people: usize,
@@ -92,7 +90,6 @@ impl CircleInfo {
             Some(_) => CircleState::Waiting,
         };
         let mut info = Self {
-            owner: view.owner.to_address(view.kind),
             state,
             sentence: String::new(),
             next: String::new(),
@@ -161,7 +158,6 @@ mod tests {
             witnesses.hear(AccountId([*person; 20]), block, Some(Hash([1; 32])));
         }
         CircleInfo::of(&CircleView {
-            owner: AccountId([9; 20]),
             kind: AddressKind::Test,
             people: 5,
             witnesses: &witnesses,

@@ -159,7 +159,6 @@ impl Watch {
             AddressKind::Test
         };
         (self.show)(CircleInfo::of(&CircleView {
-            owner,
             kind,
             people: people.n_people,
             witnesses,

@@ -3,7 +3,7 @@
 use crate::network::Network;
 use crate::wait::{PATIENCE, until};
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -37,6 +37,7 @@ fn green_amber_and_red() {
     green_by_the_own_node_and_over_the_network(&network);
     a_circle_of_nobody_keeps_nobody_waiting(&network);
     nine_hostile_nodes_show_nothing_that_is_not_so(&network);
+    others_are_asked_if_the_own_node_is_not_enough(&network);
     two_proofs_are_red_and_their_signers_are_reported(&network);
 }
 
@@ -183,6 +184,44 @@ fn nine_hostile_nodes_show_nothing_that_is_not_so(network: &Network) {
     assert_eq!(one.light, Light::Amber);
 }
 
+/// The own node proves nothing: others are asked, whose addresses stand on the ledger and which no HTTP reaches.
+fn others_are_asked_if_the_own_node_is_not_enough(network: &Network) {
+    until("a node's address is on the ledger", PATIENCE, || {
+        let known = network.http("v1", "/api/v1/nodes").unwrap_or_default();
+        known["nodes"].as_array().is_some_and(|nodes| !nodes.is_empty())
+    });
+    let real = ApiClient::new(&[network.node("v1").api()], "").unwrap();
+    let genesis = network.wait_for(real.genesis()).unwrap();
+    let mut forged = network.wait_for(real.shown_block(HEIGHT)).unwrap();
+    forged.finality.header.state_root = Hash([66; 32]);
+    let tale = Tale {
+        says: Proven::by(&forged.finality).block,
+        block: forged.clone(),
+        account: forged,
+    };
+    let double = Double {
+        behind: Some(network.node("v1").api()),
+        ..Double::new(&genesis, 1, tale)
+    };
+    let own = network.wait_for(serve(Arc::new(double)));
+    let checked = network.ask(&["peers", "check", "--api", &own]);
+    let sources = checked["sources"].as_array().unwrap();
+    assert_eq!(sources.len(), 2, "{checked}");
+    assert_eq!(sources[0]["is_proven"], false, "{checked}");
+    assert!(
+        sources[1]["source"]
+            .as_str()
+            .unwrap()
+            .contains(&network.node("p1").account)
+    );
+    assert_eq!(
+        (&checked["light"], &checked["agreeing"]),
+        (&"green".into(), &1.into()),
+        "{checked}"
+    );
+    assert_eq!(checked["balance"]["balance"], network.balance().to_string());
+}
+
 /// Three of the four voting keys sign another block of a height that the network has: whoever sees both proofs stops believing, keeps
 /// them, and hands in who signed both.
 fn two_proofs_are_red_and_their_signers_are_reported(network: &Network) {
@@ -278,6 +317,8 @@ struct Double {
     network: NetworkId,
     identity: SecretKey,
     tale: Tale,
+    /// A real node that answers everything else.
+    behind: Option<String>,
 }
 
 impl Double {
@@ -287,6 +328,7 @@ impl Double {
             network,
             identity,
             tale,
+            behind: None,
         }
     }
 }
@@ -297,6 +339,7 @@ async fn serve(double: Arc<Double>) -> String {
         .route("/api/v1/newest", get(newest))
         .route("/api/v1/proofs/blocks/{height}", get(block))
         .route("/api/v1/proofs/accounts/{address}", get(account))
+        .fallback(other)
         .with_state(double);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -327,6 +370,16 @@ async fn newest(
 
 async fn block(State(double): State<Arc<Double>>, Path(_): Path<String>) -> Response {
     cbor(&double.tale.block)
+}
+
+async fn other(State(double): State<Arc<Double>>, uri: Uri) -> Response {
+    let Some(real) = &double.behind else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = http.get(format!("{real}{uri}")).send().await.unwrap();
+    let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
+    (status, answer.bytes().await.unwrap()).into_response()
 }
 
 async fn account(State(double): State<Arc<Double>>, Path(_): Path<String>) -> Response {
