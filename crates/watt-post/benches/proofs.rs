@@ -172,7 +172,7 @@ fn beacon(window: u32) -> Element {
 }
 
 /// One shape from its parameters to verified proofs.
-fn shape(shape: Shape, case: &str, n_distinct: usize) {
+fn shape(shape: Shape, case: &str, n_distinct: usize, batches: &[usize]) {
     let provider = Provider::new(shape);
     let (_, answer_seconds) = timed(|| provider.answers(initial_state(&NETWORK, &PROVIDER), 0));
     report(case, "window_cpu_ms", answer_seconds * 1e3, "ms");
@@ -223,11 +223,17 @@ fn shape(shape: Shape, case: &str, n_distinct: usize) {
     report(case, "proof_bytes", proofs[0].len() as f64, "B");
     drop(steps);
     drop(provider);
-    verification(&backend, case, backend.shown(&running), &proofs);
+    verification(&backend, case, backend.shown(&running), &proofs, batches);
 }
 
 /// Batches of all sizes, on one thread.
-fn verification(backend: &NovaPasta, case: &str, settlement: Settlement, proofs: &[Vec<u8>]) {
+fn verification(
+    backend: &NovaPasta,
+    case: &str,
+    settlement: Settlement,
+    proofs: &[Vec<u8>],
+    batches: &[usize],
+) {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     // The first call makes the library's key.
     assert!(backend.verify_as_library(&settlement, &proofs[0]));
@@ -240,7 +246,7 @@ fn verification(backend: &NovaPasta, case: &str, settlement: Settlement, proofs:
     });
     let library = library_seconds * 1e3 / proofs.len() as f64;
     report(case, "verify_library_cpu_ms", library, "ms");
-    for n in [1, 8, 64, 256] {
+    for n in batches.iter().copied() {
         let batch: Vec<(Settlement, &[u8])> = proofs
             .iter()
             .cycle()
@@ -256,6 +262,17 @@ fn verification(backend: &NovaPasta, case: &str, settlement: Settlement, proofs:
             "ms",
             library,
         );
+        forget_peak();
+        let (hint, hint_seconds) = one_thread.install(|| timed(|| backend.hint(&batch).unwrap()));
+        if n == 64 {
+            report(case, "hint_per_proof_cpu_ms", hint_seconds * 1e3 / n as f64, "ms");
+            report(case, "hint_peak_mib", peak_mib(), "MiB");
+            report(case, "hint_bytes", hint.len() as f64, "B");
+        }
+        let (verdict, seconds) = one_thread.install(|| timed(|| backend.verify(&batch, Some(&hint))));
+        assert_eq!(verdict, Ok(()));
+        let metric = format!("verify_hint_batch_{n}_cpu_ms");
+        report_against(case, &metric, seconds * 1e3 / n as f64, "ms", library);
     }
     let mut batch: Vec<(Settlement, &[u8])> = proofs
         .iter()
@@ -273,8 +290,23 @@ fn verification(backend: &NovaPasta, case: &str, settlement: Settlement, proofs:
     report(case, "culprit_of_64_cpu_s", seconds, "s");
 }
 
+/// Each part runs in a process of its own, so that the memory of one is not counted with another's.
 fn main() {
-    shape(Shape::LARGE, "4096 positions", 4);
-    shape(Shape::SMALL, "64 positions", 2);
-    sealing();
+    match std::env::args()
+        .find_map(|word| word.strip_prefix("part=").map(str::to_owned))
+        .as_deref()
+    {
+        Some("seal") => sealing(),
+        Some("large") => shape(Shape::LARGE, "4096 positions", 2, &[1, 8, 64, 256]),
+        Some("small") => shape(Shape::SMALL, "64 positions", 1, &[1, 8, 64]),
+        _ => {
+            for part in ["seal", "large", "small"] {
+                let program = std::env::current_exe().unwrap();
+                let status = std::process::Command::new(program)
+                    .arg(format!("part={part}"))
+                    .status();
+                assert!(status.unwrap().success(), "{part}");
+            }
+        }
+    }
 }

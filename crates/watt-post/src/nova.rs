@@ -1,5 +1,6 @@
 //! The proof system: Nova over the Pasta curves with inner-product commitments, from `nova-snark`. No trusted setup.
 
+mod curve;
 mod hint;
 mod matrix;
 mod opening;

@@ -11,22 +11,22 @@ use typenum::{U2, U3, U8};
 
 /// What is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+
 pub(crate) enum Tag {
     /// Eight nodes of a tree over data.
-    Node = 1,
+    Node,
     /// Eight elements of data.
-    Leaf = 2,
+    Leaf,
     /// State, set and beacon: the challenge of a window.
-    Challenge = 3,
+    Challenge,
     /// Challenge, responses and next beacon: the next state.
-    State = 4,
+    State,
     /// Challenge and position: which leaf is asked for.
-    Index = 7,
+    Index,
     /// Challenge, position and leaf: the answer.
-    Response = 8,
+    Response,
     /// Eight nodes of the tree over answers.
-    ResponseNode = 9,
+    ResponseNode,
 }
 
 impl Tag {

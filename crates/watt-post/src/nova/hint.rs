@@ -4,9 +4,9 @@
 //! batch, one over rows and one over columns, after which one claim at one point is left. A wrong hint is noticed, and the
 //! claims are then checked one by one: no verdict depends on a hint.
 
+use super::curve::run;
 use super::matrix::{Matrix, corners};
 use super::proof::{Group, Round, SumCheck};
-use super::verify::run;
 use ff::{Field, PrimeField};
 use nova_snark::spartan::polys::eq::EqPolynomial;
 use nova_snark::traits::{Engine, TranscriptEngineTrait};

@@ -1,11 +1,14 @@
 //! The proofs on one curve, over a small set of constraints: our verifier beside the library's, and provers who lie.
 
 use super::*;
+use crate::backend::Curve;
+use crate::element::F;
 use crate::fixture;
-use crate::nova::proof::{decode_proof, encode_proof};
+use crate::nova::proof::{E1, ENCODING, decode_proof, encode_proof};
 use nova_snark::provider::ipa_pc::EvaluationEngine;
 use nova_snark::r1cs::{RelaxedR1CSWitness, SparseMatrix};
 use nova_snark::spartan::snark::RelaxedR1CSSNARK;
+use nova_snark::traits::Engine;
 use nova_snark::traits::evaluation::EvaluationEngineTrait;
 use nova_snark::traits::snark::{RelaxedR1CSSNARKTrait, default_ck_hint};
 
