@@ -140,49 +140,31 @@ impl Wire {
         at: Option<BlockHeight>,
     ) -> Result<SignedNewest, WireError> {
         let network = self.network;
-        match self.ask(&Request::Newest { network, nonce, at }).await? {
-            Reply::Newest(word) => Ok(word),
-            Reply::Ready { .. }
-            | Reply::Accepted { .. }
-            | Reply::Outboard { .. }
-            | Reply::Objects(_)
-            | Reply::Proof(_)
-            | Reply::HandOvers { .. }
-            | Reply::Refused { .. } => Err(WireError::Protocol),
-        }
+        let Reply::Newest(word) = self.ask(&Request::Newest { network, nonce, at }).await? else {
+            return Err(WireError::Protocol);
+        };
+        Ok(word)
     }
 
     /// Asks for a proof, hand-overs left out; unchecked.
     pub(crate) async fn proof(&mut self, of: ProofOf) -> Result<ProofPart, WireError> {
         let network = self.network;
-        match self
+        let Reply::Proof(part) = self
             .ask_within(PROOF_PATIENCE, &Request::Proof { network, of })
             .await?
-        {
-            Reply::Proof(part) => Ok(*part),
-            Reply::Ready { .. }
-            | Reply::Accepted { .. }
-            | Reply::Outboard { .. }
-            | Reply::Objects(_)
-            | Reply::Newest(_)
-            | Reply::HandOvers { .. }
-            | Reply::Refused { .. } => Err(WireError::Protocol),
-        }
+        else {
+            return Err(WireError::Protocol);
+        };
+        Ok(*part)
     }
 
     /// Asks for hand-overs of the terms from `from` on; unchecked.
     pub(crate) async fn hand_overs(&mut self, from: Term) -> Result<Vec<HandOver>, WireError> {
         let network = self.network;
-        match self.ask(&Request::HandOvers { network, from }).await? {
-            Reply::HandOvers { hand_overs } => Ok(hand_overs.into_inner()),
-            Reply::Ready { .. }
-            | Reply::Accepted { .. }
-            | Reply::Outboard { .. }
-            | Reply::Objects(_)
-            | Reply::Newest(_)
-            | Reply::Proof(_)
-            | Reply::Refused { .. } => Err(WireError::Protocol),
-        }
+        let Reply::HandOvers { hand_overs } = self.ask(&Request::HandOvers { network, from }).await? else {
+            return Err(WireError::Protocol);
+        };
+        Ok(hand_overs.into_inner())
     }
 
     /// Begins an upload; says from which byte to go on, or that the slot is there already.
@@ -226,35 +208,23 @@ impl Wire {
     /// Ends an upload: waits until the holder has the slot durably and signs for it.
     pub(super) async fn accepted(&mut self) -> Result<Acceptance, WireError> {
         self.stream.flush().await?;
-        match self.hear().await? {
-            Reply::Accepted { acceptance } => Ok(acceptance),
-            Reply::Ready { .. }
-            | Reply::Outboard { .. }
-            | Reply::Objects(_)
-            | Reply::Newest(_)
-            | Reply::Proof(_)
-            | Reply::HandOvers { .. }
-            | Reply::Refused { .. } => Err(WireError::Protocol),
-        }
+        let Reply::Accepted { acceptance } = self.hear().await? else {
+            return Err(WireError::Protocol);
+        };
+        Ok(acceptance)
     }
 
     pub(super) async fn objects(&mut self, deal: DealId) -> Result<Objects, WireError> {
-        match self
+        let Reply::Objects(objects) = self
             .ask(&Request::Objects {
                 network: self.network,
                 deal,
             })
             .await?
-        {
-            Reply::Objects(objects) => Ok(*objects),
-            Reply::Ready { .. }
-            | Reply::Accepted { .. }
-            | Reply::Outboard { .. }
-            | Reply::Newest(_)
-            | Reply::Proof(_)
-            | Reply::HandOvers { .. }
-            | Reply::Refused { .. } => Err(WireError::Protocol),
-        }
+        else {
+            return Err(WireError::Protocol);
+        };
+        Ok(*objects)
     }
 
     pub(super) async fn outboard(
@@ -262,23 +232,17 @@ impl Wire {
         deal: DealId,
         slot: SlotIndexInDeal,
     ) -> Result<Vec<Hash>, WireError> {
-        match self
+        let Reply::Outboard { groups } = self
             .ask(&Request::Outboard {
                 network: self.network,
                 deal,
                 slot,
             })
             .await?
-        {
-            Reply::Outboard { groups } => Ok(groups.into_inner()),
-            Reply::Ready { .. }
-            | Reply::Accepted { .. }
-            | Reply::Objects(_)
-            | Reply::Newest(_)
-            | Reply::Proof(_)
-            | Reply::HandOvers { .. }
-            | Reply::Refused { .. } => Err(WireError::Protocol),
-        }
+        else {
+            return Err(WireError::Protocol);
+        };
+        Ok(groups.into_inner())
     }
 
     /// Begins a read of `len` bytes from `offset`; take them with [`Self::receive`].
