@@ -190,7 +190,9 @@ const transactionId = (transaction, network) => hash('transaction', network, enc
 const bodyLeaf = ({ transaction, signature }, network) =>
   hash('body-leaf', network, transactionId(transaction, network), signature)
 const address = (prefix, account) => bech32m.encode(prefix, bech32m.toWords(account))
-const networkId = (genesis, restarts) => hash('network', NOWHERE, genesis, u64(restarts))
+const networkId = (genesis) => hash('network', NOWHERE, genesis, u64(0))
+/** After its restart number `n` by `plan`: what stood in hashes before, then what stands in signatures from now on. */
+const restarted = (network, n, plan) => concatBytes(network.subarray(0, 32), hash('network', NOWHERE, network.subarray(0, 32), u64(n), plan))
 
 const checkProposal = ({ proposal, signature }, seed) =>
   checkSignature(signature, 'proposal', proposal.network, encode(proposal), proposal.proposer, seed)
@@ -244,11 +246,11 @@ const DERIVE = {
   },
   Genesis(genesis) {
     const own = hash('genesis', NOWHERE, encode(genesis))
-    const network = networkId(own, 0)
+    const network = networkId(own)
     const k = genesis.backbone.length
     const set = { threshold: k - Math.floor((k - 1) / 3), nodes: genesis.backbone.map(([, key]) => key).sort(compareBytes), inner: [] }
     const backbone = quorumSetHash(set, network)
-    return { hash: own, network, network_after_restart: networkId(own, 1), backbone }
+    return { hash: own, network, network_after_restart: restarted(network, 1, own), backbone }
   },
   QuorumSet: (set, { network }) => ({ hash: quorumSetHash(set, network) }),
   Transaction: (transaction, { network }) => ({ id: transactionId(transaction, network) }),

@@ -26,7 +26,8 @@ cargo xtask COMMAND
   layers                dependency directions against the table in ARCHITECTURE.md
   tidy                  headers, links, forbidden words, unfinished marks
   requirements          mission rows and the tests that cover them
-  bench [NAME] [--json] measure; NAME is one of apply, catch-up, encode, journal, pace, put-get, rank, scp, seal, term
+  bench [NAME] [--json] measure; NAME is one of apply, catch-up, encode, journal, open, pace, proofs,
+                        put-get, rank, scp, seal, term
   trust-data FOLDER     ranks of the public trust graphs in FOLDER against vectors/trust.json
   sim [OPTIONS]         the whole network in one world (`sim --help`); `sim same` compares traces of runs and profiles
   soak [--minutes 30] [--validators 7] [--json]

@@ -53,7 +53,7 @@ impl NetworkHint {
     /// The hint of `network`.
     #[must_use]
     pub const fn of(network: &NetworkId) -> Self {
-        let [a, b, c, d, ..] = *network.as_bytes();
+        let [a, b, c, d, ..] = *network.in_hashes();
         Self([a, b, c, d])
     }
 

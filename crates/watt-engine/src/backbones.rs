@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use watt_ledger::rows::{self, ChainRow};
-use watt_ledger::{StateRead, query};
+use watt_ledger::{StateRead, query, restart};
 use watt_light::{Backbone, BackboneEntry, Succession, Terms, Voters};
 use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term};
 use watt_scp::{Envelope, QuorumSet};
@@ -17,6 +17,8 @@ pub struct Deciders {
     pub quorum_set: QuorumSet,
     /// Its hash, as statements declare it.
     pub hash: Hash,
+    /// The network as it is in these slots.
+    pub network: NetworkId,
     /// `None` if nobody decides.
     backbone: Option<Backbone>,
     /// Of each seat those that are known here, by generation.
@@ -31,6 +33,7 @@ impl Deciders {
         Self {
             term,
             hash: quorum_set.hash(network),
+            network: *network,
             quorum_set,
             backbone: Some(backbone),
             successions: BTreeMap::new(),
@@ -39,11 +42,12 @@ impl Deciders {
 
     /// Nobody decides: the state is no ledger.
     #[must_use]
-    pub fn nobody(term: Term) -> Self {
+    pub fn nobody(term: Term, network: &NetworkId) -> Self {
         Self {
             term,
             quorum_set: QuorumSet::flat(1, Vec::new()),
             hash: Hash::ZERO,
+            network: *network,
             backbone: None,
             successions: BTreeMap::new(),
         }
@@ -56,6 +60,12 @@ impl Deciders {
             Some(backbone) => Voters::of_term(self.term, backbone, &self.quorum_set),
             None => (&self.quorum_set).into(),
         }
+    }
+
+    /// Whose seat the key voted for, now or before it was succeeded.
+    #[must_use]
+    pub fn account_of(&self, key: &NodeId) -> Option<AccountId> {
+        self.entry_of(key).map(|entry| entry.account)
     }
 
     /// Whether the key is in the quorum set.
@@ -136,7 +146,7 @@ impl Deciders {
     }
 
     /// Notes a succession that it [lacks](Self::lacks) and whose signatures hold.
-    fn succeed(&mut self, succession: Succession) {
+    pub fn succeed(&mut self, succession: Succession) {
         self.successions.insert(succession.place(), succession);
     }
 }
@@ -154,6 +164,10 @@ pub struct Backbones {
     version: u32,
     /// Ascending.
     known: Vec<Arc<Deciders>>,
+    /// The last block before a restart that this node follows and has not come to.
+    base: Option<BlockHeight>,
+    /// Whether the next block is the first of a restarted network.
+    begins_anew: bool,
     /// Successions of terms that are still to come here.
     awaited: Vec<Succession>,
 }
@@ -171,13 +185,17 @@ impl Backbones {
         let chain: Option<ChainRow> = rows::read(state, rows::CHAIN);
         let rules = query::rules(state);
         let mut this = Self {
-            network: rules.as_ref().map_or(NetworkId([0; 32]), |rules| rules.network),
+            network: rules
+                .as_ref()
+                .map_or(NetworkId::new([0; 32]), |rules| rules.network),
             terms: rules
                 .as_ref()
                 .map_or(Terms::of_slots(0), watt_ledger::rows::RulesRow::terms),
             protocol,
             version: 0,
             known: Vec::new(),
+            base: None,
+            begins_anew: false,
             awaited: Vec::new(),
         };
         if let (Some(chain), Some(_)) = (chain, rules) {
@@ -205,17 +223,40 @@ impl Backbones {
         }
         self.known
             .retain(|deciders| (running.previous()..=last).contains(&deciders.term));
+        self.base = restart::next_base(state, head).filter(|base| *base > head);
+        let restart = restart::after(state, head).map(|restart| restart.plan);
+        self.begins_anew = restart.is_some();
+        if let Some(plan) = &restart {
+            self.network = plan.network_after();
+            self.known.retain(|deciders| deciders.term < running);
+        }
         for term in running.previous().0..=last.0 {
             let term = Term(term);
-            if self.of_term(term).is_none()
-                && version_in(term) <= self.protocol
-                && let Some(backbone) = query::backbone_of_term(state, term)
-            {
+            if self.of_term(term).is_some() || version_in(term) > self.protocol {
+                continue;
+            }
+            let backbone = match &restart {
+                Some(plan) if term >= running => Some(plan.backbone.clone()),
+                Some(_) | None => query::backbone_of_term(state, term),
+            };
+            if let Some(backbone) = backbone {
                 self.known
                     .push(Arc::new(Deciders::new(term, backbone, &self.network)));
             }
         }
         self.known.sort_unstable_by_key(|deciders| deciders.term);
+    }
+
+    /// Whether the block above the head is the first of a restarted network: its state may be the one that hands over.
+    #[must_use]
+    pub const fn begins_anew(&self) -> bool {
+        self.begins_anew
+    }
+
+    /// The network as it is in the slot above the head.
+    #[must_use]
+    pub const fn network(&self) -> &NetworkId {
+        &self.network
     }
 
     /// How heights divide into terms.
@@ -252,6 +293,9 @@ impl Backbones {
     /// Who decides `slot`; `None` as with [`Self::of_term`].
     #[must_use]
     pub fn of_slot(&self, slot: SlotIndex) -> Option<&Arc<Deciders>> {
+        if self.base.is_some_and(|base| BlockHeight::from(slot) > base) {
+            return None;
+        }
         self.of_term(self.terms.of_height(slot.into()))
     }
 
@@ -308,7 +352,8 @@ impl Backbones {
     #[must_use]
     pub fn end(&self) -> BlockHeight {
         let last = self.known.last().map(|deciders| deciders.term.next());
-        self.terms.first_height(last.unwrap_or_default())
+        let end = self.terms.first_height(last.unwrap_or_default());
+        self.base.map_or(end, |base| end.min(base.next()))
     }
 }
 

@@ -141,10 +141,10 @@ impl Candidate {
 }
 
 impl Candidates {
-    /// No proposal yet for the slot above `head`, which follows this version of the rules.
-    pub(crate) fn above(head: &Header, version: u32, block_bytes_max: u32) -> Self {
+    /// No proposal yet for the slot above `head`, which follows this version of the rules and is of this network.
+    pub(crate) fn above(head: &Header, network: NetworkId, version: u32, block_bytes_max: u32) -> Self {
         Self {
-            network: head.network,
+            network,
             slot: SlotIndex::from(head.height).next(),
             version,
             parent: head.hash(),

@@ -221,7 +221,6 @@ impl Checkpoint {
         from: PeerId,
         proof: Option<Box<FinalityProof>>,
         way: &mut Way,
-        head: &Head,
         context: &mut Context<'_>,
     ) -> bool {
         let Phase::Asking { silent, untold, .. } = &mut self.phase else {
@@ -241,7 +240,7 @@ impl Checkpoint {
                 way.ask(from, context);
                 true
             }
-            Some(proof) => self.judge(from, &proof, way, head, context),
+            Some(proof) => self.judge(from, &proof, way, context),
         };
         self.choose_if_due(context);
         is_honest
@@ -249,14 +248,7 @@ impl Checkpoint {
 
     /// A peer's checkpoint is held against the backbone of its term, which the way has reached. One of a term long gone is passed over,
     /// and so is one whose rules this program does not know: it follows the blocks to where they begin, and sees for itself.
-    fn judge(
-        &mut self,
-        from: PeerId,
-        proof: &FinalityProof,
-        way: &Way,
-        head: &Head,
-        context: &mut Context<'_>,
-    ) -> bool {
+    fn judge(&mut self, from: PeerId, proof: &FinalityProof, way: &Way, context: &mut Context<'_>) -> bool {
         let (gap_min, protocol) = (self.gap_min, self.protocol);
         let Phase::Asking { silent, best, .. } = &mut self.phase else {
             return true;
@@ -268,7 +260,11 @@ impl Checkpoint {
         let Some(deciders) = way.deciders_of(way.term_after(&proof.header)) else {
             return true;
         };
-        match proof.verify(&head.header.network, deciders.voters()) {
+        // Of before a restart: another one is told later.
+        if proof.header.network != deciders.network {
+            return true;
+        }
+        match proof.verify(&deciders.network, deciders.voters()) {
             Ok(_) => {}
             Err(InvalidFinality::UnknownVersion { .. }) => return true,
             Err(_) => {
@@ -285,14 +281,7 @@ impl Checkpoint {
     }
 
     /// A peer showed a part of the way: judges what was told of terms that are reached now, and goes on with the rest.
-    pub(crate) fn walked(
-        &mut self,
-        from: PeerId,
-        shown: Shown,
-        way: &mut Way,
-        head: &Head,
-        context: &mut Context<'_>,
-    ) {
+    pub(crate) fn walked(&mut self, from: PeerId, shown: Shown, way: &mut Way, context: &mut Context<'_>) {
         let Phase::Asking {
             since,
             untold,
@@ -321,7 +310,7 @@ impl Checkpoint {
             }
         }
         for (peer, proof) in reached {
-            self.judge(peer, &proof, way, head, context);
+            self.judge(peer, &proof, way, context);
         }
         self.choose_if_due(context);
     }

@@ -28,6 +28,7 @@ mod say;
 mod term;
 
 pub(crate) use adopt::NotAdopted;
+pub(crate) use conclude::cannot_execute;
 use say::commit_value;
 use term::{config_of, deciders_of};
 
@@ -215,7 +216,7 @@ impl Consensus {
         entries: Vec<Entry>,
         is_logged: bool,
     ) -> Self {
-        let network = head.header.network;
+        let network = *backbones.network();
         let slot = head.next_slot();
         let deciders = deciders_of(slot, backbones);
         let key = keys.of(&deciders).cloned();
@@ -238,7 +239,7 @@ impl Consensus {
             next_deciders: backbones.of_slot(slot.next()).cloned(),
             block_bytes_max,
             slot,
-            candidates: Candidates::above(&head.header, backbones.version(), block_bytes_max),
+            candidates: Candidates::above(&head.header, network, backbones.version(), block_bytes_max),
             envelopes: BTreeMap::new(),
             decision: None,
             since: Timestamp(0),
@@ -501,7 +502,8 @@ impl Consensus {
         self.slot = head.next_slot();
         self.next_deciders = backbones.of_slot(self.slot.next()).cloned();
         self.since = now;
-        let above = Candidates::above(&head.header, backbones.version(), self.block_bytes_max);
+        let network = *backbones.network();
+        let above = Candidates::above(&head.header, network, backbones.version(), self.block_bytes_max);
         let over = std::mem::replace(&mut self.candidates, above);
         self.envelopes.clear();
         self.decision = None;
@@ -511,7 +513,8 @@ impl Consensus {
         self.is_committing = false;
         self.stored.clear();
         let deciders = deciders_of(self.slot, backbones);
-        if deciders.term != self.deciders.term {
+        if deciders.term != self.deciders.term || network != self.network {
+            self.network = network;
             self.begin_term(deciders);
         }
         self.step_scp(Input::Purge { below: self.slot });

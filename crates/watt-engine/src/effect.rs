@@ -2,6 +2,7 @@
 
 use crate::candidates::Candidates;
 use crate::checkpoint::Incoming;
+use crate::engine::RestartLog;
 use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
 use crate::journal::Entry;
 use crate::mempool::Pooled;
@@ -10,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::tree::chunk::StateChunk;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
-use watt_light::{HandOver, Header, Proposal, Succession};
+use watt_light::{HandOver, Header, Proposal, Restart, Succession};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
 use watt_primitives::{
     AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Term, Timestamp, TransactionId, Window,
 };
+use watt_proofs::Element;
 use watt_scp::Value;
 
 /// What must not wait, and what may.
@@ -73,6 +75,11 @@ pub enum Effect {
     },
     /// Keep these successions durably, in place of those kept before; they are given back when the node starts again.
     KeepSuccessions(Vec<Succession>),
+    /// Keep this about plans to restart the network durably, in place of what was kept before; it is given back when the node starts
+    /// again.
+    KeepRestarts(Box<RestartLog>),
+    /// The network is restarted: this life ends, and the next one follows this restart from its base on, with an empty journal.
+    FollowRestart(Box<Restart>),
     /// Break the connection: the peer sent what no honest node sends.
     Disconnect(PeerId),
     /// Fire `timer` at `at`, replacing an earlier setting of the same timer.
@@ -297,7 +304,7 @@ pub struct WindowJob {
     /// The provider's account.
     pub provider: AccountId,
     /// The sectors in ascending order: number, units of 1 MiB, `comm_r`.
-    pub sectors: Vec<(SectorNumber, u16, Hash)>,
+    pub sectors: Vec<(SectorNumber, u16, Element)>,
     /// `s_w`: state of the sequential chain.
     pub state: Hash,
     /// The window's beacon value.

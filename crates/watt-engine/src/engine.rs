@@ -28,10 +28,12 @@ mod circle;
 mod pool;
 mod receive;
 mod recovery;
+mod restart;
 mod time;
 mod way;
 
 pub use recovery::{NotRecoverable, RECOVER_WINDOWS};
+pub use restart::{LookedAt, NotRestartable, Refuted, RestartLog};
 
 /// The most signatures of one sender's statements under verification at once; beyond it messages are dropped, as if the network
 /// had. Senders have places of their own, so that nobody can take those of others (TC36).
@@ -96,6 +98,8 @@ pub struct EngineConfig {
     pub provider: Option<(ProviderConfig, Vec<LocalSector>)>,
     /// The seat whose duties it does, if its owner has one or wants one.
     pub seat: Option<SeatConfig>,
+    /// What earlier lives kept about plans to restart.
+    pub restarts: RestartLog,
     /// Whether all that goes into SCP and comes out is kept for [`Engine::take_scp_log`].
     pub logs_scp: bool,
 }
@@ -205,6 +209,12 @@ pub struct Engine {
     wall: Timestamp,
     /// Tick at which the head last moved.
     ticks_since_head: u32,
+    /// Plans to restart the network.
+    restarts: RestartLog,
+    /// Up to when the time is counted for which a plan was looked at, in steady time.
+    looked_since: Timestamp,
+    /// How much of that time is kept.
+    kept_ms: u64,
 }
 
 impl Engine {
@@ -216,7 +226,7 @@ impl Engine {
         for succession in config.successions {
             backbones.expect(succession);
         }
-        let mut way = Way::new(config.network, config.walk);
+        let mut way = Way::new(config.walk);
         way.see_state(&head, chain);
         let block_bytes_max = config.parameters.block_bytes_max;
         let live = entries
@@ -260,6 +270,9 @@ impl Engine {
             filling: None,
             wall: Timestamp(0),
             ticks_since_head: 0,
+            restarts: config.restarts,
+            looked_since: Timestamp(0),
+            kept_ms: 0,
         }
     }
 

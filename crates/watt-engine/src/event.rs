@@ -10,6 +10,7 @@ use watt_ledger::{BlockOutcome, Body, InvalidBlock};
 use watt_light::{Header, SignedTransaction};
 use watt_primitives::codec::InvalidEncoding;
 use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, Window};
+use watt_proofs::Element;
 use watt_scp::Value;
 
 /// A connected peer, numbered by the shell; the number is not reused while the engine lives.
@@ -168,7 +169,7 @@ pub struct SealedRoots {
     /// Root over the label columns.
     pub comm_c: Hash,
     /// Root over the replica's leaves.
-    pub comm_r: Hash,
+    pub comm_r: Element,
 }
 
 /// What answering a window gives.
@@ -198,4 +199,7 @@ pub enum ApplyFailure {
     /// The statements that should prove its agreement do not.
     #[error("the block is not proven to be decided")]
     Undecided,
+    /// It is proven to be decided, and can't be executed here: no fault of whoever sent it.
+    #[error("the network agreed on the block, and it cannot be executed here: {0}")]
+    NotHere(String),
 }

@@ -43,7 +43,9 @@ mod way;
 
 pub use backbones::{Backbones, Deciders, VotingKeys};
 pub use effect::{Effect, Priority, Timer};
-pub use engine::{Engine, EngineConfig, NotRecoverable, RECOVER_WINDOWS};
+pub use engine::{
+    Engine, EngineConfig, LookedAt, NotRecoverable, NotRestartable, RECOVER_WINDOWS, Refuted, RestartLog,
+};
 pub use event::{Clocks, Event, PeerId, RequestId};
 pub use evidence::{Evidence, EvidenceLog};
 pub use hearing::Hearing;

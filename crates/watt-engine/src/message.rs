@@ -223,7 +223,9 @@ impl DecidedBlock {
             &self.decision,
             &self.successions,
         )?;
-        (proposal.parent == header.hash()).then(|| FinalityProof {
+        // What a restart begins with is decided, and its header made final by those who agreed to begin there.
+        let is_proven = proposal.parent == header.hash() && proposal.network == header.network;
+        is_proven.then(|| FinalityProof {
             header,
             proposal: self.proposal.clone(),
             decision,

@@ -20,7 +20,7 @@ use watt_ledger::rows::SectorStage;
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
 use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
-use watt_primitives::{AccountId, BlockHeight, BoundedVec, NetworkId, SecretKey, SectorNumber, Window};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Window};
 use watt_proofs::ProofParams;
 
 /// What a provider offers.
@@ -281,7 +281,7 @@ impl Provider {
                             seal_window: job.seal_window,
                             pieces,
                             comm_c: roots.comm_c,
-                            comm_r: roots.comm_r,
+                            comm_r: Hash(roots.comm_r.to_bytes()),
                         };
                         self.submit(Purpose::PreCommit(number), vec![operation], Vec::new(), view, out);
                     }

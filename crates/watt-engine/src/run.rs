@@ -22,7 +22,13 @@ pub fn check(blocks: &[DecidedBlock], backbones: &Backbones) -> Good<Block> {
         let Some(deciders) = backbones.of_slot(decided.proposal.proposal.slot) else {
             break;
         };
-        match claims_of(decided, deciders.voters()) {
+        // What was decided before a restart, by the same keys, means nothing in the network after it.
+        let claims_of = if decided.proposal.proposal.network == *backbones.network() {
+            claims_of(decided, deciders.voters())
+        } else {
+            Err(ApplyFailure::Undecided)
+        };
+        match claims_of {
             Ok((block, claimed)) => {
                 good.push(block);
                 claims.push(claimed);
@@ -58,7 +64,7 @@ pub fn apply(
                 state.write(&outcome.writes);
                 outcomes.push(Arc::new(outcome));
             }
-            Err(failure) => return (outcomes, Some(failure)),
+            Err(failure) => return (outcomes, Some(ApplyFailure::NotHere(failure.to_string()))),
         }
     }
     (outcomes, None)

@@ -379,7 +379,7 @@ impl Sync {
             return Checked::Nothing;
         };
         let mut bad = None;
-        if let Some(failure) = failure
+        if let Some(failure) = failure.filter(|failure| !matches!(failure, ApplyFailure::NotHere(_)))
             && let Some((from, _)) = run.origins.get(outcomes.len()).copied()
         {
             let height = first.0.saturating_add(len(outcomes.len()));
@@ -462,6 +462,9 @@ impl Sync {
 /// it, and a run stops where the state says that of one more term, so that this state can be shown to others (`docs/spec/node.md`
 /// 10.5).
 fn run_end(first: BlockHeight, backbones: &Backbones) -> BlockHeight {
+    if backbones.begins_anew() {
+        return first.next();
+    }
     let terms = backbones.terms();
     let term = terms.of_height(first);
     let stop = [term, term.next()]

@@ -5,6 +5,7 @@
 //! follow only where a frame announced their exact number.
 
 use serde::{Deserialize, Serialize};
+use watt_light::restart::{Plans, are_none};
 use watt_light::{Acceptance, FinalityProof, HandOver, ShownEntry, SignedNewest};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::{
@@ -56,6 +57,9 @@ pub enum ProofOf {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProofPart {
+    /// The plans of the network's restarts, in their order; left out if there are none.
+    #[serde(default, skip_serializing_if = "are_none")]
+    pub plans: Plans,
     /// That its header is final.
     pub finality: FinalityProof,
     /// The account's entry, if it was asked for.

@@ -12,7 +12,7 @@ use watt_ledger::{StateRead, query, rows, tree};
 use watt_light::finality::InvalidFinality;
 use watt_light::hand_over::InvalidHandOver;
 use watt_light::{Backbone, HandOver, Header, StateProof, Walk};
-use watt_primitives::{NetworkId, Term, Timestamp};
+use watt_primitives::{Term, Timestamp};
 
 /// Backbones on the way that are remembered, the newest.
 const RECENT: usize = 4;
@@ -32,7 +32,6 @@ struct Half {
 /// How far this node can show the way, and what it is doing about the rest.
 #[derive(Debug)]
 pub(crate) struct Way {
-    network: NetworkId,
     walk: Walk,
     recent: Vec<Arc<Deciders>>,
     half: Option<Half>,
@@ -54,9 +53,8 @@ pub(crate) enum Shown {
 }
 
 impl Way {
-    pub(crate) fn new(network: NetworkId, walk: Walk) -> Self {
+    pub(crate) fn new(walk: Walk) -> Self {
         let mut this = Self {
-            network,
             walk,
             recent: Vec::new(),
             half: None,
@@ -68,7 +66,11 @@ impl Way {
     }
 
     fn remember(&mut self) {
-        let deciders = Deciders::new(self.walk.term(), self.walk.backbone().clone(), &self.network);
+        let deciders = Deciders::new(
+            self.walk.term(),
+            self.walk.backbone().clone(),
+            self.walk.network(),
+        );
         self.recent.push(Arc::new(deciders));
         if self.recent.len() > RECENT {
             self.recent.remove(0);
@@ -103,8 +105,8 @@ impl Way {
     /// The head moved: if its state is the first that says the next backbone for good, that is noted, for the block above will make
     /// it final.
     pub(crate) fn see_state(&mut self, head: &Head, state: &impl StateRead) {
-        let (terms, term) = (self.walk.terms(), self.term_after(&head.header));
-        if head.header.height != terms.final_from(term.next()) {
+        let term = self.walk.term_handing_over(head.header.height);
+        if head.header.height != self.walk.hands_over_from(term) {
             return;
         }
         let proof = tree::prove(state, &rows::backbone(term.next())).ok();

@@ -21,4 +21,4 @@ mod flat;
 pub use analysis::{Analysis, Finding, Intersection, Sets};
 pub use flat::Flat;
 pub use network::{InvalidSnapshot, Network, Slices};
-pub use report::{Heard, Reason, Report, Verdict, View, Which};
+pub use report::{Reason, Report, Verdict, View, Which};

@@ -21,15 +21,6 @@ pub const STILL_SLOTS: u64 = 10;
 /// The most names in a sentence.
 const NAMED_MAX: usize = 4;
 
-/// The last that was heard of a validator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
-    /// The slot of its newest statement.
-    pub slot: u64,
-    /// When it came or was repeated, in milliseconds since the Unix epoch.
-    pub at_ms: u64,
-}
-
 /// What a node sees.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -44,7 +35,7 @@ pub struct View {
     /// Whether it listens to statements; a follower knows only who signed blocks.
     pub hears: bool,
     /// The last that was heard of each validator.
-    pub heard: BTreeMap<NodeId, Heard>,
+    pub heard: BTreeMap<NodeId, u64>,
     /// Validators that contradicted themselves.
     pub accused: BTreeSet<NodeId>,
     /// Height of the newest block.
@@ -104,13 +95,9 @@ pub struct Member {
     pub node: String,
     /// Whether it was heard in the last [`HEARD_MS`], or is this node itself.
     pub is_heard: bool,
-    /// The slot of its newest statement here.
-    pub slot: Option<u64>,
-    /// How long ago it was heard, in milliseconds.
-    pub heard_ms_ago: Option<u64>,
     /// Whether it contradicted itself.
     pub is_accused: bool,
-    /// Whether it is this node.
+    /// Whether it is this node; told to nobody but by the only validator ([`Report::for_anyone`]).
     pub is_own: bool,
 }
 
@@ -160,6 +147,18 @@ pub struct Report {
 }
 
 impl Report {
+    /// The report for anyone: which of the validators is behind this node's address stays untold (TC5). A single validator is known
+    /// anyway.
+    #[must_use]
+    pub fn for_anyone(mut self) -> Self {
+        if self.members.len() > 1 {
+            for member in &mut self.members {
+                member.is_own = false;
+            }
+        }
+        self
+    }
+
     /// The health of the node that sees `view`.
     ///
     /// What is arithmetic is known at once; if validators declare a nested set, [`Self::settle`] adds what a search finds.
@@ -425,21 +424,16 @@ fn all_nodes(set: &QuorumSet) -> BTreeSet<NodeId> {
 }
 
 fn lately(view: &View, node: &NodeId) -> bool {
-    let is_recent = |heard: &Heard| view.now_ms.saturating_sub(heard.at_ms) <= HEARD_MS;
+    let is_recent = |at_ms: &u64| view.now_ms.saturating_sub(*at_ms) <= HEARD_MS;
     view.own == Some(*node) || view.heard.get(node).is_some_and(is_recent)
 }
 
 fn members(view: &View) -> Vec<Member> {
-    let member = |node: NodeId| {
-        let heard = view.heard.get(&node);
-        Member {
-            node: node.to_string(),
-            is_heard: lately(view, &node),
-            slot: heard.map(|heard| heard.slot),
-            heard_ms_ago: heard.map(|heard| view.now_ms.saturating_sub(heard.at_ms)),
-            is_accused: view.accused.contains(&node),
-            is_own: view.own == Some(node),
-        }
+    let member = |node: NodeId| Member {
+        node: node.to_string(),
+        is_heard: lately(view, &node),
+        is_accused: view.accused.contains(&node),
+        is_own: view.own == Some(node),
     };
     all_nodes(&view.quorum_set).into_iter().map(member).collect()
 }

@@ -29,7 +29,7 @@ fn main() {
         let state = state(n_people);
         let start = Instant::now();
         let ranking = query::ranking(&state);
-        let root = ranking.root(&NetworkId([1; 32]), Term(1));
+        let root = ranking.root(&NetworkId::new([1; 32]), Term(1));
         let seconds = start.elapsed().as_secs_f64();
         assert!(ranking.people().len() == n_people && root != Hash::ZERO);
         println!(

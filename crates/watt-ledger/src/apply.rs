@@ -40,7 +40,7 @@ pub use leaders::{EMPTY_WITHIN, REDUCED_FOR};
 pub use matching::MATCHES_PER_BLOCK_MAX;
 pub use standing::{OUTSIDE_TERMS_MAX, STANDING_MAX};
 pub use transfer::DAILY_LIMIT;
-pub use upgrade::{APPROVAL_TERMS, LAPSE_TERMS, NOTICE_TERMS, VERSIONS_AHEAD_MAX};
+pub use upgrade::{APPROVAL_TERMS, LAPSE_TERMS, NOTICE_TERMS, RESCUE_TERMS, VERSIONS_AHEAD_MAX};
 pub use window::WINDOWS_KEPT;
 
 use crate::beacon::{Beacon, HEIGHTS_KEPT};
@@ -52,6 +52,8 @@ use crate::ledger::{Ledger, Purse};
 use crate::overlay::Overlay;
 use crate::receipt::{Done, Event, Outcome, Receipt, receipts_root};
 use crate::refused::Refused;
+use crate::rescue::Rescues;
+use crate::restart;
 use crate::rows::{self, AccountKind, AccountRow, ChainRow, RulesRow, SupplyRow, UpgradesRow};
 use crate::state::{StateRead, Writes};
 use crate::tree;
@@ -87,10 +89,27 @@ pub struct BlockOutcome {
 /// # Errors
 /// See [`InvalidBlock`].
 pub fn apply_block(below: &impl StateRead, block: &Block) -> Result<BlockOutcome, InvalidBlock> {
+    apply_rescued(below, block, &Rescues::default())
+}
+
+/// As [`apply_block`], by a program that holds rescue releases: above a block that one of them names, the block follows its rules.
+/// The proposal names the rules that the ledger says even so: it may have been decided before anybody knew of the rescue.
+///
+/// # Errors
+/// See [`InvalidBlock`].
+pub fn apply_rescued(
+    below: &impl StateRead,
+    block: &Block,
+    rescues: &Rescues,
+) -> Result<BlockOutcome, InvalidBlock> {
     let proposal = block.proposal();
     let mut ledger = open(below, proposal)?;
     check_limits(&ledger.rules, block)?;
 
+    let rescue = rescues.above(&proposal.parent);
+    if let Some(rescue) = rescue.filter(|rescue| rescue.version > ledger.version) {
+        ledger.rescue(rescue)?;
+    }
     ledger.start_block(proposal.parent);
     if block.is_empty() {
         ledger.note_empty(proposal.proposer);
@@ -131,7 +150,15 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
         Some((head, rules, chain, supply, upgrades))
     };
     let (head, rules, mut chain, supply, upgrades) = read_head().ok_or(InvalidBlock::NoChain)?;
-    if proposal.network != rules.network {
+    let restart = restart::after(below, chain.height);
+    if let Some(restart) = &restart {
+        restart::judge(below, restart).map_err(InvalidBlock::Restart)?;
+    }
+    let network = match &restart {
+        Some(restart) => restart.plan.network_after(),
+        None => rules.network,
+    };
+    if proposal.network != network {
         return Err(InvalidBlock::OtherNetwork);
     }
     let version = upgrades.version_in(rules.terms().of_height(chain.height.next()));
@@ -168,6 +195,9 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
         events: Vec::new(),
     };
     ledger.note_slot(is_late);
+    if let Some(restart) = &restart {
+        ledger.restart(restart);
+    }
     ledger.rows.write(rows::beacon(found), &value);
     if let Some(forgotten) = found.0.checked_sub(HEIGHTS_KEPT) {
         ledger.rows.remove(rows::beacon(BlockHeight(forgotten)));

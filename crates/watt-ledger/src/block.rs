@@ -1,6 +1,7 @@
 //! Blocks as they arrive and blocks that were checked (`docs/spec/ledger.md` §4).
 
 use crate::refused::Refused;
+use crate::restart::RefusedRestart;
 use std::sync::Arc;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::transaction::TRANSACTION_BYTES_MAX;
@@ -46,6 +47,9 @@ pub enum InvalidBlock {
     /// Made for another network.
     #[error("the block is for another network")]
     OtherNetwork,
+    /// The restart that this node follows from here on does not hold.
+    #[error("the plan with which this node begins again does not hold: {0}")]
+    Restart(#[from] RefusedRestart),
     /// Made under rules that this program doesn't have.
     #[error(
         "the block follows rules of version {found}, this program knows 1 to {PROTOCOL_VERSION_MAX}; update it"

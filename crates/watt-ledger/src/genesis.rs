@@ -49,6 +49,9 @@ pub const COMMIT_SLOTS_MAX: u64 = 2048;
 /// The least that candidates for a seat of a main network prove: 10 GB.
 pub const STANDBY_POWER_MAIN_MIN: u64 = 10_000_000_000;
 
+/// Windows' time before a plan to restart a main network is followed: three days.
+pub const RESTART_WINDOWS_MAIN: u64 = 3 * TERM_WINDOWS_MAIN;
+
 /// The most windows in a term of any network.
 pub const TERM_WINDOWS_MAX: u64 = 4096;
 
@@ -80,6 +83,21 @@ pub struct NetworkParameters {
     pub standby_power_bytes: u64,
     /// Whether sealing uses small, openly insecure parameters; refused on a main network.
     pub insecure_proofs: bool,
+    /// For how many windows' time a node looks at a plan to restart before it follows it; a main network has
+    /// [`RESTART_WINDOWS_MAIN`], and leaves it out like every other that does.
+    #[serde(
+        default = "restart_windows_main",
+        skip_serializing_if = "is_restart_windows_main"
+    )]
+    pub restart_windows: u64,
+}
+
+const fn restart_windows_main() -> u64 {
+    RESTART_WINDOWS_MAIN
+}
+
+const fn is_restart_windows_main(windows: &u64) -> bool {
+    *windows == RESTART_WINDOWS_MAIN
 }
 
 /// An account that exists from the start.
@@ -130,7 +148,7 @@ impl Genesis {
     /// The network that starts here, never restarted.
     #[must_use]
     pub fn network(&self) -> NetworkId {
-        NetworkId::derive(self.hash(), 0)
+        NetworkId::derive(self.hash())
     }
 
     /// The first backbone; `None` for a document that [`Self::check`] refuses.
@@ -178,6 +196,9 @@ pub enum InvalidGenesis {
         "a term must have 2 to {TERM_WINDOWS_MAX} windows and at least {TERM_SLOTS_MIN} slots, on a main network {TERM_WINDOWS_MAIN} windows"
     )]
     TermWindows,
+    /// A main network whose people have less time, or more, to look at a plan to restart.
+    #[error("on a main network a plan to restart is looked at for {RESTART_WINDOWS_MAIN} windows")]
+    RestartWindows,
     /// Sectors that can't be answered for in time.
     #[error("a sector must have {min} to {max} slots to answer")]
     CommitSlots {
@@ -262,6 +283,9 @@ impl Genesis {
         if self.is_main && self.parameters.standby_power_bytes < STANDBY_POWER_MAIN_MIN {
             return Err(InvalidGenesis::Power);
         }
+        if self.is_main && self.parameters.restart_windows != RESTART_WINDOWS_MAIN {
+            return Err(InvalidGenesis::RestartWindows);
+        }
         let mut ids = BTreeSet::new();
         for (index, account) in self.accounts.iter().enumerate() {
             if !account.key.is_registrable() || !ids.insert(AccountId::of_first_key(&account.key)) {
@@ -309,6 +333,13 @@ impl Genesis {
 }
 
 impl NetworkParameters {
+    /// For how long a node looks at a plan to restart before it follows it, in milliseconds.
+    #[must_use]
+    pub const fn restart_wait_ms(&self) -> u64 {
+        let window_ms = self.window_slots.saturating_mul(self.slot_ms);
+        window_ms.saturating_mul(self.restart_windows)
+    }
+
     /// How heights divide into terms.
     #[must_use]
     pub const fn terms(&self) -> Terms {
@@ -400,6 +431,7 @@ pub fn genesis_block(genesis: &Genesis) -> Result<BlockOutcome, RefusedGenesis> 
         approvals: BoundedVec::empty(),
         n_decisions: 0,
         planned: None,
+        rescue: None,
     };
     ledger.rows.write(rows::UPGRADES.to_vec(), &upgrades);
     if let Some(backbone) = genesis.first_backbone() {

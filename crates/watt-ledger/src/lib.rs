@@ -4,7 +4,7 @@
 //! not decide which block is next, keeps no mempool, and knows nothing of files.
 //!
 //! Reading order: [`state`], [`rows`] (what the state is), [`genesis`], [`block`] (what arrives), [`apply`] (what it does),
-//! [`receipt`] and [`refused`] (what came of it), [`check`] and [`select`] (for whoever collects transactions), [`fee`],
+//! [`receipt`] and [`refused`] (what came of it), [`restart`] (people begin again), [`check`] and [`select`] (for whoever collects transactions), [`fee`],
 //! [`beacon`] (everything drawn by lot), [`query`] (what others may ask), [`tree`] (the state's root and proofs).
 //!
 //! Sources: `docs/spec/ledger.md`, `docs/spec/market.md`, `docs/spec/trust.md`.
@@ -30,6 +30,8 @@ mod overlay;
 pub mod query;
 pub mod receipt;
 pub mod refused;
+pub mod rescue;
+pub mod restart;
 pub mod rows;
 pub mod select;
 pub mod state;
@@ -38,7 +40,7 @@ pub mod testing;
 pub mod tree;
 mod trust;
 
-pub use apply::{BlockOutcome, apply_block};
+pub use apply::{BlockOutcome, apply_block, apply_rescued};
 pub use beacon::Beacon;
 pub use block::{Block, Body, InvalidBlock, UncheckedBlock};
 pub use check::{Admission, admit};
@@ -46,4 +48,6 @@ pub use genesis::{Genesis, NetworkParameters, genesis_block};
 pub use ledger::PROTOCOL_WALLET;
 pub use receipt::{Done, Event, Outcome, Receipt};
 pub use refused::Refused;
+pub use rescue::{Rescue, Rescues};
+pub use restart::RefusedRestart;
 pub use state::{Ahead, MemoryState, StateRead, Writes};

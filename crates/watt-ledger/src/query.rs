@@ -16,6 +16,7 @@ use crate::apply::sectors::{all_sectors, proof_params, sector_set};
 use crate::beacon::Beacon;
 use crate::duty::beacon_windows_kept;
 use crate::ledger::window_of;
+use crate::restart;
 use crate::rows::{
     self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, PieceTableRow, ProviderRow, RulesRow,
     SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
@@ -25,8 +26,8 @@ use crate::trust;
 use watt_light::{Backbone, Header};
 use watt_primitives::terms::{BundleTerms, Piece};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, SectorNumber, SlotIndexInDeal, Term,
-    Window,
+    AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, NetworkId, SectorNumber, SlotIndexInDeal,
+    Term, Window,
 };
 use watt_proofs::{ProofParams, SectorSet};
 use watt_trust::{Circle, Ranking};
@@ -75,6 +76,14 @@ pub fn rules(state: &impl StateRead) -> Option<RulesRow> {
     rows::read(state, rows::RULES)
 }
 
+/// The network as it is in the block after the head.
+#[must_use]
+pub fn network(state: &impl StateRead) -> Option<NetworkId> {
+    let chain: ChainRow = rows::read(state, rows::CHAIN)?;
+    let restart = restart::after(state, chain.height).map(|restart| restart.plan.network_after());
+    restart.or_else(|| Some(rules(state)?.network))
+}
+
 /// The term that `height` lies in.
 #[must_use]
 pub fn term_of_height(rules: &RulesRow, height: BlockHeight) -> Term {
@@ -92,6 +101,9 @@ pub fn backbone_of_term(state: &impl StateRead, term: Term) -> Option<Backbone> 
 #[must_use]
 pub fn deciders(state: &impl StateRead) -> Option<Backbone> {
     let chain: ChainRow = rows::read(state, rows::CHAIN)?;
+    if let Some(restart) = restart::after(state, chain.height) {
+        return Some(restart.plan.backbone);
+    }
     backbone_of_term(state, term_of_height(&rules(state)?, chain.height.next()))
 }
 
@@ -403,12 +415,18 @@ pub struct ProviderWindow {
     pub sample_beacon: Option<Hash>,
 }
 
+/// What a provider committed to in `window`, which is the current one or the one before.
+#[must_use]
+pub fn heartbeat(state: &impl StateRead, id: &AccountId, window: Window) -> Option<HeartbeatRow> {
+    rows::read(state, &rows::heartbeat(id, window))
+}
+
 /// A provider's part of `window`, which is the current one or the one before; `None` if it has no sectors in it or is not open yet.
 #[must_use]
 pub fn provider_window(state: &impl StateRead, id: &AccountId, window: Window) -> Option<ProviderWindow> {
     let rules = rules(state)?;
     let provider: ProviderRow = rows::read(state, &rows::provider(id))?;
-    let heartbeat: Option<HeartbeatRow> = rows::read(state, &rows::heartbeat(id, window));
+    let heartbeat = heartbeat(state, id, window);
     let beacon = |window| Beacon::asking(state, &rules.network, window).map(|beacon| *beacon.value());
     Some(ProviderWindow {
         window,

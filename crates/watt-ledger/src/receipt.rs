@@ -283,6 +283,13 @@ pub enum Event {
         /// The term that began.
         term: Term,
     },
+    /// From this block on the rules are those of a rescue release.
+    Rescued {
+        /// Which version.
+        version: u32,
+        /// First term that follows the rules before it again, unless it is ratified.
+        lapses: Term,
+    },
 }
 
 /// The root over receipts, then events.

@@ -236,6 +236,9 @@ pub enum Refused {
         /// Where it is.
         sector: SectorNumber,
     },
+    /// The 32 bytes of `comm_r` are at or above the modulus: no replica has such a root.
+    #[error("comm_r is no element of the field, so it is the root of no replica")]
+    NotAReplica,
     /// The replica root was committed before.
     #[error("this replica was committed before")]
     ReplicaUsed,
@@ -491,7 +494,9 @@ impl Refused {
             Self::NotTheClient | Self::NotTheHolder { .. } => "only its owner can do this",
             Self::TooEarly { .. } => "wait for that height; the ledger does it by itself then",
             Self::SectorSize { .. } | Self::PieceTable => "pack the sector again for this network's sizes",
-            Self::SectorUsed { .. } | Self::ReplicaUsed => "seal it again under a new sector number",
+            Self::SectorUsed { .. } | Self::NotAReplica | Self::ReplicaUsed => {
+                "seal it again under a new sector number"
+            }
             Self::TooManySectors => "let old sectors end first, or use larger ones",
             Self::SealWindow { .. } | Self::CommitLate { .. } => "seal it again after a newer block",
             Self::PieceNotHeld { .. } | Self::PieceTaken { .. } => {

@@ -11,7 +11,7 @@ mod provider;
 mod upgrade;
 
 pub use account::{ACCOUNT_KEYS_MAX, AccountKey, AccountKind, AccountRow, DaySpending};
-pub use chain::{ChainRow, LeadersRow, RulesRow, SupplyRow, WindowRow, WithheldRow};
+pub use chain::{ChainRow, LeadersRow, RestartRow, RulesRow, SupplyRow, WindowRow, WithheldRow};
 pub use deal::{DealEnd, DealRow, DealStage, SlotRow};
 pub use duty::{
     ATTENDANCE_BYTES_MAX, AttendanceRow, DutyCountsRow, DutyWindowRow, FaultyRow, Revealed, RevealsRow,
@@ -23,7 +23,7 @@ pub use provider::{
 };
 pub use upgrade::{
     ApprovalRow, COUNCIL_QUORUM, COUNCIL_SEATS, DecisionOutcome, DecisionRow, ELECTORATE_OF_COUNCIL_MAX,
-    PlannedUpgrade, UpgradesRow,
+    PlannedUpgrade, RESCUE_REASON_BYTES_MAX, RescueRow, UpgradesRow,
 };
 
 use crate::state::{StateRead, Writes};
@@ -31,9 +31,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use watt_light::backbone::backbone_key;
 use watt_primitives::{
-    AccountId, BlockHeight, Cid, DealId, Hash, LedgerTime, NodeId, SectorNumber, SlotIndexInDeal, Term,
-    Window, codec,
+    AccountId, BlockHeight, Cid, DealId, LedgerTime, NodeId, SectorNumber, SlotIndexInDeal, Term, Window,
+    codec,
 };
+use watt_proofs::Element;
 use watt_trust::Circle;
 
 /// Key of the newest header.
@@ -42,6 +43,10 @@ pub const HEAD: &[u8] = b"H";
 pub const CHAIN: &[u8] = b"Ec";
 /// Key of [`RulesRow`].
 pub const RULES: &[u8] = b"Eg";
+/// Key of [`RestartRow`]; absent in a network that nobody restarted.
+pub const RESTARTED: &[u8] = b"EG";
+/// Prefix of the restarts that this node follows, by the height with which they begin; beside the entries, and no other node's matter.
+pub const FOLLOWED: &[u8] = b"P";
 /// Key of [`SupplyRow`].
 pub const SUPPLY: &[u8] = b"Eu";
 /// Key of [`LeadersRow`]; absent until a first block came out empty.
@@ -146,8 +151,8 @@ pub fn piece_table(provider: &AccountId, number: SectorNumber) -> Vec<u8> {
 
 /// Key of the mark that a replica was committed by someone.
 #[must_use]
-pub fn used_replica(comm_r: &Hash) -> Vec<u8> {
-    join(&[b"Er", comm_r.as_ref()])
+pub fn used_replica(comm_r: &Element) -> Vec<u8> {
+    join(&[b"Er", &comm_r.to_bytes()])
 }
 
 /// Key of a provider's heartbeat in a window.
@@ -256,6 +261,12 @@ pub fn beacon(height: BlockHeight) -> Vec<u8> {
 #[must_use]
 pub fn power(person: &AccountId) -> Vec<u8> {
     join(&[b"Evp", person.as_ref()])
+}
+
+/// Key of the restart that begins with the block of this height, if this node follows one.
+#[must_use]
+pub fn followed(base: BlockHeight) -> Vec<u8> {
+    join(&[FOLLOWED, &base.0.to_be_bytes()])
 }
 
 /// Key of a bid that waits for its match.

@@ -45,6 +45,19 @@ pub enum Rule {
     LateProof,
     /// A window counts once.
     WindowTwice,
+    /// The first block of a term can be executed: under version 1 it panics, whatever its body.
+    BrokenTerms,
+}
+
+/// The panic of [`Rule::BrokenTerms`].
+///
+/// # Panics
+/// That is its purpose.
+#[expect(clippy::panic, reason = "what a rescue release is for (TC7)")]
+pub(crate) fn break_term(version: u32) {
+    if version == 1 && is_bent(Rule::BrokenTerms) {
+        panic!("planted: the first block of a term");
+    }
 }
 
 thread_local! {

@@ -3,10 +3,12 @@
 
 use crate::backbone::{Backbone, InvalidBackbone, Terms, backbone_key};
 use crate::finality::{FinalityProof, InvalidFinality};
+use crate::restart::RestartPlan;
 use crate::state_proof::{InvalidStateProof, StateProof};
 use crate::succession::Voters;
+use alloc::collections::VecDeque;
 use serde::{Deserialize, Serialize};
-use watt_primitives::{NetworkId, Term, codec};
+use watt_primitives::{BlockHeight, NetworkId, Term, codec};
 
 /// The most bytes of an encoded hand-over in a state of up to 2^32 entries.
 pub const HAND_OVER_BYTES_MAX: usize = 32 * 1024;
@@ -52,6 +54,10 @@ pub struct Walk {
     terms: Terms,
     term: Term,
     backbone: Backbone,
+    /// The plans of the restarts on the way that are still ahead.
+    plans: VecDeque<RestartPlan>,
+    /// The first height of the network as it was restarted last; 0 if it never was.
+    first: BlockHeight,
 }
 
 impl Walk {
@@ -63,17 +69,64 @@ impl Walk {
             terms,
             term: Term(0),
             backbone,
+            plans: VecDeque::new(),
+            first: BlockHeight(0),
         }
     }
 
-    /// The same walk at `term`, of which somebody knows the backbone without having to be shown.
+    /// The same walk over the restarts by these plans, in their order, which somebody trusts: where one begins, its backbone is that of
+    /// the term.
     #[must_use]
-    pub fn at(self, term: Term, backbone: Backbone) -> Self {
-        Self {
-            term,
-            backbone,
-            ..self
+    pub fn following(mut self, plans: impl IntoIterator<Item = RestartPlan>) -> Self {
+        self.plans.extend(plans);
+        self.follow();
+        self
+    }
+
+    /// The same walk at `term`, of which somebody knows the backbone without having to be shown: as the term before handed over to it.
+    #[must_use]
+    pub fn at(mut self, term: Term, backbone: Backbone) -> Self {
+        while let Some(plan) = self.plans.pop_front_if(|next| next.term(&self.terms) < term) {
+            self.network = plan.network_after();
+            self.first = plan.first_height();
         }
+        (self.term, self.backbone) = (term, backbone);
+        self.follow();
+        self
+    }
+
+    /// Takes the restarts of the term that is reached.
+    fn follow(&mut self) {
+        while let Some(plan) = self
+            .plans
+            .pop_front_if(|next| next.network == self.network && next.term(&self.terms) == self.term)
+        {
+            self.network = plan.network_after();
+            self.first = plan.first_height();
+            self.backbone = plan.backbone;
+        }
+    }
+
+    /// The first height of the network as it was restarted last; 0 if it never was.
+    #[must_use]
+    pub const fn first_height(&self) -> BlockHeight {
+        self.first
+    }
+
+    /// The first height whose header can hand over from `term`, which is the one that is reached or a later one.
+    #[must_use]
+    pub fn hands_over_from(&self, term: Term) -> BlockHeight {
+        self.terms.final_from(term.next()).max(self.first)
+    }
+
+    /// The term from which a header of this height hands over, if it does: that of the height above, which makes it final. If a restart
+    /// left its term one height, that is decided by the same people in the term after.
+    #[must_use]
+    pub fn term_handing_over(&self, height: BlockHeight) -> Term {
+        if height == self.first && height > BlockHeight(0) {
+            return self.terms.of_height(height);
+        }
+        self.terms.of_height(height.next())
     }
 
     /// Whose blocks these are.
@@ -106,8 +159,8 @@ impl Walk {
     /// See [`InvalidHandOver`].
     pub fn step(&mut self, hand_over: &HandOver) -> Result<(), InvalidHandOver> {
         let (height, next) = (hand_over.finality.header.height, self.term.next());
-        let is_decided_here = self.terms.of_height(height.next()) == self.term;
-        if !is_decided_here || height < self.terms.final_from(next) {
+        let is_decided_here = self.term_handing_over(height) == self.term;
+        if !is_decided_here || height < self.hands_over_from(self.term) {
             return Err(InvalidHandOver::Height {
                 height: height.0,
                 term: self.term.0,
@@ -121,6 +174,7 @@ impl Walk {
         let key = backbone_key(next);
         hand_over.proof.verify(&header.state_root, &key, Some(&value))?;
         (self.term, self.backbone) = (next, backbone);
+        self.follow();
         Ok(())
     }
 }

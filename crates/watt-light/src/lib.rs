@@ -4,7 +4,7 @@
 //!
 //! Reading order: [`operation`], [`duty`] (what a seat signs beside blocks), [`transaction`], [`proposal`] (proposal, value `V`,
 //! fallback `E(V)`, header), [`backbone`] (who decides in which term), [`succession`] (a lost
-//! voting key is replaced), [`finality`] (what makes a block final), [`hand_over`] (from
+//! voting key is replaced), [`restart`] (people begin again), [`finality`] (what makes a block final), [`hand_over`] (from
 //! one backbone to the next), [`history`] (old blocks), [`state_proof`] (one row of the state), [`shown`] (all of it
 //! together), [`freshness`] (how new it is), [`circle`] (who else
 //! knows it).
@@ -31,6 +31,7 @@ pub mod hand_over;
 pub mod history;
 pub mod operation;
 pub mod proposal;
+pub mod restart;
 pub mod shown;
 pub mod state_proof;
 pub mod succession;
@@ -44,6 +45,7 @@ pub use hand_over::{HandOver, Walk};
 pub use history::{History, HistoryProof};
 pub use operation::{Acceptance, KeyRole, Operation, SlotRef};
 pub use proposal::{Header, Proposal, SignedProposal};
+pub use restart::{Restart, RestartPlan};
 pub use shown::{Shown, ShownEntry};
 pub use state_proof::StateProof;
 pub use succession::{Succession, Voters};

@@ -168,7 +168,7 @@ pub enum Operation {
         pieces: BoundedVec<Piece, PIECES_MAX>,
         /// Root over the label columns.
         comm_c: Hash,
-        /// Root over the replica's leaves.
+        /// Root over the replica's leaves: an element of the field of the proofs, as its 32 bytes.
         comm_r: Hash,
     },
     /// Answers the sector's challenge; from then on it is proven.

@@ -5,6 +5,7 @@ use crate::backbone::Backbone;
 use crate::duty::Evidence;
 use crate::finality::{FinalityProof, InvalidFinality};
 use crate::hand_over::{HandOver, InvalidHandOver, Walk, walk};
+use crate::restart::{Plans, are_none, network_after};
 use crate::state_proof::{InvalidStateProof, StateProof};
 use crate::succession::Voters;
 use alloc::vec::Vec;
@@ -25,6 +26,9 @@ pub const HAND_OVERS_MAX: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shown {
+    /// The plans of the network's restarts, in their order; left out if there are none.
+    #[serde(default, skip_serializing_if = "are_none")]
+    pub plans: Plans,
     /// One for every term before the one in which the block was made final, from term 0 on.
     pub hand_overs: BoundedVec<HandOver, HAND_OVERS_MAX>,
     /// That its header is final.
@@ -68,13 +72,25 @@ pub enum InvalidShown {
 }
 
 impl Shown {
-    /// Checks everything with nothing but where the walk begins, which the genesis document says; returns the backbone that made the
-    /// block final.
+    /// The network of which this is shown, `first` being what its genesis names; `None` if its plans do not follow one another.
+    ///
+    /// Whoever knows this id knows the plans: it is made of them.
+    #[must_use]
+    pub fn network(&self, first: NetworkId) -> Option<NetworkId> {
+        network_after(first, self.plans.iter())
+    }
+
+    fn over_plans(&self, begin: Walk) -> Walk {
+        begin.following(self.plans.iter().cloned())
+    }
+
+    /// Checks everything with where the walk begins, which the genesis document says, and the plans, whose network [`Self::network`] names;
+    /// returns the backbone that made the block final.
     ///
     /// # Errors
     /// See [`InvalidShown`].
     pub fn verify(&self, begin: Walk) -> Result<Backbone, InvalidShown> {
-        let reached = walk(begin, &self.hand_overs)?;
+        let reached = walk(self.over_plans(begin), &self.hand_overs)?;
         let wanted = reached.terms().of_height(self.finality.header.height.next());
         if reached.term() != wanted {
             return Err(InvalidShown::Term {
@@ -115,13 +131,12 @@ impl Shown {
         begin: Walk,
         of: impl Fn(&FinalityProof, &FinalityProof, &NetworkId, Voters<'_>) -> Vec<T>,
     ) -> Option<Vec<T>> {
-        let network = *begin.network();
-        let mut walk = begin;
+        let mut walk = self.over_plans(begin);
         let mut is_split = false;
         for (one, another) in self.hand_overs.iter().zip(&other.hand_overs) {
             let quorum_set = walk.backbone().quorum_set();
             let voters = Voters::of_term(walk.term(), walk.backbone(), &quorum_set);
-            let found = of(&one.finality, &another.finality, &network, voters);
+            let found = of(&one.finality, &another.finality, walk.network(), voters);
             if !found.is_empty() {
                 return Some(found);
             }
@@ -135,7 +150,7 @@ impl Shown {
         }
         let quorum_set = walk.backbone().quorum_set();
         let voters = Voters::of_term(walk.term(), walk.backbone(), &quorum_set);
-        let found = of(&self.finality, &other.finality, &network, voters);
+        let found = of(&self.finality, &other.finality, walk.network(), voters);
         (!found.is_empty()).then_some(found)
     }
 }

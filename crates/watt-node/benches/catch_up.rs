@@ -105,6 +105,7 @@ fn genesis() -> Genesis {
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,
+            restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
         },
         accounts: BoundedVec::new((0..ACCOUNTS).map(account).collect()).unwrap(),
         protocol: 1,
@@ -216,6 +217,7 @@ async fn catch_up(chain: &Chain) -> (Duration, Taken) {
     let config = NodeConfig {
         data_dir: dir.path().to_owned(),
         was_moved: false,
+        restarts: Vec::new(),
         genesis: chain.genesis.clone(),
         role: Role::Follower,
         seat_account_key: None,
@@ -227,6 +229,7 @@ async fn catch_up(chain: &Chain) -> (Duration, Taken) {
         // All blocks are fetched: these peers serve no state.
         checkpoint_blocks: u64::MAX,
         protocol: 1,
+        rescues: watt_ledger::Rescues::of_program(),
         record_scp: None,
         api: ApiAddresses {
             public: "127.0.0.1:0".parse().unwrap(),

@@ -70,6 +70,7 @@ fn genesis() -> Genesis {
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,
+            restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
         },
         accounts: BoundedVec::new((0..ACCOUNTS).map(account).collect()).unwrap(),
         protocol: 1,
@@ -111,6 +112,7 @@ async fn measure(genesis: Genesis, transfers: Vec<SignedTransaction>) {
     let config = NodeConfig {
         data_dir: dir.path().to_owned(),
         was_moved: false,
+        restarts: Vec::new(),
         genesis,
         role: Role::Validator {
             key: Box::new(key(u64::MAX)),
@@ -123,6 +125,7 @@ async fn measure(genesis: Genesis, transfers: Vec<SignedTransaction>) {
         bootstrap: peer.listen_addresses().iter().map(ToString::to_string).collect(),
         checkpoint_blocks: 720,
         protocol: 1,
+        rescues: watt_ledger::Rescues::of_program(),
         record_scp: None,
         api: ApiAddresses {
             public: "127.0.0.1:0".parse().unwrap(),

@@ -14,7 +14,9 @@ mod newest;
 mod owner;
 mod problem;
 pub(crate) mod proofs;
+mod proving;
 mod public;
+pub(crate) mod restart;
 mod seats;
 mod serve;
 mod trust;
@@ -29,11 +31,12 @@ pub use guard::OwnerToken;
 pub use newest::NewestInfo;
 pub use owner::OwnerRoute;
 pub use problem::Problem;
+pub use proving::{DutyInfo, ProvingInfo, SectorInfo, SectorState};
 pub use public::PublicRoute;
 pub use seats::{PlannedChange, SeatEntry, SeatInfo, SeatsInfo, StandingInfo, VoterInfo, VoucherInfo};
 pub use serve::{ApiListeners, ApiServers, serve};
 pub use trust::{NodeInfo, NodesInfo, TrustInfo, TrustedInfo, TrusterInfo};
-pub use upgrades::{ApprovalInfo, DecisionInfo, PlannedInfo, ProgramInfo, UpgradesInfo};
+pub use upgrades::{ApprovalInfo, DecisionInfo, PlannedInfo, ProgramInfo, RescueInfo, UpgradesInfo};
 pub use view::{HeadState, NodeView, ProviderStatus};
 
 #[cfg(test)]

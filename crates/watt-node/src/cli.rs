@@ -16,6 +16,7 @@ mod peers;
 mod provider;
 mod put;
 mod recovery;
+mod restart;
 mod rm;
 mod scp;
 mod seat;
@@ -191,7 +192,10 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
         | Command::Chain(_)
         | Command::Verify(_)
         | Command::Node(
-            node::NodeCommand::Status { .. } | node::NodeCommand::Health(_) | node::NodeCommand::Recover(_),
+            node::NodeCommand::Status { .. }
+            | node::NodeCommand::Health(_)
+            | node::NodeCommand::Recover(_)
+            | node::NodeCommand::RestartPlan(_),
         )
         | Command::Provider(provider::ProviderCommand::Status { .. })
         | Command::Scp(_)
@@ -231,6 +235,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<(), CommandErro
         Command::Node(node::NodeCommand::Status { node }) => node::status(session, node.as_deref()).await,
         Command::Node(node::NodeCommand::Health(args)) => health::run(session, args).await,
         Command::Node(node::NodeCommand::Recover(args)) => recovery::recover(session, args).await,
+        Command::Node(node::NodeCommand::RestartPlan(command)) => restart::run(session, command).await,
         Command::Provider(command) => provider::run(session, command).await,
         Command::Scp(command) => scp::run(session, command).await,
         Command::Config(command) => config::run(session, &command),

@@ -5,6 +5,7 @@ use crate::api::{ApiClient, CircleState};
 use crate::config::{Home, Settings, create_private_dir};
 use crate::devnet::{Plan, Registry};
 use crate::error::{CommandError, ErrorKind};
+use crate::left_out::{self, LeftOut};
 use crate::ui::Ui;
 use crate::wallet::{Account, Wallet};
 use serde::Serialize;
@@ -126,6 +127,14 @@ impl Context {
         let network = genesis.network();
         // A devnet's key pays only on that devnet, whatever address leads there.
         let devnet = registry.filter(|registry| registry.network == network.to_string());
+        let network = api.network().await?;
+        if network.first() != genesis.network() {
+            return Err(CommandError::new(
+                ErrorKind::VerificationFailed,
+                "the node that answers says another network than its genesis names",
+                "ask another node with --api URL",
+            ));
+        }
         if settings.client_api.value.is_none() && devnet.is_none() && bases != [LOCAL_API] {
             return Err(CommandError::new(
                 ErrorKind::VerificationFailed,
@@ -275,7 +284,11 @@ impl Context {
         self.api.submit(transaction).await?;
         let progress = ui.spinner("ledger");
         progress.message("waiting for the transaction to be recorded");
+        let mut left_out = LeftOut::default();
+        let mut looked_at = self.api.head().await?.height;
         loop {
+            // Asked first: what is not in the blocks up to there, and expired before it, never will be.
+            let height = self.api.head().await?.height;
             match self.api.transaction(id).await {
                 Ok(info) => {
                     return match info.outcome {
@@ -290,21 +303,43 @@ impl Context {
                 Err(error) if error.kind == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
-            let height = self.api.head().await?.height;
+            looked_at = self.look_at_blocks(&mut left_out, looked_at, height).await;
+            let why = left_out
+                .sentence()
+                .map_or_else(String::new, |sentence| format!("; {sentence}"));
             progress.message(format!(
-                "waiting for the transaction to be recorded (height {height})"
+                "waiting for the transaction to be recorded (height {height}{why})"
             ));
             if height > valid_until {
                 return Err(CommandError::new(
                     ErrorKind::Temporary,
                     format!(
-                        "the transaction was not recorded up to height {valid_until}; it has expired, nothing was paid"
+                        "the transaction was not recorded up to height {valid_until}{why}; it has expired, nothing was paid"
                     ),
-                    "run the same command again",
+                    "run the same command again, or through another node (--api)",
                 ));
             }
             tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
         }
+    }
+
+    /// Counts the blocks above `looked_at` up to `height`, of which the transaction that is waited for is in none, once they are so
+    /// many that it matters; returns how far it came. What the node can't show is not counted.
+    async fn look_at_blocks(&self, left_out: &mut LeftOut, looked_at: u64, height: u64) -> u64 {
+        if height.saturating_sub(looked_at) < left_out::PATIENCE_BLOCKS && left_out.sentence().is_none() {
+            return looked_at;
+        }
+        let Ok(status) = self.api.status().await else {
+            return looked_at;
+        };
+        let most = u64::from(status.block_transactions_max);
+        for height in looked_at.saturating_add(1)..=height {
+            if let Ok(block) = self.api.block(BlockHeight(height)).await {
+                let n = u64::try_from(block.transactions.len()).unwrap_or(u64::MAX);
+                left_out.add(block.proposer, n < most && !block.header.is_empty);
+            }
+        }
+        height
     }
 
     /// [`Self::prepare`], then [`Self::submit_and_wait`].

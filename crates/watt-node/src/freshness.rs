@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use watt_ledger::Genesis;
 use watt_light::freshness::{AGREEING_MIN, Answer, Judgement, Light, Proofs, Proven, Reason, judge};
 use watt_light::{HandOver, Shown};
-use watt_primitives::{AccountId, Amount, NodeId, Timestamp};
+use watt_primitives::{AccountId, Amount, NetworkId, NodeId, Timestamp};
 
 /// Whose word a source's is: of one person's nodes one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,8 +84,10 @@ pub struct Check {
 /// What to check, and with whom.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
-    /// What the network started with; its id is what the asker knows by themselves.
+    /// What the network started with.
     pub genesis: &'a Genesis,
+    /// Its id, restarts included, which is what the asker knows by themselves.
+    pub network: NetworkId,
     /// Who runs which node, as far as somebody told.
     pub operators: &'a BTreeMap<NodeId, AccountId>,
     /// Whether one source is enough: a network of one person.
@@ -117,6 +119,7 @@ pub async fn check(
     };
     let asker = Asker {
         begin: &begin,
+        network: question.network,
         net: net.as_ref().map(ClientNet::net),
     };
     let asked = join_all(sources.iter().map(|source| asker.ask(source))).await;

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`error`] (two lines and an exit code), [`ui`] (the one printer), [`config`], [`cli`] (one file per
 //! command), [`api`] (two listeners, and the client), [`context`] and [`client`] (put, get), [`freshness`] (is it so, and new), [`runtime`] and [`node`] (the
-//! event loop), `scp_log` (the file of `--record-scp`), [`health`] (the search for quorums, in a process of its own), [`devnet`] (a network of processes), [`demo`] (its story).
+//! event loop), `scp_log` (the file of `--record-scp`), `restart_file` (plans from hand to hand), [`health`] (the search for quorums, in a process of its own), [`devnet`] (a network of processes), [`demo`] (its story).
 //!
 //! Sources: `docs/spec/api.md`, `docs/spec/node.md`.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "I/O shell")]
@@ -28,4 +28,7 @@ pub mod telemetry;
 pub mod ui;
 pub mod wallet;
 
+mod bounded_file;
+mod left_out;
+mod restart_file;
 mod scp_log;

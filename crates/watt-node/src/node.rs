@@ -3,21 +3,24 @@
 use crate::api::{CircleInfo, HeadState, NodeView, ProviderStatus};
 use crate::error::CommandError;
 use crate::runtime::hand_overs::HandOvers;
-use crate::runtime::node_loop::{Command, wall};
+use crate::runtime::node_loop::{Command, RestartAsk, wall};
 use crate::runtime::pace::Pace;
 use crate::runtime::storage::{Storage, find_transaction, read_block};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
-use watt_engine::EvidenceLog;
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::ProviderWork;
-use watt_health::{Heard, Report, View};
+use watt_engine::{EvidenceLog, RestartLog};
+use watt_health::{Report, View};
 use watt_ledger::{Genesis, Receipt};
-use watt_light::{BlockName, HandOver, Header, SignedNewest, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, Hash, NodeId, SecretKey, SlotIndex, Term, TransactionId};
+use watt_light::{BlockName, HandOver, Header, Restart, SignedNewest, SignedTransaction};
+use watt_primitives::{
+    AccountId, BlockHeight, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term, TransactionId,
+};
 use watt_scp::QuorumSet;
 use watt_store::{BlockStore, Snapshot};
 
@@ -56,7 +59,7 @@ pub(crate) struct Seen {
     /// This node's own entry, if it votes.
     pub(crate) own: Option<NodeId>,
     /// The last that was heard of each.
-    pub(crate) heard: BTreeMap<NodeId, Heard>,
+    pub(crate) heard: BTreeMap<NodeId, u64>,
 }
 
 /// What the loop shows to others: written by it alone.
@@ -75,6 +78,10 @@ pub(crate) struct Shared {
     circle: Mutex<Option<CircleInfo>>,
     wanted: watch::Sender<Option<BlockHeight>>,
     seen: Mutex<Arc<Seen>>,
+    restarts: Mutex<RestartLog>,
+    followed: Vec<Restart>,
+    network: NetworkId,
+    begins_anew: AtomicBool,
     /// Set once, when the node has ended: why, if it could not go on.
     ended: watch::Sender<Option<Option<CommandError>>>,
 }
@@ -89,13 +96,18 @@ impl Shared {
         identity: SecretKey,
         storage: &Storage,
         provider: Option<AccountId>,
-    ) -> Self {
+    ) -> Result<Self, CommandError> {
         let seen = Seen {
             quorum_set: genesis.quorum_set(),
             own: None,
             heard: BTreeMap::new(),
         };
-        Self {
+        let restarts = storage.restarts();
+        Ok(Self {
+            restarts: Mutex::new(restarts.log()?),
+            followed: restarts.followed()?,
+            network: restarts.network(&genesis)?,
+            begins_anew: AtomicBool::new(false),
             genesis,
             identity,
             blocks: storage.blocks(),
@@ -110,7 +122,7 @@ impl Shared {
             wanted: watch::Sender::new(None),
             seen: Mutex::new(Arc::new(seen)),
             ended: watch::Sender::new(None),
-        }
+        })
     }
 
     pub(crate) fn show(&self, status: NodeStatus, work: Option<ProviderWork>) {
@@ -125,6 +137,15 @@ impl Shared {
         self.head.send_replace(header);
     }
 
+    pub(crate) fn show_restarts(&self, log: RestartLog) {
+        *locked(&self.restarts) = log;
+    }
+
+    /// The next life follows a restart.
+    pub(crate) fn begin_anew(&self) {
+        self.begins_anew.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn show_evidence(&self, log: EvidenceLog) {
         *locked(&self.evidence) = Arc::new(log);
     }
@@ -135,7 +156,7 @@ impl Shared {
 
     /// This node's word.
     fn says(&self, block: BlockName, nonce: &Hash) -> SignedNewest {
-        SignedNewest::sign(&self.genesis.network(), block, nonce, &self.identity)
+        SignedNewest::sign(&self.network, block, nonce, &self.identity)
     }
 
     /// The height about which the loop wants to hear of the circle.
@@ -326,6 +347,35 @@ impl NodeView for NodeHandle {
             outcome.map_err(|why| why.to_string())
         }
         .boxed()
+    }
+
+    fn network(&self) -> NetworkId {
+        self.shared.network
+    }
+
+    fn restart_log(&self) -> RestartLog {
+        locked(&self.shared.restarts).clone()
+    }
+
+    fn restarts(&self) -> Vec<Restart> {
+        self.shared.followed.clone()
+    }
+
+    fn ask_restart(&self, ask: RestartAsk) -> BoxFuture<'static, Result<(), String>> {
+        let commands = self.commands.clone();
+        async move {
+            let ending = || "the node is ending; start it again".to_owned();
+            let (answer, answered) = oneshot::channel();
+            let command = Command::Restart { ask, answer };
+            commands.send(command).await.map_err(|_| ending())?;
+            let outcome = answered.await.map_err(|_| ending())?;
+            outcome.map_err(|why| why.to_string())
+        }
+        .boxed()
+    }
+
+    fn begins_anew(&self) -> bool {
+        self.shared.begins_anew.load(Ordering::SeqCst)
     }
 
     fn stop(&self) {

@@ -8,6 +8,7 @@ use watt_ledger::rows::{self, AccountRow};
 use watt_light::finality::InvalidFinality;
 use watt_light::hand_over::{HAND_OVER_BYTES_MAX, InvalidHandOver};
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
+use watt_light::restart::{PLAN_BYTES_MAX, RESTARTS_MAX};
 use watt_light::shown::{ENTRY_VALUE_BYTES_MAX, HAND_OVERS_MAX, InvalidShown};
 use watt_light::{Evidence, Header, Shown, Walk};
 use watt_primitives::codec::{self, InvalidEncoding};
@@ -17,7 +18,8 @@ use watt_primitives::{AccountId, BoundedString, NetworkId, NodeId};
 const FORMAT: &str = "watt-proof/2";
 
 /// The most bytes of what is shown.
-pub const SHOWN_BYTES_MAX: usize = HAND_OVERS_MAX * HAND_OVER_BYTES_MAX + ENTRY_VALUE_BYTES_MAX + (64 << 10);
+pub const SHOWN_BYTES_MAX: usize =
+    HAND_OVERS_MAX * HAND_OVER_BYTES_MAX + ENTRY_VALUE_BYTES_MAX + RESTARTS_MAX * PLAN_BYTES_MAX + (64 << 10);
 
 /// The most bytes of a proof file.
 pub const PROOF_FILE_BYTES_MAX: usize = GENESIS_BYTES_MAX + SHOWN_BYTES_MAX;
@@ -71,13 +73,16 @@ pub enum InvalidProofFile {
         /// Which.
         version: u32,
     },
+    /// Its restarts do not follow one another.
+    #[error("the restarts of the network do not follow one another")]
+    Restarts,
     /// It is about another network.
     #[error("the proof is about the network {found}, not about {wanted}")]
     OtherNetwork {
         /// The file's.
-        found: NetworkId,
+        found: Box<NetworkId>,
         /// The reader's.
-        wanted: NetworkId,
+        wanted: Box<NetworkId>,
     },
     /// Its genesis document is none.
     #[error("the genesis document in it is refused: {0}")]
@@ -112,11 +117,12 @@ pub fn verify(bytes: &[u8], network: &NetworkId) -> Result<Verified, InvalidProo
             found: file.format.as_str().to_owned(),
         });
     }
-    let found = file.genesis.network();
+    let found = file.shown.network(file.genesis.network());
+    let found = found.ok_or(InvalidProofFile::Restarts)?;
     if found != *network {
         return Err(InvalidProofFile::OtherNetwork {
-            found,
-            wanted: *network,
+            found: Box::new(found),
+            wanted: Box::new(*network),
         });
     }
     let begin = file.genesis.walk()?;

@@ -7,7 +7,9 @@ pub(crate) mod hand_overs;
 mod jobs;
 pub(crate) mod node_loop;
 pub mod pace;
+mod payload;
 mod receiving;
+pub(crate) mod restarts;
 pub(crate) mod seat_keys;
 pub(crate) mod storage;
 mod transfer_server;
@@ -27,6 +29,7 @@ use watt_engine::provider::{self, LocalSector};
 use watt_engine::seat::{SeatConfig, TermSecrets};
 use watt_engine::{Engine, EngineConfig, VotingKeys};
 use watt_ledger::Genesis;
+use watt_light::Restart;
 use watt_net::{Multiaddr, Net, NetConfig};
 use watt_primitives::terms::{AskTerms, Endpoint};
 use watt_primitives::{BoundedString, BoundedVec, SecretKey};
@@ -94,7 +97,7 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
 
     let (events, events_in) = mpsc::channel(EVENTS_WAITING_MAX);
     let provider = jobs.as_ref().map(Jobs::account);
-    let shared = Arc::new(Shared::new(genesis, identity, &storage, provider));
+    let shared = Arc::new(Shared::new(genesis, identity, &storage, provider)?);
     let handle = NodeHandle::new(Arc::clone(&shared), events.clone());
     if let Some(owner) = config.owner() {
         let shown = Arc::clone(&shared);
@@ -167,9 +170,14 @@ fn engine(
     };
     let mut voting_keys = match &config.role {
         Role::Follower => VotingKeys::none(),
-        Role::Validator { key } => VotingKeys::fixed((**key).clone()),
+        Role::Validator { key } => {
+            let key = (**key).clone();
+            check_seat(&key, genesis, storage)?;
+            VotingKeys::fixed(key)
+        }
     };
-    let given = storage.seat_keys().successions(&genesis.network())?;
+    let network = storage.restarts().network(genesis)?;
+    let given = storage.seat_keys().successions(&network)?;
     let is_successor = |secrets: &&TermSecrets| {
         let node = secrets.voting_key.node_id();
         given.iter().any(|one| one.key == node)
@@ -182,10 +190,12 @@ fn engine(
     let mut successions = storage.successions();
     successions.extend(given);
     let engine_config = EngineConfig {
-        network: genesis.network(),
+        network,
         parameters: genesis.parameters.clone(),
         protocol: config.protocol,
-        walk: storage.hand_overs().walk(genesis)?,
+        walk: storage
+            .hand_overs()
+            .walk(genesis, storage.restarts().followed()?)?,
         voting_keys,
         successions,
         voted_to: storage.voted_to(),
@@ -193,6 +203,7 @@ fn engine(
         incoming: storage.incoming(),
         provider,
         seat,
+        restarts: storage.restarts().log()?,
         logs_scp: config.record_scp.is_some(),
     };
     let state = storage.snapshot();
@@ -205,6 +216,28 @@ fn engine(
         )
     });
     engine.map_err(|error| storage::trouble(&error))
+}
+
+/// A voting key that was never in a backbone is most likely another network's: those of the genesis, and of the restarts that the node
+/// follows or looks at, are known.
+fn check_seat(key: &SecretKey, genesis: &Genesis, storage: &Storage) -> Result<(), CommandError> {
+    let (node, restarts) = (key.node_id(), storage.restarts());
+    let looked_at = restarts.log()?.looked_at.map(|known| known.restart);
+    let all: Vec<Restart> = restarts.followed()?.into_iter().chain(looked_at).collect();
+    let of_restarts = all.iter().flat_map(|restart| restart.plan.backbone.entries());
+    if genesis
+        .backbone
+        .iter()
+        .chain(of_restarts)
+        .any(|entry| entry.key == node)
+    {
+        return Ok(());
+    }
+    Err(CommandError::new(
+        ErrorKind::NotAllowed,
+        format!("the voting key {node} is not in this network's backbone"),
+        "use the right key or genesis, or leave node.validator_key out to follow without voting",
+    ))
 }
 
 fn provider_config(

@@ -14,19 +14,28 @@
     reason = "a benchmark measures time, prints and may stop"
 )]
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
+use std::fs::File;
+use std::io::Write as _;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use watt_post::{
-    Answers, Element, LEAF_BYTES, LeafRead, NovaPasta, PostBackend, ReplicaTree, SetTree, Settlement, Shape,
-    Step, initial_state,
+    Answers, Element, LEAF_BYTES, LeafRead, NovaPasta, PostBackend, SetTree, Settlement, Shape, Step,
+    initial_state,
 };
 use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber};
-use watt_proofs::seal::{Progress, seal};
-use watt_proofs::{PieceTable, ProofParams, ReplicaId, SectorSize};
+use watt_proofs::seal::{PayloadRead, Progress, seal_from, unseal};
+use watt_proofs::{PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize};
 
-const NETWORK: NetworkId = NetworkId([1; 32]);
+const NETWORK: NetworkId = NetworkId::new([1; 32]);
 const PROVIDER: AccountId = AccountId([2; 20]);
 const MIB: f64 = 1_048_576.0;
+
+/// Memory that a phone leaves to one program in the background, all mapped memory counted.
+const PHONE_BYTES: u64 = 512 << 20;
 
 /// Leaves of a replica in the benches that don't seal: a 64th of a sector, repeated in its tree.
 const LEAVES: u32 = 4096;
@@ -46,13 +55,14 @@ fn report_against(case: &str, metric: &str, value: f64, unit: &str, baseline: f6
 
 /// Seconds of processor time of all threads that `work` takes.
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
-    let now = || {
-        let time = clock_gettime(ClockId::ProcessCPUTime);
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-    };
-    let begin = now();
+    let begin = cpu_seconds();
     let result = work();
-    (result, now() - begin)
+    (result, cpu_seconds() - begin)
+}
+
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Forgets the most memory that was resident so far, where the system allows it.
@@ -62,14 +72,15 @@ fn forget_peak() {
 
 /// The most memory that was resident since it was forgotten, in MiB.
 fn peak_mib() -> f64 {
+    status_mib("VmHWM:")
+}
+
+/// What the system says of this process under a name, in MiB.
+fn status_mib(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status.lines().find_map(|line| {
-        line.strip_prefix("VmHWM:")?
-            .split_whitespace()
-            .next()?
-            .parse()
-            .ok()
-    });
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
     kib.unwrap_or(0.0) / 1024.0
 }
 
@@ -79,37 +90,85 @@ fn bytes(name: &str, len: usize) -> Vec<u8> {
     (0..).flat_map(part).take(len).collect()
 }
 
-/// Seals one sector with the main network's parameters, and builds the tree that recursive proofs need over it.
-fn sealing() {
+/// A payload in a file, read a part at a time as a provider does.
+struct PayloadFile(File);
+
+impl PayloadRead for PayloadFile {
+    fn read(&mut self, offset: u64, into: &mut [u8]) -> ControlFlow<()> {
+        self.0.read_exact_at(into, offset).unwrap();
+        ControlFlow::Continue(())
+    }
+}
+
+impl PayloadFile {
+    fn new(size: SectorSize) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("payload-{}", std::process::id()));
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
+        std::fs::remove_file(&path).unwrap();
+        for part in 0..size.payload_bytes() / 16384 {
+            file.write_all(&bytes(&format!("payload {part}"), 16384)).unwrap();
+        }
+        Self(file)
+    }
+}
+
+/// How fast labels come, in seconds of processor time and labels: all that was between the first report and the last, and
+/// what was within layers alone, without what is done with each when it is there.
+#[derive(Default)]
+struct Pace {
+    last: (f64, u64),
+    all: (f64, u64),
+    alone: (f64, u64),
+}
+
+impl Pace {
+    fn take(&mut self, labels: u64, labels_of_layer: u64) {
+        let now = (cpu_seconds(), labels);
+        let since_last = |sum: (f64, u64)| (sum.0 + now.0 - self.last.0, sum.1 + now.1 - self.last.1);
+        if self.last.1 > 0 {
+            self.all = since_last(self.all);
+        }
+        if !self.last.1.is_multiple_of(labels_of_layer) {
+            self.alone = since_last(self.alone);
+        }
+        self.last = now;
+    }
+}
+
+/// Seals one sector with the main network's parameters; of it, the replica's tree once more by itself.
+fn sealing(case: &str) {
     let params = ProofParams::MAIN;
     let size = SectorSize::new(&params, 64).unwrap();
-    let payload = bytes("payload", size.payload_bytes() as usize);
+    let mut payload = PayloadFile::new(size);
     let comm_d = PieceTable::filler_only(size).comm_d(&NETWORK);
     let replica_id = ReplicaId::derive(&NETWORK, &PROVIDER, SectorNumber(1), &comm_d, &Hash([3; 32]));
     forget_peak();
-    let (mut first, mut last) = (None, (0.0, 0.0));
+    let mut pace = Pace::default();
     let mut progress = |progress: Progress| {
-        let time = clock_gettime(ClockId::ProcessCPUTime);
-        let now = (
-            time.tv_sec as f64 + time.tv_nsec as f64 / 1e9,
-            progress.labels_done as f64,
-        );
-        first.get_or_insert(now);
-        last = now;
+        pace.take(progress.labels_done, u64::from(size.nodes()));
         ControlFlow::Continue(())
     };
-    let (sealed, seal_seconds) = timed(|| seal(&params, size, &replica_id, &payload, &mut progress).unwrap());
-    let first = first.unwrap();
-    report(
-        "64 MiB",
-        "label_mib_per_s",
-        (last.1 - first.1) * 32.0 / MIB / (last.0 - first.0),
-        "MiB/s",
-    );
-    let (_, tree_seconds) = timed(|| ReplicaTree::build(Shape::LARGE, &sealed.replica).unwrap());
-    report("64 MiB", "replica_tree_cpu_s", tree_seconds, "s");
-    report("64 MiB", "seal_cpu_s", seal_seconds + tree_seconds, "s");
-    report("64 MiB", "seal_peak_mib", peak_mib(), "MiB");
+    let (sealed, seal_seconds) =
+        timed(|| seal_from(&params, size, &replica_id, &mut payload, &mut progress).unwrap());
+    let mib_per_s = |(seconds, labels): (f64, u64)| labels as f64 * 32.0 / MIB / seconds;
+    report(case, "label_mib_per_s", mib_per_s(pace.alone), "MiB/s");
+    report(case, "label_and_column_mib_per_s", mib_per_s(pace.all), "MiB/s");
+    report(case, "seal_cpu_s", seal_seconds, "s");
+    report(case, "seal_peak_mib", peak_mib(), "MiB");
+    let (_, tree_seconds) = timed(|| ReplicaTree::build(&sealed.replica));
+    report(case, "replica_tree_cpu_s", tree_seconds, "s");
+    let (_, unseal_seconds) = timed(|| {
+        unseal(&params, size, &replica_id, &sealed.replica, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap()
+    });
+    report(case, "unseal_cpu_s", unseal_seconds, "s");
 }
 
 /// A provider whose sectors all have the same few leaves in memory.
@@ -129,7 +188,7 @@ impl LeafRead for Provider {
 impl Provider {
     fn new(shape: Shape) -> Self {
         let replica = bytes("replica", LEAVES as usize * LEAF_BYTES);
-        let tree = ReplicaTree::build(shape, &replica).unwrap();
+        let tree = ReplicaTree::build(&replica);
         let roots = vec![tree.root(); 40];
         let set = SetTree::build(shape, &roots).unwrap();
         Self {
@@ -147,18 +206,14 @@ impl Provider {
     fn steps(&self, n: u32) -> Vec<Step> {
         let mut state = initial_state(&NETWORK, &PROVIDER);
         let step = |window| {
-            let block = |_, leaf| {
-                let range = ReplicaTree::block_range(self.shape, leaf);
-                Some((
-                    &self.tree,
-                    self.replica
-                        .get(range.start as usize..range.end as usize)?
-                        .to_vec(),
-                ))
+            let open = |_, place| {
+                let range = ReplicaTree::block_range(place % LEAVES);
+                let block = self.replica.get(range.start as usize..range.end as usize)?;
+                self.tree.open_place(place, block)
             };
             let step = self
                 .answers(state, window)
-                .step(beacon(window + 1), &self.set, &|_| LEAVES, &block);
+                .step(beacon(window + 1), &self.set, &open);
             assert!(step.is_good);
             state = step.window.next_state(state);
             step
@@ -223,6 +278,11 @@ fn shape(shape: Shape, case: &str, n_distinct: usize, batches: &[usize]) {
     report(case, "proof_bytes", proofs[0].len() as f64, "B");
     drop(steps);
     drop(provider);
+    if batches.is_empty() {
+        let proof = proofs[0].as_slice();
+        assert_eq!(backend.verify(&[(backend.shown(&running), proof)], None), Ok(()));
+        return;
+    }
     verification(&backend, case, backend.shown(&running), &proofs, batches);
 }
 
@@ -290,17 +350,38 @@ fn verification(
     report(case, "culprit_of_64_cpu_s", seconds, "s");
 }
 
+/// What a provider does, on one core and in 512 MiB of address space: whatever is asked for beyond ends the process.
+fn phone() {
+    let limit = Some(PHONE_BYTES);
+    setrlimit(
+        Resource::As,
+        Rlimit {
+            current: limit,
+            maximum: limit,
+        },
+    )
+    .unwrap();
+    let mut core = CpuSet::new();
+    core.set(0);
+    sched_setaffinity(None, &core).unwrap();
+    let case = "1 core, 512 MiB";
+    sealing(case);
+    shape(Shape::LARGE, case, 1, &[]);
+    report(case, "address_space_peak_mib", status_mib("VmPeak:"), "MiB");
+}
+
 /// Each part runs in a process of its own, so that the memory of one is not counted with another's.
 fn main() {
     match std::env::args()
         .find_map(|word| word.strip_prefix("part=").map(str::to_owned))
         .as_deref()
     {
-        Some("seal") => sealing(),
+        Some("seal") => sealing("64 MiB"),
         Some("large") => shape(Shape::LARGE, "4096 positions", 2, &[1, 8, 64, 256]),
         Some("small") => shape(Shape::SMALL, "64 positions", 1, &[1, 8, 64]),
+        Some("phone") => phone(),
         _ => {
-            for part in ["seal", "large", "small"] {
+            for part in ["seal", "large", "small", "phone"] {
                 let program = std::env::current_exe().unwrap();
                 let status = std::process::Command::new(program)
                     .arg(format!("part={part}"))

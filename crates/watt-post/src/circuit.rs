@@ -1,18 +1,17 @@
 //! One window as constraints (`docs/spec/proofs.md` §11): what [`crate::window`] computes, proven.
 
-use crate::element::{Element, F};
-use crate::poseidon::{Tag, constants};
+mod hash;
+
 use crate::shape::Shape;
 use crate::window::Step;
 use ff::Field;
-use nova_snark::frontend::gadgets::poseidon::{Simplex, SpongeAPI, SpongeTrait};
+use hash::{hash_eight, hash_three, hash_two};
 use nova_snark::frontend::num::AllocatedNum;
-use nova_snark::frontend::{
-    AllocatedBit, Boolean, ConstraintSystem, Elt, LinearCombination, SpongeCircuit, SynthesisError,
-};
+use nova_snark::frontend::{AllocatedBit, Boolean, ConstraintSystem, LinearCombination, SynthesisError};
 use nova_snark::traits::circuit::StepCircuit;
 use std::sync::Arc;
-use typenum::{U2, U3, U8};
+use watt_proofs::element::{Element, F};
+use watt_proofs::poseidon::Tag;
 
 /// State and number of good steps: what goes from step to step.
 pub(crate) const ARITY_Z: usize = 2;
@@ -193,46 +192,6 @@ impl StepCircuit<F> for WindowCircuit {
     }
 }
 
-/// The sponge over inputs, as a variable of its own.
-macro_rules! hash {
-    ($arity:ty, $constants:expr, $cs:expr, $tag:expr, $inputs:expr) => {{
-        let mut sponge = SpongeCircuit::<'_, F, $arity, _>::new_with_constants($constants, Simplex);
-        let inputs: Vec<Elt<F>> = $inputs
-            .iter()
-            .map(|input| Elt::Allocated(input.clone()))
-            .collect();
-        let n_inputs = u32::try_from(inputs.len()).map_err(|_| SynthesisError::AssignmentMissing)?;
-        let digest = {
-            let ns = &mut $cs.namespace(|| "sponge");
-            sponge.start($tag.pattern(), Some($tag.domain()), ns);
-            SpongeAPI::absorb(&mut sponge, n_inputs, &inputs, ns);
-            let squeezed = SpongeAPI::squeeze(&mut sponge, 1, ns);
-            sponge.finish(ns).map_err(|_| SynthesisError::AssignmentMissing)?;
-            squeezed
-                .into_iter()
-                .next()
-                .ok_or(SynthesisError::AssignmentMissing)?
-        };
-        digest.ensure_allocated(&mut $cs.namespace(|| "digest"))
-    }};
-}
-
-fn hash_two<CS: ConstraintSystem<F>>(cs: &mut CS, inputs: &[Num; 2]) -> Result<Num, SynthesisError> {
-    hash!(U2, &constants().two, cs, Tag::Index, inputs)
-}
-
-fn hash_three<CS: ConstraintSystem<F>>(
-    cs: &mut CS,
-    tag: Tag,
-    inputs: &[Num; 3],
-) -> Result<Num, SynthesisError> {
-    hash!(U3, &constants().three, cs, tag, inputs)
-}
-
-fn hash_eight<CS: ConstraintSystem<F>>(cs: &mut CS, tag: Tag, inputs: &[Num]) -> Result<Num, SynthesisError> {
-    hash!(U8, &constants().eight, cs, tag, inputs)
-}
-
 /// The number of these bits, lowest first.
 fn from_bits<CS: ConstraintSystem<F>>(mut cs: CS, bits: &[Boolean]) -> Result<Num, SynthesisError> {
     let number = Num::alloc(cs.namespace(|| "number"), || {
@@ -343,6 +302,9 @@ fn count<CS: ConstraintSystem<F>>(mut cs: CS, n: &Num, bit: &AllocatedBit) -> Re
     );
     Ok(next)
 }
+
+#[cfg(test)]
+pub(crate) use tests::broken as broken_by;
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,15 @@
 //! A small provider for tests: replicas of chosen numbers of leaves, kept in memory.
 
-use crate::element::{Element, F, LEAF_BYTES};
-use crate::replica::{LeafRead, ReplicaTree, SetTree};
+use crate::replica::{LeafRead, SetTree};
 use crate::shape::Shape;
 use crate::window::{Answers, Step, beacon_element, initial_state};
 use watt_primitives::{AccountId, Hash, NetworkId};
+use watt_proofs::PlacedLeaf;
+use watt_proofs::element::{Element, F, LEAF_BYTES};
+use watt_proofs::octal::{Tree, leaf_digests};
+use watt_proofs::poseidon::Tag;
 
-pub(crate) const NETWORK: NetworkId = NetworkId([7; 32]);
+pub(crate) const NETWORK: NetworkId = NetworkId::new([7; 32]);
 pub(crate) const PROVIDER: AccountId = AccountId([9; 20]);
 
 /// Bytes that look random, the same for the same name.
@@ -31,7 +34,7 @@ pub(crate) struct Provider {
     pub(crate) shape: Shape,
     pub(crate) state: Element,
     pub(crate) replicas: Vec<Vec<u8>>,
-    pub(crate) trees: Vec<ReplicaTree>,
+    pub(crate) trees: Vec<Tree>,
     pub(crate) set: SetTree,
 }
 
@@ -42,9 +45,9 @@ impl Provider {
         let replicas: Vec<_> = leaves.iter().enumerate().map(replica).collect();
         let trees: Vec<_> = replicas
             .iter()
-            .map(|bytes| ReplicaTree::build(shape, bytes).unwrap())
+            .map(|bytes| Tree::build(Tag::Node, shape.leaf_levels(), leaf_digests(bytes)))
             .collect();
-        let roots: Vec<_> = trees.iter().map(ReplicaTree::root).collect();
+        let roots: Vec<_> = trees.iter().map(Tree::root).collect();
         Self {
             shape,
             state: initial_state(&NETWORK, &PROVIDER),
@@ -68,20 +71,15 @@ impl Provider {
 
     /// The record of a window, and the state after it.
     pub(crate) fn step(&mut self, window: u32) -> Step {
-        let step = self.answers(window).step(
-            beacon(window + 1),
-            &self.set,
-            &|sector| self.leaves_of(sector),
-            &|sector, leaf| {
-                let sector = usize::try_from(sector).unwrap();
-                let range = ReplicaTree::block_range(self.shape, leaf);
-                let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
-                Some((
-                    self.trees.get(sector)?,
-                    self.replicas.get(sector)?.get(range)?.to_vec(),
-                ))
-            },
-        );
+        let step = self
+            .answers(window)
+            .step(beacon(window + 1), &self.set, &|sector, place| {
+                let tree = self.trees.get(usize::try_from(sector).unwrap())?;
+                Some(PlacedLeaf {
+                    leaf: self.leaf(sector, place % self.leaves_of(sector))?,
+                    path: tree.path(place),
+                })
+            });
         self.state = step.window.next_state(self.state);
         step
     }

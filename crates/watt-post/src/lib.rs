@@ -9,8 +9,8 @@
 //! one of the pure crates: the prover draws blinding from the system and uses threads. What a verifier says depends on its
 //! arguments alone.
 //!
-//! Reading order: [`shape`] (how large), [`element`] and `poseidon` (the hash that circuits can compute), `tree`, [`replica`],
-//! [`window`] (what is asked and answered), `circuit` (the same as constraints), [`backend`] (the trait), [`nova`] (its
+//! Reading order: [`shape`] (how large), [`replica`] (trees over sectors, with the hash of
+//! `watt_proofs::poseidon`), [`window`] (what is asked and answered), `circuit` (the same as constraints), [`backend`] (the trait), [`nova`] (its
 //! implementation).
 //!
 //! Sources: `docs/spec/proofs.md` §11; Kothapalli, Setty, Tzialla, *Nova* (CRYPTO 2022, ePrint 2021/370); Setty, *Spartan*
@@ -24,21 +24,18 @@
 )]
 
 pub mod backend;
-pub mod element;
 pub mod nova;
 pub mod replica;
 pub mod shape;
 pub mod window;
 
 mod circuit;
-mod poseidon;
-mod tree;
 
 pub use backend::{InvalidPost, PostBackend, PostError, Refused, Settlement};
-pub use element::{Element, LEAF_BYTES};
 pub use nova::{NovaPasta, Verifier};
-pub use replica::{LeafRead, ReplicaTree, SetTree};
+pub use replica::{LeafRead, SetTree};
 pub use shape::Shape;
+pub use watt_proofs::element::{Element, LEAF_BYTES};
 pub use window::{Answers, Opening, Step, Window, initial_state};
 
 /// A number as the machine counts; places and levels are far below any machine's limit.

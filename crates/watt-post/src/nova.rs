@@ -11,7 +11,6 @@ pub use verify::Verifier;
 
 use crate::backend::{PostBackend, PostError, Refused, Settlement};
 use crate::circuit::{ARITY_Z, WindowCircuit};
-use crate::element::{Element, F};
 use crate::shape::Shape;
 use crate::window::Step;
 use ff::Field;
@@ -23,6 +22,7 @@ use proof::{E1, E2, ENCODING, encode_proof};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 use watt_primitives::Hash;
+use watt_proofs::element::{Element, F};
 
 type Spartan<E> = RelaxedR1CSSNARK<E, EvaluationEngine<E>>;
 type Params = PublicParams<E1, E2, WindowCircuit>;
@@ -168,7 +168,7 @@ impl PostBackend for NovaPasta {
             from: running.from,
             to,
             n_windows: u32::try_from(running.recursive.num_steps()).unwrap_or(u32::MAX),
-            n_good: crate::element::low_bits(&n_good.0, 0, 32),
+            n_good: watt_proofs::element::low_bits(&n_good.0, 0, 32),
         }
     }
 

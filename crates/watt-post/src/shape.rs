@@ -1,6 +1,6 @@
 //! How large the statement is: it fixes the circuit.
 
-use crate::element::{ARITY, Element};
+use watt_proofs::element::{ARITY, Element};
 
 /// The statement's dimensions. Each shape has its own parameters, and proofs of one are none of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,16 +1,17 @@
 //! One proving window: what is asked, what is answered, what is sampled (`docs/spec/proofs.md` §11).
 
-use crate::element::{Element, F, LEAF_BYTES, low_bits};
 use crate::index;
-use crate::poseidon::{Poseidon, Tag};
-use crate::replica::{LeafRead, ReplicaTree, SetTree};
+use crate::replica::{LeafRead, SetTree};
 use crate::shape::Shape;
-use crate::tree::{Family, Tree};
 use ff::Field;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use watt_primitives::hash::{Domain, hash};
 use watt_primitives::{AccountId, Hash, NetworkId};
+use watt_proofs::PlacedLeaf;
+use watt_proofs::element::{Element, F, leaf_elements, low_bits};
+use watt_proofs::octal::{Family, Tree};
+use watt_proofs::poseidon::{Poseidon, Tag};
 
 /// Positions that one thread answers before it looks for more work.
 const POSITIONS_PER_TURN: usize = 64;
@@ -91,10 +92,10 @@ impl Answers {
             let sector = set.sector_at(position);
             let place = place(poseidon, shape, challenge, position);
             let leaf = read.leaf(sector, place.checked_rem(leaves_of(sector)).unwrap_or(0));
-            leaf.map_or(F::ZERO, |leaf| {
+            Element(leaf.map_or(F::ZERO, |leaf| {
                 let digest = poseidon.leaf(&leaf);
                 poseidon.response(challenge, number(position), digest)
-            })
+            }))
         };
         let answers = (0..shape.positions())
             .into_par_iter()
@@ -114,7 +115,7 @@ impl Answers {
     /// The root over all answers: what the heartbeat commits to.
     #[must_use]
     pub fn root(&self) -> Element {
-        Element(self.tree.root())
+        self.tree.root()
     }
 
     /// The window, once the next beacon is known.
@@ -142,26 +143,21 @@ impl Answers {
         sampled(self.shape, next_state.0).into_iter().map(place).collect()
     }
 
-    /// The record from which the window is folded, at any later time. `block` gives the sampled sector's tree and its
-    /// replica's bytes in [`ReplicaTree::block_range`]. When something can't be opened the step declares that it failed.
+    /// The record from which the window is folded, at any later time. `open` opens a place of the replica's tree of a
+    /// sector, counted in the order of the set ([`watt_proofs::ReplicaTree::open_place`]). When something can't be opened the
+    /// step declares that it failed.
     #[must_use]
-    pub fn step<'a>(
+    pub fn step(
         &self,
         next_beacon: Element,
         set: &SetTree,
-        leaves_of: &dyn Fn(u32) -> u32,
-        block: &dyn Fn(u32, u32) -> Option<(&'a ReplicaTree, Vec<u8>)>,
+        open: &dyn Fn(u32, u32) -> Option<PlacedLeaf>,
     ) -> Step {
         let open = |(position, place): (u32, u32)| {
-            let sector = set.sector_at(position);
-            let leaf = place.checked_rem(leaves_of(sector))?;
-            let (tree, bytes) = block(sector, leaf)?;
-            let leaves = bytes.as_chunks::<LEAF_BYTES>().0;
-            let within = index(leaf).checked_rem(leaves.len())?;
-            let leaf = leaves.get(within)?;
+            let placed = open(set.sector_at(position), place)?;
             Some(Opening {
-                leaf: crate::element::leaf_elements(leaf).map(Element),
-                leaf_path: elements(&tree.path(self.shape, place, &bytes)?),
+                leaf: leaf_elements(&placed.leaf).map(Element),
+                leaf_path: elements(&placed.path),
                 set_path: elements(&set.path(position)),
                 answer_path: elements(&self.tree.path(position)),
             })
@@ -327,3 +323,6 @@ fn climb(poseidon: &mut Poseidon, tag: Tag, node: F, place: u32, path: &[[Elemen
         poseidon.eight(tag, &children)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,12 @@
 //! BLAKE3-256 with a domain and a network in every hash and every signature (`docs/spec/encoding.md` §3).
 
+use crate::NetworkId;
 use crate::bytes::byte_type;
 use alloc::boxed::Box;
 
 byte_type!(
     /// A BLAKE3-256 digest.
     Hash,
-    32
-);
-
-byte_type!(
-    /// Which network this is: `H("watt/1/network", genesis hash, restart number)`.
-    ///
-    /// It stands in every signature and hash, so that nothing said on one network means anything on another.
-    NetworkId,
     32
 );
 
@@ -25,16 +18,6 @@ impl Hash {
     #[must_use]
     pub fn of_content(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).into())
-    }
-}
-
-impl NetworkId {
-    /// Derives the network's identity from its genesis and the number of restarts by people.
-    #[must_use]
-    pub fn derive(genesis: Hash, restart_no: u64) -> Self {
-        let mut hasher = DomainHasher::without_network(Domain::Network);
-        hasher.part(genesis.as_ref()).part(&restart_no.to_be_bytes());
-        Self(hasher.finish().0)
     }
 }
 
@@ -97,8 +80,6 @@ pub enum Domain {
     Replica,
     /// PoRep columns.
     Column,
-    /// PoRep replica leaves.
-    ReplicaLeaf,
     /// PoRep challenge seeds.
     PorepChallenge,
     /// PoSt challenge seeds.
@@ -129,6 +110,8 @@ pub enum Domain {
     Succession,
     /// A node's word which block is the newest that it knows to be final.
     Newest,
+    /// A plan with which people begin again, and its signatures.
+    Restart,
 }
 
 impl Domain {
@@ -162,7 +145,6 @@ impl Domain {
         Self::PieceTable,
         Self::Replica,
         Self::Column,
-        Self::ReplicaLeaf,
         Self::PorepChallenge,
         Self::PostChallenge,
         Self::PostResponse,
@@ -178,6 +160,7 @@ impl Domain {
         Self::ColdKey,
         Self::Succession,
         Self::Newest,
+        Self::Restart,
     ];
 
     /// The string that begins every hash and signature of this domain.
@@ -212,7 +195,6 @@ impl Domain {
             Self::PieceTable => "watt/1/piece-table",
             Self::Replica => "watt/1/replica",
             Self::Column => "watt/1/column",
-            Self::ReplicaLeaf => "watt/1/replica-leaf",
             Self::PorepChallenge => "watt/1/porep-challenge",
             Self::PostChallenge => "watt/1/post-challenge",
             Self::PostResponse => "watt/1/post-response",
@@ -228,6 +210,7 @@ impl Domain {
             Self::ColdKey => "watt/1/cold-key",
             Self::Succession => "watt/1/succession",
             Self::Newest => "watt/1/newest",
+            Self::Restart => "watt/1/restart",
         }
     }
 }
@@ -251,7 +234,7 @@ impl DomainHasher {
     #[must_use]
     pub fn new(domain: Domain, network: &NetworkId) -> Self {
         let mut hasher = Self::without_network(domain);
-        hasher.bytes(network.as_ref());
+        hasher.bytes(network.in_hashes());
         hasher
     }
 
@@ -347,11 +330,11 @@ mod tests {
 
     #[test]
     fn parts_cannot_be_shifted_between_each_other() {
-        let network = NetworkId([7; 32]);
+        let network = NetworkId::new([7; 32]);
         let ab_c = hash(Domain::Deal, &network, &[b"ab", b"c"]);
         let a_bc = hash(Domain::Deal, &network, &[b"a", b"bc"]);
         assert_ne!(ab_c, a_bc);
-        assert_ne!(ab_c, hash(Domain::Deal, &NetworkId([8; 32]), &[b"ab", b"c"]));
+        assert_ne!(ab_c, hash(Domain::Deal, &NetworkId::new([8; 32]), &[b"ab", b"c"]));
         assert_ne!(ab_c, hash(Domain::Beacon, &network, &[b"ab", b"c"]));
     }
 }

@@ -1,8 +1,9 @@
 //! Names of things: accounts, nodes, transactions, deals, sectors.
 
 use crate::bytes::byte_type;
-use crate::hash::{Domain, DomainHasher, NetworkId};
+use crate::hash::{Domain, DomainHasher};
 use crate::key::PublicKey;
+use crate::network::NetworkId;
 use alloc::string::String;
 use bech32::{Bech32m, Hrp};
 use core::fmt;

@@ -2,8 +2,9 @@
 //! batch verification agree on every platform; the encoding has the other schemes from the start.
 
 use crate::bytes::{byte_type, deserialize_exact};
-use crate::hash::{Domain, NetworkId};
+use crate::hash::Domain;
 use crate::id::NodeId;
+use crate::network::NetworkId;
 use alloc::vec::Vec;
 use core::fmt;
 use curve25519_dalek::edwards::CompressedEdwardsY;
@@ -98,7 +99,7 @@ impl<'de> Deserialize<'de> for Signature {
 pub fn signing_bytes(domain: Domain, network: &NetworkId, message: &[u8]) -> Vec<u8> {
     let name = domain.as_str().as_bytes();
     let name_len = u64::try_from(name.len()).unwrap_or(u64::MAX);
-    [&name_len.to_be_bytes(), name, network.as_ref(), message].concat()
+    [&name_len.to_be_bytes(), name, network.in_signatures(), message].concat()
 }
 
 /// A signing key. Printed never, wiped when dropped.
@@ -241,7 +242,7 @@ fn is_strict_ed25519(key: &Ed25519Key) -> bool {
 mod tests {
     use super::*;
 
-    const NETWORK: NetworkId = NetworkId([1; 32]);
+    const NETWORK: NetworkId = NetworkId::new([1; 32]);
 
     fn check(seed: u8, message: &[u8]) -> SignatureCheck {
         let key = SecretKey::from_seed([seed; 32]);
@@ -258,7 +259,7 @@ mod tests {
         };
         assert!(with(Domain::Transaction, &NETWORK, b"pay"));
         assert!(!with(Domain::Transaction, &NETWORK, b"pay more"));
-        assert!(!with(Domain::Transaction, &NetworkId([2; 32]), b"pay"));
+        assert!(!with(Domain::Transaction, &NetworkId::new([2; 32]), b"pay"));
         for domain in Domain::ALL
             .into_iter()
             .filter(|domain| *domain != Domain::Transaction)

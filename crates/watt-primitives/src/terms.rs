@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// The most slots in a bundle of any class.
 pub const SLOTS_MAX: usize = 160;
 
-/// The most pieces in one sector: keeps the openings of the largest devnet sector below 400 KiB, however it is filled.
+/// The most pieces in one sector: keeps the openings of the largest devnet sector below 448 KiB, however it is
+/// filled; a witness may have 512 KiB.
 pub const PIECES_MAX: usize = 36;
 
 /// What a client asks the network to store: one bundle, all its slots alike.

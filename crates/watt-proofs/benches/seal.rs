@@ -11,19 +11,21 @@
     reason = "a benchmark measures time, prints and may stop"
 )]
 
-use sha2::compress256;
-use sha2::digest::generic_array::GenericArray;
+use sha2::block_api::compress256;
 use std::ops::ControlFlow;
 use std::time::Instant;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal};
 use watt_proofs::challenge::{ProvingWindow, porep_seed, post_initial_state, seal_seed};
 use watt_proofs::post::{LeafOpening, LeafRead};
-use watt_proofs::seal::{Progress, ReplicaTree, Sealed, seal, unseal};
+use watt_proofs::seal::{Progress, Sealed, seal, unseal};
 use watt_proofs::verify::{self, PorepStatement, WindowStatement};
-use watt_proofs::{FaultBitmap, PieceTable, ProofParams, SectorEntry, SectorSet, SectorSize, porep, post};
+use watt_proofs::{
+    Element, FaultBitmap, PieceTable, ProofParams, ReplicaTree, SectorEntry, SectorSet, SectorSize, porep,
+    post,
+};
 
-const NETWORK: NetworkId = NetworkId([1; 32]);
+const NETWORK: NetworkId = NetworkId::new([1; 32]);
 const PROVIDER: AccountId = AccountId([2; 20]);
 const SECTOR: SectorNumber = SectorNumber(1);
 const GROUP: u64 = 16 * 1024;
@@ -71,7 +73,7 @@ fn mean_seconds(mut work: impl FnMut()) -> f64 {
 
 /// Dependent SHA-256 compressions per second, eight blocks at a time: the best that labelling could reach.
 fn compressions_per_second() -> f64 {
-    let blocks = [GenericArray::from([7u8; 64]); 8];
+    let blocks = [[7u8; 64]; 8];
     let mut state = [1u32; 8];
     let n = 100_000;
     let ((), seconds) = timed(|| (0..n).for_each(|_| compress256(&mut state, &blocks)));
@@ -114,7 +116,7 @@ fn sector(params: &ProofParams, units: u32, n_slots: u64) {
         sector: SECTOR,
         pieces: &pieces,
         comm_c: Hash::ZERO,
-        comm_r: Hash::ZERO,
+        comm_r: Element::default(),
         seal_seed: seal_seed(&NETWORK, &Hash::ZERO, &PROVIDER, SECTOR),
         challenge_seed: Hash::ZERO,
     };
@@ -127,6 +129,8 @@ fn sector(params: &ProofParams, units: u32, n_slots: u64) {
     let layers = f64::from(params.layers);
     report_against(&case, "mib_per_s", sealed_mib / seconds, limit / layers);
     report_against(&case, "layer_mib_per_s", sealed_mib * layers / seconds, limit);
+    let (_, seconds) = timed(|| ReplicaTree::build(&sealed.replica));
+    report(&case, "replica_tree_ms", seconds * 1e3);
     let (back, seconds) = timed(|| unseal(params, size, &replica_id, &sealed.replica, &mut go).unwrap());
     assert_eq!(back, payload);
     report_against(

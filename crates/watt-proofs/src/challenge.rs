@@ -2,6 +2,7 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
+use crate::element::Element;
 use crate::graph::{Graph, scale};
 use crate::label::family;
 use crate::params::{LEAF_BYTES, NODE_BYTES, ProofParams, SectorSize, index, number};
@@ -31,7 +32,7 @@ pub fn porep_seed(
     provider: &AccountId,
     sector: SectorNumber,
     comm_c: &Hash,
-    comm_r: &Hash,
+    comm_r: &Element,
 ) -> Hash {
     let number = sector.0.to_be_bytes();
     let parts: [&[u8]; 6] = [
@@ -40,7 +41,7 @@ pub fn porep_seed(
         provider.as_ref(),
         &number,
         comm_c.as_ref(),
-        comm_r.as_ref(),
+        &comm_r.to_bytes(),
     ];
     hash(Domain::PorepChallenge, network, &parts)
 }
@@ -91,8 +92,8 @@ impl<'a> ProvingWindow<'a> {
 
     /// The answer of the sector at `position` whose challenged leaf has this digest.
     #[must_use]
-    pub fn response(&self, position: u32, leaf_digest: &Hash) -> Hash {
-        let parts: [&[u8]; 3] = [self.x.as_ref(), &position.to_be_bytes(), leaf_digest.as_ref()];
+    pub fn response(&self, position: u32, leaf_digest: &Element) -> Hash {
+        let parts: [&[u8]; 3] = [self.x.as_ref(), &position.to_be_bytes(), &leaf_digest.to_bytes()];
         hash(Domain::PostResponse, self.network, &parts)
     }
 

@@ -3,9 +3,7 @@
 use crate::graph::Graph;
 use crate::params::{DRG_DEGREE, EXPANDER_DEGREE, PARENTS};
 use crate::sector::ReplicaId;
-use sha2::compress256;
-use sha2::digest::generic_array::GenericArray;
-use sha2::digest::typenum::U64;
+use sha2::block_api::compress256;
 use watt_primitives::Hash;
 use watt_primitives::hash::Domain;
 
@@ -36,7 +34,7 @@ const INITIAL_STATE: [u32; 8] = [
 /// Bits hashed for a label: prefix, replica id, header and all parents, 32 bytes each.
 const PREIMAGE_BITS: u64 = 8 * 32 * 17;
 
-type Block = GenericArray<u8, U64>;
+type Block = [u8; 64];
 
 /// Computes labels of one replica: SHA-256 of prefix, replica id, header and parents. The first block is the same for
 /// all labels and hashed once; eight more follow, every one of them after the previous node's label is known.
@@ -49,7 +47,7 @@ pub(crate) struct Labeler {
 impl Labeler {
     /// For the labels of `replica`.
     pub(crate) fn new(replica: &ReplicaId) -> Self {
-        let mut first = Block::default();
+        let mut first = [0; 64];
         let (prefix, id) = first.split_at_mut(32);
         prefix.copy_from_slice(&PREFIX);
         id.copy_from_slice(replica.0.as_ref());
@@ -57,7 +55,7 @@ impl Labeler {
         compress256(&mut midstate, &[first]);
         let mut labeler = Self {
             midstate,
-            blocks: [Block::default(); 8],
+            blocks: [[0; 64]; 8],
         };
         let padding = labeler.half(PARENTS + 1);
         padding[0] = 0x80;

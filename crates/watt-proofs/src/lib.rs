@@ -4,12 +4,12 @@
 //! randomness. Bytes come in as slices or through [`post::LeafRead`]; beacons and seeds are arguments. It does not decide
 //! which sectors are accepted, when a window closes, or what a fault costs: the ledger does.
 //!
-//! Reading order: [`params`] (how hard, how large), [`sector`] (what lies where in the payload), `graph` and `label` (the
-//! stacked depth-robust graph), [`seal`] (data to replica and back), [`challenge`] (what the beacon asks), [`porep`] and
-//! [`post`] (the prover), [`sector_set`] (all sectors of a provider), [`verify`] (the only door the ledger uses; it calls no
-//! proving code).
+//! Reading order: [`params`] (how hard, how large), [`sector`] (what lies where in the payload), `graph`, `label` and `layer`
+//! (the stacked depth-robust graph), [`element`], [`poseidon`] and [`octal`] (the replica's tree, which circuits can compute),
+//! [`seal`] (data to replica and back), [`challenge`] (what the beacon asks), `replica`, [`porep`] and [`post`] (the prover),
+//! [`sector_set`] (all sectors of a provider), [`verify`] (the only door the ledger uses; it calls no proving code).
 //!
-//! This is the version with direct openings and BLAKE3 trees. A recursive proof takes the place of the openings of
+//! This is the version with direct openings. A recursive proof over the same replicas takes the place of the openings of
 //! [`verify::window`] later, with the same statement.
 //!
 //! Sources: `docs/spec/proofs.md`; Fisch, *Tight Proofs of Space and Replication* (EUROCRYPT 2019, ePrint 2018/702); Alwen,
@@ -24,14 +24,21 @@
 )]
 
 extern crate alloc;
+// For one thing: constants of the hash that are derived once.
+extern crate std;
 
+pub mod element;
+pub mod octal;
 pub mod params;
+pub mod poseidon;
 pub mod sector;
 
 mod chunk;
 mod graph;
 mod label;
+mod layer;
 mod openings;
+mod replica;
 mod tree;
 
 pub mod challenge;
@@ -42,13 +49,12 @@ pub mod sector_set;
 pub mod verify;
 
 #[cfg(test)]
-extern crate std;
-
-#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod vectors;
 
+pub use element::Element;
 pub use params::{ProofParams, SectorSize};
+pub use replica::{PlacedLeaf, ReplicaTree};
 pub use sector::{PieceTable, ReplicaId};
 pub use sector_set::{FaultBitmap, SectorEntry, SectorSet};

@@ -2,6 +2,7 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
+use crate::element::Element;
 use crate::verify::InvalidProof;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -87,6 +88,19 @@ pub(crate) fn digests(bytes: &[u8]) -> Vec<Hash> {
         .chunks_exact(Hash::LEN)
         .filter_map(|digest| digest.try_into().ok().map(Hash))
         .collect()
+}
+
+/// The elements in a string of whole elements.
+pub(crate) fn elements(part: Part, bytes: &[u8]) -> Result<Vec<Element>, InvalidProof> {
+    let elements = bytes.as_chunks::<{ Element::LEN }>().0.iter();
+    elements
+        .map(|bytes| Element::from_bytes(*bytes).ok_or(InvalidProof::NotAnElement { part }))
+        .collect()
+}
+
+/// The string of these elements.
+pub(crate) fn element_bytes(elements: &[Element]) -> Vec<u8> {
+    elements.iter().flat_map(|element| element.to_bytes()).collect()
 }
 
 /// The string of these digests.

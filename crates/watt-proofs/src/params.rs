@@ -15,9 +15,8 @@ pub const PARENTS: usize = DRG_DEGREE + EXPANDER_DEGREE;
 /// Nodes in a unit of sector size: 1 MiB sealed.
 pub const UNIT_NODES: u32 = 1 << 15;
 
-/// Bytes in a leaf of the replica's tree: eight field elements of 31 bytes, one absorption of the hash that the recursive
-/// proof will use.
-pub const LEAF_BYTES: usize = 248;
+/// Bytes in a leaf of the replica's tree: eight field elements of 31 bytes, one absorption of the hash.
+pub const LEAF_BYTES: usize = crate::element::LEAF_BYTES;
 
 /// The largest sector of any parameter set, in units.
 pub const UNITS_MAX: u32 = 64;

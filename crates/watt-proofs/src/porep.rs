@@ -7,9 +7,12 @@ use crate::challenge::{ChunkPlace, PorepChallenges};
 use crate::chunk::{self, CHUNK_BYTES};
 use crate::graph::Graph;
 use crate::label::Label;
-use crate::openings::{PorepOpenings, to_bytes};
+use crate::layer::label_layers;
+use crate::octal::{REPLICA_LEVELS, Tree, leaf_digests};
+use crate::openings::{PorepOpenings, element_bytes, to_bytes};
 use crate::params::{LEAF_BYTES, ProofParams};
-use crate::seal::{Columns, Progress, ReplicaTree, SealError, apply_key, check_len, label_layers};
+use crate::poseidon::Tag;
+use crate::seal::{Columns, Progress, SealError, apply_key, check_len};
 use crate::sector::{PieceTable, ReplicaId, extent};
 use crate::verify::PorepStatement;
 use alloc::vec::Vec;
@@ -63,12 +66,12 @@ pub(crate) fn open_as(
     statement: &PorepStatement<'_>,
     replica_id: &ReplicaId,
     pieces: &PieceTable,
-    replica: &[u8],
+    mut replica: &[u8],
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Vec<u8>, OpenError> {
     let size = pieces.size();
     check_len(size, replica)?;
-    let replica_tree = ReplicaTree::build(replica);
+    let replica_tree = Tree::build(Tag::Node, REPLICA_LEVELS, leaf_digests(replica));
     if replica_tree.root() != statement.comm_r {
         return Err(OpenError::ReplicaChanged);
     }
@@ -79,6 +82,10 @@ pub(crate) fn open_as(
         &Graph::new(size),
         &statement.challenge_seed,
     );
+    let leaf_siblings = replica_tree
+        .siblings(&challenges.leaves)
+        .ok_or(OpenError::ReplicaChanged)?;
+    drop(replica_tree);
     let mut columns = Columns::new(params);
     let mut opened = alloc::vec![Vec::new(); challenges.columns.len()];
     let mut each = |layer, below: &[Label], labels: &[Label]| {
@@ -94,13 +101,13 @@ pub(crate) fn open_as(
     }
     let column_siblings = column_tree.siblings(&challenges.columns, |node| columns.digest(&layers, node));
     drop((columns, layers.below));
-    let payload = apply_key(layers.top, size, replica);
+    let payload = apply_key(layers.top, size, &mut replica)?;
     let leaf = |at: &usize| &replica[at * LEAF_BYTES..][..LEAF_BYTES];
     Ok(codec::encode(&PorepOpenings {
         columns: opened.concat(),
         column_siblings: to_bytes(&column_siblings),
         leaves: challenges.leaves.iter().flat_map(leaf).copied().collect(),
-        leaf_siblings: to_bytes(&replica_tree.siblings(replica, &challenges.leaves)),
+        leaf_siblings: element_bytes(&leaf_siblings),
         chunks: open_chunks(pieces, &challenges.chunks, &payload)?,
     }))
 }

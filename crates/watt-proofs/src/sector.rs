@@ -1,13 +1,14 @@
 //! What lies where in a sector's payload, and which replica that makes (`docs/spec/proofs.md` §2, §3).
 
-use crate::params::SectorSize;
+use crate::params::{SectorSize, number};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::ops::Range;
 use serde::{Deserialize, Serialize};
 use watt_primitives::hash::{Domain, hash};
 use watt_primitives::slot_tree::GROUP_BYTES;
 use watt_primitives::terms::{PIECES_MAX, Piece};
-use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, codec};
+use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, codec};
 
 /// Key of the filler stream: these letters, then zeros.
 const FILLER_KEY: [u8; 32] = *b"watt/1/filler\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -120,17 +121,35 @@ impl PieceTable {
 
     /// Writes the filler into `payload`, where the table has any; slots are left as they are.
     pub fn fill(&self, payload: &mut [u8]) {
+        self.fill_part(0, payload);
+    }
+
+    /// Writes the filler into `part`, the payload's bytes from `offset` on, as [`Self::fill`] does into the whole.
+    pub fn fill_part(&self, offset: u64, part: &mut [u8]) {
         for piece in &self.pieces {
-            let (offset, len) = extent(piece);
-            let (Piece::Filler { .. }, Ok(from), Ok(len)) =
-                (piece, usize::try_from(offset), usize::try_from(len))
-            else {
+            let (Piece::Filler { .. }, Some(overlap)) = (piece, overlap(piece, offset, part.len())) else {
                 continue;
             };
-            if let Some(place) = payload.get_mut(from..).and_then(|rest| rest.get_mut(..len)) {
-                filler(offset, place);
+            if let Some(place) = part.get_mut(overlap.in_part) {
+                filler(extent(piece).0.saturating_add(overlap.in_piece), place);
             }
         }
+    }
+
+    /// What of the slots lies in the `len` bytes of the payload from `offset` on, in order.
+    pub fn slots_in(&self, offset: u64, len: usize) -> impl Iterator<Item = SlotPart> {
+        self.pieces.iter().filter_map(move |piece| match piece {
+            Piece::Slot { deal, slot, .. } => {
+                let overlap = overlap(piece, offset, len)?;
+                Some(SlotPart {
+                    deal: *deal,
+                    slot: *slot,
+                    offset: overlap.in_piece,
+                    place: overlap.in_part,
+                })
+            }
+            Piece::Filler { .. } => None,
+        })
     }
 
     /// The piece that holds payload byte `offset`, with its index.
@@ -139,6 +158,39 @@ impl PieceTable {
         let index = after.checked_sub(1)?;
         self.pieces.get(index).map(|piece| (index, piece))
     }
+}
+
+/// A part of a slot that lies in a part of a payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotPart {
+    /// The slot's deal.
+    pub deal: DealId,
+    /// The slot's index in its deal.
+    pub slot: SlotIndexInDeal,
+    /// First byte, counted in the slot.
+    pub offset: u64,
+    /// The bytes' place, counted from the beginning of the part of the payload.
+    pub place: Range<usize>,
+}
+
+/// Where a piece and a part of the payload overlap: first byte, counted in the piece, and place in the part.
+struct Overlap {
+    in_piece: u64,
+    in_part: Range<usize>,
+}
+
+/// Where `piece` and the `len` bytes of the payload from `offset` on overlap; `None` if nowhere.
+fn overlap(piece: &Piece, offset: u64, len: usize) -> Option<Overlap> {
+    let (first, piece_len) = extent(piece);
+    let from = first.max(offset);
+    let to = first
+        .saturating_add(piece_len)
+        .min(offset.saturating_add(number(len)));
+    let in_part = |at: u64| usize::try_from(at.checked_sub(offset)?).ok();
+    (from < to).then_some(Overlap {
+        in_piece: from.checked_sub(first)?,
+        in_part: in_part(from)?..in_part(to)?,
+    })
 }
 
 /// First byte and length of a piece.

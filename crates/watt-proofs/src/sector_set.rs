@@ -2,6 +2,7 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
+use crate::element::Element;
 use crate::params::{SectorSize, index, number};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -23,7 +24,7 @@ pub struct SectorEntry {
     /// Its size.
     pub size: SectorSize,
     /// Root over its replica.
-    pub comm_r: Hash,
+    pub comm_r: Element,
 }
 
 /// A provider's accepted sectors in ascending order of their numbers; a sector's place in this order is its *position*.
@@ -96,7 +97,7 @@ impl SectorSet {
                     &position.to_be_bytes(),
                     &sector.number.0.to_be_bytes(),
                     &sector.size.units().to_be_bytes(),
-                    sector.comm_r.as_ref(),
+                    &sector.comm_r.to_bytes(),
                 ];
                 hash(Domain::SectorSet, network, &parts)
             })
@@ -221,7 +222,7 @@ mod tests {
         SectorEntry {
             number: SectorNumber(number),
             size: SectorSize::new(&ProofParams::DEVNET, 1).unwrap(),
-            comm_r: Hash([replica; 32]),
+            comm_r: Element::from_chunk(&[replica; 31]),
         }
     }
 
@@ -246,7 +247,7 @@ mod tests {
         );
         let many = |n: u64| {
             let entry = |i: u64| SectorEntry {
-                comm_r: Hash::of_content(&i.to_be_bytes()),
+                comm_r: Element::of_hash(&Hash::of_content(&i.to_be_bytes())),
                 ..sector(i, 0)
             };
             SectorSet::check((0..n).map(entry).collect())
@@ -258,7 +259,7 @@ mod tests {
     /// The root says how many sectors of what size and number there are. Covers: D2.
     #[test]
     fn root_binds_every_field() {
-        let network = NetworkId([1; 32]);
+        let network = NetworkId::new([1; 32]);
         let root = |sectors: &[SectorEntry]| SectorSet::check(sectors.to_vec()).unwrap().root(&network);
         let mut larger = sector(1, 1);
         larger.size = SectorSize::new(&ProofParams::DEVNET, 2).unwrap();
@@ -274,7 +275,7 @@ mod tests {
             roots[0],
             SectorSet::check(alloc::vec![sector(1, 1)])
                 .unwrap()
-                .root(&NetworkId([2; 32]))
+                .root(&NetworkId::new([2; 32]))
         );
     }
 

@@ -131,16 +131,6 @@ impl BlockTree {
         Self { blocks }
     }
 
-    /// From kept block roots.
-    pub(crate) const fn from_blocks(blocks: Vec<Hash>) -> Self {
-        Self { blocks }
-    }
-
-    /// The roots of the blocks.
-    pub(crate) fn blocks(&self) -> &[Hash] {
-        &self.blocks
-    }
-
     /// The root.
     pub(crate) fn root(&self) -> Hash {
         watt_primitives::merkle::root(&self.blocks)

@@ -3,14 +3,19 @@
 //! `UPDATE_VECTORS=1` rewrites the file; a change of it is a change of the protocol.
 
 use crate::challenge::{self, FAULT_RESPONSE, ProvingWindow};
+use crate::element::F;
 use crate::graph::Graph;
 use crate::label::{Labeler, column_digest};
+use crate::octal::{Family, Tree};
+use crate::params::number;
+use crate::poseidon::{Poseidon, Tag};
 use crate::post::{LeafOpening, LeafRead, respond};
-use crate::seal::{ReplicaTree, Sealed, seal};
+use crate::seal::{Sealed, seal};
 use crate::sector::filler;
 use crate::verify::{PorepStatement, leaf_digest};
 use crate::{
-    FaultBitmap, PieceTable, ProofParams, ReplicaId, SectorEntry, SectorSet, SectorSize, porep, post,
+    Element, FaultBitmap, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorEntry, SectorSet,
+    SectorSize, porep, post,
 };
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -20,7 +25,7 @@ use core::ops::ControlFlow;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal};
 
-const NETWORK: NetworkId = NetworkId([1; 32]);
+const NETWORK: NetworkId = NetworkId::new([1; 32]);
 const PROVIDER: AccountId = AccountId([2; 20]);
 const SECTOR: SectorNumber = SectorNumber(3);
 const BEACON: Hash = Hash([4; 32]);
@@ -75,13 +80,41 @@ fn hashes(object: &mut Object) {
         "column labels=01.. 02.. 03..",
         column_digest([&[1; 32], &[2; 32], &[3; 32]]),
     );
-    object.add("replica leaf 06..", leaf_digest(&[6; 248]));
+    object.add("replica leaf 06..", hex(&leaf_digest(&[6; 248]).to_bytes()));
+    poseidon(object);
     for offset in [0, 16_384] {
         let mut bytes = [0; 64];
         filler(offset, &mut bytes);
         object.add(format!("filler offset={offset} len=64"), hex(&bytes));
     }
     object.add("fault response", FAULT_RESPONSE);
+}
+
+/// Every tag once, over small numbers, and trees by repetition.
+fn poseidon(object: &mut Object) {
+    let mut poseidon = Poseidon::new();
+    let [one, two, three] = [1, 2, 3].map(F::from);
+    let eight: Family = core::array::from_fn(|at| F::from(number(at) + 1));
+    let digests = [
+        ("NODE 1 to 8", poseidon.eight(Tag::Node, &eight)),
+        ("LEAF 1 to 8", poseidon.eight(Tag::Leaf, &eight)),
+        ("RNODE 1 to 8", poseidon.eight(Tag::ResponseNode, &eight)),
+        ("CHALLENGE 1 2 3", poseidon.challenge(one, two, three)),
+        ("STATE 1 2 3", poseidon.state(one, two, three)),
+        ("RESPONSE 1 2 3", poseidon.response(one, two, three)),
+        ("INDEX 1 2", poseidon.index(one, two)),
+    ];
+    for (name, digest) in digests {
+        object.add(format!("poseidon {name}"), hex(&Element(digest).to_bytes()));
+    }
+    for n in [1, 3, 12, 16] {
+        let leaves = (1..=n).map(|leaf| Element(F::from(leaf))).collect();
+        let root = Tree::build(Tag::Node, 2, leaves).root();
+        object.add(
+            format!("tree NODE levels=2 leaves=1 to {n}"),
+            hex(&root.to_bytes()),
+        );
+    }
 }
 
 struct Memory(Sealed);
@@ -124,7 +157,7 @@ fn sector(object: &mut Object) {
         sector: SECTOR,
         pieces: &pieces,
         comm_c: Hash::ZERO,
-        comm_r: Hash::ZERO,
+        comm_r: Element::default(),
         seal_seed: challenge::seal_seed(&NETWORK, &BEACON, &PROVIDER, SECTOR),
         challenge_seed: Hash::ZERO,
     };
@@ -137,7 +170,7 @@ fn sector(object: &mut Object) {
     let (comm_c, comm_r) = (&sealed.comm_c, &sealed.comm_r);
     statement.challenge_seed = challenge::porep_seed(&NETWORK, &BEACON, &PROVIDER, SECTOR, comm_c, comm_r);
     object.add("sector comm_c", comm_c);
-    object.add("sector comm_r", comm_r);
+    object.add("sector comm_r", hex(&comm_r.to_bytes()));
     object.add("sector challenge_seed", statement.challenge_seed);
     object.add("sector replica blake3", Hash::of_content(&sealed.replica));
     let openings = porep::open(&params, &statement, &sealed.replica, &mut go).unwrap();

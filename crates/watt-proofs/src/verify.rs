@@ -4,17 +4,19 @@
 
 use crate::challenge::{NodePlace, PorepChallenges, ProvingWindow};
 use crate::chunk::{self, CHUNK_BYTES};
+use crate::element::Element;
 use crate::graph::Graph;
 use crate::label::{Label, Labeler, NO_PARENT, column_digest, parents};
+use crate::octal::{self, REPLICA_LEVELS};
 pub use crate::openings::Part;
-use crate::openings::{PorepOpenings, WindowOpenings, check_len, decode, digests};
+use crate::openings::{PorepOpenings, WindowOpenings, check_len, decode, digests, elements};
 use crate::params::{LEAF_BYTES, NODE_BYTES, ProofParams, index};
+use crate::poseidon::Poseidon;
 use crate::sector::{PieceTable, ReplicaId, extent, filler};
 use crate::sector_set::FaultBitmap;
 use crate::tree;
 use alloc::vec::Vec;
 use watt_primitives::codec::InvalidEncoding;
-use watt_primitives::hash::{Domain, DomainHasher};
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber};
 
@@ -32,7 +34,7 @@ pub struct PorepStatement<'a> {
     /// Root over the columns.
     pub comm_c: Hash,
     /// Root over the replica.
-    pub comm_r: Hash,
+    pub comm_r: Element,
     /// Seed of the replica's id ([`crate::challenge::seal_seed`]).
     pub seal_seed: Hash,
     /// Seed of the challenges ([`crate::challenge::porep_seed`]).
@@ -85,6 +87,12 @@ pub enum InvalidProof {
         /// Bytes found.
         found: usize,
     },
+    /// A node of a replica's tree that is no element of the field: 32 bytes at or above the modulus.
+    #[error("{part:?}: a node at or above the modulus")]
+    NotAnElement {
+        /// Which string.
+        part: Part,
+    },
     /// The opened columns are not those of `comm_c`.
     #[error("the opened columns are not under comm_c")]
     ColumnsNotInCommC,
@@ -125,10 +133,8 @@ pub enum InvalidProof {
 }
 
 /// The digest of a leaf of a replica's tree.
-pub(crate) fn leaf_digest(leaf: &[u8]) -> Hash {
-    DomainHasher::without_network(Domain::ReplicaLeaf)
-        .part(leaf)
-        .finish()
+pub(crate) fn leaf_digest(leaf: &[u8; LEAF_BYTES]) -> Element {
+    Element(Poseidon::new().leaf(leaf))
 }
 
 /// Checks that the sector holds the statement's data, sealed for this provider, up to the gap of `docs/spec/proofs.md` §9.
@@ -190,8 +196,8 @@ fn decode_porep(
     );
     let leaves = times(challenges.leaves.len(), LEAF_BYTES);
     let leaf_siblings = times(
-        tree::needed(index(size.leaves()), &challenges.leaves).len(),
-        Hash::LEN,
+        octal::needed(REPLICA_LEVELS, index(size.leaves()), &challenges.leaves).len(),
+        Element::LEN,
     );
     let chunks = challenges
         .chunks
@@ -221,7 +227,7 @@ impl<'a, P: Ord + Copy, T: ?Sized> Opened<'a, P, T> {
 }
 
 type Columns<'a> = Opened<'a, usize, [u8]>;
-type Leaves<'a> = Opened<'a, usize, [u8]>;
+type Leaves<'a> = Opened<'a, usize, [u8; LEAF_BYTES]>;
 type Chunks<'a> = Opened<'a, crate::challenge::ChunkPlace, [u8]>;
 
 fn label_at<'a>(columns: &Columns<'a>, layer: u8, node: u32) -> Option<&'a Label> {
@@ -285,11 +291,12 @@ fn open_leaves<'a>(
     if challenges.leaves.is_empty() {
         return Ok(Opened(Vec::new()));
     }
-    let leaves = openings.leaves.chunks_exact(LEAF_BYTES);
-    let opened: Vec<(usize, &[u8])> = challenges.leaves.iter().copied().zip(leaves).collect();
-    let leaves: Vec<(usize, Hash)> = opened.iter().map(|(at, leaf)| (*at, leaf_digest(leaf))).collect();
-    let siblings = digests(&openings.leaf_siblings);
-    let root = tree::batch_root(index(statement.pieces.size().leaves()), &leaves, &siblings);
+    let leaves = openings.leaves.as_chunks::<LEAF_BYTES>().0;
+    let opened: Vec<(usize, &[u8; LEAF_BYTES])> = challenges.leaves.iter().copied().zip(leaves).collect();
+    let leaves: Vec<(usize, Element)> = opened.iter().map(|(at, leaf)| (*at, leaf_digest(leaf))).collect();
+    let siblings = elements(Part::LeafSiblings, &openings.leaf_siblings)?;
+    let n_leaves = index(statement.pieces.size().leaves());
+    let root = octal::batch_root(REPLICA_LEVELS, n_leaves, &leaves, &siblings);
     if root == Some(statement.comm_r) {
         Ok(Opened(opened))
     } else {
@@ -338,9 +345,9 @@ fn check_encoding(
     let place = NodePlace::of(pieces, node);
     let key = columns.get(index(node))?.last_chunk::<NODE_BYTES>()?;
     let last = if place.last_leaf == place.leaf {
-        &[]
+        [].as_slice()
     } else {
-        leaves.get(place.last_leaf)?
+        leaves.get(place.last_leaf)?.as_slice()
     };
     let first = leaves.get(place.leaf)?.get(place.leaf_offset..)?;
     let replica = first.iter().chain(last);
@@ -393,12 +400,13 @@ pub fn window(
         let refused = InvalidProof::LeafNotInSector {
             position: asked.position,
         };
-        let (leaf, after) = rest.split_at_checked(LEAF_BYTES).ok_or(refused)?;
+        let (leaf, after) = rest.split_first_chunk::<LEAF_BYTES>().ok_or(refused)?;
         let (path, after) = after
-            .split_at_checked(asked.n_siblings.saturating_mul(Hash::LEN))
+            .split_at_checked(asked.n_siblings.saturating_mul(Element::LEN))
             .ok_or(refused)?;
-        let digest = leaf_digest(leaf);
-        if tree::batch_root(asked.n_leaves, &[(asked.leaf, digest)], &digests(path)) != Some(asked.comm_r) {
+        let (digest, path) = (leaf_digest(leaf), elements(Part::Leaves, path)?);
+        let root = octal::batch_root(REPLICA_LEVELS, asked.n_leaves, &[(asked.leaf, digest)], &path);
+        if root != Some(asked.comm_r) {
             return Err(refused);
         }
         responses.push((index(asked.position), window.response(asked.position, &digest)));
@@ -417,7 +425,7 @@ pub fn window(
 /// What is asked of one sampled sector.
 struct Asked {
     position: u32,
-    comm_r: Hash,
+    comm_r: Element,
     n_leaves: usize,
     leaf: usize,
     n_siblings: usize,
@@ -433,13 +441,13 @@ impl Asked {
             comm_r: sector.comm_r,
             n_leaves,
             leaf,
-            n_siblings: tree::needed(n_leaves, &[leaf]).len(),
+            n_siblings: octal::needed(REPLICA_LEVELS, n_leaves, &[leaf]).len(),
         })
     }
 }
 
 fn decode_window(n_sectors: usize, asked: &[Asked], bytes: &[u8]) -> Result<WindowOpenings, InvalidProof> {
-    let leaf_bytes = |asked: &Asked| LEAF_BYTES.saturating_add(asked.n_siblings.saturating_mul(Hash::LEN));
+    let leaf_bytes = |asked: &Asked| LEAF_BYTES.saturating_add(asked.n_siblings.saturating_mul(Element::LEN));
     let leaves = asked.iter().map(leaf_bytes).fold(0, usize::saturating_add);
     let positions: Vec<usize> = asked.iter().map(|asked| index(asked.position)).collect();
     let n_siblings = if positions.is_empty() {

@@ -16,7 +16,7 @@ mod throughput;
 pub use throughput::{Protocol, Throughput, throughput};
 
 /// The network of all tests.
-pub const NETWORK: NetworkId = NetworkId([7; 32]);
+pub const NETWORK: NetworkId = NetworkId::new([7; 32]);
 
 /// Numbers that look random and are the same in every run (SplitMix64).
 #[derive(Clone, Debug)]

@@ -13,11 +13,13 @@ use watt_engine::message::DecidedBlock;
 use watt_engine::{Backbones, run};
 use watt_ledger::testing::{Rule, bend};
 use watt_ledger::tree::chunk;
-use watt_ledger::{Block, BlockOutcome, InvalidBlock, MemoryState, StateRead, UncheckedBlock, apply_block};
+use watt_ledger::{
+    Block, BlockOutcome, InvalidBlock, MemoryState, Rescues, StateRead, UncheckedBlock, apply_rescued,
+};
 use watt_light::transaction::body_root;
 use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
 use watt_primitives::key::{PublicKey, SignatureCheck};
-use watt_primitives::{BlockHeight, Hash, NetworkId, SlotIndex};
+use watt_primitives::{BlockHeight, Hash, SlotIndex};
 
 /// What trying a block gave.
 pub type Applied = Result<Arc<BlockOutcome>, ApplyFailure>;
@@ -91,14 +93,16 @@ const RECHECK_RUNS_ONE_IN: u64 = 128;
 /// A block that was tried on the state that `head` commits to.
 struct Tried {
     head: Hash,
+    is_rescued: bool,
     block: UncheckedBlock,
     applied: Applied,
 }
 
 /// Computes for all nodes.
 pub struct Compute {
-    network: NetworkId,
     bent: Option<Rule>,
+    /// The rescue releases that some programs hold.
+    pub rescues: Rescues,
     luck: Luck,
     signatures: Verdicts,
     /// Blocks that were tried, by slot.
@@ -119,10 +123,10 @@ pub struct Compute {
 impl Compute {
     /// Computes by the rules, or by one that is bent.
     #[must_use]
-    pub fn new(network: NetworkId, bent: Option<Rule>, seed: u64) -> Self {
+    pub fn new(bent: Option<Rule>, seed: u64) -> Self {
         Self {
-            network,
             bent,
+            rescues: Rescues::default(),
             luck: Luck::new(seed, Purpose::Recheck),
             signatures: Verdicts::default(),
             blocks: BTreeMap::new(),
@@ -133,6 +137,12 @@ impl Compute {
             n_asked: 0,
             disagreement: None,
         }
+    }
+
+    /// Whether the rules of the first version are so broken that a network stops.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.bent == Some(Rule::BrokenTerms)
     }
 
     /// An honest node's engine has just signed this: it holds, which is checked for one in so many only.
@@ -159,30 +169,50 @@ impl Compute {
         checks.iter().map(verdict).collect()
     }
 
-    /// Tries `block` on `state`, which is the one that `head` commits to.
+    /// Whether a program that `holds` the rescue releases follows one above `head`.
+    fn is_rescued(&self, head: &Hash, holds: bool) -> bool {
+        holds && self.rescues.above(head).is_some()
+    }
+
+    /// Tries `block` on `state`, which is the one that `head` commits to, with a program that `holds` the rescue releases or not.
     ///
     /// # Errors
     /// The sentence with which the real code refuses the block.
-    pub fn apply(&mut self, head: &Hash, state: &MemoryState, block: &UncheckedBlock) -> Applied {
+    pub fn apply(
+        &mut self,
+        head: &Hash,
+        state: &MemoryState,
+        block: &UncheckedBlock,
+        holds: bool,
+    ) -> Applied {
+        let is_rescued = self.is_rescued(head, holds);
         let parts = (&block.proposal, block.is_empty, block.transactions.as_slice());
-        match self.known(head, parts) {
+        match self.known(head, is_rescued, parts) {
             Some(known) => {
-                if self.luck.below(RECHECK_ONE_IN) == 0 && self.really_apply(state, block) != known {
+                if self.luck.below(RECHECK_ONE_IN) == 0
+                    && self.really_apply(state, block, is_rescued) != known
+                {
                     let height = block.proposal.proposal.slot;
                     self.disagreement = Some(format!("applying block {height} twice gave two outcomes"));
                 }
                 known
             }
-            None => self.first_apply(head, state, block.clone()),
+            None => self.first_apply(head, is_rescued, state, block.clone()),
         }
     }
 
-    fn known(&self, head: &Hash, parts: (&SignedProposal, bool, &[SignedTransaction])) -> Option<Applied> {
+    fn known(
+        &self,
+        head: &Hash,
+        is_rescued: bool,
+        parts: (&SignedProposal, bool, &[SignedTransaction]),
+    ) -> Option<Applied> {
         let (proposal, is_empty, transactions) = parts;
         let tried = self.blocks.get(&proposal.proposal.slot)?;
         let is_same = |tried: &&Tried| {
             let block = &tried.block;
             tried.head == *head
+                && tried.is_rescued == is_rescued
                 && block.is_empty == is_empty
                 && block.proposal == *proposal
                 && block.transactions == transactions
@@ -190,10 +220,17 @@ impl Compute {
         tried.iter().find(is_same).map(|tried| tried.applied.clone())
     }
 
-    fn first_apply(&mut self, head: &Hash, state: &MemoryState, block: UncheckedBlock) -> Applied {
-        let applied = self.really_apply(state, &block);
+    fn first_apply(
+        &mut self,
+        head: &Hash,
+        is_rescued: bool,
+        state: &MemoryState,
+        block: UncheckedBlock,
+    ) -> Applied {
+        let applied = self.really_apply(state, &block, is_rescued);
         let tried = Tried {
             head: *head,
+            is_rescued,
             applied: applied.clone(),
             block,
         };
@@ -206,25 +243,26 @@ impl Compute {
     ///
     /// # Errors
     /// The sentence with which the real code refuses the block.
-    pub fn really_apply(&mut self, state: &MemoryState, block: &UncheckedBlock) -> Applied {
+    pub fn really_apply(&mut self, state: &MemoryState, block: &UncheckedBlock, holds: bool) -> Applied {
         self.n_applied += 1;
         let invalid = |invalid: InvalidBlock| ApplyFailure::Invalid(invalid.to_string());
         // Signatures that were found to hold, over the whole transaction, are not checked again.
+        let network = block.proposal.proposal.network;
         let is_verified = |signed: &SignedTransaction| {
-            let check = signed.signature_check(&self.network);
+            let check = signed.signature_check(&network);
             self.signatures.get(&check) == Some(true)
         };
         let block = block
             .clone()
-            .check_except(&self.network, is_verified)
+            .check_except(&network, is_verified)
             .map_err(invalid)?;
         if block.transactions().iter().any(is_slow) {
             return Err(ApplyFailure::TooSlow);
         }
-        match self.guarded(state, &block) {
+        match self.guarded(state, &block, holds) {
             Some(outcome) => outcome.map(Arc::new).map_err(invalid),
             None => Err(ApplyFailure::Panicked {
-                culprit: run::culprit(&block, |part| self.guarded(state, part).is_none()),
+                culprit: run::culprit(&block, |part| self.guarded(state, part, holds).is_none()),
             }),
         }
     }
@@ -235,14 +273,22 @@ impl Compute {
         head: Hash,
         state: &Arc<MemoryState>,
         blocks: &[DecidedBlock],
+        holds: bool,
     ) -> run::Good<Arc<BlockOutcome>> {
         let (mut head, mut above) = (head, Arc::clone(state));
         let (mut outcomes, mut failure) = (Vec::with_capacity(blocks.len()), None);
         for block in blocks {
             let parts = (&block.proposal, block.is_empty, &*block.transactions);
-            let applied = match self.is_decided(&above, block).then(|| self.known(&head, parts)) {
-                Some(Some(known)) => known,
-                Some(None) => self.first_apply(&head, &above, block.to_block()),
+            let is_rescued = self.is_rescued(&head, holds);
+            let applied = match self
+                .is_decided(&above, block)
+                .then(|| self.known(&head, is_rescued, parts).ok_or(()))
+            {
+                Some(known) => {
+                    let applied = known
+                        .unwrap_or_else(|()| self.first_apply(&head, is_rescued, &above, block.to_block()));
+                    applied.map_err(|why| ApplyFailure::NotHere(why.to_string()))
+                }
                 None => Err(ApplyFailure::Undecided),
             };
             match applied {
@@ -258,7 +304,7 @@ impl Compute {
             }
         }
         if self.luck.below(RECHECK_RUNS_ONE_IN) == 0 {
-            let (again, why) = self.really_apply_decided(state, blocks);
+            let (again, why) = self.really_apply_decided(state, blocks, holds);
             if again != outcomes || why.is_some() != failure.is_some() {
                 let n = blocks.len();
                 self.disagreement = Some(format!("applying a run of {n} blocks twice gave two outcomes"));
@@ -272,23 +318,32 @@ impl Compute {
         &mut self,
         state: &MemoryState,
         blocks: &[DecidedBlock],
+        holds: bool,
     ) -> run::Good<Arc<BlockOutcome>> {
         let (checked, unchecked) = run::check(blocks, &Backbones::in_state(state));
         self.n_applied += u64::try_from(checked.len()).unwrap_or(0);
-        let (outcomes, failed) =
-            run::apply(state, &checked, |state, block| match self.guarded(state, block) {
+        let (outcomes, failed) = run::apply(state, &checked, |state, block| {
+            match self.guarded(state, block, holds) {
                 Some(outcome) => outcome.map_err(|invalid| ApplyFailure::Invalid(invalid.to_string())),
                 None => Err(ApplyFailure::Panicked { culprit: None }),
-            });
+            }
+        });
         (outcomes, failed.or(unchecked))
     }
 
     /// `None` if applying panics.
-    fn guarded(&self, state: &impl StateRead, block: &Block) -> Option<Result<BlockOutcome, InvalidBlock>> {
+    fn guarded(
+        &self,
+        state: &impl StateRead,
+        block: &Block,
+        holds: bool,
+    ) -> Option<Result<BlockOutcome, InvalidBlock>> {
         quiet_panics();
+        let none = Rescues::default();
+        let rescues = if holds { &self.rescues } else { &none };
         let apply = || match self.bent {
-            Some(rule) => bend(rule, || apply_block(state, block)),
-            None => apply_block(state, block),
+            Some(rule) => bend(rule, || apply_rescued(state, block, rescues)),
+            None => apply_rescued(state, block, rescues),
         };
         IS_TRYING.set(true);
         let outcome = catch_unwind(AssertUnwindSafe(apply)).ok();
@@ -315,11 +370,13 @@ impl Compute {
             body_root(&proposal.network, &block.transactions) == proposal.body_root
         };
         let backbones = Backbones::in_state(below);
+        let is_here = proposal.network == *backbones.network();
         let claims = backbones
             .of_slot(slot)
             .and_then(|deciders| block.decision_claims(deciders.voters()));
-        let is_decided =
-            is_the_body && claims.is_some_and(|claims| self.verify(&claims).iter().all(|holds| *holds));
+        let is_decided = is_the_body
+            && is_here
+            && claims.is_some_and(|claims| self.verify(&claims).iter().all(|holds| *holds));
         self.decided
             .entry(slot)
             .or_default()

@@ -149,9 +149,11 @@ impl Director {
             term_windows: network.term_windows,
             seats: network.seats,
             standing: network.standing,
+            broken_terms: network.broken_terms,
             puppets: network.puppets,
             block_transactions_max: network.block_transactions_max,
             checkpoint_blocks: network.checkpoint_blocks,
+            cold_keys: network.cold_keys,
             people: Setup::default().people + scenario.people.accounts,
             weather: network.weather.weather(),
             actors,
@@ -271,6 +273,14 @@ impl Director {
                 number(goal.outdated),
             ),
         ];
+        let delay = self.world.chain.delay_p99();
+        if goal.delay_p99 > 0 && delay > goal.delay_p99 {
+            let facts = format!(
+                "one payment in a hundred waited for {delay} blocks or more, {} should be the most",
+                goal.delay_p99
+            );
+            self.world.fail(Violation::of(Promise::Liveness, facts));
+        }
         let version = self.world.version();
         if goal.version > 0 && version != goal.version {
             let facts = format!(
@@ -372,6 +382,11 @@ impl Director {
                 .collect(),
             Group::Voters => self.world.voters(),
             Group::Entrants => self.world.entrants(),
+            Group::Ahead => self.world.running(true),
+            Group::Behind => self.world.running(false),
+            Group::Lost => all
+                .filter(|node| self.world.nodes[*node].down == Down::DiskLost)
+                .collect(),
         }
     }
 
@@ -415,7 +430,7 @@ impl Director {
             let has_recovered = |world: &World| {
                 let mut honest = world.nodes.iter().filter(|node| node.is_honest());
                 let has_gone_on = |node: &Node| node.is_up() && node.height() >= target;
-                honest.all(|node| node.down == Down::Gone || node.is_outdated() || has_gone_on(node))
+                honest.all(|node| node.is_lost() || node.is_outdated() || has_gone_on(node))
             };
             let done = self.world.run_until(end, has_recovered);
             if self.world.violation.is_some() || done {

@@ -2,6 +2,7 @@
 
 use crate::actor::Actor;
 use crate::check::Speech;
+use crate::compute::Compute;
 use crate::storage::{Trade, Vault};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::ProviderConfig;
 use watt_engine::seat::{SeatConfig, TermSecrets};
-use watt_engine::{Clocks, Engine, Timer, VotingKeys};
+use watt_engine::{Clocks, Engine, RestartLog, Timer, VotingKeys};
 use watt_ledger::{BlockOutcome, MemoryState};
-use watt_light::{HandOver, Header};
-use watt_primitives::{BlockHeight, Hash, SecretKey, Term, Timestamp};
+use watt_light::{HandOver, Header, Restart, RestartPlan};
+use watt_primitives::{BlockHeight, Hash, NetworkId, SecretKey, Term, Timestamp};
 use watt_store::Journal;
 use watt_store::testing::TestDisk;
 
@@ -51,6 +52,10 @@ pub struct Disk {
     pub hand_overs: Vec<HandOver>,
     /// Other keys that vote for seats.
     pub successions: Vec<watt_light::Succession>,
+    /// What it keeps about plans to restart the network.
+    pub restarts: RestartLog,
+    /// The restarts that it follows, in their order.
+    pub followed: Vec<Restart>,
     /// Secrets of the terms of its seat: they survive even the loss of the rest, like every key.
     pub secrets: Vec<TermSecrets>,
     /// A state that comes in from peers, and what of it is missing.
@@ -60,6 +65,18 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// From now on this restart is followed, too; one in which nothing was decided is over.
+    pub fn follow(&mut self, restart: Restart) {
+        let base = restart.plan.base.height;
+        self.followed.retain(|known| known.plan.base.height < base);
+        self.followed.push(restart);
+    }
+
+    /// The plans of the restarts that it follows.
+    pub fn plans(&self) -> impl Iterator<Item = RestartPlan> {
+        self.followed.iter().map(|restart| restart.plan.clone())
+    }
+
     /// The block at `height`, if it is in the log and can be read.
     #[must_use]
     pub fn readable(&self, height: BlockHeight) -> Option<&Arc<Stored>> {
@@ -84,6 +101,8 @@ pub enum Down {
     Stopped,
     /// Its owner has to act: the sentence says why.
     Halted(String),
+    /// Its disk is gone, with the voting keys on it; a successor may take its place.
+    DiskLost,
     /// It left for good.
     Gone,
 }
@@ -114,12 +133,16 @@ pub struct Node {
     pub is_sleepy: bool,
     /// Whether its state is its own, no longer that of everybody with the same head: only a broken program has one.
     pub has_own_state: bool,
+    /// How many of its disks are gone.
+    pub n_disks_lost: u8,
     /// Timers that are set, with the number of their event.
     pub timers: BTreeMap<Timer, u64>,
     /// How far its wall clock is ahead, in milliseconds.
     pub skew_ms: i64,
     /// The highest version of the rules that its program knows, from its next life on.
     pub protocol: u32,
+    /// Whether its program holds the world's rescue releases.
+    pub holds_rescue: bool,
     /// When its life began: its steady clock counts from there.
     pub born: Timestamp,
     /// How it misbehaves, if it does.
@@ -147,6 +170,19 @@ impl Node {
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.engine.is_some()
+    }
+
+    /// The network as it sees it; `first` is what its genesis names.
+    #[must_use]
+    pub fn network(&self, first: NetworkId) -> NetworkId {
+        let newest = self.disk.followed.last();
+        newest.map_or(first, |restart| restart.plan.network_after())
+    }
+
+    /// Whether it does not come back by itself.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self.down, Down::DiskLost | Down::Gone)
     }
 
     /// Whether it votes, or may one day.
@@ -185,6 +221,12 @@ impl Node {
         unknown.is_some()
     }
 
+    /// Whether nobody could go on with its program.
+    #[must_use]
+    pub fn can_not_go_on(&self, compute: &Compute) -> bool {
+        compute.is_broken() && !self.holds_rescue
+    }
+
     /// Whether it follows the rules.
     #[must_use]
     pub fn is_honest(&self) -> bool {
@@ -215,14 +257,14 @@ impl Node {
 
 /// Which entries of the journal an engine is given when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
+pub enum Memory {
     /// All.
     Whole,
     /// None of what the node said of its ballots: a program that forgets its lock.
     WithoutLock,
 }
 
-impl Restart {
+impl Memory {
     /// The entries that are left.
     #[must_use]
     pub fn keep(self, entries: Vec<Entry>) -> Vec<Entry> {

@@ -13,7 +13,7 @@ use watt_light::{Operation, SignedTransaction, Transaction};
 use watt_primitives::{AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, Hash, SecretKey, Term};
 
 /// Blocks within which a transaction must be included.
-const PATIENCE_BLOCKS: u64 = 12;
+pub const PATIENCE_BLOCKS: u64 = 12;
 
 /// First bits of its key in the state tree that are the same of every account somebody ground.
 const GROUND_BITS: u32 = 12;

@@ -107,6 +107,10 @@ pub struct Network {
     /// Blocks between two states that nodes serve to fresh ones, and how far behind a fresh one must be to take one: 2 to
     /// 100,000.
     pub checkpoint_blocks: u64,
+    /// Whether nobody can execute the first block of a term under the first version of the rules.
+    pub broken_terms: bool,
+    /// Whether the seats of the genesis have cold keys, which `succeed` takes; only where the ledger elects.
+    pub cold_keys: bool,
     /// How the network behaves at first.
     pub weather: WeatherName,
 }
@@ -131,6 +135,8 @@ impl Default for Network {
             puppets: 0,
             block_transactions_max: 500,
             checkpoint_blocks: 64,
+            broken_terms: false,
+            cold_keys: false,
             weather: WeatherName::Fair,
         }
     }
@@ -239,6 +245,17 @@ pub enum Act {
     Start,
     /// The chosen nodes leave for good.
     Leave,
+    /// The disks of the chosen nodes are gone, with all keys but those that people keep elsewhere: they come back only as successors.
+    LoseDisk,
+    /// The owners of the chosen nodes, whose disks are gone, take new ones, and their cold keys name new voting keys.
+    Succeed,
+    /// The chosen nodes' people draft a plan to vote alone from the newest block of theirs on, in whom trust begins agrees, and all
+    /// nodes that run are shown it, and their owners accept.
+    RestartPlan,
+    /// Every honest node that runs has refused the last plan for a later block: the run is wrong if one has not.
+    PlanIsRefuted,
+    /// Nobody has stored a block for `seconds`: the run is wrong if somebody has.
+    StandStill,
     /// The clocks of the chosen nodes are `amount` milliseconds ahead.
     Skew,
     /// The chosen nodes lose the newest `amount` blocks of their logs in a crash.
@@ -277,6 +294,9 @@ pub enum Act {
     Eclipse,
     /// The chosen nodes are stopped and started with a program that knows rules up to version `amount`.
     Program,
+    /// The chosen nodes are stopped and started with a program that holds a rescue release: above the newest block that anybody has
+    /// when the first of them is given one, rules have version `amount`.
+    Rescue,
     /// Five of the council say that the rules shall have version `amount`.
     Decide,
 }
@@ -302,6 +322,12 @@ pub enum Group {
     Voters,
     /// Nodes with a seat in the next term, as far as it is known, and none in the running one.
     Entrants,
+    /// Nodes whose disks are gone and that did not come back.
+    Lost,
+    /// Nodes that vote, run, and have one of the three newest blocks.
+    Ahead,
+    /// Nodes that vote, run, and have none of them.
+    Behind,
 }
 
 /// When a run ends.
@@ -316,6 +342,8 @@ pub struct Goal {
     pub mode: Mode,
     /// At least so many transactions are in blocks at the end.
     pub transactions: u64,
+    /// Of 100 payments 99 waited for at most so many blocks; 0: for how many does not matter.
+    pub delay_p99: u64,
     /// At least so many seats are there in the newest term that is known.
     pub seats: usize,
     /// At least so many seats were given to others.
@@ -344,6 +372,7 @@ impl Default for Goal {
             struck: 0,
             ranked: 0,
             version: 0,
+            delay_p99: 0,
             outdated: 0,
             recover_s: 60,
         }
@@ -460,6 +489,8 @@ impl Scenario {
         };
         let standing = u64::try_from(network.standing).unwrap_or(u64::MAX);
         self.within("network.standing", standing, 0, standing_max)?;
+        let cold_keys = u64::from(network.cold_keys);
+        self.within("network.cold_keys", cold_keys, 0, u64::from(seats == 0))?;
         let puppets = u64::try_from(network.puppets).unwrap_or(u64::MAX);
         let puppets_max = standing_max.min(followers - standing).min(PUPPETS_MAX);
         self.within("network.puppets", puppets, 0, puppets_max)?;
@@ -548,7 +579,9 @@ impl Step {
                 self.weather.is_some(),
                 "weather = \"calm\", \"fair\", \"rough\" or \"storm\"",
             ),
-            Act::RollingRestart | Act::CrashAtPersist => needs(self.seconds.is_some(), "seconds"),
+            Act::RollingRestart | Act::CrashAtPersist | Act::StandStill => {
+                needs(self.seconds.is_some(), "seconds")
+            }
             Act::RotJournal => needs(
                 self.seconds.is_some() && self.amount.is_some_and(|amount| amount >= 0),
                 "seconds` and `amount",
@@ -560,6 +593,7 @@ impl Step {
             | Act::GrindKeys
             | Act::Poison
             | Act::Program
+            | Act::Rescue
             | Act::Decide => {
                 let is_there = self
                     .amount
@@ -573,6 +607,10 @@ impl Step {
             | Act::PowerCut
             | Act::Start
             | Act::Leave
+            | Act::LoseDisk
+            | Act::Succeed
+            | Act::RestartPlan
+            | Act::PlanIsRefuted
             | Act::Wipe
             | Act::FullDisk
             | Act::FreeDisk

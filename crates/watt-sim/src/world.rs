@@ -5,10 +5,12 @@
 
 mod life;
 mod perform;
+mod restart;
 mod run;
 mod seats;
 mod setup;
 mod store;
+mod succession;
 
 pub use life::Ending;
 pub use setup::{COUNCIL, Mutation, START_BALANCE_WATT, Setup, key_of};
@@ -108,12 +110,14 @@ pub enum Due {
 pub struct World {
     /// What the network began with.
     pub genesis: Genesis,
-    /// Its name.
+    /// Its name, as it was restarted last.
     pub network: NetworkId,
     /// Who decides in which term, as far as anybody's state has said it for good.
-    pub deciders: BTreeMap<Term, Arc<Deciders>>,
+    pub deciders: BTreeMap<(NetworkId, Term), Arc<Deciders>>,
     /// The time.
     pub now: Timestamp,
+    /// When the newest block was stored first.
+    pub newest_at: Timestamp,
     /// All nodes: validators first.
     pub nodes: Vec<Node>,
     /// All links.
@@ -137,8 +141,8 @@ pub struct World {
     /// Answers to transactions that were handed in.
     pub replies: Vec<(usize, Result<watt_primitives::TransactionId, String>)>,
     queue: Queue<Due>,
-    /// One per term.
-    observers: BTreeMap<Term, Observer>,
+    /// One per term, and one per successor in it: evidence needs one key for both words.
+    observers: BTreeMap<(Term, NetworkId, Option<NodeId>), Observer>,
     by_key: BTreeMap<NodeId, usize>,
     disk_luck: Luck,
     mutation: Option<Mutation>,
@@ -155,6 +159,8 @@ pub struct World {
     n_validators: usize,
     /// Nodes of providers.
     pub(crate) providers: BTreeMap<watt_primitives::AccountId, usize>,
+    /// The last plan to restart the network.
+    plan: Option<watt_primitives::Hash>,
     /// Followers whose links all lead to attackers.
     surrounded: Vec<usize>,
     /// Where memory may be given back up to.

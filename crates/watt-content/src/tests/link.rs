@@ -6,7 +6,7 @@ use std::format;
 use std::string::{String, ToString};
 use watt_primitives::{Cid, NetworkId};
 
-const HERE: NetworkId = NetworkId([0xab; 32]);
+const HERE: NetworkId = NetworkId::new([0xab; 32]);
 
 fn link() -> ShareLink {
     ShareLink::new(Cid::of_block(b"manifest"), &HERE, key())
@@ -80,7 +80,7 @@ fn damage_is_named() {
 /// A link of another network is recognised before anything is looked for. Covers: I3.
 #[test]
 fn another_network_is_recognised() {
-    let other = NetworkId([1; 32]);
+    let other = NetworkId::new([1; 32]);
     let link = ShareLink::parse(&link().to_text(&HERE)).unwrap();
     assert_eq!(link.check_network(&HERE), Ok(()));
     let (link_hint, here) = (NetworkHint::of(&HERE), NetworkHint::of(&other));

@@ -55,7 +55,7 @@ fn file(len: usize, rows_max: u64) -> Value {
         "bundles": bundles.collect::<Vec<_>>(),
         "manifest": hex(&stored.manifest.encode()),
         "manifest_cid": format!("{}", stored.manifest.cid()),
-        "link": ShareLink::new(stored.manifest.cid(), &NetworkId([0xab; 32]), key()).to_text(&NetworkId([0xab; 32])),
+        "link": ShareLink::new(stored.manifest.cid(), &NetworkId::new([0xab; 32]), key()).to_text(&NetworkId::new([0xab; 32])),
     })
 }
 

@@ -8,7 +8,7 @@ use crate::mempool::Place;
 use crate::message::DecidedBlock;
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
-use watt_primitives::BoundedVec;
+use watt_primitives::{BlockHeight, BoundedVec};
 use watt_scp::{Envelope, Input, Statement, Value};
 
 impl Consensus {
@@ -28,8 +28,13 @@ impl Consensus {
                 .resolve(&value)
                 .is_some_and(|(_, is_fallback)| is_fallback)
         {
-            if let Ok(outcome) = result {
-                self.commit(value, outcome, context);
+            match result {
+                Ok(outcome) => self.commit(value, outcome, context),
+                // The block comes from others, and is then applied however long it takes.
+                Err(ApplyFailure::TooSlow) => {}
+                Err(failure) => context
+                    .effects
+                    .push(Effect::Halt(cannot_execute(self.slot.into(), &failure))),
             }
             return Vec::new();
         }
@@ -106,10 +111,7 @@ impl Consensus {
             // Others have tried it in time: the block comes from them, and is then applied however long it takes.
             Trial::Bad(ApplyFailure::TooSlow) => {}
             Trial::Bad(failure) => {
-                let sentence = format!(
-                    "block {} was agreed on by the network but cannot be executed here ({failure}); update this program",
-                    self.slot
-                );
+                let sentence = cannot_execute(self.slot.into(), failure);
                 context.effects.push(Effect::Halt(sentence));
             }
         }
@@ -168,6 +170,13 @@ impl Consensus {
 }
 
 /// Whom to keep out of own proposals after a failed trial: the culprit if it is known, else everyone in the block.
+/// What the owner is told when this program can't follow the network.
+pub(crate) fn cannot_execute(height: BlockHeight, why: &impl core::fmt::Display) -> String {
+    format!(
+        "block {height} was agreed on by the network but cannot be executed here ({why}); update this program"
+    )
+}
+
 fn culprits_of(body: &ReadBody, failure: &ApplyFailure) -> Vec<Place> {
     let transactions = body.block.iter().flat_map(|block| &block.transactions);
     let places = transactions
@@ -176,6 +185,6 @@ fn culprits_of(body: &ReadBody, failure: &ApplyFailure) -> Vec<Place> {
     match failure {
         ApplyFailure::Panicked { culprit: Some(at) } => places.skip(*at).take(1).collect(),
         ApplyFailure::Panicked { culprit: None } | ApplyFailure::TooSlow => places.collect(),
-        ApplyFailure::Invalid(_) | ApplyFailure::Undecided => Vec::new(),
+        ApplyFailure::Invalid(_) | ApplyFailure::Undecided | ApplyFailure::NotHere(_) => Vec::new(),
     }
 }

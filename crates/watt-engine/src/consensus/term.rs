@@ -104,7 +104,12 @@ impl Consensus {
 
 /// Who decides `slot`, the one above the head: the state always says it. If it does not, it is no ledger, and nobody does.
 pub(super) fn deciders_of(slot: SlotIndex, backbones: &Backbones) -> Arc<Deciders> {
-    let nobody = || Arc::new(Deciders::nobody(backbones.terms().of_height(slot.into())));
+    let nobody = || {
+        Arc::new(Deciders::nobody(
+            backbones.terms().of_height(slot.into()),
+            backbones.network(),
+        ))
+    };
     backbones.of_slot(slot).cloned().unwrap_or_else(nobody)
 }
 

@@ -191,10 +191,7 @@ impl Engine {
                     peers: &self.peers,
                     effects,
                 };
-                if !self
-                    .checkpoint
-                    .offered(from, proof, &mut self.way, &self.head, &mut context)
-                {
+                if !self.checkpoint.offered(from, proof, &mut self.way, &mut context) {
                     self.count("bad or unasked checkpoint");
                 }
             }

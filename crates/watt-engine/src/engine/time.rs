@@ -3,7 +3,7 @@
 use super::recovery::LISTENING_TICKS;
 use super::{ASKED_PER_TICK, Engine, RESAY_TICKS, RESEND_EVERY, STALL_MS, START_QUIET_MS};
 use crate::candidates::is_ahead;
-use crate::consensus::{Context, Head};
+use crate::consensus::{Context, Head, cannot_execute};
 use crate::effect::{Discarded, Effect, Priority, Timer};
 use crate::event::ApplyFailure;
 use crate::gossip::in_batches;
@@ -156,6 +156,7 @@ impl Engine {
             at: now.plus(self.parameters.slot_ms),
         });
         self.ticks_since_head = self.ticks_since_head.saturating_add(1);
+        self.look_on(now, effects);
         if self.unknown_version().is_some() {
             return;
         }
@@ -266,6 +267,14 @@ impl Engine {
             self.count("bad block");
         }
         let is_free = !self.consensus.is_committing();
+        let is_next = first == self.head.header.height.next() && outcomes.is_empty();
+        if let Some(ApplyFailure::NotHere(why)) = &failure
+            && is_free
+            && is_next
+        {
+            effects.push(Effect::Halt(cannot_execute(first, why)));
+            return;
+        }
         let mut context = Context {
             now,
             wall: self.wall,
@@ -312,6 +321,7 @@ impl Engine {
         self.checkpoint.over();
         self.backbones.advance(self.head.header.height, chain);
         self.tell_unknown_version();
+        self.refute_restart(chain, effects);
         self.await_successions(now, effects);
         effects.push(Effect::Discard(Box::new(Discarded {
             transactions: self.mempool.settle(spent, self.head.header.height),

@@ -48,9 +48,7 @@ impl Engine {
         };
         let shown = self.way.received(from, first, hand_overs, &mut context);
         if shown != Shown::Unasked {
-            let head = self.head.clone();
-            self.checkpoint
-                .walked(from, shown, &mut self.way, &head, &mut context);
+            self.checkpoint.walked(from, shown, &mut self.way, &mut context);
         }
         match shown {
             Shown::Further | Shown::Nothing => {}

@@ -121,10 +121,10 @@ fn hostile_messages_are_counted_and_change_nothing() {
         statement: statement(2),
         ..Envelope::sign(statement(3), &key(3), &world.network)
     };
-    let foreign = Envelope::sign(statement(2), &key(2), &NetworkId([5; 32]));
+    let foreign = Envelope::sign(statement(2), &key(2), &NetworkId::new([5; 32]));
     let other = transfer(&world, 100, 0, b"")
         .transaction
-        .sign(&key(100), &NetworkId([5; 32]), Vec::new())
+        .sign(&key(100), &NetworkId::new([5; 32]), Vec::new())
         .unwrap();
     let inputs = [
         vec![0xff; 100],

@@ -4,10 +4,12 @@ use crate::agreement::transfer;
 use crate::world::{Disk, ROUGH, Serving, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
+use watt_engine::event::ApplyFailure;
 use watt_engine::message::{DecidedBlock, Message};
 use watt_engine::{Backbones, run};
-use watt_ledger::{MemoryState, apply_block, genesis_block};
-use watt_primitives::{BlockHeight, BoundedVec, Hash};
+use watt_ledger::rows::{self, RulesRow};
+use watt_ledger::{MemoryState, StateRead as _, apply_block, genesis_block};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, codec};
 
 /// The node that is behind.
 const FOLLOWER: usize = 4;
@@ -225,8 +227,7 @@ fn a_run_is_good_up_to_its_first_bad_block() {
     let backbones = Backbones::in_state(&state);
     let apply = |blocks: &[_]| {
         run::apply(&state, blocks, |rows, block| {
-            apply_block(rows, block)
-                .map_err(|invalid| watt_engine::event::ApplyFailure::Invalid(invalid.to_string()))
+            apply_block(rows, block).map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
         })
     };
 
@@ -255,6 +256,14 @@ fn a_run_is_good_up_to_its_first_bad_block() {
     let (good, failure) = run::check(&unproven, &backbones);
     assert_eq!(good.len(), 7);
     assert!(failure.is_some());
+
+    // The same people vote on after a restart: what they decided before is not decided there, so nobody stops for it.
+    let mut rules: RulesRow = codec::decode(&state.get(rows::RULES).unwrap(), 1 << 16).unwrap();
+    rules.network = rules.network.restarted(1, &Hash([9; 32]));
+    let mut restarted = state.clone();
+    restarted.write(&[(rows::RULES.to_vec(), Some(codec::encode(&rules)))].into());
+    let (good, failure) = run::check(&decided, &Backbones::in_state(&restarted));
+    assert_eq!((good.len(), failure), (0, Some(ApplyFailure::Undecided)));
 
     let mut gap = decided;
     gap.remove(3);

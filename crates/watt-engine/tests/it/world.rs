@@ -203,6 +203,7 @@ pub fn parameters() -> NetworkParameters {
         power_unit_bytes: 1 << 20,
         standby_power_bytes: 0,
         insecure_proofs: true,
+        restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
     }
 }
 
@@ -453,6 +454,7 @@ impl World {
                     account_key,
                     secrets: this.disk.secrets.clone(),
                 }),
+            restarts: watt_engine::RestartLog::default(),
             logs_scp: true,
         };
         let mut engine = Engine::new(config, head, &this.disk.state, entries);
@@ -694,6 +696,9 @@ impl World {
                 kept.extend(hand_overs);
             }
             Effect::KeepSuccessions(successions) => self.nodes[node].disk.successions = successions,
+            Effect::KeepRestarts(_) | Effect::FollowRestart(_) => {
+                unreachable!("nobody plans a restart in this world")
+            }
             Effect::SendState { to, height, at } => self.serve_state(node, to, height, at),
             Effect::TakeChunk { at, chunk, then } => {
                 let is_good = self.take_chunk(node, at, &chunk, *then);

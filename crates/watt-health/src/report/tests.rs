@@ -17,17 +17,7 @@ fn view(k: u8, heard: u8) -> View {
         quorum_set: QuorumSet::flat(u32::from(threshold), (1..=k).map(node).collect()),
         own: Some(node(1)),
         hears: true,
-        heard: (2..=heard)
-            .map(|n| {
-                (
-                    node(n),
-                    Heard {
-                        slot: 99,
-                        at_ms: NOW - 500,
-                    },
-                )
-            })
-            .collect(),
+        heard: (2..=heard).map(|n| (node(n), NOW - 500)).collect(),
         accused: BTreeSet::new(),
         height: 99,
         closed_ms: NOW - 1_000,
@@ -75,24 +65,12 @@ fn silence_is_counted() {
         assert_eq!(report.reason, expected);
     }
     let mut early = view(4, 4);
-    early.heard.insert(
-        node(2),
-        Heard {
-            slot: 98,
-            at_ms: NOW - HEARD_MS,
-        },
-    );
+    early.heard.insert(node(2), NOW - HEARD_MS);
     assert_eq!(Report::of(&early).heard, 4);
-    early.heard.insert(
-        node(2),
-        Heard {
-            slot: 98,
-            at_ms: NOW - HEARD_MS - 1,
-        },
-    );
+    early.heard.insert(node(2), NOW - HEARD_MS - 1);
     assert_eq!(Report::of(&early).heard, 3);
     // Strangers don't count.
-    early.heard.insert(node(77), Heard { slot: 99, at_ms: NOW });
+    early.heard.insert(node(77), NOW);
     assert_eq!(Report::of(&early).heard, 3);
 }
 
@@ -237,4 +215,21 @@ fn an_old_program_says_that_it_stopped() {
         "Not connected: this node stopped at height 99, before version 2 of the network's rules, which its program does not know."
     );
     assert!(report.next.starts_with("update this program"), "{}", report.next);
+}
+
+/// Whoever asks does not learn which of the validators it asked; the report says the same else. Covers: A4.
+#[test]
+fn a_report_does_not_say_whose_it_is() {
+    let report = Report::of(&view(7, 7));
+    assert!(report.members.iter().any(|member| member.is_own));
+    let told = report.clone().for_anyone();
+    assert!(!told.members.iter().any(|member| member.is_own));
+    let of_others = |mut view: View| {
+        view.own = None;
+        Report::of(&view).members
+    };
+    assert_eq!(told.members[1..], of_others(view(7, 7))[1..]);
+    assert_eq!((told.verdict, told.sentence), (report.verdict, report.sentence));
+    let alone = Report::of(&view(1, 1)).for_anyone();
+    assert!(alone.members[0].is_own, "the only one is known");
 }

@@ -5,8 +5,8 @@ use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, ProviderRow};
+use watt_primitives::AccountId;
 use watt_primitives::terms::Endpoint;
-use watt_primitives::{AccountId, BoundedVec, LedgerTime};
 
 impl Ledger<'_> {
     pub(super) fn pledge(
@@ -34,27 +34,8 @@ impl Ledger<'_> {
     }
 
     fn new_provider(&self, id: &AccountId) -> ProviderRow {
-        ProviderRow {
-            capacity_bytes: 0,
-            used_bytes: 0,
-            endpoint: Endpoint::default(),
-            person: *id,
-            since: self.height(),
-            proven_ms: 0,
-            post_state: watt_proofs::challenge::post_initial_state(self.network(), id),
-            n_sectors: 0,
-            n_active: 0,
-            starting: BoundedVec::empty(),
-            due_from: None,
-            counted_before: None,
-            due_before: 0,
-            windows_proven: 0,
-            void_windows_proven: 0,
-            proofs_failed: 0,
-            last_heartbeat: None,
-            last_proven: None,
-            last_proven_at: LedgerTime(0),
-        }
+        let post_state = watt_proofs::challenge::post_initial_state(self.network(), id);
+        ProviderRow::new(*id, self.height(), post_state)
     }
 
     pub(crate) fn provider(&self, id: &AccountId) -> Option<ProviderRow> {

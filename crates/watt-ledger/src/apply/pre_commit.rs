@@ -9,7 +9,7 @@ use crate::refused::Refused;
 use crate::rows::{self, DealRow, DealStage, PieceTableRow, SectorRow, SectorStage, SlotRow, UseOfReplica};
 use watt_primitives::terms::{PIECES_MAX, Piece};
 use watt_primitives::{BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
-use watt_proofs::{PieceTable, ReplicaId, SectorSize};
+use watt_proofs::{Element, PieceTable, ReplicaId, SectorSize};
 
 pub(super) struct NewSector<'a> {
     pub(super) sector: SectorNumber,
@@ -24,7 +24,7 @@ impl Ledger<'_> {
     pub(super) fn pre_commit(&mut self, actor: &Actor, new: &NewSector<'_>) -> Result<Done, Refused> {
         let (provider_id, sector) = (&actor.account, new.sector);
         let mut provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
-        let table = self.check_new_sector(actor, new)?;
+        let (table, comm_r) = self.check_new_sector(actor, new)?;
         let is_full =
             usize::try_from(provider.n_sectors).map_or(true, |n| n >= watt_proofs::sector_set::SECTORS_MAX);
         if is_full {
@@ -54,7 +54,7 @@ impl Ledger<'_> {
             units: new.units,
             comm_d,
             comm_c: new.comm_c,
-            comm_r: new.comm_r,
+            comm_r,
             replica: replica.0,
             seal_seed,
             stage: SectorStage::PreCommitted {
@@ -75,7 +75,7 @@ impl Ledger<'_> {
             provider: *provider_id,
             sector,
         };
-        self.rows.write(rows::used_replica(&new.comm_r), &user);
+        self.rows.write(rows::used_replica(&comm_r), &user);
         let due = rows::sector_due_at_height(deadline.next(), provider_id, sector);
         self.rows.write(due, &());
         provider.n_sectors = provider.n_sectors.saturating_add(1);
@@ -87,16 +87,18 @@ impl Ledger<'_> {
         })
     }
 
-    fn check_new_sector(&self, actor: &Actor, new: &NewSector<'_>) -> Result<PieceTable, Refused> {
+    fn check_new_sector(&self, actor: &Actor, new: &NewSector<'_>) -> Result<(PieceTable, Element), Refused> {
         if self.rows.has(&rows::used_sector(&actor.account, new.sector)) {
             return Err(Refused::SectorUsed { sector: new.sector });
         }
         let size = SectorSize::new(&self.proof_params(), u32::from(new.units))
             .map_err(|_| Refused::SectorSize { units: new.units })?;
-        if self.rows.has(&rows::used_replica(&new.comm_r)) {
+        let comm_r = Element::from_bytes(new.comm_r.0).ok_or(Refused::NotAReplica)?;
+        if self.rows.has(&rows::used_replica(&comm_r)) {
             return Err(Refused::ReplicaUsed);
         }
-        PieceTable::check(size, new.pieces.to_vec()).map_err(|_| Refused::PieceTable)
+        let table = PieceTable::check(size, new.pieces.to_vec()).map_err(|_| Refused::PieceTable)?;
+        Ok((table, comm_r))
     }
 
     fn seal_seed(&self, actor: &Actor, sector: SectorNumber, window: Window) -> Result<Hash, Refused> {

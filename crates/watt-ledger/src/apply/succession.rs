@@ -57,7 +57,7 @@ impl Ledger<'_> {
     }
 
     /// Forgets who succeeded whom in a term whose backbone is forgotten.
-    pub(super) fn forget_successions(&mut self, term: Term) {
+    pub(crate) fn forget_successions(&mut self, term: Term) {
         for (key, _) in self.rows.scan(&rows::successions(term), None, SEATS_MAX) {
             self.rows.remove(key);
         }

@@ -18,6 +18,8 @@ impl Ledger<'_> {
             return;
         }
         self.begin_rules(term);
+        #[cfg(feature = "testing")]
+        crate::testing::break_term(self.version);
         self.roll_backbone(term);
         let found = trust::neighbourhood(&self.rows, self.now());
         let ranking = found.rank();

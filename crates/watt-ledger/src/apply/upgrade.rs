@@ -1,15 +1,17 @@
 //! How rules change: the council decides, the backbone is counted, a term begins under them (`docs/spec/upgrades.md`; TC24).
 
 use super::Actor;
+use crate::block::InvalidBlock;
 use crate::ledger::Ledger;
 use crate::receipt::{Done, Event};
 use crate::refused::Refused;
+use crate::rescue::Rescue;
 use crate::rows::{
     self, ApprovalRow, AttendanceRow, COUNCIL_QUORUM, DecisionOutcome, DecisionRow, PlannedUpgrade,
-    UpgradesRow,
+    RescueRow, UpgradesRow,
 };
 use watt_light::Backbone;
-use watt_primitives::{AccountId, BoundedVec, Term};
+use watt_primitives::{AccountId, BoundedString, BoundedVec, Term};
 
 /// The most that a decided version may be above the one in force.
 pub const VERSIONS_AHEAD_MAX: u32 = 16;
@@ -22,6 +24,9 @@ pub const APPROVAL_TERMS: u64 = 90;
 
 /// Terms for which a decided change waits for the backbone, from the first one that may follow it.
 pub const LAPSE_TERMS: u64 = 90;
+
+/// Terms for which a rescue holds unless it is ratified, the one in which it took effect not counted.
+pub const RESCUE_TERMS: u64 = 30;
 
 impl Ledger<'_> {
     /// A member of the council says which version the rules shall have.
@@ -95,10 +100,13 @@ impl Ledger<'_> {
         by: Vec<AccountId>,
     ) -> Result<(), Refused> {
         let running = self.rules.terms().of_height(self.height());
-        if row.planned.take().is_some() {
-            self.note_outcome(row, DecisionOutcome::Replaced {});
-        }
+        self.give_up_planned(row);
         row.approvals = BoundedVec::empty();
+        if version == row.version
+            && let Some(rescue) = row.rescue.take()
+        {
+            self.note_outcome(rescue.decision, DecisionOutcome::Ratified {});
+        }
         let not_before = not_before.max(running.plus(NOTICE_TERMS));
         let outcome = if version == row.version {
             DecisionOutcome::Stays {}
@@ -116,16 +124,62 @@ impl Ledger<'_> {
             not_before,
             height: self.height(),
             by: BoundedVec::new(by).map_err(|_| Refused::Invariant)?,
+            reason: BoundedString::default(),
             outcome,
         };
-        self.rows.write(rows::decision(row.n_decisions), &decision);
-        row.n_decisions = row.n_decisions.saturating_add(1);
+        self.note_decision(row, &decision);
         Ok(())
     }
 
-    /// Notes what came of the newest decision.
-    fn note_outcome(&mut self, row: &UpgradesRow, outcome: DecisionOutcome) {
-        let key = rows::decision(row.n_decisions.saturating_sub(1));
+    fn note_decision(&mut self, row: &mut UpgradesRow, decision: &DecisionRow) {
+        self.rows.write(rows::decision(row.n_decisions), decision);
+        row.n_decisions = row.n_decisions.saturating_add(1);
+    }
+
+    /// What was decided and has not happened will not happen.
+    fn give_up_planned(&mut self, row: &mut UpgradesRow) {
+        if row.planned.take().is_some() {
+            let decision = row.planned_decision();
+            self.note_outcome(decision, DecisionOutcome::Replaced {});
+        }
+    }
+
+    /// From this block on the rules are those of a rescue release, which the program holds and the ledger did not decide.
+    pub(crate) fn rescue(&mut self, rescue: &Rescue) -> Result<(), InvalidBlock> {
+        let mut row = self.upgrades().map_err(|_| InvalidBlock::NoChain)?;
+        self.give_up_planned(&mut row);
+        let running = self.rules.terms().of_height(self.height());
+        let (version, lapses) = (rescue.version, running.plus(RESCUE_TERMS).next());
+        if let Some(earlier) = row.rescue {
+            self.note_outcome(earlier.decision, DecisionOutcome::Replaced {});
+        }
+        row.rescue = Some(RescueRow {
+            // What two rescues on end lead back to is the last version that was decided.
+            before: row.rescue.map_or(row.version, |earlier| earlier.before),
+            term: running,
+            lapses,
+            decision: row.n_decisions,
+        });
+        (row.version, row.since) = (version, running);
+        row.approvals = BoundedVec::empty();
+        let decision = DecisionRow {
+            version,
+            not_before: running,
+            height: self.height(),
+            by: BoundedVec::empty(),
+            reason: rescue.reason.clone(),
+            outcome: DecisionOutcome::Rescued { lapses },
+        };
+        self.note_decision(&mut row, &decision);
+        self.rows.write(rows::UPGRADES.to_vec(), &row);
+        self.version = version;
+        self.events.push(Event::Rescued { version, lapses });
+        Ok(())
+    }
+
+    /// Notes what came of a decision.
+    fn note_outcome(&mut self, number: u64, outcome: DecisionOutcome) {
+        let key = rows::decision(number);
         if let Some(mut decision) = self.rows.read::<DecisionRow>(&key) {
             decision.outcome = outcome;
             self.rows.write(key, &decision);
@@ -154,11 +208,11 @@ impl Ledger<'_> {
                 armed_for: Some(next),
                 ..planned
             });
-            self.note_outcome(&row, DecisionOutcome::Armed { term: next });
+            self.note_outcome(row.planned_decision(), DecisionOutcome::Armed { term: next });
             self.events.push(Event::UpgradeArmed { version, term: next });
         } else if next >= planned.lapses_after {
             row.planned = None;
-            self.note_outcome(&row, DecisionOutcome::Lapsed {});
+            self.note_outcome(row.planned_decision(), DecisionOutcome::Lapsed {});
             self.events.push(Event::UpgradeLapsed { version });
         } else {
             self.events.push(Event::UpgradeWaits {
@@ -174,19 +228,38 @@ impl Ledger<'_> {
     /// A term begins: from this block on its rules are in force.
     pub(super) fn begin_rules(&mut self, term: Term) {
         let Ok(mut row) = self.upgrades() else { return };
-        let Some(planned) = row.planned.take_if(|planned| planned.armed_for == Some(term)) else {
-            return;
+        let decision = row.planned_decision();
+        let planned = row.planned.take_if(|planned| planned.armed_for == Some(term));
+        let is_over = |rescue: &mut RescueRow| planned.is_some() || rescue.lapses <= term;
+        let rescue = row.rescue.take_if(is_over);
+        let version = match (planned, rescue) {
+            (Some(planned), _) => planned.version,
+            (None, Some(rescue)) => rescue.before,
+            (None, None) => return,
         };
-        let version = planned.version;
+        if let Some(rescue) = rescue {
+            let outcome = match planned {
+                Some(_) => DecisionOutcome::Replaced {},
+                None => DecisionOutcome::Lapsed {},
+            };
+            self.note_outcome(rescue.decision, outcome);
+        }
+        if planned.is_some() {
+            self.note_outcome(decision, DecisionOutcome::InForce { term });
+        }
         (row.version, row.since) = (version, term);
         row.approvals = BoundedVec::empty();
-        self.note_outcome(&row, DecisionOutcome::InForce { term });
         self.rows.write(rows::UPGRADES.to_vec(), &row);
         self.events.push(Event::RulesChanged { version, term });
     }
 
-    /// Whether somebody's program follows the rules in force, as far as they said: in `before` or since.
+    /// Whether somebody's program follows the rules in force, as far as they said: in `before` or since. After a rescue all had
+    /// to update first.
     pub(super) fn follows_rules(&self, person: &AccountId, before: Term) -> bool {
+        let rescue = self.upgrades().ok().and_then(|row| row.rescue);
+        if rescue.is_some_and(|rescue| before < rescue.term) {
+            return true;
+        }
         let announced = [before, before.next()].map(|term| self.announced(person, term));
         announced.into_iter().any(|knows| knows >= self.version)
     }

@@ -135,3 +135,15 @@ impl WindowRow {
         self.end.0.saturating_sub(self.start.0)
     }
 }
+
+/// The newest restart by people (`docs/spec/ledger.md` §17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestartRow {
+    /// Which it is, from 1.
+    pub restart_no: u64,
+    /// Hash of its plan.
+    pub plan: Hash,
+    /// The newest block that it kept.
+    pub base: BlockHeight,
+}

@@ -5,6 +5,7 @@ use watt_light::operation::FAULTS_MAX;
 use watt_primitives::codec::zero_or_one;
 use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, SectorNumber, Term, Window};
+use watt_proofs::Element;
 
 /// The most sectors a provider has at a time: positions in a proof's tree.
 pub const SECTORS_MAX: usize = 4096;
@@ -58,6 +59,32 @@ pub struct ProviderRow {
 }
 
 impl ProviderRow {
+    /// A provider that has offered nothing, holds nothing and is reached nowhere yet, and answers windows from `post_state` on.
+    #[must_use]
+    pub fn new(person: AccountId, since: BlockHeight, post_state: Hash) -> Self {
+        Self {
+            capacity_bytes: 0,
+            used_bytes: 0,
+            endpoint: Endpoint::default(),
+            person,
+            since,
+            proven_ms: 0,
+            post_state,
+            n_sectors: 0,
+            n_active: 0,
+            starting: BoundedVec::empty(),
+            due_from: None,
+            counted_before: None,
+            due_before: 0,
+            windows_proven: 0,
+            void_windows_proven: 0,
+            proofs_failed: 0,
+            last_heartbeat: None,
+            last_proven: None,
+            last_proven_at: LedgerTime(0),
+        }
+    }
+
     /// Bytes that can still be promised.
     #[must_use]
     pub const fn free_bytes(&self) -> u64 {
@@ -122,7 +149,7 @@ pub struct SectorRow {
     /// Root over the label columns.
     pub comm_c: Hash,
     /// Root over the replica's leaves.
-    pub comm_r: Hash,
+    pub comm_r: Element,
     /// Name of the replica.
     pub replica: Hash,
     /// What the name was drawn from.

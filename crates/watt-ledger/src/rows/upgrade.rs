@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use watt_primitives::codec::zero_or_one;
-use watt_primitives::{AccountId, BlockHeight, BoundedVec, Term};
+use watt_primitives::{AccountId, BlockHeight, BoundedString, BoundedVec, Term};
 
 /// Members of the council.
 pub const COUNCIL_SEATS: usize = 7;
@@ -12,6 +12,9 @@ pub const COUNCIL_QUORUM: usize = 5;
 
 /// The most people who may vote on rules as long as the council stands for them.
 pub const ELECTORATE_OF_COUNCIL_MAX: u64 = 5_000;
+
+/// Longest reason of a rescue release, in bytes.
+pub const RESCUE_REASON_BYTES_MAX: usize = 280;
 
 /// Which rules are in force, and which shall be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,23 @@ pub struct UpgradesRow {
     /// The newest decision, if it is to change the rules and has not done so.
     #[serde(with = "zero_or_one")]
     pub planned: Option<PlannedUpgrade>,
+    /// The rescue release that the version in force is of, until it is ratified.
+    #[serde(with = "zero_or_one")]
+    pub rescue: Option<RescueRow>,
+}
+
+/// A version that came into force without a decision, because the network could not make one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RescueRow {
+    /// Version of the rules before it.
+    pub before: u32,
+    /// The term in which it took effect.
+    pub term: Term,
+    /// The first term that follows the version before again, unless the council decides that the rules stay.
+    pub lapses: Term,
+    /// Number of its [`DecisionRow`].
+    pub decision: u64,
 }
 
 /// What one member of the council said.
@@ -75,8 +95,10 @@ pub struct DecisionRow {
     pub not_before: Term,
     /// Height of the block in which it was decided.
     pub height: BlockHeight,
-    /// Which members of the council decided it, ascending.
+    /// Which members of the council decided it, ascending; nobody did a rescue.
     pub by: BoundedVec<AccountId, COUNCIL_SEATS>,
+    /// Why, of a rescue; empty of a decision.
+    pub reason: BoundedString<RESCUE_REASON_BYTES_MAX>,
     /// What came of it.
     pub outcome: DecisionOutcome,
 }
@@ -103,6 +125,13 @@ pub enum DecisionOutcome {
         /// First term that followed the version.
         term: Term,
     },
+    /// A rescue: rules changed with the block in which this stands.
+    Rescued {
+        /// First term that follows the rules before it again, unless it is ratified.
+        lapses: Term,
+    },
+    /// A rescue, and it was decided to stay with it.
+    Ratified {},
 }
 
 impl UpgradesRow {
@@ -112,7 +141,15 @@ impl UpgradesRow {
         let armed = self
             .planned
             .filter(|planned| planned.armed_for.is_some_and(|armed| armed <= term));
-        armed.map_or(self.version, |planned| planned.version)
+        let lapsed = self.rescue.filter(|rescue| rescue.lapses <= term);
+        let unplanned = lapsed.map_or(self.version, |rescue| rescue.before);
+        armed.map_or(unplanned, |planned| planned.version)
+    }
+
+    /// Number of the decision whose change is planned: the newest.
+    #[must_use]
+    pub const fn planned_decision(&self) -> u64 {
+        self.n_decisions.saturating_sub(1)
     }
 
     /// Whether the council decides in `term`.

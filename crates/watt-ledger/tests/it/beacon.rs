@@ -50,7 +50,7 @@ fn a_beacon_is_made_of_layers() {
 /// Whatever the proposer of a block puts into it beside the layers, and whenever it closes, moves no beacon; and a beacon that is made
 /// never changes (TC13).
 #[test]
-fn no_body_moves_a_beacon_that_is_due() {
+fn beacon_grinding_nominator() {
     let mut nodes = at_window_end(40..44);
     nodes.go_to(10 * SLOTS);
     // All layers are in; three blocks of the four are to come.

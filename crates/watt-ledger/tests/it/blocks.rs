@@ -30,7 +30,7 @@ fn a_block_fits_on_its_chain_or_is_refused() {
     };
     assert_eq!(with(&|_| {}), Ok(BlockHeight(4)));
     assert_eq!(
-        with(&|p| p.network = NetworkId([9; 32])),
+        with(&|p| p.network = NetworkId::new([9; 32])),
         Err(InvalidBlock::OtherNetwork)
     );
     let unknown = PROTOCOL_VERSION_MAX + 1;
@@ -274,7 +274,8 @@ fn halted_time_counts_for_nobody() {
         | Event::UpgradeArmed { .. }
         | Event::UpgradeWaits { .. }
         | Event::UpgradeLapsed { .. }
-        | Event::RulesChanged { .. } => None,
+        | Event::RulesChanged { .. }
+        | Event::Rescued { .. } => None,
     });
     assert_eq!(closed, Some(true));
     world.go_to_height(20);

@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod attacks;
 mod backbone;
 mod beacon;
 mod blocks;
@@ -19,6 +20,8 @@ mod market;
 mod miner;
 mod power;
 mod random;
+mod rescues;
+mod restarts;
 mod seats;
 mod sectors;
 mod successions;

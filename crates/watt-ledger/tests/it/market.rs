@@ -299,7 +299,7 @@ fn wrong_certificates_are_refused() {
     let holder = holders(&world, &deal)[&3];
     for wrong in [
         terms(3, DealId([1; 32])).accept(&key(holder), &world.network),
-        terms(3, deal).accept(&key(holder), &watt_primitives::NetworkId([1; 32])),
+        terms(3, deal).accept(&key(holder), &watt_primitives::NetworkId::new([1; 32])),
     ] {
         let mut list = right_list.clone();
         list[3] = wrong;

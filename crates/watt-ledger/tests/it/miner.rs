@@ -11,9 +11,9 @@ use watt_primitives::terms::Piece;
 use watt_primitives::{BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
 use watt_proofs::challenge::ProvingWindow;
 use watt_proofs::post::{LeafOpening, LeafRead, Responses, open, respond};
-use watt_proofs::seal::{ReplicaTree, Sealed, seal};
+use watt_proofs::seal::{Sealed, seal};
 use watt_proofs::verify::PorepStatement;
-use watt_proofs::{FaultBitmap, PieceTable, ProofParams, ReplicaId, SectorSize, porep};
+use watt_proofs::{FaultBitmap, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
 
 pub const PARAMS: ProofParams = ProofParams::DEVNET;
 
@@ -57,7 +57,7 @@ impl Miner {
             seal_window,
             pieces: BoundedVec::new(pieces).unwrap(),
             comm_c: sealed.comm_c,
-            comm_r: sealed.comm_r,
+            comm_r: Hash(sealed.comm_r.to_bytes()),
         };
         self.sectors.insert(number, (sealed, table));
         operation

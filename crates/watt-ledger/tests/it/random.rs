@@ -11,6 +11,7 @@ use watt_primitives::terms::Piece;
 use watt_primitives::{
     Amount, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Term, TrustLevel, Window,
 };
+use watt_proofs::Element;
 
 const DAY: u64 = 86_400_000;
 const SLOT: u64 = 4 * GROUP;
@@ -246,7 +247,7 @@ fn pre_commit(world: &World, deal: DealId, slot: u8) -> Operation {
         seal_window: Window(world.height() / 10),
         pieces: BoundedVec::new(pieces).unwrap(),
         comm_c: Hash::ZERO,
-        comm_r: Hash::of_content(&seed.to_be_bytes()),
+        comm_r: Hash(Element::of_hash(&Hash::of_content(&seed.to_be_bytes())).to_bytes()),
     }
 }
 

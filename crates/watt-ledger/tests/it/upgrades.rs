@@ -16,7 +16,7 @@ use watt_trust::backbone::Why;
 const COUNCIL: std::ops::Range<u8> = 12..19;
 
 /// Short terms, `seats` seats of the people from 40 on, and a council of the people 12 to 18 for 300 terms.
-fn document(seats: u8) -> Genesis {
+pub fn document(seats: u8) -> Genesis {
     let mut document = short_terms();
     document.backbone = BoundedVec::new((0..seats).map(seat).collect()).unwrap();
     document.council = BoundedVec::new(COUNCIL.map(id).collect()).unwrap();
@@ -33,7 +33,7 @@ fn approval(version: u32, not_before: u64) -> Operation {
 
 impl Nodes {
     /// As many members of the council as it takes want this version, from this term on.
-    fn decide(&mut self, version: u32, not_before: u64) {
+    pub fn decide(&mut self, version: u32, not_before: u64) {
         for (n, member) in (1u8..6).zip(COUNCIL) {
             let done = self.act(member, approval(version, not_before));
             let expected = Done::UpgradeApproved {
@@ -45,19 +45,19 @@ impl Nodes {
         }
     }
 
-    fn upgrades(&self) -> UpgradesRow {
+    pub fn upgrades(&self) -> UpgradesRow {
         query::upgrades(&self.world.state).unwrap()
     }
 
-    fn version(&self) -> u32 {
+    pub fn version(&self) -> u32 {
         self.world.last.header.version
     }
 
-    fn outcome(&self, number: u64) -> DecisionOutcome {
+    pub fn outcome(&self, number: u64) -> DecisionOutcome {
         query::decision(&self.world.state, number).unwrap().outcome
     }
 
-    fn upgrade_events(&self) -> Vec<(u64, Event)> {
+    pub fn upgrade_events(&self) -> Vec<(u64, Event)> {
         let is_one = |event: &Event| {
             matches!(
                 event,
@@ -65,13 +65,14 @@ impl Nodes {
                     | Event::UpgradeWaits { .. }
                     | Event::UpgradeLapsed { .. }
                     | Event::RulesChanged { .. }
+                    | Event::Rescued { .. }
             )
         };
         let events = self.events.iter().filter(|(_, event)| is_one(event));
         events.copied().collect()
     }
 
-    fn all_know(&mut self, people: std::ops::Range<u8>, version: u32) {
+    pub fn all_know(&mut self, people: std::ops::Range<u8>, version: u32) {
         self.knows.extend(people.map(|person| (person, version)));
     }
 }

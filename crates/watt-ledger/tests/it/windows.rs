@@ -18,15 +18,15 @@ const DAY: u64 = 86_400_000;
 /// A world with one certified deal, of which persons 10 to 19 have sealed their slots, at the beginning of the first window in
 /// which all of these sectors are in the sets.
 #[derive(Clone)]
-struct Stored {
-    world: World,
-    deal: DealId,
-    miners: Vec<Miner>,
+pub struct Stored {
+    pub world: World,
+    pub deal: DealId,
+    pub miners: Vec<Miner>,
 }
 
 impl Stored {
     /// Sealed once for all tests, which each go on from a copy.
-    fn new() -> Self {
+    pub fn new() -> Self {
         static STORED: OnceLock<Stored> = OnceLock::new();
         STORED.get_or_init(|| Self::with_term(DAY)).clone()
     }
@@ -57,16 +57,16 @@ impl Stored {
         Self { world, deal, miners }
     }
 
-    fn window(&self) -> u64 {
+    pub fn window(&self) -> u64 {
         self.world.height() / 10
     }
 
-    fn live(&mut self, n: usize) -> Vec<Result<Done, Refused>> {
+    pub fn live(&mut self, n: usize) -> Vec<Result<Done, Refused>> {
         let mut first: Vec<&mut Miner> = self.miners.iter_mut().take(n).collect();
         live_one_window(&mut self.world, &mut first)
     }
 
-    fn slot(&self, holder: u8) -> query::Slot {
+    pub fn slot(&self, holder: u8) -> query::Slot {
         let deal = query::deal(&self.world.state, &self.deal).unwrap();
         deal.slots
             .into_iter()

@@ -7,7 +7,7 @@ use watt_ledger::rows::AccountRow;
 use watt_ledger::tree::chunk;
 use watt_ledger::{
     Block, BlockOutcome, Done, Genesis, InvalidBlock, MemoryState, NetworkParameters, Outcome, Receipt,
-    Refused, StateRead as _, UncheckedBlock, Writes, apply_block, genesis_block, tree,
+    Refused, Rescues, StateRead as _, UncheckedBlock, Writes, apply_rescued, genesis_block, tree,
 };
 use watt_light::{BackboneEntry, Operation, Proposal, SignedTransaction, Transaction};
 use watt_primitives::class::Class;
@@ -53,6 +53,7 @@ pub fn parameters() -> NetworkParameters {
         power_unit_bytes: 1 << 20,
         standby_power_bytes: 0,
         insecure_proofs: true,
+        restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
     }
 }
 
@@ -81,6 +82,8 @@ pub struct World {
     pub state: MemoryState,
     pub step_ms: u64,
     pub last: BlockOutcome,
+    /// What the program holds.
+    pub rescues: Rescues,
 }
 
 impl World {
@@ -97,6 +100,7 @@ impl World {
             state,
             step_ms: 1000,
             last,
+            rescues: Rescues::of_program(),
         };
         world.check_invariants();
         world
@@ -139,7 +143,7 @@ impl World {
     /// Applies without keeping.
     pub fn attempt(&self, transactions: Vec<SignedTransaction>) -> Result<BlockOutcome, InvalidBlock> {
         let block = self.check(self.proposal(&transactions), transactions)?;
-        apply_block(&self.state, &block)
+        apply_rescued(&self.state, &block, &self.rescues)
     }
 
     /// Closes a block with these transactions.

@@ -57,6 +57,7 @@ pub(crate) fn genesis() -> Genesis {
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,
+            restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
         },
         accounts: list([
             GenesisAccount {
@@ -154,7 +155,10 @@ fn foundations() -> Vec<Vector> {
         Vector::new("Genesis", "small test network", &genesis)
             .derived("hash", &genesis.hash())
             .derived("network", &network)
-            .derived("network_after_restart", &NetworkId::derive(genesis.hash(), 1))
+            .derived(
+                "network_after_restart",
+                &genesis.network().restarted(1, &genesis.hash()),
+            )
             .derived("backbone", &genesis.quorum_set().hash(&network)),
         set("flat", &genesis.quorum_set()),
         set("nested", &nested),
@@ -253,7 +257,7 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
                 seal_window: Window(1_000),
                 pieces: list(pieces),
                 comm_c: Hash([0xcc; 32]),
-                comm_r: Hash([0xbb; 32]),
+                comm_r: Hash([0x3b; 32]),
             },
         ),
         (

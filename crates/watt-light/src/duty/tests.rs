@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use watt_primitives::{BoundedVec, Timestamp};
 use watt_scp::{Ballot, Statement};
 
-const NETWORK: NetworkId = NetworkId([7; 32]);
+const NETWORK: NetworkId = NetworkId::new([7; 32]);
 
 fn key(n: u8) -> SecretKey {
     SecretKey::from_seed([n; 32])
@@ -123,7 +123,7 @@ fn changing_ones_mind_before_accepting_is_no_evidence() {
         one: says(1, 9, externalize(1)),
         other: says(1, 9, externalize(2)),
     };
-    assert_eq!(evidence.verify(&NetworkId([8; 32])), signature);
+    assert_eq!(evidence.verify(&NetworkId::new([8; 32])), signature);
 }
 
 fn proposal(slot: u64, close_time: u64) -> Proposal {
@@ -168,7 +168,7 @@ fn an_onion_is_peeled_from_outside() {
         let layer = onion.layer(at);
         assert_eq!(wrap(&NETWORK, layer, 1), outer);
         assert_eq!(wrap(&NETWORK, layer, at + 1), onion.outermost());
-        assert_ne!(wrap(&NetworkId([8; 32]), layer, 1), outer);
+        assert_ne!(wrap(&NetworkId::new([8; 32]), layer, 1), outer);
         outer = layer;
     }
     assert_eq!(outer, Hash([1; 32]));

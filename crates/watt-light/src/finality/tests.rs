@@ -5,7 +5,7 @@ use crate::proposal::Proposal;
 use alloc::vec;
 use watt_primitives::{BlockHeight, SecretKey, Timestamp};
 
-const NETWORK: NetworkId = NetworkId([7; 32]);
+const NETWORK: NetworkId = NetworkId::new([7; 32]);
 
 /// Four nodes of which three decide, and a block that they made final.
 struct Scene {
@@ -184,7 +184,7 @@ fn each_broken_link_is_named() {
         proof.verify(&NETWORK, &scene.quorum_set).map(|_| ()).unwrap_err()
     };
     assert_eq!(
-        error(&|p| p.header.network = NetworkId([8; 32])),
+        error(&|p| p.header.network = NetworkId::new([8; 32])),
         InvalidFinality::OtherNetwork
     );
     assert_eq!(
@@ -260,7 +260,7 @@ fn proof_is_bound_to_network_and_quorum_set() {
     let scene = scene();
     let proof = scene.proof();
     assert_eq!(
-        proof.verify(&NetworkId([8; 32]), &scene.quorum_set),
+        proof.verify(&NetworkId::new([8; 32]), &scene.quorum_set),
         Err(InvalidFinality::OtherNetwork)
     );
     let larger = QuorumSet::flat(
@@ -278,7 +278,7 @@ fn proof_is_bound_to_network_and_quorum_set() {
         Err(InvalidDecision::VoteSignature)
     );
     assert_eq!(
-        proof.decision.verify(&NetworkId([8; 32]), &scene.quorum_set),
+        proof.decision.verify(&NetworkId::new([8; 32]), &scene.quorum_set),
         Err(InvalidDecision::VoteSignature)
     );
     assert_eq!(proof.decision.verify(&NETWORK, &scene.quorum_set), Ok(()));
@@ -388,7 +388,11 @@ fn newer_rules_are_not_taken_for_a_forgery() {
         FinalityProof::decode(&future(newer, NETWORK), &NETWORK),
         Err(InvalidFinality::UnknownVersion { version: newer })
     );
-    for bytes in [future(1, NETWORK), future(newer, NetworkId([8; 32])), vec![0xff]] {
+    for bytes in [
+        future(1, NETWORK),
+        future(newer, NetworkId::new([8; 32])),
+        vec![0xff],
+    ] {
         assert_eq!(
             FinalityProof::decode(&bytes, &NETWORK),
             Err(InvalidFinality::Encoding(InvalidEncoding::Malformed))

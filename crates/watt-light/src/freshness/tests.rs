@@ -1,7 +1,7 @@
 use super::*;
 use alloc::vec::Vec;
 
-const NETWORK: NetworkId = NetworkId([7; 32]);
+const NETWORK: NetworkId = NetworkId::new([7; 32]);
 const NONCE: Hash = Hash([9; 32]);
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -45,7 +45,7 @@ fn a_word_is_one_nodes_answer_to_one_question() {
     let (key, other) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
     let word = SignedNewest::sign(&NETWORK, block(4), &NONCE, &key);
     let is_of = |word: &SignedNewest, network, nonce, key: &SecretKey| {
-        word.is_of(&NetworkId([network; 32]), &Hash([nonce; 32]), &key.node_id())
+        word.is_of(&NetworkId::new([network; 32]), &Hash([nonce; 32]), &key.node_id())
     };
     assert!(is_of(&word, 7, 9, &key));
     assert!(!is_of(&word, 8, 9, &key));

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, SecretKey, SlotIndex, Timestamp};
 use watt_scp::{Ballot, Envelope, Pledges, Statement};
 
-const NETWORK: NetworkId = NetworkId([7; 32]);
+const NETWORK: NetworkId = NetworkId::new([7; 32]);
 
 /// Terms of 100 slots, so the next backbone is final from 25 slots before it on.
 fn terms() -> Terms {
@@ -224,6 +224,7 @@ fn the_largest_hand_over_fits() {
 /// A block of term 1, and the way there.
 fn shown(way: HandOver, last: HandOver) -> Shown {
     Shown {
+        plans: BoundedVec::empty(),
         hand_overs: BoundedVec::new(vec![way]).unwrap(),
         finality: last.finality,
         entry: None,
@@ -243,6 +244,7 @@ fn what_is_shown_stands_at_the_end_of_its_way() {
     let mut long = good.hand_overs.to_vec();
     long.push(hand_over(1, 4, 175, backbone(2, 4), &[0, 1, 2]));
     let long = Shown {
+        plans: BoundedVec::empty(),
         hand_overs: BoundedVec::new(long).unwrap(),
         ..good
     };
@@ -278,10 +280,51 @@ fn ways_that_split_contradict_each_other() {
     assert_eq!(between(&other_block), named(1, &[1, 2]));
     // Another way, by the same keys of term 0, to a backbone of somebody's own.
     let other = |height| Shown {
+        plans: BoundedVec::empty(),
         hand_overs: BoundedVec::new(vec![way(height, 9, &[0, 2, 3])]).unwrap(),
         finality: hand_over(9, 4, 150, backbone(2, 4), &[0, 1, 2]).finality,
         entry: None,
     };
     assert_eq!(between(&other(75)), named(0, &[0, 2]));
     assert_eq!(between(&other(80)), Some(Vec::new()));
+}
+
+/// A walk takes the voters of a plan in its term, and from there on believes only what is of the new network; whoever began again in the
+/// last height of a term hands over with that. Covers: A1.
+#[test]
+fn a_walk_goes_over_a_restart() {
+    let restart = |height| {
+        let base = Header {
+            height: BlockHeight(height),
+            ..hand_over(1, 4, 180, backbone(2, 4), &[0, 1, 2]).finality.header
+        };
+        crate::RestartPlan {
+            network: NETWORK,
+            restart_no: 1,
+            base,
+            backbone: backbone(7, 4),
+            reason: Default::default(),
+        }
+    };
+    let begin = || Walk::begin(NETWORK, terms(), backbone(0, 4));
+    let given = restart(150);
+    let mut walk = begin().following([given.clone()]);
+    assert_eq!((walk.network(), walk.term()), (&NETWORK, Term(0)));
+    walk.step(&hand_over(0, 4, 80, backbone(1, 4), &[0, 1, 2]))
+        .unwrap();
+    assert_eq!(walk.backbone(), &backbone(7, 4));
+    assert_eq!(*walk.network(), given.network_after());
+    assert!(
+        walk.step(&hand_over(1, 4, 180, backbone(2, 4), &[0, 1, 2]))
+            .is_err()
+    );
+    let known = begin().following([given.clone()]).at(Term(2), backbone(2, 4));
+    assert_eq!(*known.network(), given.network_after());
+    assert_eq!((known.term(), known.backbone()), (Term(2), &backbone(2, 4)));
+
+    let last = begin().following([restart(198)]).at(Term(1), backbone(1, 4));
+    assert_eq!(last.backbone(), &backbone(7, 4));
+    assert_eq!(last.hands_over_from(Term(1)), BlockHeight(199));
+    assert_eq!(last.term_handing_over(BlockHeight(199)), Term(1));
+    assert_eq!(last.term_handing_over(BlockHeight(200)), Term(2));
 }

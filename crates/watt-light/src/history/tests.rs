@@ -7,7 +7,7 @@ use watt_primitives::{NetworkId, Timestamp};
 fn header(height: u64, history_root: Hash) -> Header {
     Header {
         version: 1,
-        network: NetworkId([7; 32]),
+        network: NetworkId::new([7; 32]),
         parent: Hash::ZERO,
         value: Hash::ZERO,
         height: BlockHeight(height),
@@ -73,7 +73,7 @@ fn every_old_header_is_a_few_hashes_away() {
                     earlier: earlier.height
                 })
             );
-            forged.network = NetworkId([8; 32]);
+            forged.network = NetworkId::new([8; 32]);
             assert_eq!(proof.verify(later, &forged), Err(InvalidHistory::OtherNetwork));
         }
     }

@@ -9,7 +9,7 @@ use alloc::vec;
 use watt_primitives::{AccountId, BlockHeight, Hash, SecretKey, SlotIndex, Timestamp, codec};
 use watt_scp::{Ballot, Envelope, Pledges, QuorumSet, Statement};
 
-const NETWORK: NetworkId = NetworkId([7; 32]);
+const NETWORK: NetworkId = NetworkId::new([7; 32]);
 
 fn keys(n: u8) -> Vec<SecretKey> {
     (1..=n).map(|seed| SecretKey::from_seed([seed; 32])).collect()
@@ -125,6 +125,7 @@ fn a_tampered_byte_anywhere_is_caught() {
     let keys = keys(4);
     let (entry, root) = entry();
     let shown = Shown {
+        plans: BoundedVec::empty(),
         hand_overs: BoundedVec::empty(),
         finality: finality(&keys, root, &[0, 1, 2]),
         entry: Some(entry),
@@ -147,6 +148,7 @@ fn a_tampered_byte_anywhere_is_caught() {
 fn a_backbone_of_61_fits_in_4_kb() {
     let keys = keys(61);
     let shown = Shown {
+        plans: BoundedVec::empty(),
         hand_overs: BoundedVec::empty(),
         finality: finality(&keys, Hash::ZERO, &(0..61).collect::<Vec<_>>()),
         entry: None,
@@ -182,6 +184,7 @@ fn contradicting_proofs_name_who_signed_both() {
 fn contradicting_proofs_are_evidence_against_who_signed_both() {
     let keys = keys(4);
     let shown = |state_root, signers: &[usize]| Shown {
+        plans: BoundedVec::empty(),
         hand_overs: BoundedVec::empty(),
         finality: finality(&keys, state_root, signers),
         entry: None,

@@ -7,7 +7,7 @@ use alloc::vec;
 use watt_primitives::Hash;
 use watt_scp::{Ballot, Pledges};
 
-const NETWORK: NetworkId = NetworkId([7; 32]);
+const NETWORK: NetworkId = NetworkId::new([7; 32]);
 const TERM: Term = Term(3);
 
 fn voting(seat: u8) -> SecretKey {
@@ -154,7 +154,7 @@ fn forged_successions_are_refused() {
     assert_eq!(good.seat(TERM, &backbone(4)), Ok(voting(3).node_id()));
     assert!(holds(&good));
     assert!(
-        !good.signature_checks(&NetworkId([8; 32]))[1].holds(),
+        !good.signature_checks(&NetworkId::new([8; 32]))[1].holds(),
         "other network"
     );
 

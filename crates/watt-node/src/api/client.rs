@@ -23,7 +23,7 @@ use watt_ledger::Genesis;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
 use watt_light::{Shown, SignedTransaction};
 use watt_primitives::id::AddressKind;
-use watt_primitives::{AccountId, BlockHeight, Cid, DealId, Hash, TransactionId, codec};
+use watt_primitives::{AccountId, BlockHeight, Cid, DealId, Hash, NetworkId, TransactionId, codec};
 
 /// Times round all addresses before giving up: with the pauses between them, about three seconds.
 const ROUNDS: u32 = 5;
@@ -327,6 +327,14 @@ impl ApiClient {
         self.get("/api/v1/status").await
     }
 
+    /// The network as it is in the next block, restarts included.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn network(&self) -> Result<NetworkId, CommandError> {
+        Ok(self.status().await?.network)
+    }
+
     const fn address_kind(&self) -> AddressKind {
         if self.is_test_network {
             AddressKind::Test
@@ -444,6 +452,21 @@ impl OwnerClient {
     pub async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
         self.call(Method::POST, path, &Body::Json(serde_json::json!({})))
             .await
+    }
+
+    /// Asks for `path` to be done with what is said.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        said: &impl serde::Serialize,
+    ) -> Result<T, CommandError> {
+        let said = serde_json::to_value(said).map_err(|error| {
+            CommandError::new(ErrorKind::Other, format!("can't be sent: {error}"), "report this")
+        })?;
+        self.call(Method::POST, path, &Body::Json(said)).await
     }
 
     async fn call<T: DeserializeOwned>(

@@ -110,7 +110,7 @@ impl Facts<'_> {
     /// What the owner of a provider wants to know.
     pub(super) fn provider_report(&self, status: ProviderStatus) -> ProviderReport {
         let (mut n_slots, mut earned, mut outstanding) = (0u64, Amount::ZERO, Amount::ZERO);
-        let mut after = None;
+        let (mut after, mut held) = (None, Vec::new());
         loop {
             let page = query::slots_of_provider(self.state, &status.account, after, SLOTS_PER_READ);
             for (deal, index) in &page {
@@ -118,6 +118,7 @@ impl Facts<'_> {
                     continue;
                 };
                 n_slots += 1;
+                held.push((slot.row.funds.price, slot.row.funds.slot_bytes));
                 earned = earned.checked_add(slot.row.funds.paid.total()).unwrap_or(earned);
                 outstanding = outstanding
                     .checked_add(slot.row.funds.left())
@@ -134,6 +135,10 @@ impl Facts<'_> {
             address: self.address(&status.account),
             summary: status.summary,
             work: status.work,
+            proving: self.proving(&status.account, |ms| {
+                let pay = |(price, bytes): &(Amount, u64)| watt_market::deal::pay(*price, *bytes, ms);
+                Amount::checked_sum(held.iter().filter_map(pay)).unwrap_or(Amount::ZERO)
+            }),
             ledger: ledger.map(|provider| self.provider_info(&provider)),
             n_slots,
             earned,
@@ -237,7 +242,7 @@ impl Facts<'_> {
             rules_version: query::next_version(self.state).unwrap_or(0),
             rules_version_known: status.rules_version_known,
             network_name: self.genesis.name.as_str().to_owned(),
-            network: self.genesis.network(),
+            network: query::network(self.state).unwrap_or_else(|| self.genesis.network()),
             height: status.height,
             close_time: status.close_time,
             ledger_time: head.as_ref().map_or(0, |head| head.ledger_time.0),
@@ -246,6 +251,7 @@ impl Facts<'_> {
             is_validator: status.is_validator,
             behind: status.behind,
             pool_transactions: u64::try_from(status.pool_transactions).unwrap_or(u64::MAX),
+            block_transactions_max: self.genesis.parameters.block_transactions_max,
             supply: head.map_or_else(no_supply, |head| SupplyInfo {
                 total: head.supply.supply,
                 in_accounts: head.supply.in_accounts,

@@ -4,6 +4,7 @@ use super::facts::Facts;
 use super::guard::{Guard, only_the_owner};
 use super::limits::{BODY_BYTES_MAX, Limits};
 use super::problem::Problem;
+use super::restart;
 use super::types::{OwnerStatus, ProviderReport, Recovered};
 use super::view::NodeView;
 use axum::extract::{DefaultBodyLimit, State};
@@ -21,13 +22,30 @@ pub enum OwnerRoute {
     Provider,
     /// Lets the node go on where it forgot what it said.
     Recover,
+    /// What it knows of plans to restart the network.
+    Restarts,
+    /// Drafts such a plan.
+    RestartDraft,
+    /// Looks at a signed one.
+    RestartLookAt,
+    /// Accepts the one that it looks at, or not.
+    RestartAccept,
     /// Ends the node.
     Stop,
 }
 
 impl OwnerRoute {
     /// Every route.
-    pub const ALL: [Self; 4] = [Self::Status, Self::Provider, Self::Recover, Self::Stop];
+    pub const ALL: [Self; 8] = [
+        Self::Status,
+        Self::Provider,
+        Self::Recover,
+        Self::Restarts,
+        Self::RestartDraft,
+        Self::RestartLookAt,
+        Self::RestartAccept,
+        Self::Stop,
+    ];
 
     /// The route's path.
     #[must_use]
@@ -36,6 +54,10 @@ impl OwnerRoute {
             Self::Status => "/owner/v1/status",
             Self::Provider => "/owner/v1/provider",
             Self::Recover => "/owner/v1/recover",
+            Self::Restarts => "/owner/v1/restarts",
+            Self::RestartDraft => "/owner/v1/restarts/draft",
+            Self::RestartLookAt => "/owner/v1/restarts/look-at",
+            Self::RestartAccept => "/owner/v1/restarts/accept",
             Self::Stop => "/owner/v1/stop",
         }
     }
@@ -44,8 +66,10 @@ impl OwnerRoute {
     #[must_use]
     pub const fn is_action(self) -> bool {
         match self {
-            Self::Status | Self::Provider => false,
-            Self::Recover | Self::Stop => true,
+            Self::Status | Self::Provider | Self::Restarts => false,
+            Self::Recover | Self::RestartDraft | Self::RestartLookAt | Self::RestartAccept | Self::Stop => {
+                true
+            }
         }
     }
 
@@ -54,6 +78,10 @@ impl OwnerRoute {
             Self::Status => get(status),
             Self::Provider => get(provider),
             Self::Recover => post(recover),
+            Self::Restarts => get(restart::show),
+            Self::RestartDraft => post(restart::draft),
+            Self::RestartLookAt => post(restart::look_at),
+            Self::RestartAccept => post(restart::accept),
             Self::Stop => post(stop),
         }
     }

@@ -6,6 +6,7 @@ use super::view::NodeView;
 use std::sync::Arc;
 use std::time::Duration;
 use watt_ledger::{query, rows, tree};
+use watt_light::restart::Plans;
 use watt_light::shown::HAND_OVERS_MAX;
 use watt_light::{Backbone, FinalityProof, HandOver, Header, Shown, ShownEntry, Voters};
 use watt_primitives::{AccountId, BlockHeight, BoundedBytes, BoundedVec, Term};
@@ -31,8 +32,10 @@ pub(crate) async fn of_block(node: Arc<dyn NodeView>, height: BlockHeight) -> Re
         )
     })?;
     let finality = finality(Arc::clone(&node), header).await?;
+    let plans = plans(&*node)?;
     let hand_overs = hand_overs(node, height).await?;
     Ok(Shown {
+        plans,
         hand_overs,
         finality,
         entry: None,
@@ -63,12 +66,20 @@ pub(crate) async fn of_account(node: Arc<dyn NodeView>, account: AccountId) -> R
     };
     let height = header.height;
     let finality = finality(Arc::clone(&node), header).await?;
+    let plans = plans(&*node)?;
     let hand_overs = hand_overs(node, height).await?;
     Ok(Shown {
+        plans,
         hand_overs,
         finality,
         entry: Some(entry),
     })
+}
+
+/// The plans of the restarts that this node follows.
+fn plans(node: &dyn NodeView) -> Result<Plans, Problem> {
+    let plans = node.restarts().into_iter().map(|restart| restart.plan);
+    BoundedVec::new(plans.collect()).map_err(|_| Problem::internal("too many restarts"))
 }
 
 /// The backbone that decides `height`: from the state as long as it is there, then from the hand-over to it.

@@ -93,6 +93,7 @@ impl StillNode {
                 power_unit_bytes: 1 << 20,
                 standby_power_bytes: 0,
                 insecure_proofs: true,
+                restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
             },
             accounts: BoundedVec::new(vec![GenesisAccount {
                 key: alice().public(),
@@ -241,6 +242,29 @@ impl NodeView for StillNode {
         Box::pin(std::future::ready(Ok(SlotIndex(7))))
     }
 
+    fn network(&self) -> watt_primitives::NetworkId {
+        self.genesis.network()
+    }
+
+    fn restart_log(&self) -> watt_engine::RestartLog {
+        watt_engine::RestartLog::default()
+    }
+
+    fn restarts(&self) -> Vec<watt_light::Restart> {
+        Vec::new()
+    }
+
+    fn ask_restart(
+        &self,
+        _: crate::runtime::node_loop::RestartAsk,
+    ) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(std::future::ready(Err("no plan to look at".to_owned())))
+    }
+
+    fn begins_anew(&self) -> bool {
+        false
+    }
+
     fn stop(&self) {
         self.stops.fetch_add(1, Ordering::SeqCst);
     }
@@ -366,7 +390,15 @@ async fn every_owner_route_is_for_the_owner_only() {
                 .owner_request(route)
                 .bearer_auth(&token)
                 .header("host", host);
-            assert_eq!(status_of(request).await.0, 200, "{}", route.path());
+            // Some are let in and then told that they said too little.
+            let wants_more = [
+                OwnerRoute::RestartDraft,
+                OwnerRoute::RestartLookAt,
+                OwnerRoute::RestartAccept,
+            ]
+            .contains(&route);
+            let wanted = if wants_more { 400 } else { 200 };
+            assert_eq!(status_of(request).await.0, wanted, "{}", route.path());
         }
     }
     assert_eq!(served.node.stops.load(Ordering::SeqCst), 2);

@@ -545,6 +545,8 @@ pub struct StatusInfo {
     pub behind: u64,
     /// Transactions waiting.
     pub pool_transactions: u64,
+    /// The most transactions in a block.
+    pub block_transactions_max: u32,
     /// Where all the money is.
     pub supply: SupplyInfo,
     /// Proofs of all providers.
@@ -625,6 +627,9 @@ pub struct ProviderReport {
     /// What the ledger knows of it; absent before its pledge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<ProviderInfo>,
+    /// What it proves, sector by sector.
+    #[serde(default)]
+    pub proving: super::proving::ProvingInfo,
     /// Shares it holds for deals that are not over.
     pub n_slots: u64,
     /// Paid for these shares so far.

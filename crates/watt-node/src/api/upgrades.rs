@@ -4,7 +4,9 @@ use super::facts::Facts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use watt_ledger::query::{self, Readiness};
-use watt_ledger::rows::{ApprovalRow, COUNCIL_QUORUM, DecisionOutcome, DecisionRow, PlannedUpgrade};
+use watt_ledger::rows::{
+    ApprovalRow, COUNCIL_QUORUM, DecisionOutcome, DecisionRow, PlannedUpgrade, RescueRow,
+};
 use watt_primitives::AccountId;
 
 /// The most decisions that are told, the newest.
@@ -22,6 +24,9 @@ pub struct UpgradesInfo {
     /// The change that was decided and has not happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<PlannedInfo>,
+    /// The rescue release that the version in force is of, until it is ratified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rescue: Option<RescueInfo>,
     /// Those who vote in the running term, and what they said about their programs.
     pub programs: Vec<ProgramInfo>,
     /// Entries of the backbone that must know a version for it to come into force, as the backbone is now.
@@ -57,6 +62,19 @@ pub struct PlannedInfo {
     /// Height of that term's first block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub armed_height: Option<u64>,
+}
+
+/// A version that came into force without a decision, because the network could not make one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RescueInfo {
+    /// The version before it.
+    pub before: u32,
+    /// Height of the first block under its rules.
+    pub height: u64,
+    /// Why.
+    pub reason: String,
+    /// The first term that follows the version before again, unless the council decides to stay with it.
+    pub lapses: u64,
 }
 
 /// Somebody who votes.
@@ -95,9 +113,12 @@ pub struct DecisionInfo {
     pub height: u64,
     /// Which members of the council decided it.
     pub by: Vec<String>,
-    /// `stays`, `waits`, `replaced`, `lapsed`, `armed`, `in-force`.
+    /// Why, of a rescue release.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// `stays`, `waits`, `replaced`, `lapsed`, `armed`, `in-force`; of a rescue release `rescued`, `ratified`, `lapsed`, `replaced`.
     pub outcome: String,
-    /// The first term that follows it, for the last two.
+    /// The first term that follows it, of one that is armed or in force; that follows the rules before it, of a rescue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term: Option<u64>,
 }
@@ -133,6 +154,15 @@ impl Facts<'_> {
             not_before: said.not_before.0,
             term: said.at.0,
         };
+        let rescue = |rescue: RescueRow| {
+            let decision = query::decision(self.state, rescue.decision)?;
+            Some(RescueInfo {
+                before: rescue.before,
+                height: decision.height.0,
+                reason: decision.reason.as_str().to_owned(),
+                lapses: rescue.lapses.0,
+            })
+        };
         let oldest = row.n_decisions.saturating_sub(DECISIONS_MAX);
         let decisions = (oldest..row.n_decisions).rev().filter_map(|number| {
             let row = query::decision(self.state, number)?;
@@ -143,6 +173,7 @@ impl Facts<'_> {
             known,
             term: term.0,
             planned: row.planned.map(planned),
+            rescue: row.rescue.and_then(rescue),
             programs: query::readiness(self.state, term)
                 .into_iter()
                 .map(program)
@@ -166,6 +197,8 @@ impl Facts<'_> {
             DecisionOutcome::Lapsed {} => ("lapsed", None),
             DecisionOutcome::Armed { term } => ("armed", Some(term.0)),
             DecisionOutcome::InForce { term } => ("in-force", Some(term.0)),
+            DecisionOutcome::Rescued { lapses } => ("rescued", Some(lapses.0)),
+            DecisionOutcome::Ratified {} => ("ratified", None),
         };
         DecisionInfo {
             number,
@@ -173,6 +206,7 @@ impl Facts<'_> {
             not_before: row.not_before.0,
             height: row.height.0,
             by: row.by.iter().map(|member| self.address(member)).collect(),
+            reason: row.reason.as_str().to_owned(),
             outcome: outcome.to_owned(),
             term,
         }

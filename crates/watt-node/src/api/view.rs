@@ -3,14 +3,15 @@
 use super::circle::CircleInfo;
 use crate::error::CommandError;
 use crate::node::NodeStatus;
+use crate::runtime::node_loop::RestartAsk;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::watch;
-use watt_engine::EvidenceLog;
 use watt_engine::message::DecidedBlock;
+use watt_engine::{EvidenceLog, RestartLog};
 use watt_ledger::{Genesis, Receipt, StateRead};
-use watt_light::{HandOver, Header, SignedNewest, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, Hash, SlotIndex, Term, TransactionId};
+use watt_light::{HandOver, Header, Restart, SignedNewest, SignedTransaction};
+use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, SlotIndex, Term, TransactionId};
 
 /// What a provider is doing, as its node knows it; everything else about it stands on the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +105,16 @@ pub trait NodeView: Send + Sync {
     /// Lets the node go on in a slot that stands still and in which it is silent, since it may have forgotten what it said; an error says
     /// why it does not.
     fn recover(&self) -> BoxFuture<'static, Result<SlotIndex, String>>;
+    /// The network as this node sees it: after all the restarts that it follows.
+    fn network(&self) -> NetworkId;
+    /// What the node keeps about plans to restart the network.
+    fn restart_log(&self) -> RestartLog;
+    /// The restarts that it follows, in their order.
+    fn restarts(&self) -> Vec<Restart>;
+    /// The owner shows a plan or accepts one; an error says why the node does not.
+    fn ask_restart(&self, ask: RestartAsk) -> BoxFuture<'static, Result<(), String>>;
+    /// Whether it ended, or is about to, because the network was restarted: its next life follows.
+    fn begins_anew(&self) -> bool;
     /// Begins a clean end.
     fn stop(&self);
     /// Resolves when the node has ended; an error says why it could not go on.

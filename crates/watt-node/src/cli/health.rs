@@ -3,6 +3,7 @@
 use super::session::Session;
 use crate::api::types::HealthInfo;
 use crate::api::{ApiClient, CircleInfo};
+use crate::bounded_file;
 use crate::devnet::{Plan, Registry};
 use crate::error::{CommandError, ErrorKind};
 use crate::health;
@@ -157,26 +158,20 @@ fn info_text(info: &HealthInfo) -> String {
         "splits when".into(),
         format!("{} more lie", number(report.splits_after)),
     ]);
-    let mut members = Table::new(&["VALIDATOR", "HEARD", "SLOT", ""]);
+    let mut members = Table::new(&["VALIDATOR", ""]);
     for member in &report.members {
-        let heard = match (member.is_own, member.heard_ms_ago) {
-            (true, _) => "this node".to_owned(),
-            (false, Some(ms)) => format!("{} ago", duration_text(ms)),
-            (false, None) => "not yet".to_owned(),
-        };
-        let slot = member.slot.map_or_else(String::new, |slot| slot.to_string());
         let note = match (member.is_accused, member.is_heard) {
             (true, _) => "contradicted itself",
             (false, false) => "silent",
-            (false, true) => "",
+            (false, true) => "heard",
         };
-        members.row([member.node.clone(), heard, slot, note.to_owned()]);
+        members.row([member.node.clone(), note.to_owned()]);
     }
     format!("{text}\n\n{table}\n\n{members}")
 }
 
 async fn of_snapshot(session: &Session, path: &Path, deadline: Duration) -> Result<(), CommandError> {
-    let bytes = read_bounded(path)?;
+    let bytes = bounded_file::read(path, SNAPSHOT_BYTES_MAX)?;
     let network = Network::from_snapshot(&bytes).map_err(|invalid| {
         CommandError::new(
             ErrorKind::Usage,
@@ -198,21 +193,6 @@ async fn of_snapshot(session: &Session, path: &Path, deadline: Duration) -> Resu
         Intersection::No { .. } | Intersection::NoQuorum => Err(said(ErrorKind::VerificationFailed)),
         Intersection::NotKnown => Err(said(ErrorKind::Partial)),
     }
-}
-
-fn read_bounded(path: &Path) -> Result<Vec<u8>, CommandError> {
-    use std::io::Read as _;
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let one_more = u64::try_from(SNAPSHOT_BYTES_MAX)
-            .unwrap_or(u64::MAX)
-            .saturating_add(1);
-        std::fs::File::open(path)?
-            .take(one_more)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    read().map_err(|error| CommandError::file("read", path, &error))
 }
 
 fn analysis_sentence(analysis: &Analysis) -> String {

@@ -2,8 +2,9 @@
 
 use super::health::{self, HealthArgs};
 use super::recovery::RecoverArgs;
+use super::restart::RestartCommand;
 use super::session::{Session, interrupted};
-use crate::api::{self, ApiListeners, NodeView, OwnerToken};
+use crate::api::{self, ApiListeners, ApiServers, NodeView, OwnerToken};
 use crate::config::{NodeConfig, Overrides};
 use crate::devnet::ParentWatch;
 use crate::error::{CommandError, ErrorKind};
@@ -18,6 +19,10 @@ use tracing::info;
 
 /// How long a node may take to end, in milliseconds; whatever was acknowledged is on disk already.
 const END_MS_MAX: u64 = 8_000;
+
+/// How often, and how far apart, a port is tried that an earlier life is about to give back.
+const PORT_TRIES: u32 = 10;
+const PORT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Run a node that keeps the ledger
 #[derive(Debug, Subcommand)]
@@ -41,6 +46,8 @@ pub(super) enum NodeCommand {
     },
     Health(HealthArgs),
     Recover(RecoverArgs),
+    #[command(subcommand)]
+    RestartPlan(RestartCommand),
 }
 
 /// Flags of `node run` and `provider run`.
@@ -66,6 +73,10 @@ pub(super) struct NodeRunArgs {
     /// fault that the network sees
     #[arg(long)]
     pub(super) moved: bool,
+    /// Join the network as people restarted it by this signed plan; repeat for several, in their order. For a node without blocks:
+    /// any other looks at a plan first, with `watt node restart-plan take` [config: node.restart_plans]
+    #[arg(long, value_name = "FILE")]
+    pub(super) restart_plan: Vec<PathBuf>,
     /// End when standard input closes; for supervisors
     #[arg(long, hide = true)]
     pub(super) stop_with_stdin: bool,
@@ -77,6 +88,7 @@ impl NodeRunArgs {
         Overrides {
             data_dir: self.data_dir.clone(),
             genesis: self.genesis.clone(),
+            restart_plans: self.restart_plan.clone(),
             listen: self.listen.clone(),
             bootstrap: self.bootstrap.clone(),
             record_scp: self.record_scp.clone(),
@@ -136,41 +148,26 @@ pub(super) async fn run_node(
         was_moved: args.moved,
         ..NodeConfig::load(&settings, is_provider)?
     };
-    let parent = if args.stop_with_stdin {
+    let mut parent = if args.stop_with_stdin {
         Some(ParentWatch::start()?)
     } else {
         None
     };
-    // Both ports are open before anything is written, so that a taken port costs nothing.
-    let listeners = ApiListeners::open(&config.api).await?;
-    let token_file = config.data_dir.join("owner.token");
-    let public = listeners
-        .public_address()
-        .map(|address| format!("http://{address}"))
-        .unwrap_or_default();
-    let network = config.genesis.network().to_string();
-
-    let node: Arc<dyn NodeView> = runtime::start(config).await?;
-    // The folder is the node's now: no second process writes to it.
-    let token = OwnerToken::load_or_create(&token_file)?;
-    let servers = api::serve(listeners, &node, token)?;
-    info!(%public, %network, is_provider, "node is running");
-    session.ui.note(&format!(
-        "running on network {}; API at {public}; Ctrl-C ends it",
-        &network[..8]
-    ));
-
-    let parent_closed = async {
-        match parent {
-            Some(parent) => parent.closed().await,
-            None => std::future::pending().await,
+    let ended = loop {
+        let (node, servers) = begin(session, config.clone(), is_provider).await?;
+        let ended = tokio::select! {
+            ended = node.stopped() => Some(ended),
+            () = interrupted() => None,
+            () = parent_closed(parent.as_mut()) => None,
+        };
+        if matches!(ended, Some(Ok(()))) && node.begins_anew() {
+            info!("the network was restarted by its people; this node follows");
+            drop(servers);
+            continue;
         }
+        break (ended, node, servers);
     };
-    let ended = tokio::select! {
-        ended = node.stopped() => Some(ended),
-        () = interrupted() => None,
-        () = parent_closed => None,
-    };
+    let (ended, node, servers) = ended;
     let ended = match ended {
         Some(ended) => ended,
         None => {
@@ -194,4 +191,52 @@ pub(super) async fn run_node(
         &json!({ "stopped": true, "height": node.head().height.0 }),
         || "stopped".to_owned(),
     )
+}
+
+async fn parent_closed(parent: Option<&mut ParentWatch>) {
+    match parent {
+        Some(parent) => parent.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Starts the node and what answers for it.
+async fn begin(
+    session: &Session,
+    config: NodeConfig,
+    is_provider: bool,
+) -> Result<(Arc<dyn NodeView>, ApiServers), CommandError> {
+    // Both ports are open before anything is written, so that a taken port costs nothing.
+    let listeners = open_ports(&config).await?;
+    let token_file = config.data_dir.join("owner.token");
+    let public = listeners
+        .public_address()
+        .map(|address| format!("http://{address}"))
+        .unwrap_or_default();
+    let network = config.genesis.network().to_string();
+
+    let node: Arc<dyn NodeView> = runtime::start(config).await?;
+    // The folder is the node's now: no second process writes to it.
+    let token = OwnerToken::load_or_create(&token_file)?;
+    let servers = api::serve(listeners, &node, token)?;
+    info!(%public, %network, is_provider, "node is running");
+    session.ui.note(&format!(
+        "running on network {}; API at {public}; Ctrl-C ends it",
+        &network[..8]
+    ));
+    Ok((node, servers))
+}
+
+/// Opens the ports, which an earlier life may be about to give back.
+async fn open_ports(config: &NodeConfig) -> Result<ApiListeners, CommandError> {
+    let mut tries = 0;
+    loop {
+        match ApiListeners::open(&config.api).await {
+            Err(error) if error.kind == ErrorKind::AddressTaken && tries < PORT_TRIES => {
+                tries += 1;
+                tokio::time::sleep(PORT_PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
 }

@@ -22,7 +22,9 @@ pub(super) enum ProviderCommand {
         after_help = "Examples:\n  watt provider run --config node.toml\n  watt provider run --config node.toml --capacity 50GB --price 0.8"
     )]
     Run(ProviderRunArgs),
-    /// Show what a provider does, holds and earned
+    /// Show what a provider does, holds, proves and earned
+    ///
+    /// Each sector with its state and its deadline, what has to be done next and until when, and what was not earned and why.
     #[command(
         after_help = "Examples:\n  watt provider status\n  watt provider status p3          a node of your devnet"
     )]
@@ -98,6 +100,9 @@ pub(super) fn owner_client(session: &Session, node: Option<&str>) -> Result<Owne
     OwnerClient::new(&base, OwnerToken::load(&token_file)?)
 }
 
+/// Sectors that are shown to people.
+const SECTORS_SHOWN: usize = 32;
+
 fn text(report: &ProviderReport) -> String {
     let mut table = Table::plain();
     table.row([
@@ -142,10 +147,30 @@ fn text(report: &ProviderReport) -> String {
             report.earned, report.outstanding
         ),
     ]);
+    if let Some(duty) = &report.proving.duty {
+        table.row(["next".into(), duty.sentence.clone()]);
+    }
+    for loss in &report.proving.losses {
+        table.row(["not earned".into(), loss.clone()]);
+    }
     let work = report
         .work
         .iter()
         .map(|line| format!("\n  {line}"))
         .collect::<String>();
-    format!("{}\n{table}{work}", report.summary)
+    let mut sectors = Table::new(&["SECTOR", "SIZE", "SHARES", "STATE"]);
+    for one in report.proving.sectors.iter().take(SECTORS_SHOWN) {
+        sectors.row([
+            one.sector.to_string(),
+            bytes_text(one.bytes),
+            one.n_slots.to_string(),
+            one.sentence.clone(),
+        ]);
+    }
+    let more = match report.proving.sectors.len() {
+        0 => String::new(),
+        n if n > SECTORS_SHOWN => format!("\n\n{sectors}\nand {} more; --json shows all", n - SECTORS_SHOWN),
+        _ => format!("\n\n{sectors}"),
+    };
+    format!("{}\n{table}{work}{more}", report.summary)
 }

@@ -1,7 +1,7 @@
 //! `watt upgrade`.
 
 use super::session::Session;
-use crate::api::{DecisionInfo, PlannedInfo, UpgradesInfo};
+use crate::api::{DecisionInfo, PlannedInfo, RescueInfo, UpgradesInfo};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ui::Table;
@@ -91,6 +91,9 @@ fn status_text(context: &Context, upgrades: &UpgradesInfo) -> String {
             "\nthis node's program knows rules up to version {known}: it has stopped, update it"
         ));
     }
+    if let Some(rescue) = &upgrades.rescue {
+        text.push_str(&format!("\n{}", rescue_text(version, rescue)));
+    }
     if let Some(planned) = &upgrades.planned {
         text.push_str(&format!("\n{}", planned_text(planned)));
         if known < planned.version && known >= version {
@@ -140,6 +143,15 @@ fn status_text(context: &Context, upgrades: &UpgradesInfo) -> String {
     text
 }
 
+fn rescue_text(version: u32, rescue: &RescueInfo) -> String {
+    let (before, height, lapses) = (rescue.before, rescue.height, rescue.lapses);
+    format!(
+        "nobody decided it: the programs of those who vote follow it since block {height} as a rescue release, because {}\n\
+         version {before} comes back with term {lapses}, unless the council stays with it: `watt upgrade approve {version}`",
+        rescue.reason
+    )
+}
+
 fn planned_text(planned: &PlannedInfo) -> String {
     let version = planned.version;
     match (planned.armed_for, planned.armed_height) {
@@ -158,6 +170,20 @@ fn decision_text(one: &DecisionInfo) -> String {
     match (one.outcome.as_str(), one.term) {
         ("in-force", Some(term)) => format!("version {version}, in force since term {term}"),
         ("armed", Some(term)) => format!("version {version}, from term {term} on"),
+        ("rescued", Some(term)) => {
+            let reason = &one.reason;
+            format!("by a rescue release, not by the council: version {version}, until term {term}: {reason}")
+        }
+        ("ratified", _) => format!(
+            "by a rescue release, and stayed with: version {version}: {}",
+            one.reason
+        ),
+        ("replaced" | "lapsed", _) if !one.reason.is_empty() => {
+            format!(
+                "by a rescue release, and no more: version {version}: {}",
+                one.reason
+            )
+        }
         ("waits", _) => format!("version {version}, not before term {}", one.not_before),
         ("replaced", _) => format!("version {version}, then decided otherwise"),
         ("lapsed", _) => format!("version {version}, given up: too few programs knew it"),

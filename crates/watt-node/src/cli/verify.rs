@@ -1,6 +1,7 @@
 //! `watt verify`.
 
 use super::session::Session;
+use crate::bounded_file;
 use crate::devnet::Registry;
 use crate::error::{CommandError, ErrorKind};
 use crate::proof_file::{self, InvalidProofFile, PROOF_FILE_BYTES_MAX, Verified};
@@ -24,13 +25,14 @@ pub(super) struct VerifyArgs {
     file: PathBuf,
     /// A second one, to see whether they contradict each other
     other: Option<PathBuf>,
-    /// The network's id: 64 hexadecimal digits [default: that of the devnet you run]
+    /// The network's id: 64 hexadecimal digits, or 128 of one that was restarted [default: that of the devnet you run]
     #[arg(long, value_name = "ID", value_parser = network_id)]
     network: Option<NetworkId>,
 }
 
 pub(super) fn network_id(text: &str) -> Result<NetworkId, String> {
-    NetworkId::from_hex(text).ok_or_else(|| "a network's id has 64 hexadecimal digits".to_owned())
+    NetworkId::from_hex(text)
+        .ok_or_else(|| "a network's id has 64 hexadecimal digits, or 128 if it was restarted".to_owned())
 }
 
 pub(super) fn run(session: &Session, args: &VerifyArgs) -> Result<(), CommandError> {
@@ -73,18 +75,7 @@ fn devnet(session: &Session) -> Result<NetworkId, CommandError> {
 
 /// Reads and checks one file.
 pub(super) fn verify(path: &Path, network: &NetworkId) -> Result<Verified, CommandError> {
-    let read = || -> std::io::Result<Vec<u8>> {
-        use std::io::Read as _;
-        let mut bytes = Vec::new();
-        let one_more = u64::try_from(PROOF_FILE_BYTES_MAX)
-            .unwrap_or(u64::MAX)
-            .saturating_add(1);
-        std::fs::File::open(path)?
-            .take(one_more)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|error| CommandError::file("read", path, &error))?;
+    let bytes = bounded_file::read(path, PROOF_FILE_BYTES_MAX)?;
     proof_file::verify(&bytes, network).map_err(|invalid| {
         let hint = match invalid {
             InvalidProofFile::Encoding(_) => "copy the file again from where it was written",
@@ -93,7 +84,10 @@ pub(super) fn verify(path: &Path, network: &NetworkId) -> Result<Verified, Comma
             }
             InvalidProofFile::Newer { .. } => "update watt, then check it again",
             InvalidProofFile::OtherNetwork { .. } => "name the network that you mean with --network ID",
-            InvalidProofFile::Genesis(_) | InvalidProofFile::Shown(_) | InvalidProofFile::NoAccount => {
+            InvalidProofFile::Genesis(_)
+            | InvalidProofFile::Shown(_)
+            | InvalidProofFile::Restarts
+            | InvalidProofFile::NoAccount => {
                 "do not believe it, nor who gave it to you; ask another node with `watt chain proof`"
             }
         };

@@ -280,7 +280,7 @@ mod tests {
     /// What was pasted is refused in one line, with a next step. Covers: C1.
     #[test]
     fn bad_links_are_refused_with_a_next_step() {
-        let network = NetworkId([7; 32]);
+        let network = NetworkId::new([7; 32]);
         for text in ["hello", "watt:bafy", "watt:bafyrkqabc?v=1"] {
             let error = parse_link(text, &network).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Usage, "{text}");
@@ -296,7 +296,7 @@ mod tests {
             network: None,
             key: watt_content::FileKey::from_bytes([3; 32]),
         };
-        let (here, there) = (NetworkId([7; 32]), NetworkId([8; 32]));
+        let (here, there) = (NetworkId::new([7; 32]), NetworkId::new([8; 32]));
         assert!(parse_link(&link.to_text(&here), &here).is_ok());
         let error = parse_link(&link.to_text(&there), &here).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Usage);

@@ -363,7 +363,9 @@ mod tests {
             fee: Amount::ZERO,
             operations: BoundedVec::empty(),
         };
-        let transaction = transaction.sign(&key, &NetworkId([7; 32]), Vec::new()).unwrap();
+        let transaction = transaction
+            .sign(&key, &NetworkId::new([7; 32]), Vec::new())
+            .unwrap();
         BidRecord {
             transaction,
             deals: deals

@@ -521,7 +521,10 @@ mod tests {
     /// the certificate leaves: the ledger would refuse all of it. Covers: D1.
     #[test]
     fn an_acceptance_is_compared_with_the_ledger() {
-        let (network, key) = (NetworkId([7; 32]), watt_primitives::SecretKey::from_seed([1; 32]));
+        let (network, key) = (
+            NetworkId::new([7; 32]),
+            watt_primitives::SecretKey::from_seed([1; 32]),
+        );
         let stranger = watt_primitives::SecretKey::from_seed([2; 32]);
         let terms = AcceptanceTerms {
             deal: DealId([3; 32]),

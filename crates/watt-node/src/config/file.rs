@@ -55,6 +55,8 @@ pub struct NodeSection {
     pub data_dir: Option<String>,
     /// The genesis document of the network to join.
     pub genesis: Option<String>,
+    /// The signed plans by which people restarted it, in their order: for a node without blocks.
+    pub restart_plans: Option<Vec<String>>,
     /// File with the voting key; without it the node follows and does not vote.
     pub validator_key: Option<String>,
     /// Key of the account that holds a seat, or wants one.
@@ -76,6 +78,8 @@ pub struct NodeSection {
     /// The highest version of the rules that this node is to know, below what its program knows: to try an upgrade with old
     /// programs on a test network.
     pub highest_protocol: Option<u32>,
+    /// File with a rescue release that this program does not hold by itself, to try one on a test network.
+    pub rescue: Option<String>,
     /// File to record the consensus protocol's inputs and outputs in, for `watt scp replay`.
     pub record_scp: Option<String>,
 }

@@ -1,15 +1,19 @@
 //! What a node runs with: validated, keys and genesis loaded, paths absolute.
 
 use super::Settings;
+use crate::bounded_file;
 use crate::error::{CommandError, ErrorKind};
 use crate::keyfile;
+use crate::restart_file;
+use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use watt_ledger::Genesis;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
+use watt_ledger::{Genesis, Rescue, Rescues};
+use watt_light::Restart;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_primitives::id::AddressKind;
-use watt_primitives::{AccountId, Amount, SecretKey, codec};
+use watt_primitives::{AccountId, Amount, BlockHeight, BoundedString, Hash, SecretKey, codec};
 
 /// Whether the node votes.
 #[derive(Clone, Debug)]
@@ -62,6 +66,8 @@ pub struct NodeConfig {
     pub was_moved: bool,
     /// Which network.
     pub genesis: Genesis,
+    /// The restarts of the network, in their order, as far as the owner of a node without blocks names them.
+    pub restarts: Vec<Restart>,
     /// Whether it votes.
     pub role: Role,
     /// Key of the account whose seat's duties it does.
@@ -80,6 +86,8 @@ pub struct NodeConfig {
     pub checkpoint_blocks: u64,
     /// The highest version of the rules that it knows.
     pub protocol: u32,
+    /// The rescue releases that it follows.
+    pub rescues: Rescues,
     /// File to record the consensus protocol's inputs and outputs in, if anywhere.
     pub record_scp: Option<PathBuf>,
     /// The two HTTP listeners.
@@ -116,10 +124,11 @@ impl NodeConfig {
         };
         let genesis = read_genesis(genesis_path)?;
         let protocol = protocol(settings.highest_protocol.value, genesis.is_main)?;
+        let rescues = rescues(settings.rescue.value.as_deref(), genesis.is_main)?;
         let role = match &settings.validator_key.value {
             None => Role::Follower,
             Some(path) => Role::Validator {
-                key: Box::new(validator_key(path, &genesis)?),
+                key: Box::new(keyfile::read(path)?),
             },
         };
         let (public, owner) = (settings.api_public.value, settings.api_owner.value);
@@ -145,6 +154,12 @@ impl NodeConfig {
         Ok(Self {
             data_dir: settings.data_dir.value.clone(),
             was_moved: false,
+            restarts: settings
+                .restart_plans
+                .value
+                .iter()
+                .map(|file| restart_file::read(file, "signed plan"))
+                .collect::<Result<_, _>>()?,
             owner: owner_of(settings, &genesis)?,
             circle_in_quorum: settings.circle_in_quorum.value,
             genesis,
@@ -165,6 +180,7 @@ impl NodeConfig {
             bootstrap: settings.bootstrap.value.clone(),
             checkpoint_blocks: settings.checkpoint_blocks.value,
             protocol,
+            rescues,
             record_scp: settings.record_scp.value.clone(),
             api: ApiAddresses {
                 public,
@@ -210,6 +226,61 @@ fn protocol(asked: u32, is_main: bool) -> Result<u32, CommandError> {
     ))
 }
 
+/// A rescue release as an owner writes it down on a test network.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RescueFile {
+    /// Height of the last block under the old rules.
+    base: u64,
+    /// Hash of that block's header, in hexadecimal digits.
+    header: String,
+    /// Version of the rules from the next block on.
+    version: u32,
+    /// Why.
+    reason: String,
+}
+
+/// The longest file of a rescue release, in bytes.
+const RESCUE_FILE_BYTES_MAX: usize = 4_096;
+
+/// Those of the program, and on a test network one more.
+fn rescues(path: Option<&Path>, is_main: bool) -> Result<Rescues, CommandError> {
+    let held = Rescues::of_program();
+    let Some(path) = path else { return Ok(held) };
+    let shown = path.display();
+    if is_main {
+        return Err(CommandError::new(
+            ErrorKind::Usage,
+            format!(
+                "node.rescue names {shown}; on a main network only the program itself holds rescue releases"
+            ),
+            "leave it out, and update the program",
+        ));
+    }
+    let bytes = bounded_file::read(path, RESCUE_FILE_BYTES_MAX)?;
+    let refuse = |why: String| {
+        CommandError::new(
+            ErrorKind::Usage,
+            format!("{shown} is no rescue release: {why}"),
+            "it has the fields base, header, version and reason, as `docs/guide/en/upgrades.md` shows",
+        )
+    };
+    if bytes.len() > RESCUE_FILE_BYTES_MAX {
+        return Err(refuse(format!("it is longer than {RESCUE_FILE_BYTES_MAX} bytes")));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|error| refuse(error.to_string()))?;
+    let file: RescueFile = toml::from_str(text).map_err(|error| refuse(error.message().to_owned()))?;
+    let header = Hash::from_hex(&file.header)
+        .ok_or_else(|| refuse("its header is no hash of 64 hexadecimal digits".to_owned()))?;
+    let rescue = Rescue {
+        base: BlockHeight(file.base),
+        header,
+        version: file.version,
+        reason: BoundedString::new(file.reason).map_err(|_| refuse("its reason is too long".to_owned()))?,
+    };
+    held.with(rescue).map_err(|why| refuse(why.to_string()))
+}
+
 fn owner_of(settings: &Settings, genesis: &Genesis) -> Result<Option<AccountId>, CommandError> {
     let kind = if genesis.is_main {
         AddressKind::Main
@@ -223,18 +294,6 @@ fn owner_of(settings: &Settings, genesis: &Genesis) -> Result<Option<AccountId>,
         })
     };
     settings.owner.value.as_ref().map(parse).transpose()
-}
-
-fn validator_key(path: &Path, genesis: &Genesis) -> Result<SecretKey, CommandError> {
-    let key = keyfile::read(path)?;
-    if genesis.backbone.iter().any(|entry| entry.key == key.node_id()) {
-        return Ok(key);
-    }
-    Err(CommandError::new(
-        ErrorKind::NotAllowed,
-        format!("the key in {} is not in this network's backbone", path.display()),
-        "use the right key or genesis, or leave node.validator_key out to follow without voting",
-    ))
 }
 
 fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {

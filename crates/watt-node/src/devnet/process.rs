@@ -173,8 +173,8 @@ impl ParentWatch {
     }
 
     /// Resolves when the pipe is closed.
-    pub async fn closed(self) {
+    pub async fn closed(&mut self) {
         // An error means the thread ended, which it does only after the pipe closed.
-        drop(self.0.await);
+        drop((&mut self.0).await);
     }
 }

@@ -9,10 +9,11 @@ use watt_engine::transfer::{ProofOf, ProofPart};
 use watt_ledger::rows::{self, AccountRow};
 use watt_light::freshness::Proven;
 use watt_light::hand_over::InvalidHandOver;
+use watt_light::restart::{Plans, network_after};
 use watt_light::shown::{ENTRY_VALUE_BYTES_MAX, HAND_OVERS_MAX, InvalidShown};
 use watt_light::{BlockName, HandOver, Shown, SignedNewest, Walk};
 use watt_net::{Multiaddr, Net, PeerId};
-use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NodeId, codec};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, NodeId, codec};
 
 /// How long a node has for everything that it is asked, in milliseconds.
 const PATIENCE_MS: u64 = 30_000;
@@ -71,6 +72,17 @@ pub(super) enum NoAnswer {
     /// What it shows does not hold.
     #[error("its proof does not hold: {0}")]
     Invalid(#[from] InvalidShown),
+    /// The plans to restart the network that it shows do not follow one another.
+    #[error("its plans to restart the network do not follow one another")]
+    Plans,
+    /// It has another network: it follows restarts that the asker knows nothing of, or not those that the asker knows.
+    #[error(
+        "its proof is of the network {found}; if people told you that the network was restarted, name that one with --network"
+    )]
+    OtherNetwork {
+        /// Its network.
+        found: Box<NetworkId>,
+    },
     /// It shows something else than it was asked for.
     #[error("it proved something else than it was asked for")]
     Other,
@@ -86,6 +98,8 @@ impl From<CommandError> for NoAnswer {
 #[derive(Clone, Copy)]
 pub(super) struct Asker<'a> {
     pub(super) begin: &'a Walk,
+    /// The network as the asker knows it, restarts included.
+    pub(super) network: NetworkId,
     pub(super) net: Option<&'a Net>,
 }
 
@@ -137,7 +151,7 @@ impl Asker<'_> {
                 (word, NodeId(key))
             }
         };
-        if word.is_of(self.begin.network(), &nonce, &identity) {
+        if word.is_of(&self.network, &nonce, &identity) {
             Ok(word)
         } else {
             Err(NoAnswer::Unsigned)
@@ -150,7 +164,7 @@ impl Asker<'_> {
             Place::Http(api) => api.shown_block(height).await?,
             Place::Peer { .. } => self.shown(source, ProofOf::Block { height }).await?,
         };
-        shown.verify(self.begin.clone())?;
+        self.verify(&shown)?;
         if shown.finality.header.height == height {
             Ok(shown)
         } else {
@@ -172,7 +186,7 @@ impl Asker<'_> {
                     self.shown(source, of).await?
                 }
             };
-            shown.verify(self.begin.clone())?;
+            self.verify(&shown)?;
             let entry = shown
                 .entry
                 .as_ref()
@@ -187,10 +201,26 @@ impl Asker<'_> {
         in_time(asking).await
     }
 
+    /// Whether these plans make the network that the asker knows: anybody can make up others.
+    fn check_plans(&self, plans: &Plans) -> Result<(), NoAnswer> {
+        let found = network_after(*self.begin.network(), plans.iter()).ok_or(NoAnswer::Plans)?;
+        if found == self.network {
+            return Ok(());
+        }
+        let found = Box::new(found);
+        Err(NoAnswer::OtherNetwork { found })
+    }
+
+    fn verify(&self, shown: &Shown) -> Result<(), NoAnswer> {
+        self.check_plans(&shown.plans)?;
+        shown.verify(self.begin.clone())?;
+        Ok(())
+    }
+
     async fn wire(&self, source: &Source) -> Result<Wire, NoAnswer> {
         match (&source.place, self.net) {
             (Place::Peer { peer, addresses }, Some(net)) => {
-                Ok(Wire::reach(net, *self.begin.network(), *peer, addresses).await?)
+                Ok(Wire::reach(net, self.network, *peer, addresses).await?)
             }
             (Place::Peer { .. } | Place::Http(_), _) => Err(NoAnswer::Other),
         }
@@ -199,9 +229,15 @@ impl Asker<'_> {
     /// What a node shows over a transfer stream, with the way to the backbone that made it final.
     async fn shown(&self, source: &Source, of: ProofOf) -> Result<Shown, NoAnswer> {
         let mut wire = self.wire(source).await?;
-        let ProofPart { finality, entry } = wire.proof(of).await?;
+        let ProofPart {
+            plans,
+            finality,
+            entry,
+        } = wire.proof(of).await?;
+        self.check_plans(&plans)?;
         let wanted = self.begin.terms().of_height(finality.header.height.next());
-        let (mut walk, mut hand_overs) = (self.begin.clone(), Vec::<HandOver>::new());
+        let mut walk = self.begin.clone().following(plans.iter().cloned());
+        let mut hand_overs = Vec::<HandOver>::new();
         while walk.term() < wanted && hand_overs.len() < HAND_OVERS_MAX {
             let page = wire.hand_overs(walk.term()).await?;
             if page.is_empty() {
@@ -217,6 +253,7 @@ impl Asker<'_> {
             }
         }
         Ok(Shown {
+            plans,
             hand_overs: BoundedVec::new(hand_overs).map_err(|_| NoAnswer::Other)?,
             finality,
             entry,

@@ -47,6 +47,7 @@ fn genesis() -> Genesis {
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,
+            restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
         },
         accounts: BoundedVec::new((1..=4).map(account_of).collect()).unwrap(),
         protocol: 1,
@@ -124,6 +125,7 @@ fn shown_at(genesis: &Genesis, height: u64) -> Shown {
                 value: Some(BoundedBytes::new(value).unwrap()),
             };
             return Shown {
+                plans: BoundedVec::empty(),
                 hand_overs: BoundedVec::new(way).unwrap(),
                 finality,
                 entry: Some(entry),
@@ -206,7 +208,11 @@ fn a_file_of_newer_rules_asks_for_an_update() {
         codec::encode(&FutureFile { format: 4, shown })
     };
     assert!(is_newer(&future(newer, network)));
-    for bytes in [future(1, network), future(newer, NetworkId([9; 32])), vec![0xff]] {
+    for bytes in [
+        future(1, network),
+        future(newer, NetworkId::new([9; 32])),
+        vec![0xff],
+    ] {
         assert!(matches!(
             verify(&bytes, &network),
             Err(InvalidProofFile::Encoding(_))

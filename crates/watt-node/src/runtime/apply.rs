@@ -6,7 +6,7 @@ use std::sync::{Arc, Once};
 use watt_engine::event::ApplyFailure;
 use watt_engine::message::DecidedBlock;
 use watt_engine::{Backbones, run};
-use watt_ledger::{Block, BlockOutcome, InvalidBlock, StateRead, UncheckedBlock, apply_block};
+use watt_ledger::{Block, BlockOutcome, InvalidBlock, Rescues, StateRead, UncheckedBlock, apply_rescued};
 use watt_primitives::key::{SignatureCheck, all_hold};
 
 thread_local! {
@@ -35,29 +35,34 @@ pub(crate) fn try_block(
     state: &impl StateRead,
     block: UncheckedBlock,
     is_own: bool,
+    rescues: &Rescues,
 ) -> Result<Arc<BlockOutcome>, ApplyFailure> {
     quiet_panics();
     let network = block.proposal.proposal.network;
     let invalid = |invalid: InvalidBlock| ApplyFailure::Invalid(invalid.to_string());
     let block = block.check_except(&network, |_| is_own).map_err(invalid)?;
-    match guarded(|| apply_block(state, &block)) {
+    match guarded(|| apply_rescued(state, &block, rescues)) {
         Some(outcome) => outcome.map(Arc::new).map_err(invalid),
         None => Err(ApplyFailure::Panicked {
-            culprit: culprit(state, &block),
+            culprit: culprit(state, &block, rescues),
         }),
     }
 }
 
 /// Checks that consecutive blocks from peers were decided and are well signed, and applies them one on the other, up to the
 /// first that is not good.
-pub(crate) fn try_decided(state: &impl StateRead, decided: &[DecidedBlock]) -> run::Good<Arc<BlockOutcome>> {
+pub(crate) fn try_decided(
+    state: &impl StateRead,
+    decided: &[DecidedBlock],
+    rescues: &Rescues,
+) -> run::Good<Arc<BlockOutcome>> {
     quiet_panics();
     let (blocks, unchecked) = run::check(decided, &Backbones::in_state(state));
     let (outcomes, failed) = run::apply(state, &blocks, |state, block| {
-        match guarded(|| apply_block(state, block)) {
+        match guarded(|| apply_rescued(state, block, rescues)) {
             Some(outcome) => outcome.map_err(|invalid| ApplyFailure::Invalid(invalid.to_string())),
             None => Err(ApplyFailure::Panicked {
-                culprit: culprit(state, block),
+                culprit: culprit(state, block, rescues),
             }),
         }
     });
@@ -72,8 +77,10 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// The transaction at which applying begins to panic.
-fn culprit(state: &impl StateRead, block: &Block) -> Option<usize> {
-    run::culprit(block, |part| guarded(|| apply_block(state, part)).is_none())
+fn culprit(state: &impl StateRead, block: &Block, rescues: &Rescues) -> Option<usize> {
+    run::culprit(block, |part| {
+        guarded(|| apply_rescued(state, part, rescues)).is_none()
+    })
 }
 
 /// Checks claims together, and one by one only if that fails.

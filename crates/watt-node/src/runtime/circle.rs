@@ -131,7 +131,7 @@ impl Watch {
                 witnesses.hear(person, block, own);
             }
             let heights: Vec<BlockHeight> = [newest].into_iter().chain(wanted).collect();
-            let network = self.node.genesis().network();
+            let network = self.node.network();
             let asked = people.nodes.iter().map(|(person, place)| {
                 let heights = &heights;
                 async move { (*person, place, ask(&self.net, network, place, heights).await) }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use watt_engine::message::{HAND_OVERS_PER_MESSAGE_MAX, Message};
 use watt_ledger::Genesis;
 use watt_light::hand_over::HAND_OVER_BYTES_MAX;
-use watt_light::{HandOver, Walk};
+use watt_light::{HandOver, Restart, Walk};
 use watt_primitives::{BoundedVec, Term, codec};
 use watt_store::{Kv, KvError};
 
@@ -46,9 +46,21 @@ impl HandOvers {
         })
     }
 
-    /// How far they lead. Each was checked before it was kept.
-    pub(crate) fn walk(&self, genesis: &Genesis) -> Result<Walk, CommandError> {
+    /// Forgets those from `term` on.
+    pub(crate) fn forget_from(&self, term: Term) -> Result<(), KvError> {
+        let known = (term.0..).take_while(|term| self.read(Term(*term)).is_some());
+        let known: Vec<u64> = known.collect();
+        // The newest first: what is left has no gap.
+        known
+            .into_iter()
+            .rev()
+            .try_for_each(|term| self.values.remove(&name(Term(term))))
+    }
+
+    /// How far they lead, over these restarts. Each was checked before it was kept.
+    pub(crate) fn walk(&self, genesis: &Genesis, restarts: Vec<Restart>) -> Result<Walk, CommandError> {
         let begin = genesis.walk().map_err(|error| trouble(&error))?;
+        let begin = begin.following(restarts.into_iter().map(|restart| restart.plan));
         Ok(match (1..).zip(self.from(Term(0))).last() {
             Some((term, last)) => begin.at(Term(term), last.backbone),
             None => begin,

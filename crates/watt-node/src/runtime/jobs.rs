@@ -1,5 +1,6 @@
 //! A provider's work on its disk: seal, open, answer, prove, free. Runs on blocking threads; each job ends in one event.
 
+use super::payload::Payload;
 use super::receiving::Receiving;
 use super::storage::{Storage, trouble};
 use super::transfer_server::Server;
@@ -19,10 +20,10 @@ use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, SectorNumber, Window, codec};
 use watt_proofs::challenge::ProvingWindow;
 use watt_proofs::post::{self, LeafOpening, LeafRead, Responses};
-use watt_proofs::seal::{ReplicaTree, seal};
+use watt_proofs::seal::seal_from;
 use watt_proofs::verify::PorepStatement;
 use watt_proofs::{
-    FaultBitmap, PieceTable, ProofParams, ReplicaId, SectorEntry, SectorSet, SectorSize, porep,
+    FaultBitmap, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorEntry, SectorSet, SectorSize, porep,
 };
 use watt_store::{Journal, PieceStore, ReplicaStore, Space};
 
@@ -31,9 +32,6 @@ const WINDOWS_KEPT: u64 = 4;
 
 /// The most bytes of a record in the log of answers.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-
-/// Bytes read from a piece at once.
-const READ_BYTES: usize = 1 << 20;
 
 /// Disk space that is never used, in bytes: the owner needs it.
 const FREE_BYTES_MIN: u64 = 1 << 30;
@@ -110,7 +108,7 @@ impl Jobs {
             }
         }
         Ok(Self {
-            network: genesis.network(),
+            network: storage.restarts().network(genesis)?,
             account: AccountId::of_first_key(&config.account_key.public()),
             key: config.account_key.clone(),
             params,
@@ -198,6 +196,8 @@ impl Jobs {
             | Effect::SendHandOvers { .. }
             | Effect::KeepHandOvers { .. }
             | Effect::KeepSuccessions(_)
+            | Effect::KeepRestarts(_)
+            | Effect::FollowRestart(_)
             | Effect::TakeChunk { .. }
             | Effect::AdoptState(_)
             | Effect::Reply { .. }
@@ -212,36 +212,18 @@ impl Jobs {
 
     fn seal(&self, job: SealJob) -> anyhow::Result<SealedRoots> {
         let table = self.table(&job)?;
-        let mut payload = vec![0; usize::try_from(table.size().payload_bytes())?];
-        for piece in table.pieces() {
-            if let Piece::Slot {
-                deal,
-                slot,
-                offset,
-                len,
-                ..
-            } = piece
-            {
-                let mut at = 0u64;
-                while at < *len {
-                    let take = usize::try_from(len - at)?.min(READ_BYTES);
-                    let bytes = self.pieces.read(*deal, *slot, at, take)?;
-                    let start = usize::try_from(offset + at)?;
-                    let end = start + bytes.len();
-                    payload
-                        .get_mut(start..end)
-                        .ok_or_else(|| anyhow::anyhow!("a piece lies outside its sector"))?
-                        .copy_from_slice(&bytes);
-                    at += u64::try_from(bytes.len())?;
-                }
-            }
-        }
-        table.fill(&mut payload);
         let comm_d = table.comm_d(&self.network);
         let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
-        let sealed = seal(&self.params, table.size(), &replica_id, &payload, &mut |_| {
-            ControlFlow::Continue(())
-        })?;
+        let mut payload = Payload::new(&self.pieces, &table);
+        let mut progress = |_| ControlFlow::Continue(());
+        let sealed = seal_from(
+            &self.params,
+            table.size(),
+            &replica_id,
+            &mut payload,
+            &mut progress,
+        )
+        .map_err(|error| payload.why(error))?;
         let roots = SealedRoots {
             comm_c: sealed.comm_c,
             comm_r: sealed.comm_r,

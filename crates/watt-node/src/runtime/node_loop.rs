@@ -19,7 +19,8 @@ use watt_engine::event::{ApplyFailure, VerifyTicket};
 use watt_engine::mempool::{self, Spent};
 use watt_engine::message::{DecidedBlock, Message};
 use watt_engine::{
-    Clocks, Effect, Engine, Event, EvidenceLog, NotRecoverable, PeerId, Priority, RequestId, Timer,
+    Clocks, Effect, Engine, Event, EvidenceLog, NotRecoverable, NotRestartable, PeerId, Priority, RequestId,
+    Timer,
 };
 use watt_ledger::{Body, InvalidBlock};
 use watt_light::{BlockName, Header, SignedTransaction};
@@ -29,7 +30,10 @@ use watt_primitives::{NodeId, SlotIndex, Timestamp, TransactionId};
 use watt_store::{Snapshot, StateDb};
 
 mod hearing;
+mod restart;
 mod upload;
+
+pub(crate) use restart::RestartAsk;
 
 /// How long a block may take to apply before it is refused, whatever it is.
 const APPLY_PATIENCE: Duration = Duration::from_secs(3);
@@ -69,6 +73,11 @@ pub(crate) enum Command {
     Recover {
         answer: oneshot::Sender<Result<SlotIndex, NotRecoverable>>,
     },
+    /// The owner shows a plan to restart the network, or accepts the one that the node looks at.
+    Restart {
+        ask: RestartAsk,
+        answer: oneshot::Sender<Result<(), NotRestartable>>,
+    },
     /// The disk failed, or something else after which going on would be unsafe.
     Fail(CommandError),
     /// End.
@@ -94,6 +103,8 @@ pub(crate) struct NodeLoop {
     /// When steady time began.
     beginning: Instant,
     failure: Option<CommandError>,
+    /// Whether this life ends because the network was restarted: the next one follows.
+    begins_anew: bool,
     /// Evidence of earlier lives, and how much of this one's is kept with it.
     evidence: (EvidenceLog, u64),
     checkpoints: Checkpoints,
@@ -134,6 +145,7 @@ impl NodeLoop {
             next_request: 0,
             beginning: Instant::now(),
             failure: None,
+            begins_anew: false,
             evidence: (earlier, 0),
             checkpoints,
             signers: hearing::Signers::default(),
@@ -157,7 +169,7 @@ impl NodeLoop {
     ) {
         self.handle(Event::Started);
         self.handle(Event::Looked);
-        while self.failure.is_none() {
+        while self.failure.is_none() && !self.begins_anew {
             self.show();
             self.show_hearing();
             self.shared.show_wanted(self.engine.wants_circle());
@@ -178,6 +190,9 @@ impl NodeLoop {
         let ended = self.failure.take();
         if let Some(error) = &ended {
             tracing::error!(error = %error, "the node can't go on");
+        }
+        if self.begins_anew {
+            self.shared.begin_anew();
         }
         let Self {
             storage,
@@ -257,7 +272,10 @@ impl NodeLoop {
                 header,
                 snapshot,
             } => {
-                self.storage.adopt(*state, header.as_ref().clone(), *snapshot);
+                if let Err(error) = self.storage.adopt(*state, header.as_ref().clone(), *snapshot) {
+                    self.failure = Some(error);
+                    return;
+                }
                 self.show_head(&header);
                 let spent = Spent::new();
                 self.handle(Event::Committed { header, spent });
@@ -284,6 +302,12 @@ impl NodeLoop {
                 self.perform_all(effects);
                 if answer.send(outcome).is_err() {
                     tracing::debug!("whoever asked to recover is gone");
+                }
+            }
+            Command::Restart { ask, answer } => {
+                let outcome = self.asked_to_restart(ask);
+                if answer.send(outcome).is_err() {
+                    tracing::debug!("whoever asked about a restart is gone");
                 }
             }
             Command::Fail(error) => self.failure = Some(error),
@@ -523,10 +547,10 @@ impl NodeLoop {
                 Command::Event(Box::new(Event::BodyRead { from, value, body }))
             }),
             Effect::Apply { value, block } => {
-                let state = self.storage.snapshot();
+                let (state, rescues) = (self.storage.snapshot(), self.storage.rescues());
                 self.work(async move {
                     let trial = tokio::task::spawn_blocking(move || {
-                        state.read(|rows| try_block(rows, (*block).clone(), false))
+                        state.read(|rows| try_block(rows, (*block).clone(), false, &rescues))
                     });
                     let result = match tokio::time::timeout(APPLY_PATIENCE, trial).await {
                         Ok(Ok(Ok(result))) => result,
@@ -538,10 +562,11 @@ impl NodeLoop {
                 });
             }
             Effect::ApplyDecided { first, blocks } => {
-                let state = self.storage.snapshot();
+                let (state, rescues) = (self.storage.snapshot(), self.storage.rescues());
                 self.work(async move {
-                    let trial =
-                        tokio::task::spawn_blocking(move || state.read(|rows| try_decided(rows, &blocks)));
+                    let trial = tokio::task::spawn_blocking(move || {
+                        state.read(|rows| try_decided(rows, &blocks, &rescues))
+                    });
                     let (outcomes, failure) = match trial.await {
                         Ok(Ok(good)) => good,
                         Ok(Err(damaged)) => return Command::Fail(unsafe_to_go_on(&damaged)),
@@ -570,6 +595,16 @@ impl NodeLoop {
             Effect::SendBlocks { to, from, count } => self.send_blocks(to, from, count),
             Effect::SendCheckpoint { to } => self.send_checkpoint(to),
             Effect::SendHandOvers { to, from } => self.send_hand_overs(to, from),
+            Effect::KeepRestarts(log) => {
+                if let Err(error) = self.storage.restarts().keep_log(&log) {
+                    self.failure = Some(error);
+                }
+                self.shared.show_restarts(*log);
+            }
+            Effect::FollowRestart(restart) => match self.storage.restarts().follow(*restart) {
+                Ok(()) => self.begins_anew = true,
+                Err(error) => self.failure = Some(error),
+            },
             Effect::KeepSuccessions(successions) => {
                 if let Err(error) = self.storage.keep_successions(&successions) {
                     self.fail(&error);

@@ -2,6 +2,7 @@
 
 use super::apply::try_block;
 use super::hand_overs::HandOvers;
+use super::restarts::RestartStore;
 use super::seat_keys::SeatKeys;
 use crate::config::NodeConfig;
 use crate::error::{CommandError, ErrorKind};
@@ -12,7 +13,7 @@ use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::tree::chunk;
-use watt_ledger::{BlockOutcome, Genesis, Receipt, StateRead, Writes, genesis_block};
+use watt_ledger::{BlockOutcome, Genesis, Receipt, Rescue, Rescues, StateRead, Writes, genesis_block};
 use watt_light::succession::{SUCCESSION_BYTES_MAX, SUCCESSIONS_MAX};
 use watt_light::{Header, Succession};
 use watt_primitives::{BlockHeight, BoundedVec, TransactionId, codec};
@@ -75,6 +76,7 @@ pub(crate) struct Storage {
     receiver: Receiver,
     /// A state that an earlier life began to fetch.
     incoming: Option<Incoming>,
+    rescues: Arc<Rescues>,
 }
 
 /// Trouble with the disk, in one sentence.
@@ -105,12 +107,22 @@ impl Storage {
             },
         )
         .map_err(conflict)?;
-        let (journal, records) = Journal::open(&folder.scp_dir()).map_err(|error| trouble(&error))?;
+        let (mut journal, mut records) = Journal::open(&folder.scp_dir()).map_err(|error| trouble(&error))?;
         let blocks = BlockStore::open(&folder.blocks_dir()).map_err(|error| trouble(&error))?;
         let values = Kv::open(&folder.values_dir()).map_err(|error| trouble(&error))?;
+        let values = Arc::new(values);
+        let restarts = RestartStore::new(Arc::clone(&values));
         incoming::settle(&folder.state_dir())?;
         let state = open_state(&folder)?;
         let reached = state.head().map(|head| head.height);
+        restarts.begin(genesis, &config.restarts, reached.max(blocks.head()))?;
+        let begins_anew = restarts.is_new()?;
+        if begins_anew {
+            // What was said before the restart means nothing after it.
+            journal.retain(|_| false).map_err(|error| trouble(&error))?;
+            records.clear();
+            restarts.settle(genesis, &HandOvers::new(Arc::clone(&values)))?;
+        }
         let voted_to = reached.max(blocks.head()).unwrap_or(BlockHeight(0));
         // A node that started from a checkpoint has no blocks below it, and at first none at all.
         let state = if blocks.head().is_some_and(|end| reached > Some(end)) {
@@ -127,18 +139,24 @@ impl Storage {
                     "the SCP journal holds something else than records ({error})"
                 ))
             })?;
-        let head = rebuild(&state, &blocks, genesis)?;
+        config
+            .rescues
+            .iter()
+            .try_for_each(|rescue| refuse_old_way(&blocks, rescue))?;
+        let head = rebuild(&state, &blocks, genesis, &config.rescues, &restarts)?;
         let snapshot = Arc::new(state.snapshot().map_err(|error| trouble(&error))?);
         let receiver = Receiver::new(folder.state_dir());
-        let incoming = receiver.resume(head.height == BlockHeight(0))?;
+        // A state that began to come in before a restart may be of a block that is none after it.
+        let incoming = receiver.resume(head.height == BlockHeight(0) && !begins_anew)?;
         Ok(Self {
+            rescues: Arc::new(config.rescues.clone()),
             receiver,
             incoming,
             folder,
             blocks: Arc::new(blocks),
             state: Arc::new(state),
             journal: Mutex::new(journal),
-            values: Arc::new(values),
+            values,
             entries,
             head,
             voted_to,
@@ -158,6 +176,11 @@ impl Storage {
     /// The state of the head, shared with whoever asks.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot)
+    }
+
+    /// The rescue releases by which blocks are applied.
+    pub(crate) fn rescues(&self) -> Arc<Rescues> {
+        Arc::clone(&self.rescues)
     }
 
     pub(crate) fn blocks(&self) -> Arc<BlockStore> {
@@ -237,6 +260,11 @@ impl Storage {
         HandOvers::new(Arc::clone(&self.values))
     }
 
+    /// The restarts by people that this node follows, and what it knows of plans.
+    pub(crate) fn restarts(&self) -> RestartStore {
+        RestartStore::new(Arc::clone(&self.values))
+    }
+
     /// Where the secrets of a seat's terms are.
     pub(crate) fn seat_keys(&self) -> SeatKeys {
         SeatKeys::in_dir(self.folder.path().join("seat"))
@@ -261,10 +289,23 @@ impl Storage {
     }
 
     /// Makes a state that came in the one everybody sees.
-    pub(crate) fn adopt(&mut self, state: StateDb, header: Header, snapshot: Snapshot) {
+    pub(crate) fn adopt(
+        &mut self,
+        state: StateDb,
+        header: Header,
+        snapshot: Snapshot,
+    ) -> Result<(), CommandError> {
+        let restarts = self.restarts();
+        let snapshot = if restarts.is_ahead_of(header.height)? {
+            restarts.mark(&state)?;
+            state.snapshot().map_err(|error| trouble(&error))?
+        } else {
+            snapshot
+        };
         self.state = Arc::new(state);
         self.head = header;
         self.snapshot = Arc::new(snapshot);
+        Ok(())
     }
 
     /// Makes the newly committed state the one everybody sees.
@@ -421,7 +462,13 @@ fn place_key(id: &TransactionId) -> Vec<u8> {
 
 /// Brings the state to the height of the block log, or to the first damaged block in it: that one and those above it are then
 /// fetched from peers like any other. Returns the head.
-fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<Header, CommandError> {
+fn rebuild(
+    state: &StateDb,
+    blocks: &BlockStore,
+    genesis: &Genesis,
+    rescues: &Rescues,
+    restarts: &RestartStore,
+) -> Result<Header, CommandError> {
     let first = genesis_block(genesis).map(Arc::new).map_err(|error| {
         CommandError::new(
             ErrorKind::Usage,
@@ -434,7 +481,7 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
     }
     let stored = state.head().ok_or_else(|| trouble(&"the state has no head"))?;
     let mut head: Header = codec::decode(&stored.meta, 4096).map_err(|error| trouble(&error))?;
-    if head.network != first.header.network {
+    if head.network.first() != first.header.network {
         let message = "the folder holds another network's ledger";
         return Err(CommandError::new(
             ErrorKind::Conflict,
@@ -442,6 +489,7 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
             "use another --data-dir for this network",
         ));
     }
+    restarts.mark(state)?;
     let target = blocks.head().unwrap_or(BlockHeight(0));
     if head.height < target {
         tracing::info!(from = head.height.0, to = target.0, "replaying stored blocks");
@@ -458,7 +506,7 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
         let (block, applied) = read_block(blocks, height)?.ok_or_else(|| missing(height, blocks))?;
         let snapshot = state.snapshot().map_err(|error| trouble(&error))?;
         let outcome = snapshot
-            .read(|rows| try_block(rows, block.to_block(), true))
+            .read(|rows| try_block(rows, block.to_block(), true, rescues))
             .map_err(|error| trouble(&error))?
             .map_err(|failure| trouble(&failure))?;
         if outcome.header != applied.header {
@@ -474,6 +522,27 @@ fn rebuild(state: &StateDb, blocks: &BlockStore, genesis: &Genesis) -> Result<He
     }
     state.confirm_rebuilt().map_err(|error| trouble(&error))?;
     Ok(head)
+}
+
+/// Whether the folder went on by the old rules above the block of a rescue release: then it stands on another chain.
+fn refuse_old_way(blocks: &BlockStore, rescue: &Rescue) -> Result<(), CommandError> {
+    // A block that can't be read is fetched again.
+    let Ok(Some((block, applied))) = read_block(blocks, rescue.base.next()) else {
+        return Ok(());
+    };
+    let is_its = block.proposal.proposal.parent == rescue.header;
+    if !is_its || applied.header.version >= rescue.version {
+        return Ok(());
+    }
+    Err(CommandError::new(
+        ErrorKind::Conflict,
+        format!(
+            "this folder went on by the old rules above block {}, where a rescue release holds others ({})",
+            rescue.base,
+            rescue.reason.as_str()
+        ),
+        "start with an empty --data-dir and the same keys: the node fetches everything from others",
+    ))
 }
 
 /// The state is older than the log's first block: that of a node that started from a checkpoint and lost it.

@@ -113,7 +113,7 @@ async fn answer(
     node: &Arc<dyn NodeView>,
     provider: Option<&Server>,
 ) -> Result<(), Stop> {
-    let is_here = |network: &NetworkId| match *network == node.genesis().network() {
+    let is_here = |network: &NetworkId| match *network == node.network() {
         true => Ok(()),
         false => Err(Refusal::OtherNetwork),
     };
@@ -134,6 +134,7 @@ async fn answer(
             };
             let shown = shown.map_err(|_| Refusal::NotProven)?;
             Reply::Proof(Box::new(ProofPart {
+                plans: shown.plans,
                 finality: shown.finality,
                 entry: shown.entry,
             }))

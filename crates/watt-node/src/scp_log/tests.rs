@@ -36,7 +36,7 @@ fn life() -> Vec<Entry> {
     let node = NodeId([1; 32]);
     let config = Config {
         node,
-        network: NetworkId([2; 32]),
+        network: NetworkId::new([2; 32]),
         quorum_set: QuorumSet::flat(1, vec![node]),
         votes: true,
     };

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use watt_ledger::Genesis;
 use watt_ledger::rows::AccountRow;
 use watt_light::freshness::{FRESH_MS_MAX, Light, Proven, Reason};
-use watt_light::{BlockName, DecisionProof, FinalityProof, Header, Proposal, Shown, SignedNewest};
+use watt_light::{
+    Backbone, BackboneEntry, BlockName, DecisionProof, FinalityProof, Header, Proposal, RestartPlan, Shown,
+    SignedNewest,
+};
 use watt_node::api::ApiClient;
 use watt_node::freshness::{Check, Place, Question, Source, check};
 use watt_node::keyfile;
@@ -21,7 +24,7 @@ use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex,
     Timestamp, codec,
 };
-use watt_scp::{Ballot, Envelope, Pledges, Statement};
+use watt_scp::{Ballot, Envelope, Pledges, QuorumSet, Statement};
 
 /// The block about which lies are told.
 const HEIGHT: BlockHeight = BlockHeight(2);
@@ -162,6 +165,33 @@ fn nine_hostile_nodes_show_nothing_that_is_not_so(network: &Network) {
     assert_eq!((forged.light, forged.reason), (Light::Amber, Reason::NoProof));
     assert!(forged.balance.is_none() && forged.height.is_none(), "{forged:?}");
 
+    // People whom nobody knows restarted the network: what they show holds by itself, and is of another network.
+    let restarted = restarted_by_strangers(&genesis, &shown);
+    assert!(restarted.verify(genesis.walk().unwrap()).is_ok());
+    let twice = Shown {
+        plans: BoundedVec::new(vec![restarted.plans[0].clone(); 2]).unwrap(),
+        ..restarted.clone()
+    };
+    for (made_up, trouble) in [
+        (restarted, "its proof is of the network"),
+        (twice, "do not follow"),
+    ] {
+        let says = Proven::by(&made_up.finality).block;
+        let tale = Tale {
+            says,
+            block: made_up.clone(),
+            account: made_up,
+        };
+        let told = ask(tale, proven.at);
+        assert_eq!((told.light, told.reason), (Light::Amber, Reason::NoProof));
+        assert!(told.balance.is_none() && told.height.is_none(), "{told:?}");
+        let troubles = told.sources.iter().filter_map(|source| source.trouble.as_deref());
+        assert!(
+            troubles.into_iter().all(|text| text.contains(trouble)),
+            "{told:?}"
+        );
+    }
+
     // One honest node among them is enough to be shown what is new, and not to be green.
     network.wait_blocks("v1", 2);
     let tale = Tale {
@@ -264,21 +294,62 @@ fn two_proofs_are_red_and_their_signers_are_reported(network: &Network) {
 
 /// Another block of the same height, signed by three of the four.
 fn fork_of(network: &Network, genesis: &Genesis, shown: &Shown) -> Shown {
-    let id = genesis.network();
     let key = |name: &str| keyfile::read(&network.node_dir(name).join("voting.key")).unwrap();
     let keys: Vec<SecretKey> = ["v1", "v2", "v3"].map(key).into();
     let header = Header {
         state_root: Hash([66; 32]),
         ..shown.finality.header.clone()
     };
+    Shown {
+        plans: BoundedVec::empty(),
+        hand_overs: BoundedVec::empty(),
+        finality: made_final(header, shown, &genesis.quorum_set(), &keys),
+        entry: None,
+    }
+}
+
+/// The same network as strangers go on with it, by a plan that they made and signed.
+fn restarted_by_strangers(genesis: &Genesis, shown: &Shown) -> Shown {
+    let (key, base) = (SecretKey::from_seed([66; 32]), shown.finality.header.clone());
+    let entry = BackboneEntry {
+        account: AccountId::of_first_key(&key.public()),
+        key: key.node_id(),
+        cold_key: None,
+    };
+    let plan = RestartPlan {
+        network: genesis.network(),
+        restart_no: 1,
+        backbone: Backbone::new(vec![entry]).unwrap(),
+        reason: Default::default(),
+        base,
+    };
+    let quorum_set = plan.backbone.quorum_set();
+    let header = Header {
+        network: plan.network_after(),
+        height: plan.first_height(),
+        next_backbone: quorum_set.hash(&plan.network_after()),
+        ..plan.base.clone()
+    };
+    Shown {
+        finality: made_final(header, shown, &quorum_set, &[key]),
+        plans: BoundedVec::new(vec![plan]).unwrap(),
+        hand_overs: BoundedVec::empty(),
+        entry: None,
+    }
+}
+
+/// What these keys make of a header.
+fn made_final(header: Header, shown: &Shown, quorum_set: &QuorumSet, keys: &[SecretKey]) -> FinalityProof {
+    let id = header.network;
     let proposal = Proposal {
+        network: id,
+        slot: SlotIndex::from(header.height.next()),
         parent: header.hash(),
         proposer: keys[0].node_id(),
         ..shown.finality.proposal.proposal.clone()
     };
     let proposal = proposal.sign(&keys[0]);
-    let (slot, value) = (SlotIndex(HEIGHT.0 + 1), proposal.proposal.value());
-    let quorum_set = genesis.quorum_set();
+    let (slot, value) = (proposal.proposal.slot, proposal.proposal.value());
     let envelope = |key: &SecretKey| {
         let statement = Statement {
             node: key.node_id(),
@@ -292,15 +363,11 @@ fn fork_of(network: &Network, genesis: &Genesis, shown: &Shown) -> Shown {
         Envelope::sign(statement, key, &id)
     };
     let envelopes: Vec<Envelope> = keys.iter().map(envelope).collect();
-    let decision = DecisionProof::from_envelopes(&id, &quorum_set, slot, value, &envelopes, &[]).unwrap();
-    Shown {
-        hand_overs: BoundedVec::empty(),
-        finality: FinalityProof {
-            header,
-            proposal,
-            decision,
-        },
-        entry: None,
+    let decision = DecisionProof::from_envelopes(&id, quorum_set, slot, value, &envelopes, &[]).unwrap();
+    FinalityProof {
+        header,
+        proposal,
+        decision,
     }
 }
 
@@ -414,6 +481,7 @@ async fn check_at(genesis: &Genesis, account: AccountId, sources: &[Source], now
     let (operators, dir) = (BTreeMap::<NodeId, AccountId>::new(), tempfile::tempdir().unwrap());
     let question = Question {
         genesis,
+        network: genesis.network(),
         operators: &operators,
         is_devnet: false,
         account: Some(account),

@@ -1,7 +1,7 @@
 //! Rules change under a running network of processes, with the commands of the guide.
 
 use crate::network::Network;
-use crate::wait::{PATIENCE, until};
+use crate::wait::{PATIENCE, until, until_calm};
 use std::time::Duration;
 
 /// Two terms of 32 blocks, and one more if somebody attended too late to be counted.
@@ -70,5 +70,68 @@ fn a_network_changes_its_rules() {
     std::fs::write(&path, new).unwrap();
     network.start_ready("p1");
     until("p1 goes on", PATIENCE, || network.height("p1") > stopped + 3);
+    network.check_supply("v1");
+}
+
+/// Block times without a block, after which the chain counts as standing.
+const STANDSTILL: Duration = Duration::from_secs(5);
+
+/// A network stands still; its people write down from which block on rules are other ones, and those who vote go on by them. Everybody
+/// sees why, and a node whose owner does not agree stops and says so. Covers: A11.
+#[test]
+fn a_network_is_rescued() {
+    let network = Network::up(4, 1);
+    network.wait_blocks("v1", 3);
+    network.stop("p1");
+    network.kill("v1");
+    network.kill("v2");
+    let stands = |name: &str| until_calm("blocks stop", STANDSTILL, || network.height(name));
+    stands("v4");
+    network.kill("v3");
+    // Whatever one of those who were killed had stored besides, v4 has it now.
+    for name in ["v1", "v2"] {
+        network.start(name);
+        stands("v4");
+        network.kill(name);
+    }
+    let (base, header) = {
+        let head = network.http("v4", "/api/v1/head").unwrap();
+        (network.height("v4"), head["hash"].as_str().unwrap().to_owned())
+    };
+    network.kill("v4");
+
+    let reason = "nobody can execute the next block";
+    let release = network.path("rescue.toml");
+    let text = format!("base = {base}\nheader = \"{header}\"\nversion = 2\nreason = \"{reason}\"\n");
+    std::fs::write(&release, text).unwrap();
+    for name in ["v1", "v2", "v3", "v4"] {
+        let path = network.node_dir(name).join("config.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let line = format!("[node]\nrescue = \"{}\"\n", release.display());
+        std::fs::write(&path, config.replacen("[node]\n", &line, 1)).unwrap();
+        network.start(name);
+    }
+    until("blocks go on", PATIENCE, || network.height("v4") > base + 3);
+    let status = network.ask(&["upgrade", "status"]);
+    assert_eq!(
+        (&status["version"], &status["rescue"]["before"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(status["rescue"]["height"], base + 1);
+    assert_eq!(status["rescue"]["reason"], reason);
+    let told = String::from_utf8(network.run(&["upgrade", "status"]).out).unwrap();
+    assert!(
+        told.contains("nobody decided it") && told.contains(reason),
+        "{told}"
+    );
+    let block = network
+        .http("v1", &format!("/api/v1/blocks/{}", base + 1))
+        .unwrap();
+    assert_eq!(block["version"], 2, "{block}");
+
+    network.start("p1");
+    until("p1 has stopped", PATIENCE, || {
+        network.log("p1").contains("cannot be executed here")
+    });
     network.check_supply("v1");
 }

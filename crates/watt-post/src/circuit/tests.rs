@@ -1,13 +1,14 @@
 //! The circuit says exactly what the code beside it computes.
 
+use super::hash::library_hash;
 use super::*;
-use crate::element::LEAF_BYTES;
 use crate::fixture::{Provider, element};
-use crate::poseidon::Poseidon;
 use crate::window::Window;
 use nova_snark::frontend::shape_cs::ShapeCS;
 use nova_snark::frontend::test_cs::TestConstraintSystem;
 use nova_snark::provider::PallasEngine;
+use watt_proofs::element::LEAF_BYTES;
+use watt_proofs::poseidon::Poseidon;
 
 /// State, count and constraint system after one step.
 fn run(shape: Shape, step: &Step, state: Element, n_good: u64) -> (TestConstraintSystem<F>, [Element; 2]) {
@@ -25,12 +26,12 @@ fn run(shape: Shape, step: &Step, state: Element, n_good: u64) -> (TestConstrain
 }
 
 /// The constraint that a step breaks, by the innermost part of its name.
-fn broken(shape: Shape, step: &Step, state: Element) -> Option<String> {
+pub(crate) fn broken(shape: Shape, step: &Step, state: Element) -> Option<String> {
     let name = run(shape, step, state, 0).0.which_is_unsatisfied()?.to_owned();
     Some(name)
 }
 
-/// The hash outside and inside of circuits is the same, for every tag, over a hundred inputs.
+/// The hash is the library's own, and the same outside and inside of circuits, for every tag, over a hundred inputs.
 #[test]
 fn native_hash_and_gadget_agree() {
     let mut poseidon = Poseidon::new();
@@ -46,14 +47,15 @@ fn native_hash_and_gadget_agree() {
         let three = [n[0].clone(), n[1].clone(), n[2].clone()];
         let mut gadget = |tag: Tag| {
             let cs = &mut cs.namespace(|| format!("{tag:?}"));
-            match tag {
+            let digest = match tag {
                 Tag::Node | Tag::Leaf | Tag::ResponseNode => hash_eight(cs, tag, &n),
                 Tag::Challenge | Tag::State | Tag::Response => hash_three(cs, tag, &three),
                 Tag::Index => hash_two(cs, &[n[0].clone(), n[1].clone()]),
-            }
-            .unwrap()
-            .get_value()
-            .unwrap()
+            };
+            let digest = digest.unwrap().get_value().unwrap();
+            let n_inputs = usize::try_from(tag.inputs()).unwrap();
+            assert_eq!(library_hash(tag, &inputs[..n_inputs]), digest);
+            digest
         };
         for tag in [Tag::Node, Tag::Leaf, Tag::ResponseNode] {
             assert_eq!(gadget(tag), poseidon.eight(tag, &inputs));
@@ -134,16 +136,16 @@ fn an_opening_of_another_leaf_breaks_the_circuit() {
     let step = provider.step(0);
     // The answer given for the right leaf, and a real leaf beside it opened instead.
     let n_leaves = provider.replicas[0].len() / LEAF_BYTES;
-    let leaves = crate::tree::leaf_digests(&provider.replicas[0]);
+    let leaves = watt_proofs::octal::leaf_digests(&provider.replicas[0]);
     let asked = (0..n_leaves).find(|at| {
-        crate::element::leaf_elements(&provider.replicas[0].as_chunks().0[*at]).map(Element)
+        watt_proofs::element::leaf_elements(&provider.replicas[0].as_chunks().0[*at]).map(Element)
             == step.openings[0].leaf
     });
     assert!(asked.is_some() && leaves.len() == n_leaves);
     for at in (0..n_leaves).filter(|at| Some(*at) != asked) {
         let mut wrong = step.clone();
         wrong.openings[0].leaf =
-            crate::element::leaf_elements(&provider.replicas[0].as_chunks().0[at]).map(Element);
+            watt_proofs::element::leaf_elements(&provider.replicas[0].as_chunks().0[at]).map(Element);
         assert!(broken(Shape::TINY, &wrong, state).is_some());
     }
 }
@@ -163,7 +165,7 @@ fn answers_without_data_are_not_good() {
     let beacon = crate::fixture::beacon;
     let answers =
         crate::window::Answers::compute(Shape::TINY, state, &provider.set, beacon(0), &|_| 8, &Nothing);
-    let step = answers.step(beacon(1), &provider.set, &|_| 8, &|_, _| None);
+    let step = answers.step(beacon(1), &provider.set, &|_, _| None);
     assert!(!step.is_good);
     let window: Window = step.window;
     let claimed = Step { window, ..honest };

@@ -148,10 +148,10 @@ pub(crate) fn corners<S: PrimeField>(point: &[S], scale: S) -> Vec<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::element::F;
     use crate::fixture::element;
     use ff::Field;
     use nova_snark::spartan::polys::eq::EqPolynomial;
+    use watt_proofs::element::F;
 
     /// Evaluation over the arranged matrix is that of the definition.
     #[test]

@@ -4,7 +4,6 @@
 //! into these types first: every length is checked here, before anything is computed from it.
 
 use crate::backend::{Curve, InvalidPost, PROOF_BYTES_MAX, Part};
-use crate::element::F;
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use nova_snark::nova::nifs::{NIFS, NIFSRelaxed};
 use nova_snark::provider::pedersen::Commitment;
@@ -13,6 +12,7 @@ use nova_snark::r1cs::{R1CSInstance, RelaxedR1CSInstance};
 use nova_snark::traits::Engine;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use watt_proofs::element::F;
 
 /// The engine on which windows are proven.
 pub(crate) type E1 = PallasEngine;

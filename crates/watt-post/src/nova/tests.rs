@@ -121,7 +121,7 @@ fn other_claims_are_refused() {
         assert!(!library(&settlement, proof));
         verdict(settlement, proof)
     };
-    let elsewhere = initial_state(&NetworkId([8; 32]), &PROVIDER);
+    let elsewhere = initial_state(&NetworkId::new([8; 32]), &PROVIDER);
     let another = initial_state(&NETWORK, &AccountId([10; 20]));
     let later = world.steps[0].window.next_state(world.settlement.from);
     for from in [elsewhere, another, later] {

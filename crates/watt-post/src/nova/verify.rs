@@ -8,7 +8,6 @@ use super::hint::{CurveHint, MatrixClaim};
 use super::opening::Opening;
 use super::proof::{E1, E2, ENCODING, Proof, Sizes, decode_proof, encode_proof};
 use crate::backend::{Curve, InvalidPost, Part, PostError, Refused, Settlement};
-use crate::element::{Element, F};
 use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
 use ff::Field;
@@ -21,6 +20,7 @@ use nova_snark::traits::{AbsorbInROTrait, Engine, ROConstants, ROConstantsCircui
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use watt_primitives::Hash;
+use watt_proofs::element::{Element, F};
 
 /// The library's parameters, in the order in which it writes them.
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use watt_primitives::key::{CompressedPoint, Ed25519Key, SignatureCheck, all_hold};
 use watt_primitives::{Domain, NetworkId, PublicKey, SecretKey, Signature};
 
-const NETWORK: NetworkId = NetworkId([1; 32]);
+const NETWORK: NetworkId = NetworkId::new([1; 32]);
 
 fn is_registrable(bytes: [u8; 32]) -> bool {
     PublicKey::Ed25519(Ed25519Key(bytes)).is_registrable()
@@ -109,7 +109,7 @@ fn signatures_do_not_move_between_domains_and_networks() {
         for to in Domain::ALL.into_iter().filter(|to| *to != from) {
             assert!(!claim(to, &NETWORK).holds(), "{from:?} -> {to:?}");
         }
-        let abroad = claim(from, &NetworkId([2; 32]));
+        let abroad = claim(from, &NetworkId::new([2; 32]));
         assert!(!abroad.holds());
         assert!(!all_hold(&[home.clone(), abroad]));
         assert!(all_hold(&[home]));

@@ -4,12 +4,13 @@ use super::provider::{ALICE, BOB, GROUP, Sector, data, go, pack, size};
 use crate::challenge::PorepChallenges;
 use crate::graph::Graph;
 use crate::label::column_digest;
-use crate::openings::{PorepOpenings, to_bytes};
+use crate::layer::label_layers;
+use crate::octal::{self, REPLICA_LEVELS};
+use crate::openings::{PorepOpenings, element_bytes, to_bytes};
 use crate::params::{LEAF_BYTES, index};
 use crate::porep::{self, OpenError};
-use crate::seal::{apply_key, label_layers};
-use crate::verify::{self, InvalidProof, Part, PorepStatement, leaf_digest};
-use crate::{PieceTable, ProofParams, tree};
+use crate::verify::{self, InvalidProof, Part, PorepStatement};
+use crate::{Element, PieceTable, ProofParams, tree};
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -64,7 +65,7 @@ fn every_replica_is_distinct() {
         Sector::ordinary(ALICE, 2),
         Sector::ordinary(BOB, 1),
     ];
-    let replicas: BTreeSet<Hash> = sectors.iter().map(|sector| sector.sealed.comm_r).collect();
+    let replicas: BTreeSet<Element> = sectors.iter().map(|sector| sector.sealed.comm_r).collect();
     assert_eq!(replicas.len(), 3);
     for (sector, other) in sectors.iter().zip(sectors.iter().cycle().skip(1)) {
         // Bytes differ almost everywhere, not only the roots.
@@ -218,7 +219,7 @@ fn openings_hold_for_one_statement_only() {
         change(&mut other);
         check(&other, &openings).unwrap_err()
     };
-    let other_network = NetworkId([6; 32]);
+    let other_network = NetworkId::new([6; 32]);
     let mut other = statement;
     other.network = &other_network;
     assert!(check(&other, &openings).is_err());
@@ -227,7 +228,7 @@ fn openings_hold_for_one_statement_only() {
         InvalidProof::ColumnsNotInCommC
     );
     assert_eq!(
-        refused(&|s| s.comm_r = Hash([1; 32])),
+        refused(&|s| s.comm_r = Element::default()),
         InvalidProof::LeavesNotInCommR
     );
     let stale_beacon = refused(&|s| s.challenge_seed = Hash([1; 32]));
@@ -317,20 +318,21 @@ fn keys_made_to_fit_a_trivial_replica_are_refused() {
     let (pieces, payload) = pack(size(1), &[data(1, 61 * GROUP), data(2, GROUP)]);
     let mut sector = Sector::seal(ALICE, 1, &pieces, &payload);
     let replica_id = sector.statement(0).replica_id();
-    let mut layers = label_layers(&PARAMS, size(1), &replica_id, &mut go, &mut |_, _, _| {}).unwrap();
+    let layers = label_layers(&PARAMS, size(1), &replica_id, &mut go, &mut |_, _, _| {}).unwrap();
+    let (below, mut top) = (layers.below.labels().to_vec(), layers.top.labels().to_vec());
     let slot = 61 * GROUP..62 * GROUP;
-    let keys = layers.top[index(size(1).dropped_nodes())..].as_flattened_mut();
+    let keys = top[index(size(1).dropped_nodes())..].as_flattened_mut();
     keys[slot.clone()].copy_from_slice(&payload[slot.clone()]);
-    let columns: Vec<Hash> = layers
-        .below
+    let replica: Vec<u8> = keys.iter().zip(&payload).map(|(key, byte)| key ^ byte).collect();
+    let columns: Vec<Hash> = below
         .iter()
-        .zip(&layers.top)
+        .zip(&top)
         .map(|(a, b)| column_digest([a, b]))
         .collect();
-    let replica = apply_key(layers.top.clone(), size(1), &payload);
     assert!(replica[slot].iter().all(|byte| *byte == 0));
-    let leaves: Vec<Hash> = replica.chunks(LEAF_BYTES).map(leaf_digest).collect();
-    (sector.sealed.comm_c, sector.sealed.comm_r) = (merkle::root(&columns), merkle::root(&leaves));
+    let leaves = octal::leaf_digests(&replica);
+    let replica_tree = octal::Tree::build(crate::poseidon::Tag::Node, REPLICA_LEVELS, leaves);
+    (sector.sealed.comm_c, sector.sealed.comm_r) = (merkle::root(&columns), replica_tree.root());
     for beacon in 0..8 {
         let statement = sector.statement(beacon);
         let challenges = PorepChallenges::draw(
@@ -340,13 +342,13 @@ fn keys_made_to_fit_a_trivial_replica_are_refused() {
             &Graph::new(size(1)),
             &statement.challenge_seed,
         );
-        let column = |node: &usize| [layers.below[*node], layers.top[*node]].concat();
+        let column = |node: &usize| [below[*node], top[*node]].concat();
         let leaf = |at: &usize| replica[at * LEAF_BYTES..][..LEAF_BYTES].to_vec();
         let openings = codec::encode(&PorepOpenings {
             columns: challenges.columns.iter().flat_map(column).collect(),
             column_siblings: to_bytes(&tree::siblings(&columns, &challenges.columns)),
             leaves: challenges.leaves.iter().flat_map(leaf).collect(),
-            leaf_siblings: to_bytes(&tree::siblings(&leaves, &challenges.leaves)),
+            leaf_siblings: element_bytes(&replica_tree.siblings(&challenges.leaves).unwrap()),
             chunks: porep::open_chunks(&pieces, &challenges.chunks, &payload).unwrap(),
         });
         let refused = check(&statement, &openings).unwrap_err();
@@ -388,4 +390,68 @@ fn rot_is_found_by_the_prover_itself() {
         porep::open(&PARAMS, &statement, &rotten, &mut go),
         Err(OpenError::ReplicaChanged)
     );
+}
+
+/// A node at or above the modulus is refused by its name, whatever it is equal to modulo the modulus. Covers: C5, D1.
+#[test]
+fn nodes_beyond_the_modulus_are_refused() {
+    let sector = Sector::of_alice();
+    let statement = sector.statement(0);
+    let openings = sector.open(&statement);
+    let (from, to) = string_place(&openings, "leaf_siblings");
+    let part = Part::LeafSiblings;
+    for at in [from, to - Element::LEN] {
+        for bytes in beyond_the_modulus(&openings[at..at + Element::LEN]) {
+            let mut tampered = openings.clone();
+            tampered[at..at + Element::LEN].copy_from_slice(&bytes);
+            assert_eq!(
+                check(&statement, &tampered),
+                Err(InvalidProof::NotAnElement { part })
+            );
+        }
+    }
+    // The largest element is one, and only not the right one.
+    let mut tampered = openings;
+    let largest = Element(-Element::from_chunk(&one()).0).to_bytes();
+    tampered[from..from + Element::LEN].copy_from_slice(&largest);
+    assert_eq!(check(&statement, &tampered), Err(InvalidProof::LeavesNotInCommR));
+}
+
+fn one() -> [u8; 31] {
+    let mut one = [0; 31];
+    one[0] = 1;
+    one
+}
+
+/// The modulus, the largest number of 32 bytes, and the number that is equal to an element modulo the modulus.
+pub(super) fn beyond_the_modulus(element: &[u8]) -> [[u8; 32]; 3] {
+    let mut modulus = Element(-Element::from_chunk(&one()).0).to_bytes();
+    modulus[0] += 1;
+    let (mut sum, mut carry) = ([0; 32], 0u16);
+    for (to, (a, b)) in sum.iter_mut().zip(element.iter().zip(&modulus)) {
+        carry += u16::from(*a) + u16::from(*b);
+        *to = u8::try_from(carry & 0xff).unwrap();
+        carry >>= 8;
+    }
+    assert_eq!(carry, 0);
+    [modulus, [0xff; 32], sum]
+}
+
+/// Where smaller sectors repeat, places beyond the leaves hold the same: a tree that has something else there, in which a
+/// proof over all places would find nothing to store, opens nothing. Covers: C5, D1, D2.
+#[test]
+fn a_tree_that_does_not_repeat_is_refused() {
+    let mut sector = Sector::of_alice().clone();
+    let honest = crate::octal::leaf_digests(&sector.sealed.replica);
+    let unit = octal::Tree::build(crate::poseidon::Tag::Node, 4, honest).root();
+    // The one unit at its place, and 63 of nothing.
+    let mut units = vec![Element::default(); 64];
+    units[0] = unit;
+    sector.sealed.comm_r = octal::Tree::build(crate::poseidon::Tag::Node, REPLICA_LEVELS - 4, units).root();
+    let statement = sector.statement(0);
+    let mut honest = statement;
+    honest.comm_r = Sector::of_alice().sealed.comm_r;
+    let openings = sector.open(&honest);
+    assert_eq!(check(&honest, &openings), Ok(()));
+    assert_eq!(check(&statement, &openings), Err(InvalidProof::LeavesNotInCommR));
 }

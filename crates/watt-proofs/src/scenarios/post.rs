@@ -2,7 +2,7 @@
 
 use super::provider::{ALICE, BOB, Disk, NETWORK, Sector, data, pack, size};
 use crate::challenge::{self, FAULT_RESPONSE, ProvingWindow};
-use crate::openings::{WindowOpenings, to_bytes};
+use crate::openings::{WindowOpenings, element_bytes, to_bytes};
 use crate::params::index;
 use crate::post::{self, LeafRead, Responses};
 use crate::verify::{self, InvalidProof, WindowStatement};
@@ -116,9 +116,9 @@ impl<'a> Lazy<'a> {
             let leaf_index = self.window.leaf_index(*position, sector.size);
             if let Some(opening) = disk.leaf(*position, leaf_index) {
                 leaves.extend(opening.leaf);
-                leaves.extend(to_bytes(&opening.path));
+                leaves.extend(element_bytes(&opening.path));
             } else {
-                leaves.resize(leaves.len() + 248 + 12 * 32, 0x55);
+                leaves.resize(leaves.len() + 248 + 28 * 32, 0x15);
                 is_caught = true;
             }
         }
@@ -242,7 +242,7 @@ fn openings_hold_for_one_window_only() {
         ..original
     };
     assert!(check(&other_state, &openings).is_err());
-    let other_network = NetworkId([6; 32]);
+    let other_network = NetworkId::new([6; 32]);
     let replayed = WindowStatement {
         window: ProvingWindow::new(&other_network, &set, &state, &beacon(0)),
         ..original
@@ -299,7 +299,7 @@ fn one_sector_cannot_answer_for_another() {
         let leaf_index = window.leaf_index(*position, size(1));
         let opening = swapped.leaf(*position, leaf_index).unwrap();
         leaves.extend(opening.leaf);
-        leaves.extend(to_bytes(&opening.path));
+        leaves.extend(element_bytes(&opening.path));
     }
     let positions: Vec<usize> = sampled.iter().map(|position| index(*position)).collect();
     let openings = codec::encode(&WindowOpenings {
@@ -321,7 +321,7 @@ fn every_byte_of_an_opening_counts() {
     let responses = post::respond(&window, &FaultBitmap::none(), &mut disk);
     let openings = post::open(&PARAMS, &window, &responses, &beacon(4), &mut disk).unwrap();
     let statement = statement(window, &responses, 4);
-    assert!(openings.len() < 3 * 1024);
+    assert!(openings.len() < 5 * 1024, "{}", openings.len());
     for at in 0..openings.len() {
         let mut tampered = openings.clone();
         tampered[at] ^= 1;
@@ -335,6 +335,28 @@ fn every_byte_of_an_opening_counts() {
         assert!(check(&statement, &openings[..len]).is_err());
     }
     assert!(check(&statement, &[openings.as_slice(), &[0]].concat()).is_err());
+}
+
+/// A node at or above the modulus is refused by its name. Covers: C5, D3.
+#[test]
+fn nodes_beyond_the_modulus_are_refused() {
+    let (sectors, set) = provider();
+    let mut disk = Disk::of(sectors);
+    let window = window(&set, &Hash::ZERO, 3);
+    let responses = post::respond(&window, &FaultBitmap::none(), &mut disk);
+    let openings = post::open(&PARAMS, &window, &responses, &beacon(4), &mut disk).unwrap();
+    let statement = statement(window, &responses, 4);
+    // The first sampled leaf's lowest sibling, after the heads of map and string.
+    let at = openings.windows(6).position(|bytes| bytes == b"leaves").unwrap() + 6 + 3 + 248;
+    for bytes in super::porep::beyond_the_modulus(&openings[at..at + 32]) {
+        let mut tampered = openings.clone();
+        tampered[at..at + 32].copy_from_slice(&bytes);
+        let part = verify::Part::Leaves;
+        assert_eq!(
+            check(&statement, &tampered),
+            Err(InvalidProof::NotAnElement { part })
+        );
+    }
 }
 
 /// A provider with a single sector proves it in every window; nothing is padded with empty places. Covers: D2, D3.

@@ -2,9 +2,9 @@
 
 use crate::params::{index, number};
 use crate::post::{LeafOpening, LeafRead};
-use crate::seal::{Progress, ReplicaTree, Sealed, seal};
+use crate::seal::{Progress, Sealed, seal};
 use crate::verify::PorepStatement;
-use crate::{PieceTable, ProofParams, ReplicaId, SectorEntry, SectorSize, challenge, porep};
+use crate::{PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorEntry, SectorSize, challenge, porep};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal};
 
-pub(crate) const NETWORK: NetworkId = NetworkId([5; 32]);
+pub(crate) const NETWORK: NetworkId = NetworkId::new([5; 32]);
 pub(crate) const ALICE: AccountId = AccountId([1; 20]);
 pub(crate) const BOB: AccountId = AccountId([2; 20]);
 pub(crate) const GROUP: usize = 16 * 1024;

@@ -1,5 +1,9 @@
 use super::*;
-use crate::label::{column_digest, parents};
+use crate::graph::Graph;
+use crate::label::{Labeler, NO_PARENT, column_digest, parents};
+use crate::octal::{REPLICA_LEVELS, Tree};
+use crate::params::index;
+use crate::poseidon::Tag;
 use alloc::vec;
 use watt_primitives::merkle;
 
@@ -60,8 +64,9 @@ fn sealing_follows_the_rules_and_is_reversible() {
         let key = reference.last().unwrap()[index(size.dropped_nodes())..].as_flattened();
         let expected: Vec<u8> = payload.iter().zip(key).map(|(data, key)| data ^ key).collect();
         assert_eq!(sealed.replica, expected);
-        let leaves: Vec<Hash> = expected.chunks(LEAF_BYTES).map(leaf_digest).collect();
-        assert_eq!(sealed.comm_r, merkle::root(&leaves));
+        let leaves = crate::octal::leaf_digests(&expected);
+        let tree = Tree::build(Tag::Node, REPLICA_LEVELS, leaves);
+        assert_eq!(sealed.comm_r, tree.root());
         assert_eq!(sealed.replica_tree, ReplicaTree::build(&sealed.replica));
         let back = unseal(&params, size, &replica_id, &sealed.replica, &mut go).unwrap();
         assert_eq!(back, payload);
@@ -88,6 +93,47 @@ fn progress_is_reported_and_may_stop_the_work() {
     );
 }
 
+/// A payload is read once, in parts and in order, and gives the same replica; a part that can't be read ends the work.
+/// Covers: D1.
+#[test]
+fn a_payload_is_read_in_parts() {
+    struct Parts<'a> {
+        payload: &'a [u8],
+        next: u64,
+        fails_at: u64,
+    }
+    impl PayloadRead for Parts<'_> {
+        fn read(&mut self, offset: u64, into: &mut [u8]) -> ControlFlow<()> {
+            assert_eq!(offset, self.next);
+            self.next += number(into.len());
+            if self.next > self.fails_at {
+                return ControlFlow::Break(());
+            }
+            self.payload.read(offset, into)
+        }
+    }
+    let (params, size, id) = (params(2), size(2), ReplicaId(Hash::ZERO));
+    let payload = payload(size);
+    let mut parts = Parts {
+        payload: &payload,
+        next: 0,
+        fails_at: u64::MAX,
+    };
+    let sealed = seal_from(&params, size, &id, &mut parts, &mut go).unwrap();
+    assert_eq!(parts.next, size.payload_bytes());
+    assert_eq!(
+        sealed.replica,
+        seal(&params, size, &id, &payload, &mut go).unwrap().replica
+    );
+    let offset = number(READ_BYTES);
+    (parts.next, parts.fails_at) = (0, offset);
+    let error = seal_from(&params, size, &id, &mut parts, &mut go).unwrap_err();
+    assert_eq!(error, SealError::Unreadable { offset });
+    let mut short = &payload[1..];
+    let error = seal_from(&params, size, &id, &mut short, &mut go).unwrap_err();
+    assert!(matches!(error, SealError::Unreadable { .. }));
+}
+
 /// Bytes that are not a whole payload are refused before any work. Covers: D1.
 #[test]
 fn wrong_length_is_refused() {
@@ -96,34 +142,4 @@ fn wrong_length_is_refused() {
     let expected = size.payload_bytes();
     assert_eq!(error, SealError::WrongLength { expected, found: 10 });
     assert!(unseal(&params, size, &id, &[0; 10], &mut go).is_err());
-}
-
-/// A leaf is opened from 31 KiB of the replica, for every block, and not from bytes that have changed. Covers: D3.
-#[test]
-fn leaves_open_from_a_block() {
-    let size = size(3);
-    let replica = payload(size);
-    let tree = ReplicaTree::build(&replica);
-    for leaf_index in [0, 127, 128, 5000, size.leaves() - 1] {
-        let range = ReplicaTree::block_range(leaf_index);
-        let (from, to) = (
-            usize::try_from(range.start).unwrap(),
-            usize::try_from(range.end).unwrap(),
-        );
-        let opening = tree.open(leaf_index, &replica[from..to]).unwrap();
-        let digest = leaf_digest(&opening.leaf);
-        let n = index(size.leaves());
-        assert!(merkle::verify(
-            &tree.root(),
-            n,
-            index(leaf_index),
-            &digest,
-            &opening.path
-        ));
-        let mut rotten = replica[from..to].to_vec();
-        rotten[30_000] ^= 1;
-        assert_eq!(tree.open(leaf_index, &rotten), None);
-        assert_eq!(tree.open(leaf_index, &replica[from..to - 1]), None);
-    }
-    assert_eq!(tree.open(size.leaves(), &replica[..31744]), None);
 }

@@ -1,7 +1,6 @@
 use super::*;
 use crate::ProofParams;
 use alloc::vec;
-use watt_primitives::DealId;
 
 const GROUP: u64 = 16 * 1024;
 
@@ -107,6 +106,9 @@ fn filler_is_a_function_of_its_place() {
     let mut expected = vec![0; 64];
     filler(GROUP, &mut expected);
     assert_eq!(payload[16384..16384 + 64], expected);
+    let mut part = vec![1; 1000];
+    table.fill_part(GROUP - 500, &mut part);
+    assert_eq!(part, payload[16384 - 500..16384 + 500]);
     assert_eq!(table.piece_at(GROUP - 1).unwrap().0, 0);
     assert_eq!(table.piece_at(GROUP).unwrap().0, 1);
 }
@@ -116,7 +118,7 @@ fn filler_is_a_function_of_its_place() {
 fn replica_ids_differ_in_every_part() {
     let id = |network, provider, sector, comm_d, seed| {
         ReplicaId::derive(
-            &NetworkId([network; 32]),
+            &NetworkId::new([network; 32]),
             &AccountId([provider; 20]),
             SectorNumber(sector),
             &Hash([comm_d; 32]),
@@ -132,4 +134,31 @@ fn replica_ids_differ_in_every_part() {
         id(0, 0, 0, 0, 1),
     ]);
     assert_eq!(ids.len(), 6);
+}
+
+/// A payload is put together from any parts of it: each asks for exactly the bytes of the slots that lie there.
+/// Covers: D1.
+#[test]
+fn parts_of_slots_are_found() {
+    let end = size().payload_bytes();
+    let pieces = vec![
+        slot(0, 0, GROUP),
+        filler_piece(GROUP, GROUP),
+        slot(1, 2 * GROUP, 2 * GROUP),
+        filler_piece(4 * GROUP, end - 4 * GROUP),
+    ];
+    let table = PieceTable::check(size(), pieces).unwrap();
+    let parts = |offset, len| {
+        let parts = table.slots_in(offset, len);
+        parts
+            .map(|part| (part.slot.0, part.offset, part.place))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(parts(0, 100), [(0, 0, 0..100)]);
+    assert_eq!(parts(GROUP - 1, 2), [(0, GROUP - 1, 0..1)]);
+    assert_eq!(parts(GROUP, 16384), []);
+    assert_eq!(parts(100, 40_000), [(0, 100, 0..16284), (1, 0, 32668..40_000)]);
+    assert_eq!(parts(3 * GROUP, 60_000), [(1, GROUP, 0..16384)]);
+    assert_eq!(parts(end, 10), []);
+    assert_eq!(parts(u64::MAX, usize::MAX), []);
 }

@@ -76,10 +76,13 @@ fn sets_with_the_same_slices_have_one_canonical_form() {
     assert_eq!(wrapped.normalized(), plain);
     assert_eq!(plain.normalized(), plain);
     assert_ne!(
-        shuffled.hash(&NetworkId([1; 32])),
-        plain.hash(&NetworkId([1; 32]))
+        shuffled.hash(&NetworkId::new([1; 32])),
+        plain.hash(&NetworkId::new([1; 32]))
     );
-    assert_ne!(plain.hash(&NetworkId([1; 32])), plain.hash(&NetworkId([2; 32])));
+    assert_ne!(
+        plain.hash(&NetworkId::new([1; 32])),
+        plain.hash(&NetworkId::new([2; 32]))
+    );
 }
 
 /// The wire form reads back, and unknown fields are refused. Covers: A2.

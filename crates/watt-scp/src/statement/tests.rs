@@ -99,7 +99,7 @@ fn nominations_only_grow() {
 /// An envelope's signature is good for its statement on its network, and its size stays below the bound. Covers: A1.
 #[test]
 fn envelopes_are_bound_to_statement_and_network() {
-    let network = NetworkId([7; 32]);
+    let network = NetworkId::new([7; 32]);
     let key = SecretKey::from_seed([5; 32]);
     let votes: Vec<u8> = (0..32).collect();
     let statement = Statement {
@@ -110,7 +110,7 @@ fn envelopes_are_bound_to_statement_and_network() {
     };
     let envelope = Envelope::sign(statement, &key, &network);
     assert!(envelope.signature_check(&network).holds());
-    assert!(!envelope.signature_check(&NetworkId([8; 32])).holds());
+    assert!(!envelope.signature_check(&NetworkId::new([8; 32])).holds());
     let bytes = codec::encode(&envelope);
     assert!(bytes.len() <= ENVELOPE_BYTES_MAX, "{}", bytes.len());
     assert_eq!(

@@ -1,6 +1,7 @@
 //! What must hold of every block, whoever committed it.
 
 use crate::check::{PayCheck, SeatCheck};
+use crate::people::PATIENCE_BLOCKS;
 use crate::violation::{Checked, Promise, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 use watt_engine::message::DecidedBlock;
@@ -8,6 +9,7 @@ use watt_ledger::query::{self, recount};
 use watt_ledger::rows::{self, DealEnd, DealRow, DealStage, SlotRow};
 use watt_ledger::state::Writes;
 use watt_ledger::{BlockOutcome, Event, MemoryState, NetworkParameters, StateRead, tree};
+use watt_light::Operation;
 use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, TransactionId};
 
 /// Blocks between two computations of the whole state tree from its entries.
@@ -25,6 +27,8 @@ pub struct ChainCheck {
     honest_providers: BTreeSet<AccountId>,
     /// Transactions in blocks so far.
     pub n_transactions: u64,
+    /// Payments by the number of blocks that they waited for, the one they are in counted.
+    delays: BTreeMap<u64, u64>,
 }
 
 impl ChainCheck {
@@ -45,12 +49,18 @@ impl ChainCheck {
             seats: SeatCheck::new(parameters, genesis_state),
             honest_providers: BTreeSet::new(),
             n_transactions: 0,
+            delays: BTreeMap::new(),
         }
     }
 
     /// From now on this provider must not be fined.
     pub fn trust_provider(&mut self, account: AccountId) {
         self.honest_providers.insert(account);
+    }
+
+    /// The network was restarted: transactions are signed for another one.
+    pub fn restarted(&mut self, network: NetworkId) {
+        self.network = network;
     }
 
     /// The highest block that anyone committed.
@@ -123,6 +133,12 @@ impl ChainCheck {
             let transaction = &signed.transaction;
             let id = transaction.id(&self.network);
             self.n_transactions += 1;
+            let is_payment = |operation: &Operation| matches!(operation, Operation::Transfer { .. });
+            if transaction.operations.iter().all(is_payment) {
+                let signed_at = transaction.valid_until.0.saturating_sub(PATIENCE_BLOCKS);
+                let waited = block.proposal.proposal.slot.0.saturating_sub(signed_at);
+                *self.delays.entry(waited).or_default() += 1;
+            }
             let next = self
                 .nonces
                 .entry((transaction.account, transaction.key_index))
@@ -137,6 +153,20 @@ impl ChainCheck {
             *next += 1;
         }
         Ok(())
+    }
+
+    /// The most blocks that 99 of 100 payments waited for.
+    #[must_use]
+    pub fn delay_p99(&self) -> u64 {
+        let all: u64 = self.delays.values().sum();
+        let mut slow = all / 100;
+        for (waited, n) in self.delays.iter().rev() {
+            if *n > slow {
+                return *waited;
+            }
+            slow -= n;
+        }
+        0
     }
 
     fn check_fines(&self, state: &MemoryState) -> Checked {
@@ -221,7 +251,8 @@ fn check_book(below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) 
             | Event::UpgradeArmed { .. }
             | Event::UpgradeWaits { .. }
             | Event::UpgradeLapsed { .. }
-            | Event::RulesChanged { .. } => {}
+            | Event::RulesChanged { .. }
+            | Event::Rescued { .. } => {}
         }
     }
     Ok(())

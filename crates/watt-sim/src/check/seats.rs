@@ -70,6 +70,16 @@ impl SeatCheck {
         self.honest.remove(&account_of("holder", node));
     }
 
+    /// People began again: these vote from now on, in `term` and, if that was settled, in the one after.
+    pub fn restarted(&mut self, term: Term, backbone: &Backbone) {
+        let term = term.max(self.newest.0);
+        self.newest = (term, voters(backbone));
+        for entry in backbone.entries() {
+            self.used.entry(entry.key).or_insert((entry.account, term));
+        }
+        self.is_news = true;
+    }
+
     /// How many have seats in the newest term that is known.
     #[must_use]
     pub fn n_seats(&self) -> usize {

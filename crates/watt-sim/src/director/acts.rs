@@ -3,6 +3,7 @@
 use super::Director;
 use crate::node::Down;
 use crate::scenario::{Act, Group, Step};
+use crate::violation::{Promise, Violation};
 use crate::world::Ending;
 
 impl Director {
@@ -73,6 +74,20 @@ impl Director {
                 }
             }
             Act::Leave => chosen.into_iter().for_each(|node| self.world.leave(node)),
+            Act::LoseDisk => chosen.into_iter().for_each(|node| self.world.lose_disk(node)),
+            Act::Succeed => chosen.into_iter().for_each(|node| self.world.succeed(node)),
+            Act::RestartPlan => self.world.restart_with(&chosen),
+            Act::PlanIsRefuted => self.world.check_refuted(),
+            Act::StandStill => {
+                let stood_ms = now.0.saturating_sub(self.world.newest_at.0);
+                let seconds = step.seconds.unwrap_or(0);
+                if stood_ms < seconds * 1_000 {
+                    let facts = format!(
+                        "a block was stored {stood_ms} ms ago, nobody should have one for {seconds} s"
+                    );
+                    self.world.fail(Violation::of(Promise::Agreement, facts));
+                }
+            }
             Act::Skew => {
                 for node in chosen {
                     self.world.nodes[node].skew_ms = amount;
@@ -165,6 +180,15 @@ impl Director {
                 for node in chosen {
                     self.world.nodes[node].protocol = u32::try_from(amount).unwrap_or(u32::MAX);
                     self.world.end(node, Ending::Stop);
+                    self.world.start_at(now.plus(1_000), node);
+                }
+            }
+            Act::Rescue => {
+                self.world.rescue(u32::try_from(amount).unwrap_or(u32::MAX));
+                for node in chosen {
+                    self.world.end(node, Ending::Stop);
+                    let this = &mut self.world.nodes[node];
+                    (this.holds_rescue, this.down) = (true, Down::Stopped);
                     self.world.start_at(now.plus(1_000), node);
                 }
             }

@@ -24,9 +24,10 @@ impl Director {
         let kept = self.world.nodes.iter().filter(|node| node.is_honest());
         let hand_overs = kept.map(|node| &node.disk.hand_overs).max_by_key(|all| all.len());
         let hand_overs = hand_overs.cloned().unwrap_or_default();
-        let Ok(mut walk) = self.world.genesis.walk() else {
+        let Ok(walk) = self.world.genesis.walk() else {
             return;
         };
+        let mut walk = walk.following(self.world.followed().into_iter().map(|restart| restart.plan));
         let running = walk.terms().of_height(self.world.height().next());
         let mut n_tried = 0usize;
         for hand_over in &hand_overs {
@@ -34,7 +35,7 @@ impl Director {
             if term > Term(0) && term.next() < running {
                 n_tried += 1;
                 if let Some(forged) = self.forge(&hand_over.finality, &quorum_set, &keys)
-                    && forged.verify(&self.world.network, &quorum_set).is_ok()
+                    && forged.verify(walk.network(), &quorum_set).is_ok()
                 {
                     let facts =
                         format!("the keys that are left of term {term} make another header final in it");
@@ -138,7 +139,11 @@ impl Director {
         let block = node.disk.readable(above);
         let (header, block) = header.zip(block).ok_or("the newest blocks can't be read")?;
         let term = self.world.genesis.parameters.terms().of_height(above);
-        let deciders = self.world.deciders.get(&term).ok_or("nobody decides")?;
+        let deciders = self
+            .world
+            .deciders
+            .get(&(self.world.network, term))
+            .ok_or("nobody decides")?;
         let quorum_set = &deciders.quorum_set;
         let real = block
             .block

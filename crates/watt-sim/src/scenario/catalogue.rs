@@ -14,6 +14,8 @@ files![
     "quiet-day",
     "all-crash-at-persist",
     "amnesiacs",
+    "a-cold-key-in-a-later-term",
+    "a-cold-key-too-few",
     "backbone-churn",
     "bad-time-server",
     "bit-rot",
@@ -78,8 +80,10 @@ files![
     "growth-step",
     "mixed-versions",
     "too-few-programs",
+    "rescue-release",
     "puppets-in-the-rank",
     "restart-plan",
+    "restart-plan-refuted",
     "retired-keys-for-sale",
 ];
 

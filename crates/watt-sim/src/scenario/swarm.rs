@@ -138,12 +138,18 @@ fn draw(luck: &mut Luck, kinds: &[Act], validators: usize, seconds_max: u64) -> 
         | Act::RotJournal
         | Act::Amnesia
         | Act::Program
+        | Act::Rescue
         | Act::Decide
         | Act::Clone
         | Act::Poison
         | Act::GrindKeys
         | Act::ForgePast
         | Act::Contradict
+        | Act::LoseDisk
+        | Act::Succeed
+        | Act::RestartPlan
+        | Act::PlanIsRefuted
+        | Act::StandStill
         | Act::Eclipse => 0,
     };
     let count_max = if is_bounded(act) {

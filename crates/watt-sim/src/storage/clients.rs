@@ -2,7 +2,6 @@
 
 use super::{File, Trade};
 use crate::luck::Luck;
-use crate::node::Down;
 use crate::people::{People, submit};
 use crate::violation::{Promise, Violation};
 use crate::world::World;
@@ -337,7 +336,7 @@ impl Clients {
                 };
                 let node = &world.nodes[node];
                 let key = (id, slot.index);
-                let is_lost = node.down == Down::Gone
+                let is_lost = node.is_lost()
                     || node.trade.is_some()
                     || node.disk.vault.rotten_pieces.contains(&key)
                     || node.disk.vault.was_wiped;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use watt_engine::provider::LocalSector;
 use watt_primitives::{DealId, SectorNumber, SlotIndexInDeal, Window};
+use watt_proofs::ReplicaTree;
 use watt_proofs::post::Responses;
-use watt_proofs::seal::ReplicaTree;
 
 /// A sealed sector.
 pub struct Replica {

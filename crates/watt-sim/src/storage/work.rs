@@ -13,10 +13,10 @@ use watt_primitives::terms::Piece;
 use watt_primitives::{Hash, NetworkId, SectorNumber, Window};
 use watt_proofs::challenge::ProvingWindow;
 use watt_proofs::post::{self, LeafOpening, LeafRead};
-use watt_proofs::seal::{ReplicaTree, seal};
+use watt_proofs::seal::seal;
 use watt_proofs::verify::PorepStatement;
 use watt_proofs::{
-    FaultBitmap, PieceTable, ProofParams, ReplicaId, SectorEntry, SectorSet, SectorSize, porep,
+    FaultBitmap, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorEntry, SectorSet, SectorSize, porep,
 };
 
 /// Windows whose answers are kept.
@@ -122,6 +122,8 @@ impl World {
             | Effect::SendHandOvers { .. }
             | Effect::KeepHandOvers { .. }
             | Effect::KeepSuccessions(_)
+            | Effect::KeepRestarts(_)
+            | Effect::FollowRestart(_)
             | Effect::TakeChunk { .. }
             | Effect::AdoptState(_)
             | Effect::Reply { .. }

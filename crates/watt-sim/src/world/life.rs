@@ -2,17 +2,17 @@
 
 use super::{Due, Mutation, World};
 use crate::actor::{EclipseAttacker, Twin};
-use crate::node::{Down, Restart};
+use crate::node::{Down, Memory};
 use crate::violation::{Promise, Violation};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use watt_engine::journal::Entry;
-use watt_engine::{Engine, EngineConfig, Event, PeerId};
-use watt_ledger::MemoryState;
+use watt_engine::{Engine, EngineConfig, Event, PeerId, RestartLog};
 use watt_ledger::tree::chunk;
+use watt_ledger::{MemoryState, Rescue, Rescues};
 use watt_light::Walk;
 use watt_light::hand_over::walk;
-use watt_primitives::BlockHeight;
+use watt_primitives::{BlockHeight, BoundedString};
 use watt_store::JournalError;
 
 /// Milliseconds until a broken connection is dialled again.
@@ -47,11 +47,11 @@ impl World {
             }
         };
         let restart = if self.mutation == Some(Mutation::ForgetLock) {
-            Restart::WithoutLock
+            Memory::WithoutLock
         } else {
-            Restart::Whole
+            Memory::Whole
         };
-        let network = self.network;
+        let network = self.network_of(node);
         let Some(walk) = self.walk_of(node) else {
             return;
         };
@@ -68,6 +68,7 @@ impl World {
             checkpoint_gap: self.checkpoint_blocks,
             incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
             seat: this.seat_config(),
+            restarts: this.disk.restarts.clone(),
             logs_scp: false,
             provider: this
                 .offer
@@ -99,6 +100,7 @@ impl World {
     /// How far a node's hand-overs lead; each that it keeps must lead on.
     fn walk_of(&mut self, node: usize) -> Option<Walk> {
         let begin = self.genesis.walk().ok()?;
+        let begin = begin.following(self.nodes[node].disk.plans());
         match walk(begin, &self.nodes[node].disk.hand_overs) {
             Ok(walk) => Some(walk),
             Err(error) => {
@@ -192,11 +194,39 @@ impl World {
         self.nodes[node].down = Down::Halted(sentence);
     }
 
+    /// Somebody publishes a rescue release: above the newest block, rules have this version. There is one in a world.
+    pub fn rescue(&mut self, version: u32) {
+        let newest = self.nodes.iter().max_by_key(|node| node.height());
+        let Some(newest) = newest.filter(|_| self.compute.rescues == Rescues::default()) else {
+            return;
+        };
+        let rescue = Rescue {
+            base: newest.height(),
+            header: newest.disk.head_hash,
+            version,
+            reason: BoundedString::new("the first block of a term can't be executed".to_owned())
+                .unwrap_or_default(),
+        };
+        let header = rescue.header;
+        match Rescues::default().with(rescue) {
+            Ok(rescues) => {
+                self.compute.rescues = rescues;
+                self.note(format_args!("a rescue above {header}: version {version}"));
+            }
+            Err(why) => self.note(format_args!("no rescue: {why}")),
+        }
+    }
+
     /// The node leaves for good, with all it holds. Whoever kept a connection with it looks for somebody else: the next node that is
     /// still there, as an address book would give one.
     pub fn leave(&mut self, node: usize) {
         self.end(node, Ending::PowerCut);
         self.nodes[node].down = Down::Gone;
+        self.bereave(node);
+    }
+
+    /// Whoever kept a connection with `node` looks for somebody else.
+    pub(super) fn bereave(&mut self, node: usize) {
         let n = self.nodes.len();
         for bereft in 0..n {
             if !self.nodes[bereft].wants.contains(&node) || self.surrounded.contains(&bereft) {
@@ -205,8 +235,8 @@ impl World {
             self.nodes[bereft].wants.retain(|peer| *peer != node);
             let others = (1..n).map(|further| (bereft + further) % n);
             let mut free = others.filter(|other| {
-                let is_gone = self.nodes[*other].down == Down::Gone;
-                !is_gone && !self.surrounded.contains(other) && !self.nodes[bereft].wants.contains(other)
+                let is_lost = self.nodes[*other].is_lost();
+                !is_lost && !self.surrounded.contains(other) && !self.nodes[bereft].wants.contains(other)
             });
             if let Some(other) = free.next() {
                 self.nodes[bereft].wants.push(other);
@@ -278,8 +308,9 @@ impl World {
     pub fn replay(&mut self, node: usize) {
         let (mut head, ground) = self.nodes[node].disk.ground.clone();
         let mut state = MemoryState::clone(&ground);
+        let holds = self.nodes[node].holds_rescue;
         for stored in self.nodes[node].disk.blocks.clone() {
-            match self.compute.really_apply(&state, &stored.block.to_block()) {
+            match self.compute.really_apply(&state, &stored.block.to_block(), holds) {
                 Ok(outcome) if outcome.header == stored.header => {
                     state.write(&outcome.writes);
                     state.write(&chunk::index(&outcome.writes).collect());
@@ -383,14 +414,18 @@ impl World {
         }
     }
 
-    /// Everything on a stopped node's disk but its keys is gone; what it may have voted for is unknown up to `voted_to`.
+    /// Everything on a stopped node's disk but its keys is gone; what it may have voted for is unknown up to `voted_to`. Whoever sets it
+    /// up again names the restarts of the network, as they name its genesis.
     pub fn wipe(&mut self, node: usize, voted_to: BlockHeight) {
+        let followed = self.followed();
         let lying = self.mutation == Some(Mutation::SkipPersist);
         let this = &mut self.nodes[node];
         this.disk.blocks.clear();
         this.disk.ground = (self.genesis_header.clone(), Arc::clone(&self.genesis_state));
         this.disk.incoming = None;
         this.disk.hand_overs.clear();
+        this.disk.restarts = RestartLog::default();
+        this.disk.followed = followed;
         this.disk.drive = watt_store::testing::TestDisk::new();
         this.disk.drive.set_lying(lying);
         this.disk.voted_to = voted_to;
@@ -401,5 +436,6 @@ impl World {
         this.disk.head = self.genesis_header.clone();
         this.disk.head_hash = this.disk.head.hash();
         this.disk.state = Arc::clone(&self.genesis_state);
+        self.mark_restarts(node);
     }
 }

@@ -16,7 +16,7 @@ use watt_engine::{Effect, Event, PeerId, Priority, run};
 use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::state::Writes;
 use watt_ledger::{BlockOutcome, Body, MemoryState, UncheckedBlock};
-use watt_primitives::codec;
+use watt_primitives::{NodeId, codec};
 use watt_scp::{Ballot, Pledges, Statement, Value};
 
 /// Milliseconds until signatures are checked.
@@ -50,7 +50,7 @@ impl World {
         self.perform_all(node, effects);
     }
 
-    fn perform_all(&mut self, node: usize, effects: Vec<Effect>) {
+    pub(super) fn perform_all(&mut self, node: usize, effects: Vec<Effect>) {
         let life = self.nodes[node].life;
         let mut effects: VecDeque<Effect> = effects.into();
         while let Some(effect) = effects.pop_front() {
@@ -122,7 +122,7 @@ impl World {
             }
             Effect::FillBody { slot, waiting } => {
                 let state = Arc::clone(&self.nodes[node].disk.state);
-                let filled = mempool::fill(&*state, &self.network, &waiting);
+                let filled = mempool::fill(&*state, &self.network_of(node), &waiting);
                 let filled = Some(Box::new(filled));
                 let ms = BODY_MS + u64::try_from(waiting.len() / 1_000).unwrap_or(0);
                 self.later(node, ms, Event::BodyFilled { slot, filled });
@@ -163,6 +163,8 @@ impl World {
             Effect::SendHandOvers { to, from } => self.send_hand_overs(node, to, from),
             Effect::KeepHandOvers { first, hand_overs } => self.keep_hand_overs(node, first, hand_overs),
             Effect::KeepSuccessions(successions) => self.nodes[node].disk.successions = successions,
+            Effect::KeepRestarts(log) => self.nodes[node].disk.restarts = *log,
+            Effect::FollowRestart(restart) => self.follow(node, *restart),
             Effect::SendState { to, height, at } => self.send_state(node, to, height, at),
             Effect::TakeChunk { at, chunk, then } => self.take_chunk(node, at, &chunk, *then),
             Effect::AdoptState(header) => self.adopt(node, *header),
@@ -173,7 +175,10 @@ impl World {
                 }
                 self.replies.push((node, outcome));
             }
-            Effect::Halt(sentence) => self.halt(node, sentence, false),
+            Effect::Halt(sentence) => {
+                let is_excused = self.nodes[node].can_not_go_on(&self.compute);
+                self.halt(node, sentence, is_excused);
+            }
             Effect::Seal(_)
             | Effect::OpenPorep { .. }
             | Effect::Respond(_)
@@ -187,20 +192,22 @@ impl World {
     fn try_block(&mut self, node: usize, block: &UncheckedBlock) -> Applied {
         let disk = &self.nodes[node].disk;
         let (head, state) = (disk.head_hash, Arc::clone(&disk.state));
+        let holds = self.nodes[node].holds_rescue;
         if self.nodes[node].has_own_state {
-            self.compute.really_apply(&state, block)
+            self.compute.really_apply(&state, block, holds)
         } else {
-            self.compute.apply(&head, &state, block)
+            self.compute.apply(&head, &state, block, holds)
         }
     }
 
     fn try_decided(&mut self, node: usize, blocks: &[DecidedBlock]) -> run::Good<Arc<BlockOutcome>> {
         let disk = &self.nodes[node].disk;
         let (head, state) = (disk.head_hash, Arc::clone(&disk.state));
+        let holds = self.nodes[node].holds_rescue;
         if self.nodes[node].has_own_state {
-            self.compute.really_apply_decided(&state, blocks)
+            self.compute.really_apply_decided(&state, blocks, holds)
         } else {
-            self.compute.apply_decided(head, &state, blocks)
+            self.compute.apply_decided(head, &state, blocks, holds)
         }
     }
 
@@ -320,7 +327,8 @@ impl World {
             return;
         }
         let statement = &envelope.statement;
-        self.compute.was_signed(&envelope.signature_check(&self.network));
+        self.compute
+            .was_signed(&envelope.signature_check(&self.network_of(node)));
         let own = proposals
             .iter()
             .filter(|signed| signed.proposal.proposer == statement.node);
@@ -346,13 +354,18 @@ impl World {
                 ),
             ))
         } else {
-            let said = self.nodes[node].speech.says(node, statement);
+            // What is recorded is the seat's word, whichever key signs it.
+            let of_seat = Statement {
+                node: self.seat_of(node, statement),
+                ..statement.clone()
+            };
+            let said = self.nodes[node].speech.says(node, &of_seat);
             let is_forgetful = self.nodes[node].is_forgetful;
             said.and_then(|()| {
                 if is_forgetful {
                     Ok(())
                 } else {
-                    self.observe(node, statement)
+                    self.observe(node, statement.node, &of_seat)
                 }
             })
         };
@@ -366,7 +379,7 @@ impl World {
         let term = self.genesis.parameters.terms().of_height(statement.slot.into());
         let is_of_term = self
             .deciders
-            .get(&term)
+            .get(&(self.network_of(node), term))
             .is_some_and(|deciders| deciders.hash == statement.quorum_set && deciders.has(&statement.node));
         if is_of_term {
             return Ok(());
@@ -378,22 +391,34 @@ impl World {
         Err(Violation::of(Promise::OneBackbone, facts))
     }
 
-    fn observe(&mut self, node: usize, statement: &Statement) -> Checked {
+    /// The key in the backbone for whose seat this was said.
+    fn seat_of(&self, node: usize, statement: &Statement) -> NodeId {
         let term = self.genesis.parameters.terms().of_height(statement.slot.into());
-        let Some(deciders) = self.deciders.get(&term) else {
+        let deciders = self.deciders.get(&(self.network_of(node), term));
+        let seat = deciders.and_then(|deciders| deciders.seat_ever_of(&statement.node));
+        seat.unwrap_or(statement.node)
+    }
+
+    /// Somebody who looks for evidence hears what the key `signs` said for a seat.
+    fn observe(&mut self, node: usize, signs: NodeId, of_seat: &Statement) -> Checked {
+        let term = self.genesis.parameters.terms().of_height(of_seat.slot.into());
+        let network = self.network_of(node);
+        let Some(deciders) = self.deciders.get(&(network, term)) else {
             return Ok(());
         };
+        let successor = (signs != of_seat.node).then_some(signs);
         let observer = self
             .observers
-            .entry(term)
-            .or_insert_with(|| Observer::new(self.network, deciders));
-        observer.hears(node, statement)
+            .entry((term, network, successor))
+            .or_insert_with(|| Observer::new(network, deciders));
+        observer.hears(node, of_seat)
     }
 
     fn disconnect(&mut self, node: usize, link: PeerId) {
         if let Some(other) = self.net.other(node, link)
             && self.nodes[node].is_honest()
             && self.nodes[other].is_honest()
+            && self.network_of(node) == self.network_of(other)
         {
             let facts = format!("honest node {node} disconnects honest node {other}");
             self.break_promise(Violation::of(Promise::HonestUnpunished, facts));

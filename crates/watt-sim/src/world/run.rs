@@ -4,7 +4,7 @@ use super::{Due, World};
 use crate::violation::{Promise, Violation};
 use std::sync::Arc;
 use watt_engine::Event;
-use watt_primitives::{BlockHeight, SlotIndex, Timestamp};
+use watt_primitives::{BlockHeight, NetworkId, SlotIndex, Timestamp};
 
 /// Events that may wait per node; more means that somebody asks faster than anybody can answer.
 const WAITING_PER_NODE_MAX: usize = 50_000;
@@ -134,7 +134,9 @@ impl World {
         self.stored.retain(|_, stored| !stored.is_empty());
         self.looked_at.clear();
         let kept_term = self.genesis.parameters.terms().of_height(self.forgotten);
-        self.observers = self.observers.split_off(&kept_term);
+        self.observers = self
+            .observers
+            .split_off(&(kept_term, NetworkId::new([0; 32]), None));
         for observer in self.observers.values_mut() {
             observer.forget_below(SlotIndex(keep));
         }

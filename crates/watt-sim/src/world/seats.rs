@@ -87,10 +87,14 @@ impl Setup {
 impl World {
     /// The node makes secrets for terms of its seat and stores them.
     pub(super) fn make_voting_keys(&mut self, node: usize, terms: &[Term]) {
+        let disk = match self.nodes[node].n_disks_lost {
+            0 => String::new(),
+            n => format!(" on disk {n}"),
+        };
         let make = |term: &Term| TermSecrets {
             term: *term,
-            voting_key: key_of(&format!("voting key of term {term}"), node),
-            onion_seed: Hash::of_content(format!("onion of term {term} {node}").as_bytes()),
+            voting_key: key_of(&format!("voting key of term {term}{disk}"), node),
+            onion_seed: Hash::of_content(format!("onion of term {term}{disk} {node}").as_bytes()),
         };
         let made: Vec<TermSecrets> = terms.iter().map(make).collect();
         for secrets in &made {
@@ -135,7 +139,7 @@ impl World {
         let chosen = who(people(running), people(running.next()));
         (0..self.nodes.len())
             .filter(|node| chosen.contains(&account_of("holder", *node)))
-            .filter(|node| self.nodes[*node].down != crate::node::Down::Gone)
+            .filter(|node| !self.nodes[*node].is_lost())
             .collect()
     }
 }

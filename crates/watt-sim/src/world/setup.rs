@@ -12,12 +12,13 @@ use crate::storage::{Trade, Vault, account_of};
 use crate::trace::{Sink, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use watt_engine::Backbones;
 use watt_engine::provider::ProviderConfig;
+use watt_engine::{Backbones, RestartLog};
 use watt_ledger::genesis::{GenesisAccount, RefusedGenesis};
 use watt_ledger::testing::{Rule, elect_in_advance, grow_in_advance};
 use watt_ledger::tree::chunk;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, genesis_block};
+use watt_light::duty::cold_key_hash;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::{Backbone, BackboneEntry};
 use watt_primitives::terms::{AskTerms, Endpoint};
@@ -98,6 +99,8 @@ pub struct Setup {
     pub block_transactions_max: u32,
     /// Blocks between two states that nodes serve to fresh ones.
     pub checkpoint_blocks: u64,
+    /// Whether the seats of the genesis have cold keys.
+    pub cold_keys: bool,
     /// The network.
     pub weather: Weather,
     /// Accounts that people have from the start.
@@ -106,6 +109,8 @@ pub struct Setup {
     pub actors: BTreeMap<usize, ValidatorActor>,
     /// What is broken on purpose.
     pub mutation: Option<Mutation>,
+    /// Whether nobody can execute the first block of a term under the first version of the rules.
+    pub broken_terms: bool,
 }
 
 impl Default for Setup {
@@ -126,10 +131,12 @@ impl Default for Setup {
             puppets: 0,
             block_transactions_max: 500,
             checkpoint_blocks: 64,
+            cold_keys: false,
             weather: crate::net::WeatherName::Fair.weather(),
             people: 16,
             actors: BTreeMap::new(),
             mutation: None,
+            broken_terms: false,
         }
     }
 }
@@ -140,6 +147,11 @@ pub fn key_of(role: &str, number: usize) -> SecretKey {
     let mut hasher = blake3::Hasher::new_derive_key("watt-sim 2026 keys");
     hasher.update(role.as_bytes()).update(&number.to_le_bytes());
     SecretKey::from_seed(*hasher.finalize().as_bytes())
+}
+
+/// The key that a validator's owner keeps offline.
+pub(super) fn cold_key_of(number: usize) -> SecretKey {
+    key_of("cold", number)
 }
 
 /// The key with which a validator votes in a term after the first.
@@ -157,7 +169,7 @@ pub const START_BALANCE_WATT: u64 = 10_000;
 pub const COUNCIL: std::ops::Range<usize> = 1..8;
 
 /// People in whom trust begins.
-const TRUST_SEEDS: usize = 4;
+pub(super) const TRUST_SEEDS: usize = 4;
 
 impl Setup {
     fn genesis(&self) -> Genesis {
@@ -191,7 +203,9 @@ impl Setup {
         let seat = |number| BackboneEntry {
             account: AccountId::of_first_key(&holder(number).key),
             key: key_of("validator", number).node_id(),
-            cold_key: None,
+            cold_key: self
+                .cold_keys
+                .then(|| cold_key_hash(&cold_key_of(number).public())),
         };
         Genesis {
             name: BoundedString::new("world".to_owned()).unwrap_or_default(),
@@ -209,6 +223,7 @@ impl Setup {
                 power_unit_bytes: 1 << 20,
                 standby_power_bytes: 0,
                 insecure_proofs: true,
+                restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
             },
             protocol: 1,
             council: BoundedVec::new(COUNCIL.map(|number| account_of("person", number)).collect())
@@ -268,7 +283,7 @@ impl Setup {
         let state = Arc::new(state);
         let deciders = Backbones::in_state(&*state)
             .of_term(Term(0))
-            .map(|deciders| (Term(0), Arc::clone(deciders)));
+            .map(|deciders| ((network, Term(0)), Arc::clone(deciders)));
         let deciders = deciders.into_iter().collect();
         let n_validators = usize::from(self.validators);
         let first_provider = n_validators + self.followers;
@@ -307,6 +322,8 @@ impl Setup {
                     state: Arc::clone(&state),
                     hand_overs: Vec::new(),
                     successions: Vec::new(),
+                    restarts: RestartLog::default(),
+                    followed: Vec::new(),
                     incoming: None,
                     secrets: Vec::new(),
                     vault: Vault::default(),
@@ -318,9 +335,11 @@ impl Setup {
                 keys_of_terms: keys_in(number),
                 offer: number.checked_sub(first_provider).map(offer),
                 trade,
+                n_disks_lost: 0,
                 timers: BTreeMap::new(),
                 skew_ms: 0,
                 protocol: PROTOCOL_VERSION_MAX,
+                holds_rescue: false,
                 born: BEGINNING,
                 wants: Vec::new(),
                 is_forgetful: false,
@@ -348,13 +367,15 @@ impl Setup {
         let all_keys = (0..n_validators).map(|n| (key_of("validator", n).node_id(), n));
         let of_terms = elected.values().flatten().map(|(n, seat)| (seat.key, *n));
         let by_key = all_keys.chain(of_terms).collect();
-        let rule = self.mutation.and_then(Mutation::rule);
+        let broken = self.broken_terms.then_some(Rule::BrokenTerms);
+        let rule = self.mutation.and_then(Mutation::rule).or(broken);
         let mut world = World {
             network,
             now: BEGINNING.next(),
+            newest_at: BEGINNING,
             nodes,
             net: Net::new(n, self.weather, Luck::new(self.seed, Purpose::Network)),
-            compute: Compute::new(network, rule, self.seed),
+            compute: Compute::new(rule, self.seed),
             chain: ChainCheck::new(network, first.header.hash(), &genesis.parameters, &state),
             trace: Trace::new(BEGINNING, sink),
             violation: None,
@@ -379,6 +400,7 @@ impl Setup {
             providers: (0..self.providers)
                 .map(|number| (account_of("provider", number), first_provider + number))
                 .collect(),
+            plan: None,
             surrounded: Vec::new(),
             forgotten: BlockHeight(0),
             queue_max: 0,

@@ -138,17 +138,23 @@ impl World {
             return false;
         }
         if is_honest {
-            self.see_backbone(height, &state);
+            self.see_backbone(&stored.header, &state);
         }
         let this = &mut self.nodes[node];
         this.disk.state = Arc::clone(&state);
         this.disk.head = stored.header.clone();
         this.disk.head_hash = hash;
         this.disk.blocks.push(Arc::clone(stored));
+        self.mark_restarts(node);
+        let this = &mut self.nodes[node];
         // What was fetched again is whole again.
         this.disk.rotten.remove(&height.0);
         if is_honest {
+            let before = self.chain.height();
             let checked = self.chain.committed(node, &below, &state, &stored.block, outcome);
+            if self.chain.height() > before {
+                self.newest_at = self.now;
+            }
             if let Err(violation) = checked {
                 self.break_promise(violation);
                 return false;
@@ -233,13 +239,14 @@ impl World {
     }
 
     /// A state says for good who decides the next term.
-    fn see_backbone(&mut self, height: BlockHeight, state: &MemoryState) {
+    fn see_backbone(&mut self, header: &Header, state: &MemoryState) {
         let terms = self.genesis.parameters.terms();
-        let next = terms.of_height(height).next();
-        if height >= terms.final_from(next) && !self.deciders.contains_key(&next) {
+        let next = terms.of_height(header.height).next();
+        let place = (header.network, next);
+        if header.height >= terms.final_from(next) && !self.deciders.contains_key(&place) {
             let backbones = Backbones::in_state(state);
             if let Some(deciders) = backbones.of_term(next) {
-                self.deciders.insert(next, Arc::clone(deciders));
+                self.deciders.insert(place, Arc::clone(deciders));
             }
         }
     }
@@ -319,6 +326,7 @@ impl World {
         disk.ground = (header.clone(), Arc::clone(&state));
         disk.blocks.clear();
         (disk.head, disk.head_hash, disk.state) = (header.clone(), hash, state);
+        self.mark_restarts(node);
         Some(header)
     }
 }

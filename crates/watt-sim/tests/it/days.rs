@@ -52,6 +52,48 @@ fn a_checkpoint_is_fetched_across_power_cuts() {
     );
 }
 
+/// Five disks of thirteen are lost for ever and no block closes; one cold key is enough for blocks within a minute, also in a later
+/// term and over its end.
+///
+/// Covers: A1.
+#[test]
+fn a_cold_key_brings_back_a_network_of_thirteen() {
+    for name in ["a-cold-key-too-few", "a-cold-key-in-a-later-term"] {
+        let (report, lines) = day(name);
+        let stood = lines
+            .iter()
+            .position(|line| line.contains("== StandStill"))
+            .unwrap();
+        let blocks = |lines: &[String]| lines.iter().any(|line| line.contains(" commits "));
+        assert!(blocks(&lines[stood..]), "{name}: height {}", report.height);
+    }
+}
+
+/// Nine of thirteen disks are lost for ever and no cold key is left: the rest begins again by a plan, a fresh node walks over the restart,
+/// and everything that was there before goes on. A later block that appears in time refutes a plan for everybody.
+///
+/// Covers: A1.
+#[test]
+fn people_begin_again_unless_a_later_block_is_shown() {
+    let (report, lines) = day("restart-plan");
+    let followed = |lines: &[String]| {
+        lines
+            .iter()
+            .filter(|line| line.contains(" follows the restart "))
+            .count()
+    };
+    // Four who vote, one of them who follow from below the base, and others unless they are wiped before.
+    assert!(followed(&lines) >= 6, "{} follow", followed(&lines));
+    assert!(report.height > 80 && report.n_transactions > 30);
+    let (_, lines) = day("restart-plan-refuted");
+    let refuted = lines
+        .iter()
+        .position(|line| line.contains("== PlanIsRefuted"))
+        .unwrap();
+    assert_eq!(followed(&lines[..refuted]), 0);
+    assert!(followed(&lines[refuted..]) > 0, "the second plan is followed");
+}
+
 /// The people who vote in each term, as the trace tells.
 fn voters(lines: &[String]) -> Vec<(u64, Vec<&str>)> {
     let of_line = |line: &String| -> Option<(u64, usize)> {

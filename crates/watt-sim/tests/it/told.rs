@@ -89,7 +89,10 @@ fn an_end_is_a_height_or_a_second() {
 fn waiting_scenarios_do_not_run() {
     use watt_sim::director::Director;
     use watt_sim::trace::Sink;
-    let waiting = scenario::find("restart-plan").unwrap();
+    let waiting = scenario::Scenario {
+        waits_for: Some("a part that nobody built".to_owned()),
+        ..scenario::find("restart-plan").unwrap()
+    };
     let error = Director::new(&waiting, 1, None, Sink::None).err().unwrap();
     assert!(error.contains("waits for"), "{error}");
 }

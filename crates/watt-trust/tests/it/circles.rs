@@ -175,7 +175,7 @@ fn the_nearest_to_the_seeds_are_ranked() {
 #[test]
 fn the_root_commits_to_every_rank() {
     let circles = circles(&[(1, &[5, 4]), (4, &[1])]);
-    let network = NetworkId([7; 32]);
+    let network = NetworkId::new([7; 32]);
     let ranking = find(&circles, &[id(1)], 100).rank();
     let leaves: Vec<Hash> = ranking
         .people()
@@ -191,7 +191,7 @@ fn the_root_commits_to_every_rank() {
     let expected = hash::hash(hash::Domain::RankRoot, &network, &parts);
     assert_eq!(ranking.root(&network, Term(3)), expected);
     assert_ne!(ranking.root(&network, Term(4)), expected);
-    assert_ne!(ranking.root(&NetworkId([8; 32]), Term(3)), expected);
+    assert_ne!(ranking.root(&NetworkId::new([8; 32]), Term(3)), expected);
 
     let nobody = find(&circles, &[], 100);
     assert_eq!((nobody.people().len(), nobody.rank().people().len()), (0, 0));

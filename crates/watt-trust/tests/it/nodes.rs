@@ -47,7 +47,7 @@ fn asker(salt: u8) -> Asker {
     Asker {
         person: person(0),
         salt: Hash([salt; 32]),
-        network: NetworkId([7; 32]),
+        network: NetworkId::new([7; 32]),
     }
 }
 

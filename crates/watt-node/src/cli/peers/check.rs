@@ -33,7 +33,7 @@ pub(in crate::cli) struct CheckArgs {
     /// Nodes to ask, at most nine: http://HOST:PORT of a public listener, or a multiaddress with a peer id
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
-    /// The network's id: 64 hexadecimal digits [default: that of the devnet you run, else what your own node says]
+    /// The network's id: 64 hexadecimal digits, or 128 of one that was restarted [default: that of the devnet you run, else what your own node says]
     #[arg(long, value_name = "ID", value_parser = verify::network_id)]
     network: Option<NetworkId>,
 }
@@ -46,8 +46,14 @@ pub(super) async fn run(session: &Session, args: CheckArgs) -> Result<(), Comman
         return Err(CommandError::new(ErrorKind::Usage, message, "name fewer"));
     }
     let devnet = Registry::read(&session.home)?.and_then(|registry| NetworkId::from_hex(&registry.network));
-    let expected = args.network.or(devnet);
-    let context = context(session, &args.sources, expected).await?;
+    let is_meant = |network: &NetworkId| match (args.network, devnet) {
+        (Some(wanted), _) => *network == wanted,
+        // One's own devnet may have been restarted since.
+        (None, Some(devnet)) => network.first() == devnet,
+        (None, None) => true,
+    };
+    let is_known = args.network.or(devnet).is_some();
+    let context = context(session, &args.sources, is_known, is_meant).await?;
     let known = context
         .api
         .nodes()
@@ -59,8 +65,9 @@ pub(super) async fn run(session: &Session, args: CheckArgs) -> Result<(), Comman
     let evidence_dir = context.home.client_dir(&context.network).join("evidence");
     let question = Question {
         genesis: &context.genesis,
+        network: context.network,
         operators: &operators,
-        is_devnet: devnet == Some(context.network),
+        is_devnet: devnet == Some(context.network.first()),
         account: person,
         evidence_dir: &evidence_dir,
     };
@@ -104,13 +111,13 @@ fn now() -> Timestamp {
 async fn context(
     session: &Session,
     sources: &[String],
-    expected: Option<NetworkId>,
+    is_known: bool,
+    is_meant: impl Fn(&NetworkId) -> bool,
 ) -> Result<Context, CommandError> {
     let own = session.context().await;
-    let is_meant = |context: &Context| expected.is_none_or(|expected| expected == context.network);
     match own {
-        Ok(context) if is_meant(&context) => return Ok(context),
-        Err(error) if expected.is_none() => return Err(error),
+        Ok(context) if is_meant(&context.network) => return Ok(context),
+        Err(error) if !is_known => return Err(error),
         Ok(_) | Err(_) => {}
     }
     for base in sources.iter().filter(|text| is_http(text)) {
@@ -119,7 +126,7 @@ async fn context(
             ..Overrides::default()
         })?;
         if let Ok(context) = Context::connect(&settings, &session.home).await
-            && is_meant(&context)
+            && is_meant(&context.network)
         {
             return Ok(context);
         }

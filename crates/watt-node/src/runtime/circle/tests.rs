@@ -72,23 +72,7 @@ fn watched(nodes: &[&Net]) -> StillNode {
                 addresses: BoundedVec::new(addresses.collect()).unwrap(),
             },
             capacity_bytes: 1,
-            used_bytes: 0,
-            person: friend(n),
-            since: BlockHeight(1),
-            proven_ms: 0,
-            post_state: Hash::ZERO,
-            n_sectors: 0,
-            n_active: 0,
-            starting: BoundedVec::empty(),
-            due_from: None,
-            counted_before: None,
-            due_before: 0,
-            windows_proven: 0,
-            void_windows_proven: 0,
-            proofs_failed: 0,
-            last_heartbeat: None,
-            last_proven: None,
-            last_proven_at: LedgerTime(0),
+            ..ProviderRow::new(friend(n), BlockHeight(1), Hash::ZERO)
         };
         writes.insert(rows::provider(&friend(n)), Some(codec::encode(&row)));
     }

@@ -4,16 +4,15 @@ use super::{NodeLoop, steady, wall};
 use crate::node::Seen;
 use std::collections::BTreeMap;
 use watt_engine::message::DecidedBlock;
-use watt_health::Heard;
 use watt_primitives::{NodeId, Timestamp};
 
 /// How often what was heard is shown anew, in milliseconds: not after each of thousands of events.
 const SHOW_MS: u64 = 500;
 
-/// Who signed blocks, and when all was shown last.
+/// Who signed blocks, when the newest of these closed, and when all was shown last.
 #[derive(Debug, Default)]
 pub(super) struct Signers {
-    signed: BTreeMap<NodeId, Heard>,
+    signed: BTreeMap<NodeId, u64>,
     shown: Timestamp,
 }
 
@@ -26,8 +25,7 @@ impl NodeLoop {
                 let (slot, key) = (envelope.statement.slot, envelope.statement.node);
                 let deciders = self.engine.backbones().of_slot(slot);
                 let seat = deciders.and_then(|deciders| deciders.seat_ever_of(&key));
-                let heard = Heard { slot: slot.0, at_ms };
-                note(&mut self.signers.signed, seat.unwrap_or(key), heard);
+                note(&mut self.signers.signed, seat.unwrap_or(key), at_ms);
             }
         }
         let entries = &self.engine.quorum_set().nodes;
@@ -45,8 +43,7 @@ impl NodeLoop {
         let mut heard = self.signers.signed.clone();
         for (node, word) in self.engine.hearing().words() {
             let ago_ms = now.0.saturating_sub(word.at.0);
-            let (slot, at_ms) = (word.slot.0, wall_ms.saturating_sub(ago_ms));
-            note(&mut heard, node, Heard { slot, at_ms });
+            note(&mut heard, node, wall_ms.saturating_sub(ago_ms));
         }
         self.shared.show_seen(Seen {
             quorum_set: self.engine.quorum_set().clone(),
@@ -56,8 +53,7 @@ impl NodeLoop {
     }
 }
 
-fn note(heard: &mut BTreeMap<NodeId, Heard>, node: NodeId, word: Heard) {
-    let known = heard.entry(node).or_insert(word);
-    known.slot = known.slot.max(word.slot);
-    known.at_ms = known.at_ms.max(word.at_ms);
+fn note(heard: &mut BTreeMap<NodeId, u64>, node: NodeId, at_ms: u64) {
+    let known = heard.entry(node).or_insert(at_ms);
+    *known = at_ms.max(*known);
 }

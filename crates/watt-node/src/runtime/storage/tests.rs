@@ -1,12 +1,13 @@
 use super::*;
 use crate::config::{ApiAddresses, Role};
 use std::path::Path;
+use watt_engine::{Refuted, RestartLog};
 use watt_ledger::Body;
 use watt_ledger::genesis::GenesisAccount;
-use watt_ledger::{NetworkParameters, UncheckedBlock};
-use watt_light::{BackboneEntry, Proposal};
+use watt_ledger::{NetworkParameters, Rescues, UncheckedBlock};
+use watt_light::{BackboneEntry, Proposal, Restart, RestartPlan};
 use watt_primitives::{
-    AccountId, Amount, BoundedString, BoundedVec, Hash, SecretKey, SlotIndex, Term, Timestamp,
+    AccountId, Amount, BoundedString, BoundedVec, Hash, NetworkId, SecretKey, SlotIndex, Term, Timestamp,
 };
 
 fn validator() -> SecretKey {
@@ -30,6 +31,7 @@ fn config(dir: &Path) -> NodeConfig {
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,
+            restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
         },
         accounts: BoundedVec::new(vec![GenesisAccount {
             key: SecretKey::from_seed([1; 32]).public(),
@@ -50,6 +52,7 @@ fn config(dir: &Path) -> NodeConfig {
     NodeConfig {
         data_dir: dir.to_owned(),
         was_moved: false,
+        restarts: Vec::new(),
         genesis,
         role: Role::Follower,
         seat_account_key: None,
@@ -60,6 +63,7 @@ fn config(dir: &Path) -> NodeConfig {
         bootstrap: Vec::new(),
         checkpoint_blocks: 720,
         protocol: 1,
+        rescues: Rescues::of_program(),
         record_scp: None,
         api: ApiAddresses {
             public: "127.0.0.1:0".parse().unwrap(),
@@ -97,7 +101,9 @@ fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
         successions: BoundedVec::empty(),
     };
     let unchecked: UncheckedBlock = block.to_block();
-    let outcome = storage.snapshot().read(|rows| try_block(rows, unchecked, true));
+    let outcome = storage
+        .snapshot()
+        .read(|rows| try_block(rows, unchecked, true, &Rescues::of_program()));
     (block, outcome.unwrap().unwrap())
 }
 
@@ -222,7 +228,7 @@ fn a_state_comes_in_part_by_part_over_restarts() {
     assert!(n_parts > 2 && incoming.is_complete());
 
     let (state, snapshot) = storage.receiver().finish(&header).unwrap();
-    storage.adopt(state, header.clone(), snapshot);
+    storage.adopt(state, header.clone(), snapshot).unwrap();
     let state_dir = storage.folder.state_dir();
     drop(storage);
     // As if the power had failed just before it was put in place.
@@ -238,4 +244,94 @@ fn a_state_comes_in_part_by_part_over_restarts() {
     let storage = open(&config);
     assert_eq!(storage.head(), served.head());
     assert!(read_block(&storage.blocks, BlockHeight(5)).unwrap().is_none());
+}
+
+/// A plan that the only validator signed.
+fn restart(network: NetworkId, restart_no: u64, base: &Header, genesis: &Genesis) -> Restart {
+    let plan = RestartPlan {
+        network,
+        restart_no,
+        base: base.clone(),
+        backbone: genesis.first_backbone().unwrap(),
+        reason: BoundedString::default(),
+    };
+    Restart {
+        voters: BoundedVec::new(vec![plan.sign(&validator())]).unwrap(),
+        people: BoundedVec::empty(),
+        plan,
+    }
+}
+
+/// Whoever sets up a node names the restarts of its network beside the genesis; a node that has blocks looks at a plan first, and one that
+/// was shown a later block never follows. Covers: A1.
+#[test]
+fn a_node_without_blocks_follows_the_restarts_that_its_owner_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let (genesis, first) = (&config.genesis, config.genesis.network());
+    let mut storage = open(&config);
+    for _ in 0..3 {
+        grow(&mut storage);
+    }
+    let base = storage.head().clone();
+    drop(storage);
+    let one = restart(first, 1, &base, genesis);
+    let later = Header {
+        height: BlockHeight(9),
+        ..base.clone()
+    };
+    let two = restart(one.plan.network_after(), 2, &later, genesis);
+    let begin = |dir: &Path, restarts: &[&Restart]| {
+        let config = NodeConfig {
+            data_dir: dir.to_owned(),
+            restarts: restarts.iter().copied().cloned().collect(),
+            ..config.clone()
+        };
+        let storage = Storage::open(&config, genesis)?;
+        storage.restarts().network(genesis)
+    };
+    let why_not = |dir: &Path, restarts: &[&Restart]| begin(dir, restarts).unwrap_err();
+    assert_eq!(why_not(dir.path(), &[&one]).kind, ErrorKind::NotAllowed);
+    assert_eq!(begin(dir.path(), &[]).unwrap(), first);
+
+    let fresh = tempfile::tempdir().unwrap();
+    let mut forged = one.clone();
+    forged.plan.restart_no = 2;
+    let foreign = restart(NetworkId::new([8; 32]), 1, &base, genesis);
+    let wrong: [&[&Restart]; 4] = [&[&forged], &[&foreign], &[&two], &[&two, &one]];
+    for restarts in wrong {
+        assert_eq!(
+            why_not(fresh.path(), restarts).kind,
+            ErrorKind::VerificationFailed
+        );
+        assert_eq!(begin(fresh.path(), &[]).unwrap(), first, "nothing was changed");
+    }
+    let after = two.plan.network_after();
+    assert_eq!(begin(fresh.path(), &[&one, &two]).unwrap(), after);
+    // They are remembered, and may be named again.
+    assert_eq!(begin(fresh.path(), &[]).unwrap(), after);
+    assert_eq!(begin(fresh.path(), &[&one]).unwrap(), after);
+
+    let refuting = tempfile::tempdir().unwrap();
+    let log = RestartLog {
+        looked_at: None,
+        refuted: BoundedVec::new(vec![Refuted {
+            plan: one.plan.hash(),
+            base: base.height,
+            height: base.height.next(),
+        }])
+        .unwrap(),
+    };
+    let storage = open(&NodeConfig {
+        data_dir: refuting.path().to_owned(),
+        ..config.clone()
+    });
+    storage.restarts().keep_log(&log).unwrap();
+    drop(storage);
+    let refused = why_not(refuting.path(), &[&one]);
+    assert!(
+        refused.message.contains("refused for ever"),
+        "{}",
+        refused.message
+    );
 }

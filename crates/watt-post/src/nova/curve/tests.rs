@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::backend::Curve;
-use crate::element::F;
 use crate::fixture;
 use crate::nova::proof::{E1, ENCODING, decode_proof, encode_proof};
 use nova_snark::provider::ipa_pc::EvaluationEngine;
@@ -11,6 +10,7 @@ use nova_snark::spartan::snark::RelaxedR1CSSNARK;
 use nova_snark::traits::Engine;
 use nova_snark::traits::evaluation::EvaluationEngineTrait;
 use nova_snark::traits::snark::{RelaxedR1CSSNARKTrait, default_ck_hint};
+use watt_proofs::element::F;
 
 type Engine1 = EvaluationEngine<E1>;
 type Stock = RelaxedR1CSSNARK<E1, Engine1>;
@@ -151,7 +151,7 @@ fn changed_bits_are_judged_as_by_the_library() {
 }
 
 fn low_bits(name: &str) -> u32 {
-    crate::element::low_bits(&fixture::element(name), 0, 32)
+    watt_proofs::element::low_bits(&fixture::element(name), 0, 32)
 }
 
 /// A prover whose witness satisfies other constraints, one coefficient apart, and whose transcript is consistent.

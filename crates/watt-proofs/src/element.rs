@@ -1,12 +1,13 @@
 //! Elements of the field that the proofs are over: the scalar field of Pallas.
 
+use crate::params::index;
 use ff::{Field, PrimeField};
-use nova_snark::provider::pasta::pallas;
+use halo2curves::pasta::Fq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use watt_primitives::Hash;
 
-/// The field as the proof system has it.
-pub(crate) type F = pallas::Scalar;
+/// The field, in the type that the proof system has for it.
+pub type F = Fq;
 
 /// Bytes of data in an element: any 31 bytes are below the modulus.
 pub const CHUNK_BYTES: usize = 31;
@@ -19,9 +20,12 @@ pub const LEAF_BYTES: usize = ARITY * CHUNK_BYTES;
 
 /// An element of the field. As bytes: 32, little-endian, below the modulus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Element(pub(crate) F);
+pub struct Element(pub F);
 
 impl Element {
+    /// Bytes of an element.
+    pub const LEN: usize = 32;
+
     /// The element of 31 bytes, little-endian.
     #[must_use]
     pub fn from_chunk(chunk: &[u8; CHUNK_BYTES]) -> Self {
@@ -71,7 +75,8 @@ fn from_canonical(bytes: [u8; 32]) -> Option<F> {
 }
 
 /// The elements of a leaf.
-pub(crate) fn leaf_elements(leaf: &[u8; LEAF_BYTES]) -> [F; ARITY] {
+#[must_use]
+pub fn leaf_elements(leaf: &[u8; LEAF_BYTES]) -> [F; ARITY] {
     let mut elements = [F::ZERO; ARITY];
     for (element, chunk) in elements.iter_mut().zip(leaf.as_chunks::<CHUNK_BYTES>().0) {
         *element = Element::from_chunk(chunk).0;
@@ -79,14 +84,15 @@ pub(crate) fn leaf_elements(leaf: &[u8; LEAF_BYTES]) -> [F; ARITY] {
     elements
 }
 
-/// The lowest `n` bits of an element, at most 64, as a number.
-pub(crate) fn low_bits(element: &F, skipped: u32, n: u32) -> u32 {
+/// Bits `skipped` to `skipped + n - 1` of an element, counted from the lowest, as a number; `n` is at most 32.
+#[must_use]
+pub fn low_bits(element: &F, skipped: u32, n: u32) -> u32 {
     Element(*element)
         .to_bytes()
         .iter()
         .flat_map(|byte| (0..8).map(move |bit| (byte >> bit) & 1))
-        .skip(crate::index(skipped))
-        .take(crate::index(n))
+        .skip(index(skipped))
+        .take(index(n))
         .zip(0u32..)
         .fold(0, |number, (bit, place)| number | (u32::from(bit) << place))
 }

@@ -1,0 +1,323 @@
+//! What a provider proves, in words: each sector with its state and deadline, what is due next, and what was not earned and why.
+
+use super::facts::Facts;
+use super::types::amount_text;
+use crate::ui::duration_text;
+use serde::{Deserialize, Serialize};
+use watt_ledger::query;
+use watt_ledger::rows::{SectorRow, SectorStage};
+use watt_primitives::{AccountId, Amount, BlockHeight, SectorNumber, Window};
+
+/// Bytes in a unit of a sector's size.
+const UNIT_BYTES: u64 = 1 << 20;
+
+/// A sealed sector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SectorInfo {
+    /// Its number.
+    pub sector: u64,
+    /// How far it is.
+    pub state: SectorState,
+    /// Its size, sealed.
+    pub bytes: u64,
+    /// Shares in it of deals that are not over.
+    pub n_slots: u64,
+    /// Milliseconds of ledger time for which it was proven and is paid.
+    pub proven_ms: u64,
+    /// Milliseconds of proven windows in which it could not be read, which nobody pays for.
+    pub faulty_ms: u64,
+    /// Last height for what it has to do next, if that has a deadline of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
+    /// Its state, deadline and reason in a sentence.
+    pub sentence: String,
+}
+
+/// How far a sector is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SectorState {
+    /// Committed to; its challenge has not come yet.
+    Waiting,
+    /// Its challenge has come and is not answered yet.
+    Challenged,
+    /// Proven; it answers every window from the next on.
+    Starting,
+    /// It answers every window.
+    Proving,
+    /// It could not be read in this window or the one before.
+    Faulty,
+    /// Its shares are over.
+    Ending,
+}
+
+/// What a provider has to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DutyInfo {
+    /// The running window.
+    pub window: u64,
+    /// Whether this window's heartbeat is on the ledger; absent if none is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_answered: Option<bool>,
+    /// Whether the window before is proven; absent if no proof of it is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_proven: Option<bool>,
+    /// The last height of the window: until then both have to be done.
+    pub deadline: u64,
+    /// About how long that is, in milliseconds.
+    pub left_ms: u64,
+    /// The same in a sentence.
+    pub sentence: String,
+}
+
+/// What a provider proves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvingInfo {
+    /// What has to be done next; absent while no sector is proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duty: Option<DutyInfo>,
+    /// Its sectors, ascending.
+    pub sectors: Vec<SectorInfo>,
+    /// About what it would have been paid for the windows that it missed, at what it stores now.
+    #[serde(with = "amount_text")]
+    pub lost: Amount,
+    /// Why it was not paid for everything: one sentence each.
+    pub losses: Vec<String>,
+}
+
+/// When it is, as far as deadlines need it.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    height: BlockHeight,
+    window: Window,
+    slot_ms: u64,
+}
+
+impl Clock {
+    /// About how long until block `height` is there.
+    const fn left_ms(&self, height: BlockHeight) -> u64 {
+        height
+            .0
+            .saturating_sub(self.height.0)
+            .saturating_mul(self.slot_ms)
+    }
+}
+
+impl Facts<'_> {
+    /// What `provider` proves. `pay_of` is what so many milliseconds of proven time pay for all shares that it holds.
+    pub(super) fn proving(&self, provider: &AccountId, pay_of: impl Fn(u64) -> Amount) -> ProvingInfo {
+        let (Some(head), Some(row)) = (query::head(self.state), query::provider(self.state, provider)) else {
+            return ProvingInfo::default();
+        };
+        let parameters = &head.rules.parameters;
+        let clock = Clock {
+            height: head.chain.height,
+            window: head.window,
+            slot_ms: parameters.slot_ms,
+        };
+        let sectors = query::sectors(self.state, provider);
+        let infos: Vec<SectorInfo> = sectors
+            .iter()
+            .map(|(number, sector)| sector_info(*number, sector, row.row.proven_ms, clock))
+            .collect();
+        let window_ms = parameters.window_slots.saturating_mul(parameters.slot_ms);
+        let lost = pay_of(row.proofs_missed.saturating_mul(window_ms));
+        let mut losses = Vec::new();
+        if row.proofs_missed > 0 {
+            losses.push(format!(
+                "{} of {} windows were not proven in time, about {lost} WATT at what it stores now: the node was off, not connected, or too slow",
+                row.proofs_missed, row.proofs_due
+            ));
+        }
+        if row.row.proofs_failed > 0 {
+            losses.push(format!(
+                "{} proofs did not verify: its data was not what it committed to",
+                row.row.proofs_failed
+            ));
+        }
+        let n_faulty = infos.iter().filter(|info| info.faulty_ms > 0).count();
+        if n_faulty > 0 {
+            let ms = infos.iter().map(|info| info.faulty_ms).sum();
+            losses.push(format!(
+                "{n_faulty} sectors could not be read for {} in all, and were declared so",
+                duration_text(ms)
+            ));
+        }
+        ProvingInfo {
+            duty: self.duty(provider, &sectors, clock, parameters.window_slots),
+            sectors: infos,
+            lost,
+            losses,
+        }
+    }
+
+    fn duty(
+        &self,
+        provider: &AccountId,
+        sectors: &[(SectorNumber, SectorRow)],
+        clock: Clock,
+        window_slots: u64,
+    ) -> Option<DutyInfo> {
+        let is_in = |window: Window| sectors.iter().any(|(_, sector)| sector.is_in_set(window));
+        let heartbeat = |window| query::heartbeat(self.state, provider, window);
+        let (now, before) = (clock.window, clock.window.previous());
+        let is_answered = is_in(now).then(|| heartbeat(now).is_some());
+        // Without a heartbeat in it there is nothing left to prove of the window before.
+        let is_proven = heartbeat(before)
+            .filter(|_| now != before)
+            .map(|row| row.is_proven);
+        is_answered.or(is_proven)?;
+        let deadline = BlockHeight(
+            now.0
+                .saturating_add(1)
+                .saturating_mul(window_slots)
+                .saturating_sub(1),
+        );
+        let left_ms = clock.left_ms(deadline);
+        let due = format!(
+            "up to block {deadline}, about {} from now",
+            duration_text(left_ms)
+        );
+        let sentence = match (is_answered, is_proven) {
+            (Some(false), Some(false)) => {
+                format!("window {now} is to be answered and window {before} to be proven, both {due}")
+            }
+            (Some(false), _) => format!("window {now} is to be answered, {due}"),
+            (_, Some(false)) => format!("window {before} is to be proven, {due}"),
+            (_, _) => format!(
+                "window {now} is answered; the next one begins after block {deadline}, about {} from now",
+                duration_text(left_ms)
+            ),
+        };
+        Some(DutyInfo {
+            window: now.0,
+            is_answered,
+            is_proven,
+            deadline: deadline.0,
+            left_ms,
+            sentence,
+        })
+    }
+}
+
+fn sector_info(number: SectorNumber, sector: &SectorRow, proven_ms: u64, clock: Clock) -> SectorInfo {
+    let proven = sector.proven_ms(proven_ms);
+    let mut end = None;
+    let (state, sentence) = match sector.stage {
+        SectorStage::PreCommitted {
+            challenge_window,
+            deadline,
+        } => {
+            end = Some(deadline.0);
+            let left = duration_text(clock.left_ms(deadline));
+            if challenge_window > clock.window {
+                let sentence = format!("sealed; its challenge comes with window {challenge_window}");
+                (SectorState::Waiting, sentence)
+            } else {
+                let sentence = format!(
+                    "challenged; to be proven up to block {deadline}, about {left} from now, or its shares have to be sealed anew"
+                );
+                (SectorState::Challenged, sentence)
+            }
+        }
+        SectorStage::Active { .. } if is_faulty(sector, clock.window) => {
+            let window = sector.last_fault.unwrap_or_default();
+            let sentence = format!(
+                "could not be read in window {window}: not paid until it can be again; look at the disk"
+            );
+            (SectorState::Faulty, sentence)
+        }
+        SectorStage::Active { from } if from > clock.window => {
+            let sentence = format!("proven; answers every window from {from} on");
+            (SectorState::Starting, sentence)
+        }
+        SectorStage::Active { from } => {
+            let sentence = format!("proving since window {from}, {} so far", duration_text(proven));
+            (SectorState::Proving, sentence)
+        }
+        SectorStage::Ended { last, .. } => {
+            let sentence = format!("its shares are over; it is deleted once window {last} is proven");
+            (SectorState::Ending, sentence)
+        }
+    };
+    SectorInfo {
+        sector: number.0,
+        state,
+        bytes: u64::from(sector.units).saturating_mul(UNIT_BYTES),
+        n_slots: sector.n_slots.into(),
+        proven_ms: proven,
+        faulty_ms: sector.faulty_ms,
+        deadline: end,
+        sentence,
+    }
+}
+
+/// Whether it was declared faulty in the running window or the one before.
+fn is_faulty(sector: &SectorRow, window: Window) -> bool {
+    sector.last_fault.is_some_and(|fault| fault >= window.previous())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watt_primitives::Hash;
+
+    const NOW: Clock = Clock {
+        height: BlockHeight(83),
+        window: Window(10),
+        slot_ms: 1_000,
+    };
+
+    fn told(stage: SectorStage, last_fault: Option<Window>) -> (SectorState, Option<u64>, String) {
+        let row = SectorRow {
+            units: 32,
+            comm_d: Hash::ZERO,
+            comm_c: Hash::ZERO,
+            comm_r: watt_proofs::Element::default(),
+            replica: Hash::ZERO,
+            seal_seed: Hash::ZERO,
+            stage,
+            n_slots: 3,
+            proven_ms_start: Some(1_000),
+            faulty_ms: 0,
+            last_fault,
+        };
+        let info = sector_info(SectorNumber(4), &row, 61_000, NOW);
+        assert_eq!((info.bytes, info.n_slots, info.proven_ms), (32 << 20, 3, 60_000));
+        (info.state, info.deadline, info.sentence)
+    }
+
+    /// Each state of a sector is told with its deadline and reason. Covers: D3.
+    #[test]
+    fn a_sectors_state_is_told() {
+        let committed = |window| SectorStage::PreCommitted {
+            challenge_window: Window(window),
+            deadline: BlockHeight(143),
+        };
+        let (state, deadline, _) = told(committed(11), None);
+        assert_eq!((state, deadline), (SectorState::Waiting, Some(143)));
+        let (state, _, sentence) = told(committed(10), None);
+        assert_eq!(state, SectorState::Challenged);
+        assert!(
+            sentence.contains("up to block 143, about 1 min 0 s from now"),
+            "{sentence}"
+        );
+        let active = |from| SectorStage::Active { from: Window(from) };
+        assert_eq!(told(active(11), None).0, SectorState::Starting);
+        let (state, deadline, sentence) = told(active(7), Some(Window(8)));
+        assert_eq!(
+            (state, deadline),
+            (SectorState::Proving, None),
+            "a fault of long ago"
+        );
+        assert_eq!(sentence, "proving since window 7, 1 min 0 s so far");
+        let (state, _, sentence) = told(active(7), Some(Window(9)));
+        assert_eq!(state, SectorState::Faulty);
+        assert!(sentence.contains("in window 9"), "{sentence}");
+        let ended = SectorStage::Ended {
+            from: Window(7),
+            last: Window(10),
+        };
+        assert_eq!(told(ended, None).0, SectorState::Ending);
+    }
+}
