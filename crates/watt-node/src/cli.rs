@@ -197,7 +197,9 @@ fn execute(ui: &Ui, cli: Cli, environment: &Environment) -> Result<(), CommandEr
             | node::NodeCommand::Recover(_)
             | node::NodeCommand::RestartPlan(_),
         )
-        | Command::Provider(provider::ProviderCommand::Status { .. })
+        | Command::Provider(
+            provider::ProviderCommand::Status { .. } | provider::ProviderCommand::Scrub { .. },
+        )
         | Command::Scp(_)
         | Command::Config(_)
         | Command::Completion(_) => false,

@@ -1,8 +1,10 @@
 //! A running node as the rest of the program sees it.
 
+use crate::api::types::ScrubInfo;
 use crate::api::{CircleInfo, HeadState, NodeView, ProviderStatus};
 use crate::error::CommandError;
 use crate::runtime::hand_overs::HandOvers;
+use crate::runtime::jobs::Scrub;
 use crate::runtime::node_loop::{Command, RestartAsk, wall};
 use crate::runtime::pace::Pace;
 use crate::runtime::storage::{Storage, find_transaction, read_block};
@@ -74,6 +76,7 @@ pub(crate) struct Shared {
     status: Mutex<NodeStatus>,
     provider: Option<AccountId>,
     work: Mutex<ProviderWork>,
+    scrub: Option<Scrub>,
     evidence: Mutex<Arc<EvidenceLog>>,
     circle: Mutex<Option<CircleInfo>>,
     wanted: watch::Sender<Option<BlockHeight>>,
@@ -96,6 +99,7 @@ impl Shared {
         identity: SecretKey,
         storage: &Storage,
         provider: Option<AccountId>,
+        scrub: Option<Scrub>,
     ) -> Result<Self, CommandError> {
         let seen = Seen {
             quorum_set: genesis.quorum_set(),
@@ -116,6 +120,7 @@ impl Shared {
             snapshot: Mutex::new(storage.snapshot()),
             status: Mutex::default(),
             provider,
+            scrub,
             work: Mutex::default(),
             evidence: Mutex::default(),
             circle: Mutex::default(),
@@ -333,7 +338,12 @@ impl NodeView for NodeHandle {
             account,
             summary: summary.to_owned(),
             work: lines,
+            scrub: self.shared.scrub.as_ref().map(Scrub::info).unwrap_or_default(),
         })
+    }
+
+    fn scrub(&self) -> Option<ScrubInfo> {
+        self.shared.scrub.as_ref().map(Scrub::ask)
     }
 
     fn recover(&self) -> BoxFuture<'static, Result<SlotIndex, String>> {

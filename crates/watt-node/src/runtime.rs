@@ -4,7 +4,7 @@ mod apply;
 mod checkpoints;
 mod circle;
 pub(crate) mod hand_overs;
-mod jobs;
+pub(crate) mod jobs;
 pub(crate) mod node_loop;
 pub mod pace;
 mod payload;
@@ -20,9 +20,10 @@ use crate::error::{CommandError, ErrorKind};
 use crate::node::{NodeHandle, Shared};
 use crate::scp_log::Recorder;
 use circle::Watch;
-use jobs::Jobs;
+use jobs::{Jobs, Scrub};
 use node_loop::NodeLoop;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::Storage;
 use tokio::sync::mpsc;
 use watt_engine::provider::{self, LocalSector};
@@ -97,7 +98,14 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
 
     let (events, events_in) = mpsc::channel(EVENTS_WAITING_MAX);
     let provider = jobs.as_ref().map(Jobs::account);
-    let shared = Arc::new(Shared::new(genesis, identity, &storage, provider)?);
+    let scrub = match (&jobs, &config.provider) {
+        (Some(jobs), Some(provider)) => {
+            let interval = Duration::from_millis(provider.scrub_interval_ms);
+            Some(Scrub::start(jobs.clone(), interval).map_err(|error| storage::trouble(&error))?)
+        }
+        (_, _) => None,
+    };
+    let shared = Arc::new(Shared::new(genesis, identity, &storage, provider, scrub)?);
     let handle = NodeHandle::new(Arc::clone(&shared), events.clone());
     if let Some(owner) = config.owner() {
         let shown = Arc::clone(&shared);

@@ -142,6 +142,22 @@ pub fn unseal(
     apply_key(layers.top, size, &mut replica)
 }
 
+/// What payload and replica differ by: the exclusive or of either with it, byte by byte, is the other, so that any part of one is
+/// given back from the same part of the other. Takes as long as sealing.
+///
+/// # Errors
+/// See [`SealError`].
+pub fn key(
+    params: &ProofParams,
+    size: SectorSize,
+    replica_id: &ReplicaId,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Vec<u8>, SealError> {
+    let layers = label_layers(params, size, replica_id, progress, &mut |_, _, _| {})?;
+    drop(layers.below);
+    Ok(layers.top.into_key(size.dropped_nodes()))
+}
+
 pub(crate) fn check_len(size: SectorSize, bytes: &[u8]) -> Result<(), SealError> {
     let (expected, found) = (size.payload_bytes(), number(bytes.len()));
     if expected == found {

@@ -230,6 +230,23 @@ impl ReplicaStore {
         Ok(groups.into_iter().map(|group| group * group_bytes).collect())
     }
 
+    /// Writes the right bytes over the damaged 16 KiB that begin at `offset`, durably. Says whether they are the right ones; others
+    /// are not written.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Damaged`], [`ReplicaError::Unknown`], [`ReplicaError::Disk`].
+    pub fn repair(&self, sector: SectorNumber, offset: u64, bytes: &[u8]) -> Result<bool, ReplicaError> {
+        let group_bytes = to_u64(watt_primitives::slot_tree::GROUP_BYTES);
+        if !offset.is_multiple_of(group_bytes) {
+            return Ok(false);
+        }
+        let written = self
+            .open_replica(sector)?
+            .rewrite_group(&*self.disk, offset / group_bytes, bytes)
+            .map_err(ReplicaError::of_file(sector))?;
+        Ok(written.is_some())
+    }
+
     /// Removes a replica; one that is not there is fine.
     ///
     /// # Errors

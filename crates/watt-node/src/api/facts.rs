@@ -135,6 +135,7 @@ impl Facts<'_> {
             address: self.address(&status.account),
             summary: status.summary,
             work: status.work,
+            scrub: status.scrub,
             proving: self.proving(&status.account, |ms| {
                 let pay = |(price, bytes): &(Amount, u64)| watt_market::deal::pay(*price, *bytes, ms);
                 Amount::checked_sum(held.iter().filter_map(pay)).unwrap_or(Amount::ZERO)

@@ -5,7 +5,7 @@ use super::guard::{Guard, only_the_owner};
 use super::limits::{BODY_BYTES_MAX, Limits};
 use super::problem::Problem;
 use super::restart;
-use super::types::{OwnerStatus, ProviderReport, Recovered};
+use super::types::{OwnerStatus, ProviderReport, Recovered, ScrubInfo};
 use super::view::NodeView;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{MethodRouter, get, post};
@@ -20,6 +20,8 @@ pub enum OwnerRoute {
     Status,
     /// What the provider does and earned.
     Provider,
+    /// Reads everything that the provider stores, and puts right what it can.
+    Scrub,
     /// Lets the node go on where it forgot what it said.
     Recover,
     /// What it knows of plans to restart the network.
@@ -36,9 +38,10 @@ pub enum OwnerRoute {
 
 impl OwnerRoute {
     /// Every route.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Status,
         Self::Provider,
+        Self::Scrub,
         Self::Recover,
         Self::Restarts,
         Self::RestartDraft,
@@ -53,6 +56,7 @@ impl OwnerRoute {
         match self {
             Self::Status => "/owner/v1/status",
             Self::Provider => "/owner/v1/provider",
+            Self::Scrub => "/owner/v1/provider/scrub",
             Self::Recover => "/owner/v1/recover",
             Self::Restarts => "/owner/v1/restarts",
             Self::RestartDraft => "/owner/v1/restarts/draft",
@@ -67,9 +71,12 @@ impl OwnerRoute {
     pub const fn is_action(self) -> bool {
         match self {
             Self::Status | Self::Provider | Self::Restarts => false,
-            Self::Recover | Self::RestartDraft | Self::RestartLookAt | Self::RestartAccept | Self::Stop => {
-                true
-            }
+            Self::Scrub
+            | Self::Recover
+            | Self::RestartDraft
+            | Self::RestartLookAt
+            | Self::RestartAccept
+            | Self::Stop => true,
         }
     }
 
@@ -77,6 +84,7 @@ impl OwnerRoute {
         match self {
             Self::Status => get(status),
             Self::Provider => get(provider),
+            Self::Scrub => post(scrub),
             Self::Recover => post(recover),
             Self::Restarts => get(restart::show),
             Self::RestartDraft => post(restart::draft),
@@ -126,10 +134,7 @@ async fn status(State(node): State<Arc<dyn NodeView>>) -> Result<Json<OwnerStatu
 
 async fn provider(State(node): State<Arc<dyn NodeView>>) -> Result<Json<ProviderReport>, Problem> {
     let Some(status) = node.provider() else {
-        return Err(Problem::not_found(
-            "this node is no provider",
-            "start one with `watt provider run`",
-        ));
+        return Err(no_provider());
     };
     let answer = tokio::task::spawn_blocking(move || {
         node.state().read(|state| {
@@ -141,6 +146,14 @@ async fn provider(State(node): State<Arc<dyn NodeView>>) -> Result<Json<Provider
         })
     });
     super::public::state_answer(answer.await).map(Json)
+}
+
+fn no_provider() -> Problem {
+    Problem::not_found("this node is no provider", "start one with `watt provider run`")
+}
+
+async fn scrub(State(node): State<Arc<dyn NodeView>>) -> Result<Json<ScrubInfo>, Problem> {
+    node.scrub().map(Json).ok_or_else(no_provider)
 }
 
 async fn recover(State(node): State<Arc<dyn NodeView>>) -> Result<Json<Recovered>, Problem> {

@@ -1,7 +1,7 @@
 //! The two listeners over real sockets, in front of a node that stands still at genesis.
 
 use super::client::OwnerClient;
-use super::types::StatusInfo;
+use super::types::{ScrubInfo, StatusInfo};
 use super::*;
 use crate::config::ApiAddresses;
 use crate::error::{CommandError, ErrorKind};
@@ -235,6 +235,14 @@ impl NodeView for StillNode {
             account,
             summary: "waiting for shares".to_owned(),
             work: Vec::new(),
+            scrub: ScrubInfo::default(),
+        })
+    }
+
+    fn scrub(&self) -> Option<ScrubInfo> {
+        Some(ScrubInfo {
+            asks: 1,
+            ..ScrubInfo::default()
         })
     }
 

@@ -624,6 +624,9 @@ pub struct ProviderReport {
     pub summary: String,
     /// Work in progress and recent trouble, one line each.
     pub work: Vec<String>,
+    /// How what it stores is checked and put right.
+    #[serde(default)]
+    pub scrub: ScrubInfo,
     /// What the ledger knows of it; absent before its pledge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<ProviderInfo>,
@@ -641,6 +644,28 @@ pub struct ProviderReport {
     /// What its account can spend.
     #[serde(with = "amount_text")]
     pub balance: Amount,
+}
+
+/// How far a provider is with reading everything that it stores, and what it found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubInfo {
+    /// Whether it is reading, slowly or because it was asked.
+    pub is_running: bool,
+    /// Bytes read since it began, or in the last pass.
+    pub checked_bytes: u64,
+    /// Bytes that there are to read.
+    pub total_bytes: u64,
+    /// When the last pass was done, in Unix milliseconds; absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<u64>,
+    /// Groups of 16 KiB put right since the node started.
+    pub repaired_groups: u64,
+    /// What can't be put right here, as the last pass found it, in sentences.
+    pub lost: Vec<String>,
+    /// How often the owner asked for a pass since the node started.
+    pub asks: u64,
+    /// How many of these were answered by a pass that began after them.
+    pub answered: u64,
 }
 
 /// A node goes on where it was silent.

@@ -1,6 +1,7 @@
 //! What the API asks of a node. Two things answer: the running node, and the tests' node without a network.
 
 use super::circle::CircleInfo;
+use super::types::ScrubInfo;
 use crate::error::CommandError;
 use crate::node::NodeStatus;
 use crate::runtime::node_loop::RestartAsk;
@@ -22,6 +23,8 @@ pub struct ProviderStatus {
     pub summary: String,
     /// Work in progress and recent trouble, one line each.
     pub work: Vec<String>,
+    /// How what it stores is checked and put right.
+    pub scrub: ScrubInfo,
 }
 
 /// Puts a question to the rows, and fails if they are not as they were written.
@@ -102,6 +105,8 @@ pub trait NodeView: Send + Sync {
     fn subscribe(&self) -> watch::Receiver<Header>;
     /// What the provider is doing, on a node that is one.
     fn provider(&self) -> Option<ProviderStatus>;
+    /// Asks a provider to read everything that it stores and to put right what it can; `None` on a node that is none.
+    fn scrub(&self) -> Option<ScrubInfo>;
     /// Lets the node go on in a slot that stands still and in which it is silent, since it may have forgotten what it said; an error says
     /// why it does not.
     fn recover(&self) -> BoxFuture<'static, Result<SlotIndex, String>>;

@@ -2,14 +2,19 @@
 
 use super::node::{NodeRunArgs, run_node};
 use super::session::Session;
-use crate::api::OwnerToken;
 use crate::api::client::OwnerClient;
-use crate::api::types::ProviderReport;
+use crate::api::types::{ProviderReport, ScrubInfo};
+use crate::api::{OwnerRoute, OwnerToken};
 use crate::config::Overrides;
 use crate::devnet::{Plan, Registry};
 use crate::error::{CommandError, ErrorKind};
 use crate::ui::{Table, bytes_text, time_text};
 use clap::{Args, Subcommand};
+use serde_json::json;
+use std::time::Duration;
+
+/// Pause between two looks at how far it is.
+const SCRUB_POLL: Duration = Duration::from_millis(300);
 
 /// Lend space and earn
 #[derive(Debug, Subcommand)]
@@ -29,6 +34,17 @@ pub(super) enum ProviderCommand {
         after_help = "Examples:\n  watt provider status\n  watt provider status p3          a node of your devnet"
     )]
     Status {
+        /// A provider of your devnet [default: the node of your configuration]
+        node: Option<String>,
+    },
+    /// Read everything that a provider stores now, and put right what its disk has changed
+    ///
+    /// A provider does this by itself, slowly, within provider.scrub_interval. Each share lies on its disk twice, as it came and
+    /// sealed; what one copy has lost the other gives back. Ctrl-C ends the waiting, not the reading.
+    #[command(
+        after_help = "Examples:\n  watt provider scrub\n  watt provider scrub p3           a node of your devnet"
+    )]
+    Scrub {
         /// A provider of your devnet [default: the node of your configuration]
         node: Option<String>,
     },
@@ -57,13 +73,55 @@ pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(
             run_node(session, overrides, &args.node, true).await
         }
         ProviderCommand::Status { node } => status(session, node.as_deref()).await,
+        ProviderCommand::Scrub { node } => scrub(session, node.as_deref()).await,
     }
 }
 
 async fn status(session: &Session, node: Option<&str>) -> Result<(), CommandError> {
     let client = owner_client(session, node)?;
-    let report: ProviderReport = client.get(crate::api::OwnerRoute::Provider.path()).await?;
+    let report: ProviderReport = client.get(OwnerRoute::Provider.path()).await?;
     session.ui.result(&report, || text(&report))
+}
+
+async fn scrub(session: &Session, node: Option<&str>) -> Result<(), CommandError> {
+    let client = owner_client(session, node)?;
+    let asked: ScrubInfo = client.post(OwnerRoute::Scrub.path()).await?;
+    let progress = session.ui.bar("reading", asked.total_bytes);
+    let done = loop {
+        let report: ProviderReport = client.get(OwnerRoute::Provider.path()).await?;
+        let now = report.scrub;
+        if now.asks < asked.asks {
+            return Err(CommandError::new(
+                ErrorKind::Temporary,
+                "the provider started anew while it read",
+                "run the same command again",
+            ));
+        }
+        if now.answered >= asked.asks {
+            break now;
+        }
+        progress.set_total(now.total_bytes);
+        progress.set(now.checked_bytes);
+        tokio::time::sleep(SCRUB_POLL).await;
+    };
+    progress.finish();
+    let repaired = done.repaired_groups.saturating_sub(asked.repaired_groups);
+    let outcome =
+        json!({ "checked_bytes": done.checked_bytes, "repaired_groups": repaired, "lost": done.lost });
+    session.ui.result(&outcome, || scrubbed(&done, repaired))
+}
+
+fn scrubbed(done: &ScrubInfo, repaired: u64) -> String {
+    let read = bytes_text(done.checked_bytes);
+    let mut text = match repaired {
+        0 if done.lost.is_empty() => format!("{read} read: everything is as it was stored"),
+        0 => format!("{read} read"),
+        _ => format!("{read} read, {repaired} groups of 16 KiB put right"),
+    };
+    for lost in &done.lost {
+        text.push_str(&format!("\nnot to be put right here: {lost}"));
+    }
+    text
 }
 
 /// A client of the owner's listener of a node of the devnet, or of the one in the configuration.
@@ -139,6 +197,19 @@ fn text(report: &ProviderReport) -> String {
                 ledger.windows_proven, ledger.windows_missed
             ),
         ]);
+    }
+    if let Some(at) = report.scrub.finished_at {
+        let repaired = match report.scrub.repaired_groups {
+            0 => String::new(),
+            n => format!(", {n} groups of 16 KiB put right since the start"),
+        };
+        table.row([
+            "checked".into(),
+            format!("all of it, {}{repaired}", time_text(at)),
+        ]);
+    }
+    for lost in &report.scrub.lost {
+        table.row(["damaged".into(), lost.clone()]);
     }
     table.row([
         "earned".into(),

@@ -25,12 +25,20 @@ use watt_primitives::{Amount, BoundedBytes, BoundedVec, Cid, DealId, Hash, Netwo
 /// Bundles that are worked on at once. While two travel, the bids of the next two are matched: the ledger allows four.
 const BUNDLES_AT_ONCE: usize = 2;
 
-/// Pauses before a failing holder is tried again.
-const PAUSES: [Duration; 3] = [
+/// Pauses before a failing holder is tried again. What may pass by itself is waited for to the last: a holder that is behind, or
+/// a machine that is busy, is no reason to look for another and to pay twice.
+const PAUSES: [Duration; 7] = [
     Duration::from_millis(400),
     Duration::from_secs(1),
     Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+    Duration::from_secs(16),
 ];
+
+/// After how many of these pauses a failure counts as one that stays.
+const PAUSES_AT_ALL: usize = 3;
 
 /// How often a bundle whose holders fail is offered to others.
 const REBIDS_MAX: usize = 2;
@@ -356,7 +364,7 @@ impl Placing<'_> {
         for slot in &deal.slots {
             holders.push(holder_of(self.context, deal, slot)?);
         }
-        let mut pauses = PAUSES.into_iter();
+        let mut pauses = PAUSES.into_iter().enumerate();
         let mut all = Outcome::default();
         loop {
             let outcome = upload
@@ -392,14 +400,23 @@ impl Placing<'_> {
                 }
             }
             all.failed.extend(outcome.failed);
-            let (Some(pause), false) = (pauses.next(), all.failed.is_empty()) else {
+            let Some((n_paused, pause)) = pauses.next() else {
                 return Ok(all);
             };
+            let again = all
+                .failed
+                .values()
+                .filter(|(_, why)| n_paused < PAUSES_AT_ALL || why.may_pass());
+            holders = again.map(|(holder, _)| holder.clone()).collect();
+            // When too few can be left, waiting for the others helps nobody.
+            let hoped = all.accepted.len() + holders.len();
+            if holders.is_empty() || hoped < usize::from(self.plan.class().certify_min()) {
+                return Ok(all);
+            }
             for (holder, why) in all.failed.values() {
                 tracing::debug!(slot = holder.slot.0, %why, "a holder is tried again");
             }
             sleep(pause).await;
-            holders = all.failed.values().map(|(holder, _)| holder.clone()).collect();
         }
     }
 

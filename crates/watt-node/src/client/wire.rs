@@ -51,6 +51,27 @@ pub(crate) enum WireError {
     BadSignature,
 }
 
+impl WireError {
+    /// Whether the same holder may take the same bytes a little later.
+    pub(super) const fn may_pass(&self) -> bool {
+        match self {
+            Self::Broken(_) => true,
+            Self::Refused { reason, .. } => match reason {
+                Refusal::Busy | Refusal::NotMatched | Refusal::WrongRoot => true,
+                Refusal::OtherNetwork
+                | Refusal::NotTheDeal
+                | Refusal::NotHeld
+                | Refusal::OutOfRange
+                | Refusal::NoSpace
+                | Refusal::Damaged
+                | Refusal::Trouble
+                | Refusal::NotProven => false,
+            },
+            Self::Unreachable(_) | Self::Protocol | Self::StrangeKey | Self::BadSignature => false,
+        }
+    }
+}
+
 struct Detail<'a>(&'a str);
 
 impl fmt::Display for Detail<'_> {

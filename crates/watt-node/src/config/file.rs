@@ -114,6 +114,8 @@ pub struct ProviderSection {
     pub slot_bytes_max: Option<String>,
     /// Longest term taken, for example `30d`.
     pub term_max: Option<String>,
+    /// Time within which everything stored is read once and put right, for example `7d`.
+    pub scrub_interval: Option<String>,
 }
 
 impl ConfigFile {

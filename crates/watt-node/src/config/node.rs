@@ -55,6 +55,8 @@ pub struct ProviderConfig {
     pub slot_bytes_max: u64,
     /// Longest term taken, in milliseconds of ledger time.
     pub term_ms_max: u64,
+    /// Within how many milliseconds everything stored is read once and put right.
+    pub scrub_interval_ms: u64,
 }
 
 /// What a node runs with.
@@ -325,6 +327,7 @@ fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {
         slot_bytes_min,
         slot_bytes_max,
         term_ms_max: settings.provider_term_ms_max.value,
+        scrub_interval_ms: settings.provider_scrub_interval_ms.value,
     })
 }
 

@@ -132,6 +132,8 @@ pub struct Settings {
     pub provider_slot_bytes_max: Sourced<u64>,
     /// Longest term, in milliseconds.
     pub provider_term_ms_max: Sourced<u64>,
+    /// Within how long everything stored is read once, in milliseconds.
+    pub provider_scrub_interval_ms: Sourced<u64>,
 }
 
 impl Settings {
@@ -223,6 +225,11 @@ impl Settings {
             row("provider.term_max", &self.provider_term_ms_max, |ms| {
                 Value::from(format!("{ms}ms"))
             }),
+            row(
+                "provider.scrub_interval",
+                &self.provider_scrub_interval_ms,
+                |ms| Value::from(format!("{ms}ms")),
+            ),
         ]
     }
 }

@@ -1,5 +1,9 @@
 //! A provider's work on its disk: seal, open, answer, prove, free. Runs on blocking threads; each job ends in one event.
 
+mod scrub;
+
+pub(crate) use scrub::Scrub;
+
 use super::payload::Payload;
 use super::receiving::Receiving;
 use super::storage::{Storage, trouble};
@@ -64,6 +68,8 @@ pub(crate) struct Jobs {
     log: Arc<Mutex<Log>>,
     local: Arc<Vec<LocalSector>>,
     receiving: Arc<Receiving>,
+    /// Held while labels are made: they take up to 200 MiB, which a phone has once.
+    labelling: Arc<Mutex<()>>,
 }
 
 struct Log {
@@ -117,6 +123,7 @@ impl Jobs {
             log: Arc::new(Mutex::new(Log { journal, answers })),
             local: Arc::new(local),
             receiving: Arc::default(),
+            labelling: Arc::default(),
         })
     }
 
@@ -216,6 +223,7 @@ impl Jobs {
         let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
         let mut payload = Payload::new(&self.pieces, &table);
         let mut progress = |_| ControlFlow::Continue(());
+        let labelling = self.labelling.lock().unwrap_or_else(PoisonError::into_inner);
         let sealed = seal_from(
             &self.params,
             table.size(),
@@ -224,6 +232,7 @@ impl Jobs {
             &mut progress,
         )
         .map_err(|error| payload.why(error))?;
+        drop(labelling);
         let roots = SealedRoots {
             comm_c: sealed.comm_c,
             comm_r: sealed.comm_r,

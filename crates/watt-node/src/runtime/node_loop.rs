@@ -730,16 +730,21 @@ async fn background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     let spawned = std::thread::Builder::new()
         .name("seal".to_owned())
         .spawn(move || {
-            // On Linux a nice value belongs to a thread, elsewhere to the whole process.
-            #[cfg(target_os = "linux")]
-            if let Err(error) = rustix::process::nice(BACKGROUND_NICE) {
-                tracing::debug!(%error, "sealing runs at normal priority");
-            }
+            yield_to_others();
             drop(done.send(work()));
         });
     match spawned {
         Ok(_) => outcome.await.ok(),
         Err(_) => None,
+    }
+}
+
+/// Lets this thread run behind everything else, where the system can.
+pub(crate) fn yield_to_others() {
+    // On Linux a nice value belongs to a thread, elsewhere to the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(BACKGROUND_NICE) {
+        tracing::debug!(%error, "background work runs at normal priority");
     }
 }
 

@@ -6,7 +6,11 @@ use crate::network::{Network, amount, texts};
 use crate::wait::{PATIENCE, until};
 use serde_json::Value;
 use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use watt_primitives::Amount;
+
+/// What a digest on the disk stands for.
+const GROUP_BYTES: u64 = 16 << 10;
 
 /// One network, from the first file to the loss of most of its holders.
 #[test]
@@ -23,6 +27,7 @@ fn a_stored_file_lives_through_good_and_bad_days() {
     errors::are_two_lines_with_a_next_step(&network, link, &bytes);
     wait_proven(&network, link);
     let culprit = a_flipped_byte_is_found_and_its_holder_named(&network, link, &bytes);
+    its_holder_puts_right_what_one_copy_still_has(&network, link, &bytes, &culprit);
     with_seven_of_ten_gone_it_says_what_is_missing(&network, link, &bytes, &culprit);
 }
 
@@ -134,20 +139,8 @@ fn a_flipped_byte_is_found_and_its_holder_named(network: &Network, link: &str, b
     let status = network.status(link);
     // The first data share: a get that does not look would take it.
     let share = &status["shares"][0];
-    let (deal, holder) = (share["deal"].as_str().unwrap(), share["holder"].as_str().unwrap());
-    let node = network.node_of(holder).name.clone();
-    let piece = network
-        .node_dir(&node)
-        .join("data/pieces")
-        .join(format!("{deal}-000.piece"));
-    let file = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open(piece)
-        .unwrap();
-    let (mut byte, at) = ([0], 400_000);
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    let holder = share["holder"].as_str().unwrap();
+    flip(&piece_of_first_share(network, &status), 400_000);
 
     let (fetched, get) = network.get(link);
     assert!(fetched == bytes, "the file came back changed");
@@ -158,6 +151,83 @@ fn a_flipped_byte_is_found_and_its_holder_named(network: &Network, link: &str, b
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.err.contains(holder), "{said:?}");
     holder.to_owned()
+}
+
+/// The share that is read.
+fn piece_of_first_share(network: &Network, status: &Value) -> PathBuf {
+    let share = &status["shares"][0];
+    let (deal, holder) = (share["deal"].as_str().unwrap(), share["holder"].as_str().unwrap());
+    let data = network.node_dir(&network.node_of(holder).name).join("data");
+    data.join("pieces").join(format!("{deal}-000.piece"))
+}
+
+fn replicas_of(network: &Network, node: &str) -> Vec<PathBuf> {
+    let folder = network.node_dir(node).join("data/replicas");
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    files
+        .filter(|path| path.extension().is_some_and(|kind| kind == "replica"))
+        .collect()
+}
+
+/// One bit rots.
+fn flip(path: &Path, at: u64) {
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+/// The holder of the damaged share, whose replica has a damaged group elsewhere, puts both right, each from the other copy; where both
+/// copies are damaged it says so, and the file still comes back from others.
+///
+/// Covers: C1, C5, D2.
+fn its_holder_puts_right_what_one_copy_still_has(network: &Network, link: &str, bytes: &[u8], culprit: &str) {
+    let node = network.node_of(culprit).name.clone();
+    let status = network.status(link);
+    let piece = piece_of_first_share(network, &status);
+    let mut replicas = Vec::new();
+    until("sectors of earlier files are gone", PATIENCE, || {
+        replicas = replicas_of(network, &node);
+        replicas.len() == 1
+    });
+    let replica = &replicas[0];
+    let scrub = |repaired: u64| {
+        let said = network.ask(&["provider", "scrub", &node]);
+        assert_eq!(said["repaired_groups"], repaired, "{said}");
+        said
+    };
+    let n_lost = |said: Value| said["lost"].as_array().unwrap().len();
+
+    flip(replica, 0);
+    assert_eq!(
+        n_lost(scrub(2)),
+        0,
+        "a group of each copy is damaged, and none in both"
+    );
+    let said = scrub(0);
+    let n_groups = said["checked_bytes"].as_u64().unwrap() / 2 / GROUP_BYTES;
+    assert_eq!(n_lost(said), 0);
+    let (fetched, get) = network.get(link);
+    assert!(fetched == bytes, "the file came back changed");
+    assert!(texts(&get["corrupt"]).is_empty(), "{get}");
+
+    // All of the replica rots, and a group of the share.
+    (0..n_groups).for_each(|group| flip(replica, group * GROUP_BYTES));
+    flip(&piece, 400_000);
+    assert_eq!(n_lost(scrub(n_groups - 1)), 1);
+    let said = network.run(&["provider", "status", &node]);
+    let said = String::from_utf8(said.out).unwrap();
+    assert!(
+        said.contains("1 groups of 16 KiB are damaged in both copies"),
+        "{said}"
+    );
+    assert!(network.get(link).0 == bytes, "the file came back changed");
 }
 
 /// Seven of ten holders are gone: the error counts what is there, names whom to bring back, and leaves no file behind; with one

@@ -164,6 +164,12 @@ impl Layers<'_> {
                 "90d",
                 parse_duration_ms,
             )?,
+            provider_scrub_interval_ms: self.parsed(
+                "provider.scrub_interval",
+                provider.scrub_interval.as_ref(),
+                "7d",
+                parse_duration_ms,
+            )?,
         })
     }
 

@@ -1,0 +1,321 @@
+//! Everything that is stored is read now and then, and what the disk has changed is put right (`docs/spec/store.md` §8).
+//!
+//! A share lies on the disk twice, as it came and in a sealed replica, and each byte of either is given back by the other with the
+//! sector's key. So what one copy has lost the other repairs, here, before a client or a window asks for it.
+
+use super::{ANSWER_BYTES_MAX, Jobs, SealInfo};
+use crate::api::types::ScrubInfo;
+use crate::runtime::payload::Payload;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use watt_engine::effect::SealJob;
+use watt_primitives::slot_tree::GROUP_BYTES;
+use watt_primitives::terms::Piece;
+use watt_primitives::{DealId, SectorNumber, SlotIndexInDeal, codec};
+use watt_proofs::seal::{self, PayloadRead};
+use watt_proofs::{PieceTable, ReplicaId};
+use watt_store::{PieceError, ReplicaError};
+
+/// Sentences about what can't be put right that are kept.
+const LOST_SHOWN_MAX: usize = 16;
+
+/// A hold on the thread that scrubs; it ends with the last of them.
+#[derive(Clone)]
+pub(crate) struct Scrub {
+    asked: Sender<()>,
+    info: Arc<Mutex<ScrubInfo>>,
+}
+
+impl Scrub {
+    /// Begins to read everything within each `interval`.
+    pub(crate) fn start(jobs: Jobs, interval: Duration) -> std::io::Result<Self> {
+        let (asked, asks) = mpsc::channel();
+        let info = Arc::new(Mutex::new(ScrubInfo::default()));
+        let scrubber = Scrubber {
+            jobs,
+            interval,
+            asks,
+            info: Arc::clone(&info),
+        };
+        std::thread::Builder::new()
+            .name("scrub".to_owned())
+            .spawn(move || {
+                crate::runtime::node_loop::yield_to_others();
+                scrubber.run();
+            })?;
+        Ok(Self { asked, info })
+    }
+
+    /// Asks for everything to be read from now on, without pauses. It was when `answered` is `asks` of what this returns.
+    pub(crate) fn ask(&self) -> ScrubInfo {
+        let mut info = locked(&self.info);
+        info.asks = info.asks.saturating_add(1);
+        if self.asked.send(()).is_err() {
+            tracing::warn!("nothing is scrubbed any more: its thread has ended");
+        }
+        info.clone()
+    }
+
+    pub(crate) fn info(&self) -> ScrubInfo {
+        locked(&self.info).clone()
+    }
+}
+
+struct Scrubber {
+    jobs: Jobs,
+    interval: Duration,
+    asks: Receiver<()>,
+    info: Arc<Mutex<ScrubInfo>>,
+}
+
+/// What comes after a pause.
+enum Next {
+    GoOn,
+    /// Somebody wants everything to be read from now on.
+    Anew,
+    /// The node ends.
+    End,
+}
+
+impl Scrubber {
+    fn run(self) {
+        let mut is_asked = false;
+        loop {
+            let begun = Instant::now();
+            let next = match self.pass(is_asked) {
+                Next::GoOn => self.pause(self.interval.saturating_sub(begun.elapsed())),
+                next @ (Next::Anew | Next::End) => next,
+            };
+            is_asked = match next {
+                Next::GoOn => false,
+                Next::Anew => true,
+                Next::End => return,
+            };
+        }
+    }
+
+    fn pause(&self, pause: Duration) -> Next {
+        match self.asks.recv_timeout(pause) {
+            Ok(()) => Next::Anew,
+            Err(RecvTimeoutError::Timeout) => Next::GoOn,
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+        }
+    }
+
+    /// Reads everything once: at once, or so that it takes the interval.
+    fn pass(&self, is_asked: bool) -> Next {
+        let sectors = self.jobs.stored();
+        let total: u64 = sectors.iter().map(|(_, bytes)| *bytes).sum();
+        let asks = {
+            let mut info = locked(&self.info);
+            info.is_running = true;
+            (info.checked_bytes, info.total_bytes) = (0, total);
+            info.asks
+        };
+        let mut lost = Vec::new();
+        for (sector, bytes) in sectors {
+            let found = self.jobs.scrub(sector);
+            {
+                let mut info = locked(&self.info);
+                info.checked_bytes = info.checked_bytes.saturating_add(bytes);
+                info.repaired_groups = info.repaired_groups.saturating_add(found.repaired);
+            }
+            lost.extend(found.lost);
+            let pause = if is_asked {
+                Duration::ZERO
+            } else {
+                share(self.interval, bytes, total)
+            };
+            match self.pause(pause) {
+                Next::GoOn => {}
+                next @ (Next::Anew | Next::End) => return next,
+            }
+        }
+        lost.truncate(LOST_SHOWN_MAX);
+        let mut info = locked(&self.info);
+        info.is_running = false;
+        info.answered = asks;
+        info.finished_at = Some(crate::runtime::node_loop::wall().0);
+        info.lost = lost;
+        Next::GoOn
+    }
+}
+
+/// `part / total` of a duration.
+fn share(interval: Duration, part: u64, total: u64) -> Duration {
+    let ms = interval
+        .as_millis()
+        .saturating_mul(u128::from(part))
+        .checked_div(u128::from(total));
+    Duration::from_millis(ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0))
+}
+
+/// What came of one sector.
+#[derive(Default)]
+struct Found {
+    repaired: u64,
+    /// What can't be put right, in a sentence.
+    lost: Option<String>,
+}
+
+/// Where a sector's two copies are not as they were stored, by groups of 16 KiB of the payload.
+#[derive(Default)]
+struct Damage {
+    replica: BTreeSet<u64>,
+    slots: BTreeMap<u64, SlotGroup>,
+}
+
+/// A group of a share.
+struct SlotGroup {
+    deal: DealId,
+    slot: SlotIndexInDeal,
+    group: u64,
+    len: usize,
+}
+
+impl Jobs {
+    /// Sealed sectors with the bytes that both copies have.
+    fn stored(&self) -> Vec<(SectorNumber, u64)> {
+        let listed = self.replicas.list().into_iter();
+        listed
+            .map(|(sector, len)| (sector, len.unwrap_or(0).saturating_mul(2)))
+            .collect()
+    }
+
+    fn scrub(&self, sector: SectorNumber) -> Found {
+        let found = self.try_scrub(sector).unwrap_or_else(|error| Found {
+            repaired: 0,
+            lost: Some(format!("sector {sector}: {error:#}")),
+        });
+        if let Some(lost) = &found.lost {
+            tracing::warn!(lost, "stored data can't be put right here");
+        }
+        if found.repaired > 0 {
+            tracing::info!(
+                sector = sector.0,
+                groups = found.repaired,
+                "stored data was put right"
+            );
+        }
+        found
+    }
+
+    fn try_scrub(&self, sector: SectorNumber) -> anyhow::Result<Found> {
+        let info = match self.replicas.info(sector) {
+            // It went meanwhile: its shares are over.
+            Err(ReplicaError::Unknown { .. }) => return Ok(Found::default()),
+            info => info?,
+        };
+        let job = codec::decode::<SealInfo>(&info, ANSWER_BYTES_MAX)?.job;
+        let table = self.table(&job)?;
+        let damage = self.damage(sector, &table)?;
+        if damage.replica.is_empty() && damage.slots.is_empty() {
+            return Ok(Found::default());
+        }
+        let is_twice = |group: &u64| damage.replica.contains(group) && damage.slots.contains_key(group);
+        let n_twice = damage.replica.iter().filter(|group| is_twice(group)).count();
+        let mut found = Found::default();
+        if n_twice < damage.replica.len().max(damage.slots.len()) {
+            let key = self.key(&job, &table)?;
+            for (group, place) in damage.slots.iter().filter(|(group, _)| !is_twice(group)) {
+                let mut bytes = self.replicas.read(sector, offset(*group), place.len)?;
+                apply(&key, *group, &mut bytes)?;
+                self.pieces
+                    .repair_group(place.deal, place.slot, place.group, &bytes)?;
+                found.repaired += 1;
+            }
+            for group in damage.replica.iter().filter(|group| !is_twice(group)) {
+                let left = table.size().payload_bytes().saturating_sub(offset(*group));
+                let mut bytes = vec![0; usize::try_from(left)?.min(GROUP_BYTES)];
+                let mut payload = Payload::new(&self.pieces, &table);
+                if payload.read(offset(*group), &mut bytes).is_break() {
+                    anyhow::bail!("its replica is damaged where a share that is over was stored");
+                }
+                apply(&key, *group, &mut bytes)?;
+                if !self.replicas.repair(sector, offset(*group), &bytes)? {
+                    anyhow::bail!("its replica is not made of what is stored");
+                }
+                found.repaired += 1;
+            }
+        }
+        if n_twice > 0 {
+            found.lost = Some(format!(
+                "sector {sector}: {n_twice} groups of 16 KiB are damaged in both copies; other providers hold shares \
+                 from which clients restore them"
+            ));
+        }
+        Ok(found)
+    }
+
+    fn damage(&self, sector: SectorNumber, table: &PieceTable) -> anyhow::Result<Damage> {
+        let group_bytes = offset(1);
+        let offsets = self.replicas.damaged_offsets(sector)?;
+        let mut damage = Damage {
+            replica: offsets.into_iter().map(|offset| offset / group_bytes).collect(),
+            slots: BTreeMap::new(),
+        };
+        for piece in table.pieces() {
+            let Piece::Slot {
+                deal,
+                slot,
+                offset: first,
+                len,
+                ..
+            } = piece
+            else {
+                continue;
+            };
+            let groups = match self.pieces.damaged_groups(*deal, *slot) {
+                // A share whose deal is over is not kept.
+                Err(PieceError::Unknown { .. }) => continue,
+                groups => groups?,
+            };
+            for group in groups {
+                let left = len.saturating_sub(offset(group));
+                let place = SlotGroup {
+                    deal: *deal,
+                    slot: *slot,
+                    group,
+                    len: usize::try_from(left)?.min(GROUP_BYTES),
+                };
+                damage.slots.insert(first / group_bytes + group, place);
+            }
+        }
+        Ok(damage)
+    }
+
+    /// What the two copies of a sector differ by.
+    fn key(&self, job: &SealJob, table: &PieceTable) -> anyhow::Result<Vec<u8>> {
+        let comm_d = table.comm_d(&self.network);
+        let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
+        let labelling = self.labelling.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = seal::key(&self.params, table.size(), &replica_id, &mut |_| {
+            ControlFlow::Continue(())
+        });
+        drop(labelling);
+        Ok(key?)
+    }
+}
+
+/// First byte of a group.
+fn offset(group: u64) -> u64 {
+    group.saturating_mul(GROUP_BYTES as u64)
+}
+
+/// Turns a group of one copy into that of the other.
+fn apply(key: &[u8], group: u64, bytes: &mut [u8]) -> anyhow::Result<()> {
+    let from = usize::try_from(offset(group))?;
+    let key = key.get(from..).and_then(|rest| rest.get(..bytes.len()));
+    let key = key.ok_or_else(|| anyhow::anyhow!("a share lies outside its sector"))?;
+    for (byte, key) in bytes.iter_mut().zip(key) {
+        *byte ^= key;
+    }
+    Ok(())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
