@@ -1,7 +1,7 @@
 //! Applying a block (`docs/spec/ledger.md` §4): one pure function.
 //!
 //! 1. The block fits on top of the state below and within the network's limits.
-//! 2. What falls due by itself: window and term roll over, deals end, bids of the block before are matched.
+//! 2. What falls due by itself: window and term roll over, deals end, bids of earlier windows are matched.
 //! 3. Every transaction is admitted and its fee taken, in the block's order.
 //! 4. Every transaction is done or undone, in the block's order.
 //! 5. Money is counted, the tree is brought up to date, the header is made.
@@ -19,7 +19,7 @@ mod evidence;
 mod heartbeat;
 mod keys;
 mod leaders;
-mod matching;
+pub(crate) mod matching;
 mod pledge;
 mod pre_commit;
 mod prove_window;
@@ -43,12 +43,11 @@ pub use transfer::DAILY_LIMIT;
 pub use upgrade::{APPROVAL_TERMS, LAPSE_TERMS, NOTICE_TERMS, RESCUE_TERMS, VERSIONS_AHEAD_MAX};
 pub use window::WINDOWS_KEPT;
 
-use crate::beacon::{Beacon, HEIGHTS_KEPT};
 use crate::block::{Block, InvalidBlock};
 use crate::check::{self, Authority};
 use crate::fee::{self, FeeRate};
 use crate::history;
-use crate::ledger::{Ledger, Purse};
+use crate::ledger::{Ledger, Purse, window_of};
 use crate::overlay::Overlay;
 use crate::receipt::{Done, Event, Outcome, Receipt, receipts_root};
 use crate::refused::Refused;
@@ -183,10 +182,8 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
     let is_late = took_ms > rules.parameters.slot_ms.saturating_mul(LATE_AFTER);
     chain.height = found;
     history::append(&mut chain, parent);
-    let value = proposal.value().0;
     let mut ledger = Ledger {
         rows: Overlay::new(below),
-        beacon: Beacon::of_value(&rules.network, &value),
         version,
         rules,
         chain,
@@ -198,9 +195,8 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
     if let Some(restart) = &restart {
         ledger.restart(restart);
     }
-    ledger.rows.write(rows::beacon(found), &value);
-    if let Some(forgotten) = found.0.checked_sub(HEIGHTS_KEPT) {
-        ledger.rows.remove(rows::beacon(BlockHeight(forgotten)));
+    if window_of(&ledger.rules, found.next()) != ledger.window() {
+        ledger.rows.write(rows::FILLER.to_vec(), &proposal.value().0);
     }
     Ok(ledger)
 }

@@ -1,19 +1,12 @@
 //! The one definition of every drawn value (`docs/spec/ledger.md` §7).
 //!
 //! A *window* has a beacon made of layers of hash onions that entries of the backbone registered before the term began (§14): nobody
-//! who proposes a block can choose it. Seats, attendance, seals and all challenges are drawn by it.
-//!
-//! Matches and the order of equal fees can't wait for a window. They are drawn by the beacon of a *height*, which is derived from `V`,
-//! the value that consensus decided there. Whoever proposes that block can try many bodies and so choose among beacons: **insecure
-//! where coins have value**, and [`crate::Genesis::check`] refuses a main network until nothing but the order of fees is drawn so.
+//! who proposes a block can choose it. Seats, attendance, seals, all challenges and the holders of bundles are drawn by it.
 
-use crate::rows::{self, DutyWindowRow};
+use crate::rows::{self, DutyWindowRow, RulesRow};
 use crate::state::StateRead;
 use watt_primitives::hash::{self, Domain};
-use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, Term, Window};
-
-/// Whether something is drawn by a beacon that a proposer can choose by trying bodies; a main network needs that nothing is.
-pub const IS_GRINDABLE: bool = true;
+use watt_primitives::{DealId, Hash, NetworkId, Term, Window};
 
 /// First blocks after a window whose revealed layers make its beacon; half a window if that is less. Any of their proposers may
 /// include a layer, so no single one can leave it out.
@@ -22,10 +15,7 @@ pub const REVEAL_BLOCKS: u64 = 4;
 /// Windows of a term whose beacons an entry may fail before it counts as silent: bounds how often it can choose between two beacons.
 pub const MISSES_MAX: u64 = 4;
 
-/// Heights for which `V` is remembered: until the beacon of a window can need it as filler.
-pub const HEIGHTS_KEPT: u64 = 2 * REVEAL_BLOCKS;
-
-/// The beacon of one height.
+/// The beacon of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beacon {
     network: NetworkId,
@@ -33,22 +23,6 @@ pub struct Beacon {
 }
 
 impl Beacon {
-    /// The beacon that consensus value `value` gives.
-    #[must_use]
-    pub fn of_value(network: &NetworkId, value: &Hash) -> Self {
-        Self {
-            network: *network,
-            value: hash::hash(Domain::Beacon, network, &[value.as_ref()]),
-        }
-    }
-
-    /// The beacon of `height`; `None` in the future and further back than [`HEIGHTS_KEPT`].
-    #[must_use]
-    pub fn read(state: &(impl StateRead + ?Sized), network: &NetworkId, height: BlockHeight) -> Option<Self> {
-        let value: Hash = rows::read(state, &rows::beacon(height))?;
-        Some(Self::of_value(network, &value))
-    }
-
     /// The beacon of `window`: from the one before it and the layers that entries of the backbone revealed after the window. Entry `j`
     /// of the backbone is bit `j mod 8`, lowest first, of byte `j / 8` of `who`, without zero bytes at the end.
     ///
@@ -76,7 +50,10 @@ impl Beacon {
     /// The beacon before that of window 0.
     #[must_use]
     pub fn first(network: &NetworkId) -> Self {
-        Self::of_value(network, &Hash::ZERO)
+        Self {
+            network: *network,
+            value: hash::hash(Domain::Beacon, network, &[Hash::ZERO.as_ref()]),
+        }
     }
 
     /// The beacon of `window`; `None` while it is not made, and once it is forgotten.
@@ -101,6 +78,19 @@ impl Beacon {
             Some(before) => Self::read_window(state, network, Window(before)),
             None => Some(Self::first(network)),
         }
+    }
+
+    /// The beacon by which bids are matched in `window`: what it asks with. `None` before that is made, and in a main network if a
+    /// proposer could have chosen it: bids wait for a better one then.
+    #[must_use]
+    pub fn matching(state: &(impl StateRead + ?Sized), rules: &RulesRow, window: Window) -> Option<Self> {
+        let before = Window(window.0.checked_sub(1)?);
+        let row: DutyWindowRow = rows::read(state, &rows::duty_window(before))?;
+        let value = row.beacon.filter(|_| !(rules.is_main && row.is_filled))?;
+        Some(Self {
+            network: rules.network,
+            value,
+        })
     }
 
     /// The newest beacon of a window, with the window that asks with it: `current`, or the one before while that of `current` is not
@@ -131,14 +121,14 @@ impl Beacon {
         self.draw("seats", &[&term.0.to_be_bytes()])
     }
 
-    /// The value that orders the bids matched in this block: by account and number of its transaction, so that grinding a
-    /// bid's terms moves nothing (TS28).
+    /// The value that orders bids of one height. A deal's id is that of its bid's account, key and number: grinding a bid's terms moves
+    /// nothing (TS28).
     #[must_use]
-    pub fn bid_order(&self, client: &AccountId, deal: &DealId) -> Hash {
-        self.draw("bid-order", &[client.as_ref(), deal.as_ref()])
+    pub fn bid_order(&self, deal: &DealId) -> Hash {
+        self.draw("bid-order", &[deal.as_ref()])
     }
 
-    /// The seed from which a bid's slots are dealt.
+    /// The seed of the lots for a bid.
     #[must_use]
     pub fn match_seed(&self, deal: &DealId) -> Hash {
         self.draw("match", &[deal.as_ref()])

@@ -1,7 +1,6 @@
 //! The genesis document: what a network starts with, and whose hash names it.
 
 use crate::apply::{self, BlockOutcome, Closing};
-use crate::beacon::{self, Beacon};
 use crate::block::{BODY_BYTES_MAX, BODY_TRANSACTIONS_MAX, InvalidBlock};
 use crate::check;
 use crate::fee;
@@ -262,9 +261,6 @@ pub enum InvalidGenesis {
         "a council must be {COUNCIL_SEATS} different accounts of the document for 1 to {COUNCIL_TERMS_MAX} terms; only a test network can have none, for 0 terms"
     )]
     Council,
-    /// A beacon that proposers can choose on a main network.
-    #[error("a main network needs a beacon that a proposer can't choose; this program has none yet")]
-    GrindableBeacon,
 }
 
 impl Genesis {
@@ -309,9 +305,6 @@ impl Genesis {
         }
         if !self.has_sound_council(&ids) {
             return Err(InvalidGenesis::Council);
-        }
-        if self.is_main && beacon::IS_GRINDABLE {
-            return Err(InvalidGenesis::GrindableBeacon);
         }
         Ok(())
     }
@@ -408,7 +401,6 @@ pub fn genesis_block(genesis: &Genesis) -> Result<BlockOutcome, RefusedGenesis> 
     let mut ledger = empty_ledger(genesis, &below);
     let rules = ledger.rules.clone();
     ledger.rows.write(rows::RULES.to_vec(), &rules);
-    ledger.rows.write(rows::beacon(BlockHeight(0)), &Hash::ZERO);
     let wallet = AccountRow::new(AccountKind::ProtocolWallet);
     ledger.write_account(&PROTOCOL_WALLET, wallet);
     for account in &genesis.accounts {
@@ -478,7 +470,6 @@ fn empty_ledger<'a>(genesis: &Genesis, below: &'a MemoryState) -> Ledger<'a> {
     let (network, supply) = (genesis.network(), genesis.supply().unwrap_or(Amount::ZERO));
     Ledger {
         rows: Overlay::new(below),
-        beacon: Beacon::of_value(&network, &Hash::ZERO),
         version: genesis.protocol,
         rules: RulesRow {
             network,

@@ -1,6 +1,5 @@
 //! What a block works on: rows above the state below, the rules, the time, and the only functions that move money.
 
-use crate::beacon::Beacon;
 use crate::overlay::{Mark, Overlay};
 use crate::receipt::Event;
 use crate::refused::Refused;
@@ -16,8 +15,6 @@ pub(crate) struct Ledger<'a> {
     /// Already that of the block being applied.
     pub(crate) chain: ChainRow,
     pub(crate) supply: SupplyRow,
-    /// Of the block being applied.
-    pub(crate) beacon: Beacon,
     /// Whether a transaction of this block has removed a key, so that later ones have to look whether it was theirs.
     pub(crate) has_removed_keys: bool,
     pub(crate) events: Vec<Event>,

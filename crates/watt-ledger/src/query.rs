@@ -11,6 +11,7 @@ pub use seats::{
 };
 pub use upgrades::{Readiness, decision, next_version, readiness, upgrades};
 
+use crate::apply::matching::{first_match, first_match_in};
 use crate::apply::reservation_ms_max;
 use crate::apply::sectors::{all_sectors, proof_params, sector_set};
 use crate::beacon::Beacon;
@@ -45,8 +46,6 @@ pub struct Head {
     pub ledger_time: LedgerTime,
     /// The window of the newest block.
     pub window: Window,
-    /// The newest beacon.
-    pub beacon: Beacon,
     /// The network's rules.
     pub rules: RulesRow,
     /// Where all the money is.
@@ -62,7 +61,6 @@ pub fn head(state: &impl StateRead) -> Option<Head> {
         hash: header.hash(),
         ledger_time: chain.ledger_time(),
         window: window_of(&rules, chain.height),
-        beacon: Beacon::read(state, &rules.network, chain.height)?,
         supply: rows::read(state, rows::SUPPLY)?,
         header,
         chain,
@@ -290,6 +288,27 @@ fn condition(row: &SlotRow, sector: Option<&SectorRow>, provider: Option<&Provid
                 .filter(|window| *window >= from),
         },
     }
+}
+
+/// The next block that can match a bid recorded at `height`, as far as `state` tells: a later one if more bids wait than a block
+/// matches, or if a main network has to wait for another beacon.
+#[must_use]
+pub fn draw_height(state: &impl StateRead, height: BlockHeight) -> Option<BlockHeight> {
+    let rules = rules(state)?;
+    let next = rows::read::<ChainRow>(state, rows::CHAIN)?.height.next();
+    let first = first_match(&rules, height);
+    if next <= first {
+        return Some(first);
+    }
+    let window = window_of(&rules, next);
+    let in_window = first_match_in(&rules, window);
+    Some(if next <= in_window {
+        in_window
+    } else if Beacon::matching(state, &rules, window).is_some() {
+        next
+    } else {
+        first_match_in(&rules, window.next())
+    })
 }
 
 /// Up to `limit` deals of a client after `after`, ended ones included, in order of their ids.

@@ -69,6 +69,8 @@ pub const SEATS: &[u8] = b"Evs";
 pub const DUTY_COUNTS: &[u8] = b"Evc";
 /// Key of [`RevealsRow`]; there while a window's beacon is being made.
 pub const REVEALS: &[u8] = b"Evr";
+/// Key of `V` of the newest block that ended a window, once there was one: the filler of that window's beacon, if it needs one.
+pub const FILLER: &[u8] = b"Eb";
 /// Key of [`UpgradesRow`].
 pub const UPGRADES: &[u8] = b"Ee";
 /// Prefix of what falls due at a height.
@@ -249,12 +251,6 @@ pub fn decision(number: u64) -> Vec<u8> {
 #[must_use]
 pub fn account_after(key: &[u8], prefix: &[u8]) -> Option<AccountId> {
     key.strip_prefix(prefix)?.try_into().ok().map(AccountId)
-}
-
-/// Key of what the beacon of a height is derived from.
-#[must_use]
-pub fn beacon(height: BlockHeight) -> Vec<u8> {
-    join(&[b"Eb", &height.0.to_be_bytes()])
 }
 
 /// Key of the storage that somebody's providers proved.

@@ -3,6 +3,7 @@
 use crate::beacon::Beacon;
 use crate::check::{self, Admission};
 use crate::fee::{FeeRate, PROOFS_PER_BLOCK_MAX};
+use crate::ledger::window_of;
 use crate::refused::Refused;
 use crate::rows::{self, AccountRow, ChainRow, RulesRow};
 use crate::state::StateRead;
@@ -40,7 +41,7 @@ pub struct Chosen {
 /// The transactions for the next block.
 ///
 /// Of each account's key only transactions whose numbers follow one another are taken. Duties get a quarter of the places; the
-/// rest goes to the highest fee per kept byte, equal fees in an order that the newest beacon draws. What is returned passes
+/// rest goes to the highest fee per kept byte, equal fees in an order that the newest beacon of a window draws. What is returned passes
 /// [`crate::apply_block`] on top of `state`.
 #[must_use]
 pub fn fill_block(state: &impl StateRead, candidates: &[Candidate<'_>]) -> Chosen {
@@ -49,7 +50,7 @@ pub fn fill_block(state: &impl StateRead, candidates: &[Candidate<'_>]) -> Chose
     let (Some(rules), Some(chain)) = (rules, chain) else {
         return Chosen::default();
     };
-    let beacon = Beacon::read(state, &rules.network, chain.height);
+    let beacon = Beacon::newest(state, &rules.network, window_of(&rules, chain.height));
     let mut filling = Filling {
         state,
         chain: &chain,
@@ -67,7 +68,7 @@ pub fn fill_block(state: &impl StateRead, candidates: &[Candidate<'_>]) -> Chose
         let admission = candidates.get(at)?.admission;
         let tie = beacon
             .as_ref()
-            .map_or(Hash::ZERO, |beacon| beacon.fee_tie(admission.id.as_ref()));
+            .map_or(Hash::ZERO, |(_, beacon)| beacon.fee_tie(admission.id.as_ref()));
         Some((Reverse(admission.rate), tie, at))
     };
     let duty_places = places.div_ceil(DUTY_ONE_IN);

@@ -4,7 +4,7 @@
 //! state, a block or a transaction. Only `watt-ledger` applies what these functions return.
 //!
 //! Reading order: [`order`] (asks, bids and when they are refused), [`matching`] (who gets the slots), [`deal`] (what is
-//! paid and what is returned), [`draw`] (seeded integer sampling).
+//! paid and what is returned), [`lot`] (the lots that decide).
 //!
 //! Sources: `docs/spec/market.md`.
 #![no_std]
@@ -20,7 +20,7 @@
 extern crate alloc;
 
 pub mod deal;
-pub mod draw;
+pub mod lot;
 pub mod matching;
 pub mod order;
 

@@ -1,11 +1,12 @@
-//! Who gets the slots of a bid: caps before the price window, then seeded sampling (`docs/spec/market.md` §3, TS8).
+//! Who gets the slots of a bid: caps before the price window, then lots (`docs/spec/market.md` §3, TS8).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use watt_primitives::terms::AskTerms;
 use watt_primitives::{AccountId, Amount, BlockHeight, Hash, SlotIndexInDeal};
 
-use crate::draw::Draw;
+use crate::lot::{lot, weighted_key};
 use crate::order::Bid;
 
 /// The price window holds this many eligible offers for each slot needed.
@@ -16,13 +17,15 @@ const WINDOW_PER_SLOT: usize = 4;
 pub struct BookEntry {
     /// Who offers.
     pub provider: AccountId,
-    /// Who owns the provider; at most one slot of a deal goes to one owner.
+    /// Who owns the provider: draws the lots, and gets at most one slot of a deal.
     pub owner: AccountId,
     /// The offer.
     pub terms: AskTerms,
     /// Height at which it was placed: of two equal prices the older comes first.
     pub since: BlockHeight,
-    /// Bytes that are neither reserved nor in use.
+    /// Bytes pledged in all: the weight.
+    pub capacity_bytes: u64,
+    /// Bytes of these that are neither reserved nor in use.
     pub free_bytes: u64,
 }
 
@@ -64,14 +67,17 @@ impl BookEntry {
 /// Places every slot of `bid`, or none.
 ///
 /// 1. Of each owner only the best fitting offer counts, so that many offers of one owner can't fill the window.
-/// 2. The window is the `4 * need` cheapest of these.
-/// 3. Half of the picks, rounded up, come from **all** of them, weighted by free bytes; the others from the window, evenly.
-/// 4. Slots are dealt to the picks in a drawn order.
+/// 2. Half of the picks, rounded up, are the best lots of **all** of these, weighted by what was pledged.
+/// 3. The others are the best lots, without weight, of the `4 * need` cheapest that are left.
+/// 4. Slots are dealt to the picks in the order of a third lot.
+///
+/// An owner's lots depend on `seed` and the owner alone, so nobody changes the order of others by changing an offer, withdrawing it,
+/// or bringing another.
 ///
 /// # Errors
 /// [`NotEnoughOffers`] with the facts.
 pub fn match_bid<'a>(
-    beacon: &Hash,
+    seed: &Hash,
     bid: &Bid,
     asks: impl Iterator<Item = &'a BookEntry>,
 ) -> Result<Vec<Pick>, NotEnoughOffers> {
@@ -83,28 +89,32 @@ pub fn match_bid<'a>(
             needed,
         });
     }
-    eligible.sort_by_key(|ask| rank(ask));
-    let window: Vec<AccountId> = eligible
-        .iter()
-        .take(needed.saturating_mul(WINDOW_PER_SLOT))
-        .map(|ask| ask.provider)
-        .collect();
+    let half = needed.div_ceil(2);
+    let lot_of = |purpose: &str, ask: &BookEntry| lot(seed, purpose, &ask.owner);
 
-    let mut draw = Draw::new(*beacon);
-    let mut picked: Vec<&BookEntry> = Vec::with_capacity(needed);
-    for _ in 0..needed.div_ceil(2) {
-        picked.extend(take_weighted(&mut draw, &mut eligible));
-    }
-    while picked.len() < needed {
-        let in_window = eligible
-            .iter()
-            .filter(|ask| window.contains(&ask.provider))
-            .count();
-        // With few offers the weighted half may have emptied the window; the cheapest that are left take its place.
-        let index = draw.index(if in_window == 0 { 1 } else { in_window });
-        picked.push(eligible.remove(index));
-    }
-    Ok(deal_out(&mut draw, picked))
+    eligible.sort_by_cached_key(|ask| {
+        let key = weighted_key(lot_of("all", ask), ask.capacity_bytes);
+        (key, ask.owner)
+    });
+    let mut picked: Vec<&BookEntry> = eligible.iter().copied().take(half).collect();
+    let taken: BTreeSet<AccountId> = picked.iter().map(|ask| ask.owner).collect();
+
+    eligible.sort_by_key(|ask| rank(ask));
+    // At most `half` of these are taken, so what is needed is left.
+    eligible.truncate(needed.saturating_mul(WINDOW_PER_SLOT));
+    eligible.retain(|ask| !taken.contains(&ask.owner));
+    eligible.sort_by_cached_key(|ask| (Reverse(lot_of("window", ask)), ask.owner));
+    picked.extend(eligible.into_iter().take(needed.saturating_sub(half)));
+
+    picked.sort_by_cached_key(|ask| (Reverse(lot_of("slot", ask)), ask.owner));
+    Ok((0..=u8::MAX)
+        .zip(picked)
+        .map(|(slot, ask)| Pick {
+            slot: SlotIndexInDeal(slot),
+            provider: ask.provider,
+            price: ask.terms.price,
+        })
+        .collect())
 }
 
 fn rank(ask: &BookEntry) -> (Amount, BlockHeight, AccountId) {
@@ -120,36 +130,4 @@ fn one_per_owner<'a>(bid: &Bid, asks: impl Iterator<Item = &'a BookEntry>) -> Ve
         }
     }
     best.into_values().collect()
-}
-
-/// Takes one offer out, each with a chance in proportion to its free bytes.
-fn take_weighted<'a>(draw: &mut Draw, eligible: &mut Vec<&'a BookEntry>) -> Option<&'a BookEntry> {
-    let total = eligible
-        .iter()
-        .fold(0u128, |sum, ask| sum.saturating_add(u128::from(ask.free_bytes)));
-    let mut left = draw.below(total);
-    let index = eligible.iter().position(|ask| {
-        let weight = u128::from(ask.free_bytes);
-        let is_hit = left < weight;
-        left = left.saturating_sub(weight);
-        is_hit
-    })?;
-    Some(eligible.remove(index))
-}
-
-/// Gives slot 0, 1, 2… to the picks in a drawn order, so that no way of being picked decides which share one holds.
-fn deal_out(draw: &mut Draw, mut picked: Vec<&BookEntry>) -> Vec<Pick> {
-    let mut picks = Vec::with_capacity(picked.len());
-    for slot in 0..=u8::MAX {
-        if picked.is_empty() {
-            break;
-        }
-        let ask = picked.swap_remove(draw.index(picked.len()));
-        picks.push(Pick {
-            slot: SlotIndexInDeal(slot),
-            provider: ask.provider,
-            price: ask.terms.price,
-        });
-    }
-    picks
 }

@@ -61,7 +61,7 @@ fn a_slot_in_which_every_proposal_is_poisoned_ends() {
 /// A body that failed its trial is given to whoever asks for it, since others must judge it for themselves (TC7). Covers: A1, A5.
 #[test]
 fn a_bad_body_is_served_all_the_same() {
-    let mut world = World::new(4, 0, 16);
+    let mut world = World::new(4, 0, 7);
     world.poison = Some(b"boom");
     assert!(world.reach(&[0, 1, 2, 3], 2, 20_000));
     // The fourth only listens from now on, and asks.

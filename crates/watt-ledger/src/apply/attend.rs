@@ -115,6 +115,7 @@ impl Ledger<'_> {
             asked: first.plus(n_blocks).plus(beacon.asked_height(window, n_left)),
             header: None,
             beacon: None,
+            is_filled: false,
         };
         self.rows.write(rows::duty_window(window), &row);
         if let Some(forgotten) = window.0.checked_sub(beacon_windows_kept(&self.rules)) {
@@ -143,17 +144,14 @@ impl Ledger<'_> {
             }
         }
         let n_faulty_max = backbone.as_ref().map_or(0, Backbone::n_faulty_max);
-        let last = BlockHeight(self.first_height_of(window.next()).0.saturating_sub(1));
-        let filler: Option<Hash> = self
-            .rows
-            .read(&rows::beacon(last))
-            .filter(|_| in_order.len() <= n_faulty_max);
+        let is_filled = in_order.len() <= n_faulty_max;
+        let filler: Option<Hash> = self.rows.read(rows::FILLER).filter(|_| is_filled);
         let network = *self.network();
         let before = Beacon::asking(&self.rows, &network, window).unwrap_or_else(|| Beacon::first(&network));
         let beacon = Beacon::of_window(&network, &before, window, &who, &in_order, filler.as_ref());
         let key = rows::duty_window(window);
         if let Some(mut row) = self.rows.read::<DutyWindowRow>(&key) {
-            row.beacon = Some(*beacon.value());
+            (row.beacon, row.is_filled) = (Some(*beacon.value()), is_filled);
             self.rows.write(key, &row);
         }
         beacon

@@ -1,6 +1,7 @@
-//! Asking for storage: the escrow is locked now, the match is the next block's.
+//! Asking for storage: the escrow is locked now, the match is the next window's.
 
 use super::Actor;
+use super::matching::first_match;
 use crate::ledger::{Ledger, Purse};
 use crate::receipt::Done;
 use crate::refused::Refused;
@@ -73,7 +74,7 @@ impl Ledger<'_> {
         self.rows.write(rows::indexed_deal(&of_manifest, &deal), &());
         Ok(Done::BidPlaced {
             deal,
-            match_height: self.height().next(),
+            match_height: first_match(&self.rules, self.height()),
         })
     }
 }

@@ -1,13 +1,18 @@
-//! Matching the bids of earlier blocks with this block's beacon, before anything else happens in it (TS28).
+//! Matching bids, all those of a window at once, with the beacon that the next window asks with (`docs/spec/market.md` §3; TS8, TS28).
+//!
+//! What is matched and whom it may be matched with is fixed before a layer of that beacon is revealed: bids and offers recorded below
+//! the window's first height take part, and no others.
 
 use super::bid::certify_slots;
-use crate::ledger::{Ledger, Purse};
+use crate::beacon::Beacon;
+use crate::duty::reveal_blocks;
+use crate::ledger::{Ledger, Purse, window_of};
 use crate::receipt::Event;
-use crate::rows::{self, AskRow, DealEnd, DealRow, DealStage, ProviderRow, SlotRow};
+use crate::rows::{self, AskRow, DealEnd, DealRow, DealStage, ProviderRow, RulesRow, SlotRow};
 use crate::state::StateRead;
 use std::collections::BTreeMap;
 use watt_market::{Bid, BookEntry, Pick, SlotFunds, match_bid};
-use watt_primitives::{AccountId, Amount, BlockHeight, DealId, Hash};
+use watt_primitives::{AccountId, Amount, BlockHeight, DealId, Hash, Window};
 
 /// The most bids that one block matches; the others wait for the next, the oldest first.
 pub const MATCHES_PER_BLOCK_MAX: usize = 64;
@@ -18,21 +23,37 @@ const PENDING_SCAN_MAX: usize = 4096;
 /// Rows read at a time while the order book is built.
 const BOOK_PAGE: usize = 1024;
 
+/// The first block of `window` that can match: the one after that in which the beacon is made.
+pub(crate) fn first_match_in(rules: &RulesRow, window: Window) -> BlockHeight {
+    let first = window.0.saturating_mul(rules.parameters.window_slots);
+    BlockHeight(first).plus(reveal_blocks(rules))
+}
+
+/// The first block that can match a bid recorded at `height`.
+pub(crate) fn first_match(rules: &RulesRow, height: BlockHeight) -> BlockHeight {
+    first_match_in(rules, window_of(rules, height).next())
+}
+
 impl Ledger<'_> {
     pub(super) fn match_bids(&mut self) {
-        let pending = self.pending_bids();
+        let window = self.window();
+        let first = self.first_height_of(window);
+        let Some(beacon) = Beacon::matching(&self.rows, &self.rules, window) else {
+            return;
+        };
+        let pending = self.pending_bids(&beacon, first);
         if pending.is_empty() {
             return;
         }
-        let mut book = self.order_book();
+        let mut book = self.order_book(first);
         for (height, _, deal) in pending {
             self.rows.remove(rows::pending_bid(height, &deal));
-            self.match_one(&deal, &mut book);
+            self.match_one(&beacon, &deal, &mut book);
         }
     }
 
-    /// Waiting bids in the order they are matched: by height, within a height as the beacon says.
-    fn pending_bids(&self) -> Vec<(BlockHeight, Hash, DealId)> {
+    /// Bids from below `first` in the order they are matched: by height, within a height as the beacon says.
+    fn pending_bids(&self, beacon: &Beacon, first: BlockHeight) -> Vec<(BlockHeight, Hash, DealId)> {
         let waiting = self.rows.scan(rows::PENDING_BIDS, None, PENDING_SCAN_MAX);
         let mut pending: Vec<(BlockHeight, Hash, DealId)> = waiting
             .iter()
@@ -40,17 +61,18 @@ impl Ledger<'_> {
                 let rest = key.strip_prefix(rows::PENDING_BIDS)?;
                 let (height, rest) = rows::split::<8>(rest)?;
                 let deal = DealId(rest.try_into().ok()?);
-                let row: DealRow = self.rows.read(&rows::deal(&deal))?;
-                let order = self.beacon.bid_order(&row.client, &deal);
-                Some((BlockHeight(u64::from_be_bytes(height)), order, deal))
+                Some((BlockHeight(u64::from_be_bytes(height)), deal))
             })
+            .take_while(|(height, _)| *height < first)
+            .map(|(height, deal)| (height, beacon.bid_order(&deal), deal))
             .collect();
         pending.sort_unstable();
         pending.truncate(MATCHES_PER_BLOCK_MAX);
         pending
     }
 
-    fn order_book(&self) -> BTreeMap<AccountId, BookEntry> {
+    /// The offers placed below `first`.
+    fn order_book(&self, first: BlockHeight) -> BTreeMap<AccountId, BookEntry> {
         let mut book = BTreeMap::new();
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -62,17 +84,17 @@ impl Ledger<'_> {
                 let Some(provider) = provider.map(AccountId) else {
                     continue;
                 };
-                let Some(row_of_provider) = self.provider(&provider) else {
+                let ask: AskRow = rows::decode(row);
+                let Some(row_of_provider) = self.provider(&provider).filter(|_| ask.since < first) else {
                     continue;
                 };
-                let ask: AskRow = rows::decode(row);
                 book.insert(provider, book_entry(provider, ask, &row_of_provider));
             }
         }
         book
     }
 
-    fn match_one(&mut self, deal: &DealId, book: &mut BTreeMap<AccountId, BookEntry>) {
+    fn match_one(&mut self, beacon: &Beacon, deal: &DealId, book: &mut BTreeMap<AccountId, BookEntry>) {
         let Some(mut row) = self.rows.read::<DealRow>(&rows::deal(deal)) else {
             return;
         };
@@ -88,7 +110,7 @@ impl Ledger<'_> {
             term_ms: row.term_ms,
             exclude: exclude.to_vec(),
         };
-        let picks = match match_bid(&self.beacon.match_seed(deal), &bid, book.values()) {
+        let picks = match match_bid(&beacon.match_seed(deal), &bid, book.values()) {
             Ok(picks) => picks,
             Err(too_few) => {
                 let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -171,6 +193,7 @@ fn book_entry(provider: AccountId, ask: AskRow, row: &ProviderRow) -> BookEntry 
         owner: provider,
         terms: ask.terms,
         since: ask.since,
+        capacity_bytes: row.capacity_bytes,
         free_bytes: row.free_bytes(),
     }
 }

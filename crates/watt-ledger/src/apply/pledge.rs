@@ -26,6 +26,9 @@ impl Ledger<'_> {
                 used_bytes: row.used_bytes,
             });
         }
+        if row.capacity_bytes != capacity_bytes {
+            self.renew_ask(&actor.account);
+        }
         row.capacity_bytes = capacity_bytes;
         row.endpoint = endpoint.clone();
         row.person = *person;

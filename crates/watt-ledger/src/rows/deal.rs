@@ -31,7 +31,7 @@ pub struct DealRow {
 /// How far a deal is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DealStage {
-    /// Waits for the next block's beacon.
+    /// Waits for the beacon that the next window asks with.
     #[serde(rename = "open")]
     Open {
         /// Providers not to be chosen.

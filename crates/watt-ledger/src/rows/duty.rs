@@ -133,6 +133,8 @@ pub struct DutyWindowRow {
     /// The window's beacon, once it is made.
     #[serde(with = "zero_or_one")]
     pub beacon: Option<Hash>,
+    /// Whether so few revealed that it has a filler, which a proposer can choose.
+    pub is_filled: bool,
 }
 
 /// Layers revealed for the beacon that is being made.

@@ -134,7 +134,7 @@ impl PowerRow {
 pub struct AskRow {
     /// The offer.
     pub terms: AskTerms,
-    /// Height at which it was placed.
+    /// Height at which it was placed, or what was pledged last changed.
     pub since: BlockHeight,
 }
 

@@ -7,7 +7,7 @@ use watt_ledger::{Beacon, Genesis, InvalidBlock, Writes, query};
 use watt_light::restart::Assent;
 use watt_light::{Backbone, BackboneEntry, Restart, RestartPlan};
 use watt_primitives::{
-    AccountId, BlockHeight, BoundedVec, NodeId, SecretKey, Signature, SlotIndex, Term, codec,
+    AccountId, BlockHeight, BoundedVec, NodeId, SecretKey, Signature, SlotIndex, Term, Window, codec,
 };
 
 /// All in whom trust begins, and who is to vote with a new key.
@@ -227,7 +227,7 @@ fn the_ledger_goes_on_as_another_network() {
     world.skip(20);
     let (before, restart) = (world.clone(), good(&world));
     let beacon_of = |world: &World| {
-        let beacon = Beacon::read(&world.state, &world.network, BlockHeight(18)).unwrap();
+        let beacon = Beacon::read_window(&world.state, &world.network, Window(1)).unwrap();
         *beacon.value()
     };
     let beacon = beacon_of(&world);

@@ -358,10 +358,10 @@ pub fn bid(world: &World, terms: BundleTerms, price_max: u64, term_ms: u64) -> O
 
 /// Places a bid and lets it be matched.
 pub fn place(world: &mut World, client: u8, operation: Operation) -> DealId {
-    let Ok(Done::BidPlaced { deal, .. }) = world.act(client, operation) else {
+    let Ok(Done::BidPlaced { deal, match_height }) = world.act(client, operation) else {
         unreachable!("the bid was refused: {:?}", world.last.receipts)
     };
-    world.skip(1);
+    world.go_to_height(match_height.0);
     deal
 }
 

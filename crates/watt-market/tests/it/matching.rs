@@ -3,7 +3,7 @@
 use expect_test::expect;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use watt_market::draw::Draw;
+use watt_market::lot::{WEIGHT_MAX, lot, weighted_key};
 use watt_market::{Bid, BookEntry, NotEnoughOffers, Pick, match_bid};
 use watt_primitives::terms::AskTerms;
 use watt_primitives::{AccountId, Amount, BlockHeight, DealId, Hash};
@@ -14,7 +14,8 @@ fn account(n: u16) -> AccountId {
     AccountId(id)
 }
 
-fn entry(n: u16, price: u64, free_bytes: u64) -> BookEntry {
+/// An offer of a provider who pledged this much and uses nothing of it.
+fn entry(n: u16, price: u64, capacity_bytes: u64) -> BookEntry {
     BookEntry {
         provider: account(n),
         owner: account(n),
@@ -26,7 +27,8 @@ fn entry(n: u16, price: u64, free_bytes: u64) -> BookEntry {
             hot: false,
         },
         since: BlockHeight(1),
-        free_bytes,
+        capacity_bytes,
+        free_bytes: capacity_bytes,
     }
 }
 
@@ -63,16 +65,16 @@ fn golden_match() {
         })
         .collect();
     expect![[r#"
-        0 20 21
-        1 33 34
-        2 39 40
-        3 27 28
-        4 35 36
-        5 6 7
-        6 11 12
-        7 36 37
-        8 42 43
-        9 22 23"#]]
+        0 55 56
+        1 39 40
+        2 28 29
+        3 18 19
+        4 9 10
+        5 15 16
+        6 5 6
+        7 8 9
+        8 35 36
+        9 2 3"#]]
     .assert_eq(&lines.join("\n"));
 }
 
@@ -138,30 +140,83 @@ fn undercutting_does_not_capture_a_bundle() {
     assert!((330..450).contains(&from_dear), "{from_dear}");
 }
 
-/// Within the half that is drawn from everyone, free space is the weight. Covers: E1.
+/// In the half that is drawn from everyone, what was pledged is the weight: chances are those of drawing one after the other, each in
+/// proportion to what is left, and what is in use changes nothing. Covers: E1.
 #[test]
-fn free_space_is_the_weight() {
+fn pledged_space_is_the_weight() {
     let book: Vec<BookEntry> = (0..20)
         .map(|n| entry(n, 50, if n < 10 { 9000 } else { 1000 }))
         .collect();
+    let mut full = book.clone();
+    for entry in &mut full[..10] {
+        entry.free_bytes = 1000;
+    }
     let mut roomy = 0;
     for n in 0..1000 {
         let picks = match_bid(&seed(n), &bid(1), book.iter()).unwrap();
+        assert_eq!(match_bid(&seed(n), &bid(1), full.iter()).unwrap(), picks);
         roomy += usize::from(picks[0].provider < account(10));
     }
-    assert!((860..940).contains(&roomy), "{roomy}");
+    // 9 of 10 of the space is theirs; three standard deviations are 28.
+    assert!((872..=928).contains(&roomy), "{roomy}");
 }
 
-/// Drawn numbers are below their bound and hit every place. Covers: E1.
+/// Of owners with weights 1, 2, 4 and 8 each is first, and first of those that are left, as often as its weight says. Covers: E1.
 #[test]
-fn draws_are_in_range() {
-    let mut draw = Draw::new(seed(1));
-    let mut hits = [0; 7];
-    for _ in 0..700 {
-        hits[draw.index(7)] += 1;
+fn chances_follow_weights() {
+    const DRAWS: u64 = 15_000;
+    let weights = [1u64, 2, 4, 8];
+    let mut firsts = [0u64; 4];
+    let mut seconds_after_largest = [0u64; 4];
+    for n in 0..DRAWS {
+        let mut order: Vec<usize> = (0..4).collect();
+        let key = |at: usize| {
+            let owner = account(u16::try_from(at).unwrap());
+            weighted_key(lot(&seed(n), "all", &owner), weights[at])
+        };
+        order.sort_by_key(|at| key(*at));
+        firsts[order[0]] += 1;
+        if order[0] == 3 {
+            seconds_after_largest[order[1]] += 1;
+        }
     }
-    assert!(hits.iter().all(|hits| (60..140).contains(hits)), "{hits:?}");
-    assert_eq!((draw.index(0), draw.below(1)), (0, 0));
+    // Four standard deviations of 1,000, 2,000, 4,000 and 8,000 are at most 245.
+    for (first, weight) in firsts.iter().zip(weights) {
+        assert!(first.abs_diff(weight * 1000) < 245, "{firsts:?}");
+    }
+    let n_after: u64 = seconds_after_largest.iter().sum();
+    for (second, weight) in seconds_after_largest.iter().zip(&weights[..3]) {
+        let expected = n_after * weight / 7;
+        assert!(second.abs_diff(expected) < 180, "{seconds_after_largest:?}");
+    }
+}
+
+/// Without weight everybody has the same chance, and the two halves and the slots are drawn by lots of their own. Covers: E1.
+#[test]
+fn lots_are_even_and_apart() {
+    let mut n_low = [0u32; 3];
+    let mut both = 0;
+    for n in 0..4000 {
+        let purposes = ["all", "window", "slot"];
+        let low = purposes.map(|purpose| lot(&seed(n), purpose, &account(1)) < u64::MAX / 2);
+        for (count, low) in n_low.iter_mut().zip(low) {
+            *count += u32::from(low);
+        }
+        both += u32::from(low[0] && low[1]);
+    }
+    // Four standard deviations are 127 and 110.
+    assert!(n_low.iter().all(|n| n.abs_diff(2000) < 127), "{n_low:?}");
+    assert!(both.abs_diff(1000) < 110, "{both}");
+}
+
+/// Whoever claims more space than there is counts as the largest that counts. Covers: E1.
+#[test]
+fn claimed_space_is_bounded() {
+    let book = |most: u64| [entry(1, 50, most), entry(2, 50, WEIGHT_MAX)];
+    for n in 0..50 {
+        let picks = |most| match_bid(&seed(n), &bid(1), book(most).iter()).unwrap();
+        assert_eq!(picks(u64::MAX), picks(WEIGHT_MAX));
+    }
 }
 
 proptest! {
@@ -197,5 +252,53 @@ proptest! {
                 prop_assert!(picks.iter().all(|pick| of(pick).fits(&bid) && of(pick).terms.price == pick.price));
             }
         }
+    }
+
+    /// Whoever withdraws, or changes what was pledged, moves at most the places that this opens or takes: among the others the order
+    /// stays, so those who were drawn stay, but for one in each half. Covers: E1.
+    #[test]
+    fn nobody_moves_others(
+        offers in proptest::collection::vec((1u64..100, 1000u64..1 << 40), 14..60),
+        need in 1u8..12,
+        beacon in any::<u64>(),
+        mover in any::<proptest::sample::Index>(),
+        pledged in 1000u64..1 << 50,
+    ) {
+        let book: Vec<BookEntry> = (0u16..).zip(offers).map(|(n, (price, capacity))| entry(n, price, capacity)).collect();
+        let (bid, seed, at) = (bid(need), seed(beacon), mover.index(book.len()));
+        let without: Vec<&BookEntry> = book.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, entry)| entry).collect();
+        let mut changed = book.clone();
+        (changed[at].capacity_bytes, changed[at].free_bytes) = (pledged, pledged);
+
+        let moved = |picks: &[Pick]| -> BTreeSet<AccountId> {
+            picks.iter().map(|pick| pick.provider).filter(|provider| *provider != book[at].provider).collect()
+        };
+        let before = moved(&match_bid(&seed, &bid, book.iter()).unwrap());
+        for after in [match_bid(&seed, &bid, without.into_iter()), match_bid(&seed, &bid, changed.iter())] {
+            let after = moved(&after.unwrap());
+            prop_assert!(before.difference(&after).count() <= 2, "{before:?} {after:?}");
+            prop_assert!(after.difference(&before).count() <= 2, "{before:?} {after:?}");
+        }
+    }
+
+    /// The order by weight among others is the same with and without one. Covers: E1.
+    #[test]
+    fn the_order_of_others_stays(
+        weights in proptest::collection::vec(any::<u64>(), 2..40),
+        beacon in any::<u64>(),
+        mover in any::<proptest::sample::Index>(),
+        other in any::<u64>(),
+    ) {
+        let at = mover.index(weights.len());
+        let order = |weights: &[u64]| -> Vec<usize> {
+            let mut order: Vec<usize> = (0..weights.len()).collect();
+            let owner = |n: usize| account(u16::try_from(n).unwrap());
+            order.sort_by_cached_key(|n| (weighted_key(lot(&seed(beacon), "all", &owner(*n)), weights[*n]), *n));
+            order.retain(|n| *n != at);
+            order
+        };
+        let mut changed = weights.clone();
+        changed[at] = other;
+        prop_assert_eq!(order(&weights), order(&changed));
     }
 }

@@ -182,6 +182,13 @@ impl Facts<'_> {
             slot_bytes: row.terms.slot_bytes,
             term_ms: row.term_ms,
             bid_height: row.bid_height.0,
+            draw_height: match row.stage {
+                rows::DealStage::Open { .. } => query::draw_height(self.state, row.bid_height).map(|at| at.0),
+                rows::DealStage::Matched { .. }
+                | rows::DealStage::Active { .. }
+                | rows::DealStage::Ending { .. }
+                | rows::DealStage::Ended { .. } => None,
+            },
             price_max: row.price_max,
             escrow: row.escrow,
             paid: paid.total(),
@@ -476,7 +483,9 @@ fn done_text(done: &Done) -> String {
         Done::Pledged {} => "the account is a provider".to_owned(),
         Done::AskPlaced {} => "the offer stands".to_owned(),
         Done::AskWithdrawn {} => "the offer is gone".to_owned(),
-        Done::BidPlaced { deal, match_height } => format!("deal {deal} is matched at height {match_height}"),
+        Done::BidPlaced { deal, match_height } => {
+            format!("providers for deal {deal} are drawn at height {match_height}")
+        }
         Done::Certified { deal, paid, .. } => {
             format!("the term of deal {deal} runs; {paid} WATT paid for reservations")
         }

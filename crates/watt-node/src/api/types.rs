@@ -373,6 +373,9 @@ pub struct DealInfo {
     pub term_ms: u64,
     /// Height of the bid.
     pub bid_height: u64,
+    /// Height of the next draw of providers that it takes part in; absent once it is matched or over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw_height: Option<u64>,
     /// Most paid per slot, per 10^9 bytes and day.
     #[serde(with = "amount_text")]
     pub price_max: Amount,

@@ -74,7 +74,7 @@ pub(super) struct BidRecord {
 pub(super) struct Progress {
     /// In the order they were signed; the newest that names a bundle counts.
     pub(super) bids: Vec<BidRecord>,
-    /// Providers that failed, not to be chosen again.
+    /// Providers that failed in this run, not to be chosen again; the next one gives them another chance.
     pub(super) excluded: Vec<AccountId>,
 }
 
@@ -123,7 +123,8 @@ impl Journal {
             Some(plan) => plan,
             None => begin(&dir, source, account, term_ms)?,
         };
-        let progress = read(&dir.join("progress.cbor"))?.unwrap_or_default();
+        let mut progress: Progress = read(&dir.join("progress.cbor"))?.unwrap_or_default();
+        progress.excluded.clear();
         Ok((
             Self {
                 dir,

@@ -10,10 +10,11 @@ use super::wire::{Holder, WireError};
 use crate::api::types::{DealInfo, DealStage, KeyInfo, Outcome as Receipt};
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
-use crate::ui::{Progress, Ui};
+use crate::ui::{Progress, Ui, duration_text};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use watt_content::encoder::EncodeError;
 use watt_content::{FilePlan, Manifest};
@@ -46,6 +47,9 @@ const REBIDS_MAX: usize = 2;
 /// Pause between two looks at a deal.
 const POLL: Duration = Duration::from_millis(150);
 
+/// A wait for a draw that is worth a line where there is no bar, in milliseconds.
+const LONG_WAIT_MS: u64 = 20_000;
+
 /// Looks at a deal that the node asked does not know, before it is taken for lost: another node may be behind.
 const LOOKS_MAX: u32 = 100;
 
@@ -63,16 +67,21 @@ pub(super) struct Placing<'a> {
     pub(super) manifest: Manifest,
     pub(super) term_ms: u64,
     pub(super) price_max: Option<Amount>,
+    /// The newest answer of a provider that did not take its share, with who it was.
+    pub(super) last_failure: Mutex<Option<String>>,
+    /// The newest draw that was told without a terminal.
+    pub(super) told: AtomicU64,
 }
 
 impl Placing<'_> {
-    /// Places every bundle; what is certified already costs a look at the ledger.
-    pub(super) async fn run(&self) -> Result<Vec<DealInfo>, CommandError> {
+    /// Places every bundle; what is certified already costs a look at the ledger. Returns the deals and how long nothing could be done
+    /// but wait for a draw.
+    pub(super) async fn run(&self) -> Result<(Vec<DealInfo>, Duration), CommandError> {
         let all: Vec<usize> = (0..self.plan.bundle_count()).collect();
         let batches: Vec<&[usize]> = all.chunks(BUNDLES_AT_ONCE).collect();
         let progress = Arc::new(self.ui.bar("storing", self.source.len));
         progress.message("waiting for providers");
-        let mut deals = Vec::with_capacity(all.len());
+        let (mut deals, mut waited) = (Vec::with_capacity(all.len()), Duration::ZERO);
         if let Some(first) = batches.first() {
             self.bid(first).await?;
         }
@@ -89,12 +98,16 @@ impl Placing<'_> {
             };
             // Not cut short at the first failure: what the others achieve need not be done again.
             let (placed, bid) = tokio::join!(futures::future::join_all(work), next);
+            let mut longest = Duration::ZERO;
             for placed in placed {
-                deals.push(placed?);
+                let (deal, waited) = placed?;
+                deals.push(deal);
+                longest = longest.max(waited);
             }
+            waited += longest;
             bid?;
         }
-        Ok(deals)
+        Ok((deals, waited))
     }
 
     pub(super) fn wanted(&self, slot_bytes: u64) -> Wanted {
@@ -179,7 +192,9 @@ impl Placing<'_> {
         for bundle in bundles {
             let known = self.known(*bundle)?;
             let wanted = self.wanted(known.header.slot_bytes());
-            let price_max = wanted.price_max(&providers, &names, self.price_max)?;
+            let price_max = wanted
+                .price_max(&providers, &names, self.price_max)
+                .map_err(|error| self.with_last_failure(error))?;
             operations.push(Operation::PlaceBid {
                 terms: known.terms(self.manifest.cid()),
                 price_max,
@@ -231,22 +246,30 @@ impl Placing<'_> {
         })
     }
 
-    /// Takes one bundle from its bid to its certificate.
-    async fn place(&self, bundle: usize, progress: Arc<Progress>) -> Result<DealInfo, CommandError> {
-        let mut counting = Some(progress);
-        let mut n_rebids = 0;
+    /// Takes one bundle from its bid to its certificate; returns its deal and how long it waited for draws.
+    async fn place(
+        &self,
+        bundle: usize,
+        progress: Arc<Progress>,
+    ) -> Result<(DealInfo, Duration), CommandError> {
+        let mut counting = Some(Arc::clone(&progress));
+        let (mut n_rebids, mut waited) = (0, Duration::ZERO);
         loop {
-            let deal = self.matched(bundle).await?;
+            let since = Instant::now();
+            let deal = self.matched(bundle, &progress).await?;
+            waited += since.elapsed();
             let given_up = match &deal.stage {
                 DealStage::Active { .. } | DealStage::Ending { .. } => {
                     if let (Some(progress), Some(plan)) = (counting.take(), self.plan.bundle(bundle)) {
                         progress.add(plan.plain.end - plan.plain.start);
                     }
-                    return Ok(deal);
+                    return Ok((deal, waited));
                 }
                 DealStage::Ended { how, offers, .. } if how == "unmatched" => {
                     self.journal.update(|progress| progress.forget(deal.id))?;
-                    return Err(unmatched(*offers, self.plan.class().n()));
+                    let providers = self.context.api.providers().await?;
+                    let n_now = self.wanted(deal.slot_bytes).n_fitting(&providers, deal.price_max);
+                    return Err(unmatched(*offers, self.plan.class().n(), n_now));
                 }
                 // Not certified in time, by this put or the one that was interrupted.
                 DealStage::Ended { .. } => None,
@@ -297,9 +320,12 @@ impl Placing<'_> {
                 "bring them back, or wait; then run the same command again: it goes on where it stopped",
             ));
         }
-        for one in said {
+        for one in &said {
             self.ui
                 .note(&format!("another provider is asked in place of {one}"));
+        }
+        if let Some(last) = said.into_iter().last() {
+            *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
         }
         self.journal.update(|progress| {
             for (holder, _) in failed.values() {
@@ -311,8 +337,41 @@ impl Placing<'_> {
         })
     }
 
+    /// An error about offers that are missing, with what the last provider answered that was left out.
+    fn with_last_failure(&self, error: CommandError) -> CommandError {
+        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(said) => {
+                let message = format!("{}; the last of them, {said}", error.message);
+                CommandError::new(error.kind, message, error.hint)
+            }
+            None => error,
+        }
+    }
+
+    /// Says when providers are drawn for a bid; returns the pause before it is worth looking again.
+    async fn wait_for_draw(&self, deal: &DealInfo, progress: &Progress) -> Result<Duration, CommandError> {
+        let head = self.context.api.head().await?.height;
+        let slot_ms = self.context.genesis.parameters.slot_ms;
+        let Some(draw) = deal.draw_height.filter(|draw| *draw > head) else {
+            return Ok(POLL);
+        };
+        let wait_ms = (draw - head).saturating_mul(slot_ms);
+        let line = draw_text(draw, wait_ms);
+        progress.message(line.clone());
+        let is_news = self.told.fetch_max(draw, Ordering::Relaxed) < draw;
+        if is_news && wait_ms >= LONG_WAIT_MS && !self.ui.has_terminal() {
+            self.ui.note(&line);
+        }
+        Ok(if draw - head > 1 {
+            Duration::from_millis(slot_ms).max(POLL)
+        } else {
+            POLL
+        })
+    }
+
     /// Waits until the bundle's deal has its providers, or is over.
-    async fn matched(&self, bundle: usize) -> Result<DealInfo, CommandError> {
+    async fn matched(&self, bundle: usize, progress: &Progress) -> Result<DealInfo, CommandError> {
         let mut looks = 0;
         let id = self.journal.deal_of(bundle);
         loop {
@@ -320,9 +379,12 @@ impl Placing<'_> {
                 Some(id) => found(self.context.api.deal(id).await)?,
                 None => None,
             };
-            match deal {
-                Some(deal) if deal.stage != DealStage::Open => return Ok(deal),
-                Some(_) => {}
+            let pause = match deal {
+                Some(deal) if deal.stage != DealStage::Open => {
+                    progress.message("sending shares to providers");
+                    return Ok(deal);
+                }
+                Some(deal) => self.wait_for_draw(&deal, progress).await?,
                 None if looks >= LOOKS_MAX => {
                     let message = "the ledger does not know the deal that it recorded";
                     return Err(CommandError::new(
@@ -331,9 +393,12 @@ impl Placing<'_> {
                         "run the same command again",
                     ));
                 }
-                None => looks += 1,
-            }
-            sleep(POLL).await;
+                None => {
+                    looks += 1;
+                    POLL
+                }
+            };
+            sleep(pause).await;
         }
     }
 
@@ -482,12 +547,27 @@ fn found<T>(answer: Result<T, CommandError>) -> Result<Option<T>, CommandError> 
     }
 }
 
-fn unmatched(offers: Option<(u32, u32)>, n: u8) -> CommandError {
+fn draw_text(draw: u64, wait_ms: u64) -> String {
+    format!(
+        "waiting for the draw of providers: block {draw}, in about {}",
+        duration_text(wait_ms)
+    )
+}
+
+/// A bid that found too few offers when providers were drawn, and how many fit now.
+fn unmatched(offers: Option<(u32, u32)>, n: u8, n_now: usize) -> CommandError {
     let (fitting, needed) = offers.unwrap_or((0, u32::from(n)));
+    let hint = if n_now >= usize::from(n) {
+        format!(
+            "run the same command again: {n_now} offers fit now; one that is new or changed takes part from the next draw on"
+        )
+    } else {
+        "try again later, bid more with --price-max, or start more providers".to_owned()
+    };
     CommandError::new(
         ErrorKind::Temporary,
         format!("{fitting} offers fit, {needed} are needed; the money locked for it came back"),
-        "try again later, bid more with --price-max, or start more providers",
+        hint,
     )
 }
 
@@ -529,9 +609,16 @@ mod tests {
     /// A bid that found too few offers says how many there were. Covers: D1.
     #[test]
     fn an_unmatched_bid_is_said_in_numbers() {
-        let error = unmatched(Some((7, 10)), 10);
+        let error = unmatched(Some((7, 10)), 10, 9);
         assert_eq!(error.kind, ErrorKind::Temporary);
         assert!(error.message.starts_with("7 offers fit, 10 are needed"));
+        assert!(error.hint.starts_with("try again later"));
+        let error = unmatched(Some((7, 10)), 10, 12);
+        assert!(error.hint.contains("12 offers fit now"), "{}", error.hint);
+        assert_eq!(
+            draw_text(1204, 185_000),
+            "waiting for the draw of providers: block 1204, in about 3 min 5 s"
+        );
     }
 
     /// A holder that signs with a key which is not its account's on the ledger, or signs for something else, is found out before

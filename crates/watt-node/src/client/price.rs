@@ -41,7 +41,12 @@ impl Wanted {
             .filter(|price| limit.is_none_or(|limit| **price <= limit))
             .count();
         if affordable < needed {
-            return Err(self.too_few(affordable, prices.get(needed - 1).copied(), limit));
+            let left_out = providers
+                .iter()
+                .filter(|provider| excluded.contains(&provider.address))
+                .filter(|provider| self.price_of(provider).is_some());
+            let left_out = left_out.count();
+            return Err(self.too_few(affordable, left_out, prices.get(needed - 1).copied(), limit));
         }
         let dearest = prices.get(needed - 1).copied().unwrap_or_default();
         let with_headroom = dearest.mul_ratio_floor(HEADROOM.0, HEADROOM.1).unwrap_or(dearest);
@@ -58,18 +63,38 @@ impl Wanted {
         fits.then_some(ask.price)
     }
 
-    fn too_few(&self, fitting: usize, price: Option<Amount>, limit: Option<Amount>) -> CommandError {
+    /// How many of these offers could hold a share at `price_max`.
+    pub(super) fn n_fitting(&self, providers: &[ProviderInfo], price_max: Amount) -> usize {
+        let prices = providers.iter().filter_map(|provider| self.price_of(provider));
+        prices.filter(|price| *price <= price_max).count()
+    }
+
+    fn too_few(
+        &self,
+        fitting: usize,
+        left_out: usize,
+        price: Option<Amount>,
+        limit: Option<Amount>,
+    ) -> CommandError {
         let message = format!(
-            "{fitting} offers fit, {} are needed: shares of {} for {}{}",
+            "{fitting} offers fit, {} are needed: shares of {} for {}{}{}",
             self.class.n(),
             bytes_text(self.slot_bytes),
             duration_text(self.term_ms),
             limit
                 .map(|limit| format!(" at no more than {limit} WATT per 10^9 bytes and day"))
                 .unwrap_or_default(),
+            match left_out {
+                0 => String::new(),
+                n => format!("; {n} more are left out, as their providers did not take their share"),
+            },
         );
         let hint = match price {
             Some(price) if limit.is_some() => format!("bid more: --price-max {price} reaches enough offers"),
+            Some(_) | None if left_out > 0 => {
+                "bring these providers back, or start more; then run the same command again: it asks all of them"
+                    .to_owned()
+            }
             Some(_) | None => "try again later, try a shorter --term, or start more providers".to_owned(),
         };
         CommandError::new(ErrorKind::Temporary, message, hint)
@@ -226,6 +251,24 @@ mod tests {
             "{}",
             error.message
         );
+    }
+
+    /// Providers that did not take their share are no riddle: how many they are is said, and that they get another chance. Covers: D1.
+    #[test]
+    fn offers_that_were_left_out_are_said() {
+        let mut providers: Vec<_> = (0..12).map(|index| provider(index, 100)).collect();
+        providers[2].ask = None;
+        let excluded: Vec<String> = (0..5).map(|index| format!("twatt1{index}")).collect();
+        let error = WANTED.price_max(&providers, &excluded, None).unwrap_err();
+        let expected = "7 offers fit, 10 are needed: shares of 512.0 KiB for 1 d 0 h; 4 more are left out, as their providers did not take their share";
+        assert_eq!(error.message, expected);
+        assert!(
+            error.hint.contains("run the same command again"),
+            "{}",
+            error.hint
+        );
+        assert_eq!(WANTED.n_fitting(&providers, Amount(100)), 11);
+        assert_eq!(WANTED.n_fitting(&providers, Amount(99)), 0);
     }
 
     /// The escrow is the least that the ledger takes. Covers: D2, D3.

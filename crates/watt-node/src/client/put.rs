@@ -17,7 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use watt_content::{FileInfo, FileKey, FileName, FilePlan, Manifest, RootsPass, ShareLink};
 use watt_primitives::Amount;
@@ -56,20 +57,22 @@ pub async fn put(context: &Context, ui: &Ui, request: PutRequest) -> Result<PutR
     }
     let stored = Box::pin(store(context, ui, &request, &source, &plan, &journal, &net)).await;
     net.stop().await;
-    let (link, deals) = match stored {
+    let (link, deals, waited) = match stored {
         Ok(stored) => stored,
         Err(error) => {
             journal.close_failed()?;
             return Err(error);
         }
     };
-    let report = report(context, &plan, &link, &deals, started.elapsed(), resumed);
+    let times = (started.elapsed(), waited);
+    let report = report(context, &plan, &link, &deals, times, resumed);
     remember(&client_dir, &source, &report)?;
     journal.remove()?;
     Ok(report)
 }
 
-/// Reads the file, places it and waits as far as is wanted; returns its link and its deals.
+/// Reads the file, places it and waits as far as is wanted; returns its link, its deals, and how long it waited for providers to be
+/// drawn.
 async fn store(
     context: &Context,
     ui: &Ui,
@@ -78,7 +81,7 @@ async fn store(
     plan: &FilePlan,
     journal: &Journal,
     net: &ClientNet,
-) -> Result<(ShareLink, Vec<DealInfo>), CommandError> {
+) -> Result<(ShareLink, Vec<DealInfo>, Duration), CommandError> {
     check_funds(context, journal, plan, request).await?;
     let headers = read_file(ui, source, plan, journal).await?;
     let manifest = manifest(source, journal, &headers)?;
@@ -97,11 +100,13 @@ async fn store(
         manifest,
         term_ms: request.term_ms,
         price_max: request.price_max,
+        last_failure: Mutex::default(),
+        told: AtomicU64::new(0),
     };
-    let deals = placing.run().await?;
+    let (deals, waited) = placing.run().await?;
     match request.wait {
-        PutWait::Certified => Ok((link, deals)),
-        PutWait::Proven => Ok((link, wait_proven(context, ui, deals).await?)),
+        PutWait::Certified => Ok((link, deals, waited)),
+        PutWait::Proven => Ok((link, wait_proven(context, ui, deals).await?, waited)),
     }
 }
 
@@ -126,11 +131,6 @@ async fn check_funds(
         return Ok(());
     }
     let providers = context.api.providers().await?;
-    let excluded: Vec<String> = journal
-        .excluded()
-        .iter()
-        .map(|provider| context.address(provider))
-        .collect();
     let mut needed = Amount::ZERO;
     for (slot_bytes, n) in sizes {
         let wanted = Wanted {
@@ -138,7 +138,7 @@ async fn check_funds(
             slot_bytes,
             term_ms: request.term_ms,
         };
-        let price_max = wanted.price_max(&providers, &excluded, request.price_max)?;
+        let price_max = wanted.price_max(&providers, &[], request.price_max)?;
         let escrow = wanted.escrow(&context.genesis.parameters, price_max)?;
         needed = Amount(needed.0.saturating_add(escrow.0.saturating_mul(n)));
     }
@@ -299,7 +299,7 @@ fn report(
     plan: &FilePlan,
     link: &ShareLink,
     deals: &[DealInfo],
-    elapsed: Duration,
+    (elapsed, waited): (Duration, Duration),
     resumed: bool,
 ) -> PutReport {
     let slots = || deals.iter().flat_map(|deal| &deal.slots);
@@ -321,7 +321,8 @@ fn report(
         expires_at,
         resumed,
         seconds: elapsed.as_secs_f64(),
-        mib_per_s: mib_per_s(plan.len(), elapsed),
+        draw_seconds: waited.as_secs_f64(),
+        mib_per_s: mib_per_s(plan.len(), elapsed.saturating_sub(waited)),
     }
 }
 

@@ -59,7 +59,9 @@ pub struct PutReport {
     pub resumed: bool,
     /// How long it took.
     pub seconds: f64,
-    /// `bytes` per second of that, in MiB.
+    /// How much of that was waiting for providers to be drawn.
+    pub draw_seconds: f64,
+    /// `bytes` per second of the rest, in MiB.
     pub mib_per_s: f64,
 }
 

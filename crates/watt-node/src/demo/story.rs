@@ -190,8 +190,14 @@ async fn store(ui: &Ui, context: &Context, original: &Path) -> Result<PutReport,
     };
     let put = client::put(context, ui, request).await?;
     ui.note(&format!(
-        "   {} shares, any {} of {} rebuild a bundle; certified after {:.1} s ({:.1} MiB/s); {} WATT locked for the term",
-        put.shares, put.shares_needed, put.shares_per_bundle, put.seconds, put.mib_per_s, put.escrowed
+        "   {} shares, any {} of {} rebuild a bundle; certified after {:.1} s, of which {:.1} s until providers were drawn ({:.1} MiB/s in the others); {} WATT locked for the term",
+        put.shares,
+        put.shares_needed,
+        put.shares_per_bundle,
+        put.seconds,
+        put.draw_seconds,
+        put.mib_per_s,
+        put.escrowed
     ));
     Ok(put)
 }

@@ -210,15 +210,19 @@ fn check_supply(state: &MemoryState, height: BlockHeight) -> Checked {
     ))
 }
 
-/// Every bid of an earlier block is matched or refused by now, at no higher price than its own, and only for want of offers.
+/// Once the beacon of the window before is made, every bid of earlier windows is matched or refused, at no higher price than its own,
+/// and only for want of offers; no bid is before, and none with an offer of this window.
 fn check_book(below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) -> Checked {
     let height = outcome.header.height;
+    let window_slots = query::rules(state).map_or(1, |rules| rules.parameters.window_slots);
+    let first = height.0 / window_slots * window_slots;
+    let is_drawn = height.0 >= first + (window_slots / 2).min(4);
     for (key, _) in state.scan(rows::PENDING_BIDS, None, usize::MAX) {
         let placed = key
             .get(rows::PENDING_BIDS.len()..)
             .and_then(|rest| rest.first_chunk())
             .map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        if placed < height.0 {
+        if placed < first && is_drawn {
             return Err(Violation::of(
                 Promise::NoCrossedBook,
                 format_args!("a bid of block {placed} still waits after block {height}"),
@@ -227,7 +231,7 @@ fn check_book(below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) 
     }
     for event in &outcome.events {
         match event {
-            Event::BidMatched { deal, .. } => check_match(below, state, deal)?,
+            Event::BidMatched { deal, .. } => check_match(below, state, deal, first)?,
             Event::DealEnded {
                 deal,
                 how: DealEnd::Unmatched { eligible, needed },
@@ -258,7 +262,7 @@ fn check_book(below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) 
     Ok(())
 }
 
-fn check_match(below: &MemoryState, state: &MemoryState, id: &DealId) -> Checked {
+fn check_match(below: &MemoryState, state: &MemoryState, id: &DealId, first: u64) -> Checked {
     let crossed = |facts: String| Err(Violation::of(Promise::NoCrossedBook, facts));
     let Some(deal) = query::deal(state, id) else {
         return crossed(format!("deal {id} was matched and is not there"));
@@ -267,8 +271,14 @@ fn check_match(below: &MemoryState, state: &MemoryState, id: &DealId) -> Checked
         price_max,
         terms,
         stage,
+        bid_height,
         ..
     } = &deal.row;
+    if bid_height.0 >= first {
+        return crossed(format!(
+            "deal {id} of block {bid_height} was matched in the same window"
+        ));
+    }
     if !matches!(stage, DealStage::Matched { .. }) || deal.slots.len() != usize::from(terms.class.n()) {
         return crossed(format!(
             "deal {id} was matched and has {} slots",
@@ -279,6 +289,11 @@ fn check_match(below: &MemoryState, state: &MemoryState, id: &DealId) -> Checked
     for slot in &deal.slots {
         let SlotRow { provider, funds, .. } = &slot.row;
         let asked = query::provider(below, provider).and_then(|provider| provider.ask);
+        if asked.as_ref().is_some_and(|ask| ask.since.0 >= first) {
+            return crossed(format!(
+                "deal {id} was matched with an offer of the same window, of {provider}"
+            ));
+        }
         let price = asked.map(|ask| ask.terms.price);
         if funds.price > *price_max || price != Some(funds.price) || !holders.insert(*provider) {
             return crossed(format!(
