@@ -17,7 +17,8 @@ use watt_primitives::terms::Piece;
 use watt_primitives::{
     AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Term, Timestamp, TransactionId, Window,
 };
-use watt_proofs::Element;
+use watt_proofs::post::Asked;
+use watt_proofs::{Element, SectorSet};
 use watt_scp::Value;
 
 /// What must not wait, and what may.
@@ -233,18 +234,16 @@ pub enum Effect {
         /// Challenge seed.
         seed: Hash,
     },
-    /// Answer a window: read one leaf of each sector, make the responses durable, and give `R_w`.
+    /// Answer a window: read a leaf for each position, make the answers durable, and give `R_w`.
     Respond(Box<WindowJob>),
     /// Open the sampled responses of a window from its durable log.
     OpenWindow {
         /// What was answered.
         job: Box<WindowJob>,
-        /// The response root that was sent.
-        response_root: Hash,
-        /// The beacon value that draws the sample.
-        sample_beacon: Hash,
-        /// Sectors that were declared faulty.
-        faults: Vec<SectorNumber>,
+        /// `R_w` that was sent.
+        response_root: Element,
+        /// What the next window asks with: it draws the sample.
+        next_beacon: Element,
     },
     /// Delete a sector's replica, and the data of these pieces, whose deals are over.
     RemoveSector {
@@ -301,12 +300,22 @@ pub struct SealJob {
 pub struct WindowJob {
     /// Which window.
     pub window: Window,
-    /// The provider's account.
-    pub provider: AccountId,
-    /// The sectors in ascending order: number, units of 1 MiB, `comm_r`.
-    pub sectors: Vec<(SectorNumber, u16, Element)>,
-    /// `s_w`: state of the sequential chain.
-    pub state: Hash,
-    /// The window's beacon value.
-    pub beacon: Hash,
+    /// The provider's sectors in it.
+    pub sectors: SectorSet,
+    /// `s_w`: the provider's state before it.
+    pub state: Element,
+    /// What the window asks with.
+    pub beacon: Element,
+}
+
+impl WindowJob {
+    /// What the window asks.
+    #[must_use]
+    pub const fn asked(&self) -> Asked<'_> {
+        Asked {
+            sectors: &self.sectors,
+            state: self.state,
+            beacon: self.beacon,
+        }
+    }
 }

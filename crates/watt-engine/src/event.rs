@@ -176,7 +176,7 @@ pub struct SealedRoots {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Responded {
     /// `R_w`.
-    pub response_root: Hash,
+    pub response_root: Element,
     /// Sectors that could not be read and were answered as declared faults, ascending.
     pub faults: Vec<SectorNumber>,
 }

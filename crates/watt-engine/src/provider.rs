@@ -360,7 +360,7 @@ impl Provider {
                 let Ok(faults) = BoundedVec::new(responded.faults.clone()) else {
                     return;
                 };
-                let response_root = responded.response_root;
+                let response_root = Hash(responded.response_root.to_bytes());
                 let operation = Operation::Heartbeat {
                     window,
                     response_root,
@@ -399,7 +399,7 @@ impl Provider {
         };
         if let Entry::Vacant(unanswered) = self.answered.entry(window) {
             // An earlier life of this program answered; the job is the ledger's to tell, the answers are in the durable log.
-            let Some(job) = view.window_job_at(window, heartbeat.post_state) else {
+            let Some(job) = view.window_job(window) else {
                 return;
             };
             unanswered.insert(Answered {
@@ -422,14 +422,14 @@ impl Provider {
             }
             self.submit(Purpose::Prove(window), operations, vec![witness], view, out);
         } else if !answered.is_opening
-            && let Some(sample_beacon) = view.window_beacon(view.window)
+            && heartbeat.faults.len() < answered.job.sectors.len()
+            && let Some(next_beacon) = view.window_beacon(view.window)
         {
             answered.is_opening = true;
             effects.push(Effect::OpenWindow {
                 job: answered.job.clone(),
-                response_root: heartbeat.response_root,
-                sample_beacon,
-                faults: heartbeat.faults.to_vec(),
+                response_root: heartbeat.answers,
+                next_beacon,
             });
         }
     }

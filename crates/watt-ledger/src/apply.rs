@@ -16,7 +16,7 @@ mod deal_end;
 mod due;
 mod election;
 mod evidence;
-mod heartbeat;
+pub(crate) mod heartbeat;
 mod keys;
 mod leaders;
 pub(crate) mod matching;
@@ -36,6 +36,7 @@ mod window;
 pub use bid::{OPEN_BIDS_MAX, certify_slots, reservation_ms_max};
 pub use due::DUE_PER_BLOCK_MAX;
 pub use evidence::FAULTY_TERMS;
+pub use heartbeat::SET_HASHES_PER_BLOCK_MAX;
 pub use leaders::{EMPTY_WITHIN, REDUCED_FOR};
 pub use matching::MATCHES_PER_BLOCK_MAX;
 pub use standing::{OUTSIDE_TERMS_MAX, STANDING_MAX};
@@ -189,6 +190,7 @@ fn open<'a>(below: &'a impl StateRead, proposal: &Proposal) -> Result<Ledger<'a>
         chain,
         supply,
         has_removed_keys: false,
+        set_hashes: 0,
         events: Vec::new(),
     };
     ledger.note_slot(is_late);

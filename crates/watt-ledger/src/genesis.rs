@@ -494,6 +494,7 @@ fn empty_ledger<'a>(genesis: &Genesis, below: &'a MemoryState) -> Ledger<'a> {
             n_providing: 0,
         },
         has_removed_keys: false,
+        set_hashes: 0,
         events: Vec::new(),
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) supply: SupplyRow,
     /// Whether a transaction of this block has removed a key, so that later ones have to look whether it was theirs.
     pub(crate) has_removed_keys: bool,
+    /// Hashes that sets of sectors have taken in this block, those of failed transactions included.
+    pub(crate) set_hashes: usize,
     pub(crate) events: Vec<Event>,
 }
 

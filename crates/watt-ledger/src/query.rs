@@ -11,6 +11,7 @@ pub use seats::{
 };
 pub use upgrades::{Readiness, decision, next_version, readiness, upgrades};
 
+use crate::apply::heartbeat::state_after;
 use crate::apply::matching::{first_match, first_match_in};
 use crate::apply::reservation_ms_max;
 use crate::apply::sectors::{all_sectors, proof_params, sector_set};
@@ -30,7 +31,8 @@ use watt_primitives::{
     AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, NetworkId, SectorNumber, SlotIndexInDeal,
     Term, Window,
 };
-use watt_proofs::{ProofParams, SectorSet};
+use watt_proofs::window::beacon_element;
+use watt_proofs::{Element, ProofParams, SectorSet};
 use watt_trust::{Circle, Ranking};
 
 /// Where the chain stands.
@@ -422,16 +424,16 @@ pub fn porep_seed(state: &impl StateRead, provider: &AccountId, number: SectorNu
 pub struct ProviderWindow {
     /// Which window.
     pub window: Window,
-    /// Its sectors in it, ascending: position `j` is entry `j`.
+    /// Its sectors in it, ascending.
     pub sectors: SectorSet,
-    /// PoSt state before this window's heartbeat.
-    pub post_state: Hash,
+    /// Its state before this window's heartbeat.
+    pub state: Element,
     /// The beacon that the window asks with.
-    pub beacon: Hash,
+    pub beacon: Element,
     /// The heartbeat that is on the ledger.
     pub heartbeat: Option<HeartbeatRow>,
-    /// The beacon that samples: what the next window asks with, once it is made.
-    pub sample_beacon: Option<Hash>,
+    /// What the next window asks with, which draws the sample, once it is made.
+    pub next_beacon: Option<Element>,
 }
 
 /// What a provider committed to in `window`, which is the current one or the one before.
@@ -446,16 +448,20 @@ pub fn provider_window(state: &impl StateRead, id: &AccountId, window: Window) -
     let rules = rules(state)?;
     let provider: ProviderRow = rows::read(state, &rows::provider(id))?;
     let heartbeat = heartbeat(state, id, window);
-    let beacon = |window| Beacon::asking(state, &rules.network, window).map(|beacon| *beacon.value());
+    let beacon = |window| {
+        let beacon = Beacon::asking(state, &rules.network, window)?;
+        Some(beacon_element(&rules.network, beacon.value()))
+    };
     Some(ProviderWindow {
         window,
-        sectors: sector_set(&proof_parameters(&rules), &all_sectors(state, id), window)?,
-        post_state: heartbeat
-            .as_ref()
-            .map_or(provider.post_state, |row| row.post_state),
         beacon: beacon(window)?,
+        sectors: sector_set(&proof_parameters(&rules), &all_sectors(state, id), window)?,
+        state: match &heartbeat {
+            Some(row) => row.state,
+            None => state_after(state, &rules.network, id, provider.last_heartbeat),
+        },
         heartbeat,
-        sample_beacon: beacon(window.next()),
+        next_beacon: beacon(window.next()),
     })
 }
 

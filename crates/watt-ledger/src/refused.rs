@@ -299,6 +299,12 @@ pub enum Refused {
     /// Declared faults are not an ascending list of sectors in the set.
     #[error("the declared faults are not an ascending list of the provider's sectors")]
     Faults,
+    /// The answers' root is no element of the field.
+    #[error("the root of the answers is no element of the field, so it is the root of no answers")]
+    NotARoot,
+    /// Building the provider's set of sectors again would be more than a block does.
+    #[error("this block has built as many sets of sectors as a block may")]
+    SetsFull,
     /// No heartbeat to prove.
     #[error("there is no heartbeat of this provider in window {window}")]
     NoHeartbeat {
@@ -308,6 +314,12 @@ pub enum Refused {
     /// The window was proven.
     #[error("window {window} is proven already")]
     ProvenTwice {
+        /// Which.
+        window: Window,
+    },
+    /// There was nothing left to prove.
+    #[error("all sectors were declared faulty in window {window}")]
+    AllFaulty {
         /// Which.
         window: Window,
     },
@@ -511,6 +523,9 @@ impl Refused {
             Self::NoSectors { .. } => "commit a sector; it counts from the next window",
             Self::HeartbeatTwice { .. } | Self::ProvenTwice { .. } => "nothing: it is on the ledger already",
             Self::Faults => "declare sectors of the current set, in ascending order",
+            Self::NotARoot => "answer the window from the sectors of the ledger",
+            Self::SetsFull => "send it again in the next block",
+            Self::AllFaulty { .. } => "repair the disk, or let the deals end",
             Self::NoHeartbeat { .. } => "send the heartbeat in time; this window is lost",
             Self::WindowProof { .. } => "scrub the sectors and declare the damaged ones",
             Self::OwnCircle | Self::UnknownPerson { .. } => {

@@ -18,7 +18,7 @@ pub use duty::{
     SeatsRow, StandingRow, SuccessionRow, UseOfKey, VotingKeyRow,
 };
 pub use provider::{
-    AskRow, HeartbeatRow, PieceTableRow, PowerRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage,
+    AskRow, HeartbeatRow, KeptSet, PieceTableRow, PowerRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage,
     UseOfReplica,
 };
 pub use upgrade::{

@@ -22,13 +22,13 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use watt_post::{
-    Answers, Element, LEAF_BYTES, LeafRead, NovaPasta, PostBackend, SetTree, Settlement, Shape, Step,
-    initial_state,
-};
+use watt_post::{NovaPasta, PostBackend, Settlement, params_digest};
 use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber};
+use watt_proofs::element::LEAF_BYTES;
+use watt_proofs::post::Answers;
 use watt_proofs::seal::{PayloadRead, Progress, seal_from, unseal};
-use watt_proofs::{PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize};
+use watt_proofs::window::{Step, beacon_element, initial_state};
+use watt_proofs::{Element, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, SetTree, Shape};
 
 const NETWORK: NetworkId = NetworkId::new([1; 32]);
 const PROVIDER: AccountId = AccountId([2; 20]);
@@ -179,18 +179,12 @@ struct Provider {
     shape: Shape,
 }
 
-impl LeafRead for Provider {
-    fn leaf(&self, _: u32, leaf: u32) -> Option<[u8; LEAF_BYTES]> {
-        self.replica.as_chunks().0.get(leaf as usize).copied()
-    }
-}
-
 impl Provider {
     fn new(shape: Shape) -> Self {
         let replica = bytes("replica", LEAVES as usize * LEAF_BYTES);
         let tree = ReplicaTree::build(&replica);
         let roots = vec![tree.root(); 40];
-        let set = SetTree::build(shape, &roots).unwrap();
+        let set = SetTree::build(shape, roots).unwrap();
         Self {
             replica,
             tree,
@@ -200,7 +194,8 @@ impl Provider {
     }
 
     fn answers(&self, state: Element, window: u32) -> Answers {
-        Answers::compute(self.shape, state, &self.set, beacon(window), &|_| LEAVES, self)
+        let leaf = |_, place| self.replica.as_chunks().0.get((place % LEAVES) as usize).copied();
+        Answers::compute(self.shape, state, &self.set, beacon(window), leaf)
     }
 
     fn steps(&self, n: u32) -> Vec<Step> {
@@ -213,7 +208,7 @@ impl Provider {
             };
             let step = self
                 .answers(state, window)
-                .step(beacon(window + 1), &self.set, &open);
+                .step(beacon(window + 1), &self.set, open);
             assert!(step.is_good);
             state = step.window.next_state(state);
             step
@@ -223,7 +218,7 @@ impl Provider {
 }
 
 fn beacon(window: u32) -> Element {
-    watt_post::window::beacon_element(&NETWORK, &Hash::of_content(&window.to_be_bytes()))
+    beacon_element(&NETWORK, &Hash::of_content(&window.to_be_bytes()))
 }
 
 /// One shape from its parameters to verified proofs.
@@ -237,7 +232,7 @@ fn shape(shape: Shape, case: &str, n_distinct: usize, batches: &[usize]) {
     let digest = backend.digest();
     assert_eq!(
         Some(digest),
-        shape.params_digest(),
+        params_digest(shape),
         "the parameters changed: {:?}",
         digest.to_bytes()
     );

@@ -1,9 +1,9 @@
 //! What a recursive proof system does for us. [`crate::nova::NovaPasta`] is the one that is used.
 
-use crate::shape::Shape;
-use crate::window::{Step, WrongStep};
 use serde::{Deserialize, Serialize};
+use watt_proofs::Shape;
 use watt_proofs::element::Element;
+use watt_proofs::window::{Step, WrongStep};
 
 /// Longest proof that is looked at, in bytes.
 pub const PROOF_BYTES_MAX: usize = 16 * 1024;

@@ -1,17 +1,17 @@
-//! One window as constraints (`docs/spec/proofs.md` §11): what [`crate::window`] computes, proven.
+//! One window as constraints (`docs/spec/proofs.md` §11): what [`watt_proofs::window`] computes, proven.
 
 mod hash;
 
-use crate::shape::Shape;
-use crate::window::Step;
 use ff::Field;
 use hash::{hash_eight, hash_three, hash_two};
 use nova_snark::frontend::num::AllocatedNum;
 use nova_snark::frontend::{AllocatedBit, Boolean, ConstraintSystem, LinearCombination, SynthesisError};
 use nova_snark::traits::circuit::StepCircuit;
 use std::sync::Arc;
+use watt_proofs::Shape;
 use watt_proofs::element::{Element, F};
 use watt_proofs::poseidon::Tag;
+use watt_proofs::window::Step;
 
 /// State and number of good steps: what goes from step to step.
 pub(crate) const ARITY_Z: usize = 2;
@@ -302,9 +302,6 @@ fn count<CS: ConstraintSystem<F>>(mut cs: CS, n: &Num, bit: &AllocatedBit) -> Re
     );
     Ok(next)
 }
-
-#[cfg(test)]
-pub(crate) use tests::broken as broken_by;
 
 #[cfg(test)]
 mod tests;

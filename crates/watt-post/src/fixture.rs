@@ -1,13 +1,12 @@
 //! A small provider for tests: replicas of chosen numbers of leaves, kept in memory.
 
-use crate::replica::{LeafRead, SetTree};
-use crate::shape::Shape;
-use crate::window::{Answers, Step, beacon_element, initial_state};
 use watt_primitives::{AccountId, Hash, NetworkId};
-use watt_proofs::PlacedLeaf;
 use watt_proofs::element::{Element, F, LEAF_BYTES};
 use watt_proofs::octal::{Tree, leaf_digests};
 use watt_proofs::poseidon::Tag;
+use watt_proofs::post::Answers;
+use watt_proofs::window::{Step, beacon_element, initial_state};
+use watt_proofs::{PlacedLeaf, SetTree, Shape};
 
 pub(crate) const NETWORK: NetworkId = NetworkId::new([7; 32]);
 pub(crate) const PROVIDER: AccountId = AccountId([9; 20]);
@@ -47,36 +46,29 @@ impl Provider {
             .iter()
             .map(|bytes| Tree::build(Tag::Node, shape.leaf_levels(), leaf_digests(bytes)))
             .collect();
-        let roots: Vec<_> = trees.iter().map(Tree::root).collect();
+        let roots = trees.iter().map(Tree::root).collect();
         Self {
             shape,
             state: initial_state(&NETWORK, &PROVIDER),
             replicas,
             trees,
-            set: SetTree::build(shape, &roots).unwrap(),
+            set: SetTree::build(shape, roots).unwrap(),
         }
     }
 
     pub(crate) fn answers(&self, window: u32) -> Answers {
-        let leaves_of = |sector| self.leaves_of(sector);
-        Answers::compute(
-            self.shape,
-            self.state,
-            &self.set,
-            beacon(window),
-            &leaves_of,
-            self,
-        )
+        let leaf = |sector, place| self.leaf(sector, place);
+        Answers::compute(self.shape, self.state, &self.set, beacon(window), leaf)
     }
 
     /// The record of a window, and the state after it.
     pub(crate) fn step(&mut self, window: u32) -> Step {
         let step = self
             .answers(window)
-            .step(beacon(window + 1), &self.set, &|sector, place| {
+            .step(beacon(window + 1), &self.set, |sector, place| {
                 let tree = self.trees.get(usize::try_from(sector).unwrap())?;
                 Some(PlacedLeaf {
-                    leaf: self.leaf(sector, place % self.leaves_of(sector))?,
+                    leaf: self.leaf(sector, place)?,
                     path: tree.path(place),
                 })
             });
@@ -84,15 +76,9 @@ impl Provider {
         step
     }
 
-    pub(crate) fn leaves_of(&self, sector: u32) -> u32 {
-        let bytes = self.replicas[usize::try_from(sector).unwrap()].len();
-        u32::try_from(bytes / LEAF_BYTES).unwrap()
-    }
-}
-
-impl LeafRead for Provider {
-    fn leaf(&self, sector: u32, leaf: u32) -> Option<[u8; LEAF_BYTES]> {
-        let replica = self.replicas.get(usize::try_from(sector).ok()?)?;
-        replica.as_chunks().0.get(usize::try_from(leaf).ok()?).copied()
+    fn leaf(&self, sector: u32, place: u32) -> Option<[u8; LEAF_BYTES]> {
+        let leaves = self.replicas.get(usize::try_from(sector).ok()?)?.as_chunks().0;
+        let leaf = usize::try_from(place).ok()?.checked_rem(leaves.len())?;
+        leaves.get(leaf).copied()
     }
 }

@@ -5,13 +5,11 @@
 //! compressed once per settlement. The ledger keeps one field element per provider, the state, and verifies proofs against
 //! it, many at once.
 //!
-//! This crate knows no ledger, no disk and no clock. Replicas are read through [`LeafRead`]; beacons are arguments. It isn't
-//! one of the pure crates: the prover draws blinding from the system and uses threads. What a verifier says depends on its
-//! arguments alone.
+//! This crate knows no ledger, no disk and no clock. What is asked, answered and sampled in a window is defined in
+//! `watt_proofs::{shape, window, post}`; here it is a circuit. It isn't one of the pure crates: the prover draws blinding from the
+//! system and uses threads. What a verifier says depends on its arguments alone.
 //!
-//! Reading order: [`shape`] (how large), [`replica`] (trees over sectors, with the hash of
-//! `watt_proofs::poseidon`), [`window`] (what is asked and answered), `circuit` (the same as constraints), [`backend`] (the trait), [`nova`] (its
-//! implementation).
+//! Reading order: `circuit` (a window as constraints), [`backend`] (the trait), [`nova`] (its implementation).
 //!
 //! Sources: `docs/spec/proofs.md` §11; Kothapalli, Setty, Tzialla, *Nova* (CRYPTO 2022, ePrint 2021/370); Setty, *Spartan*
 //! (CRYPTO 2020, ePrint 2019/550); Grassi et al., *Poseidon* (USENIX Security 2021, ePrint 2019/458).
@@ -25,18 +23,11 @@
 
 pub mod backend;
 pub mod nova;
-pub mod replica;
-pub mod shape;
-pub mod window;
 
 mod circuit;
 
 pub use backend::{InvalidPost, PostBackend, PostError, Refused, Settlement};
-pub use nova::{NovaPasta, Verifier};
-pub use replica::{LeafRead, SetTree};
-pub use shape::Shape;
-pub use watt_proofs::element::{Element, LEAF_BYTES};
-pub use window::{Answers, Opening, Step, Window, initial_state};
+pub use nova::{NovaPasta, Verifier, params_digest};
 
 /// A number as the machine counts; places and levels are far below any machine's limit.
 pub(crate) fn index(number: u32) -> usize {

@@ -11,8 +11,6 @@ pub use verify::Verifier;
 
 use crate::backend::{PostBackend, PostError, Refused, Settlement};
 use crate::circuit::{ARITY_Z, WindowCircuit};
-use crate::shape::Shape;
-use crate::window::Step;
 use ff::Field;
 use nova_snark::nova::{CompressedSNARK, ProverKey, PublicParams, RecursiveSNARK};
 use nova_snark::provider::ipa_pc::EvaluationEngine;
@@ -22,7 +20,9 @@ use proof::{E1, E2, ENCODING, encode_proof};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 use watt_primitives::Hash;
+use watt_proofs::Shape;
 use watt_proofs::element::{Element, F};
+use watt_proofs::window::Step;
 
 type Spartan<E> = RelaxedR1CSSNARK<E, EvaluationEngine<E>>;
 type Params = PublicParams<E1, E2, WindowCircuit>;
@@ -34,6 +34,27 @@ type Key = ProverKey<E1, E2, WindowCircuit, Spartan<E1>, Spartan<E2>>;
 
 /// Beginning of a saved running proof.
 const RUNNING_MARK: &[u8; 16] = b"watt/1/post/run\0";
+
+/// Digests of the parameters of the two shapes.
+const LARGE_DIGEST: [u8; 32] = [
+    209, 251, 1, 246, 39, 251, 82, 80, 192, 196, 165, 120, 198, 12, 101, 134, 215, 5, 214, 128, 198, 23, 167,
+    49, 114, 158, 253, 99, 226, 116, 112, 2,
+];
+const SMALL_DIGEST: [u8; 32] = [
+    214, 149, 119, 51, 240, 68, 118, 111, 109, 86, 15, 234, 188, 250, 183, 91, 250, 203, 19, 192, 119, 180,
+    144, 83, 164, 65, 32, 112, 175, 189, 198, 1,
+];
+
+/// What the parameters of a shape have to be named, so that kept ones can be trusted; `None` for a shape that no number of
+/// sectors has.
+#[must_use]
+pub fn params_digest(shape: Shape) -> Option<Element> {
+    match shape {
+        Shape::LARGE => Element::from_bytes(LARGE_DIGEST),
+        Shape::SMALL => Element::from_bytes(SMALL_DIGEST),
+        _ => None,
+    }
+}
 
 /// Parameters of a shape, for prover and verifier.
 pub struct NovaPasta {

@@ -82,15 +82,9 @@ pub enum Domain {
     Column,
     /// PoRep challenge seeds.
     PorepChallenge,
-    /// PoSt challenge seeds.
-    PostChallenge,
-    /// PoSt responses.
-    PostResponse,
     /// PoSt sequential state.
     PostState,
-    /// PoSt sample.
-    PostSample,
-    /// Root over a provider's sectors.
+    /// Which sectors a kept set of a provider is of.
     SectorSet,
     /// Inner node of a plain Merkle tree.
     MerkleNode,
@@ -116,7 +110,7 @@ pub enum Domain {
 
 impl Domain {
     /// Every domain, for tests that must not forget one.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 41] = [
         Self::Network,
         Self::Genesis,
         Self::Account,
@@ -146,10 +140,7 @@ impl Domain {
         Self::Replica,
         Self::Column,
         Self::PorepChallenge,
-        Self::PostChallenge,
-        Self::PostResponse,
         Self::PostState,
-        Self::PostSample,
         Self::SectorSet,
         Self::MerkleNode,
         Self::RankLeaf,
@@ -196,10 +187,7 @@ impl Domain {
             Self::Replica => "watt/1/replica",
             Self::Column => "watt/1/column",
             Self::PorepChallenge => "watt/1/porep-challenge",
-            Self::PostChallenge => "watt/1/post-challenge",
-            Self::PostResponse => "watt/1/post-response",
             Self::PostState => "watt/1/post-state",
-            Self::PostSample => "watt/1/post-sample",
             Self::SectorSet => "watt/1/sector-set",
             Self::MerkleNode => "watt/1/merkle-node",
             Self::RankLeaf => "watt/1/rank-leaf",

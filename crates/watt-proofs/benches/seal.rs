@@ -12,16 +12,17 @@
 )]
 
 use sha2::block_api::compress256;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal};
-use watt_proofs::challenge::{ProvingWindow, porep_seed, post_initial_state, seal_seed};
-use watt_proofs::post::{LeafOpening, LeafRead};
+use watt_proofs::challenge::{porep_seed, seal_seed};
+use watt_proofs::post::{Asked, ReplicaRead};
 use watt_proofs::seal::{Progress, Sealed, seal, unseal};
-use watt_proofs::verify::{self, PorepStatement, WindowStatement};
+use watt_proofs::verify::{self, PorepStatement};
+use watt_proofs::window::{Window, initial_state};
 use watt_proofs::{
-    Element, FaultBitmap, PieceTable, ProofParams, ReplicaTree, SectorEntry, SectorSet, SectorSize, porep,
+    Element, PieceTable, ProofParams, ReplicaTree, SectorEntry, SectorSet, SectorSize, SetTree, Shape, porep,
     post,
 };
 
@@ -154,46 +155,53 @@ fn sector(params: &ProofParams, units: u32, n_slots: u64) {
     report(&case, "porep_bytes", openings.len() as f64);
     let verify = || verify::porep(params, &statement, &openings).unwrap();
     report(&case, "porep_verify_ms", mean_seconds(verify) * 1e3);
-    window(params, size, &case, sealed);
+    window(size, &case, sealed);
 }
 
-struct Memory(Vec<Sealed>);
+struct Memory(Sealed);
 
-impl LeafRead for Memory {
-    fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening> {
-        let sealed = &self.0[position as usize];
-        let range = ReplicaTree::block_range(leaf_index);
-        let block = &sealed.replica[range.start as usize..range.end as usize];
-        sealed.replica_tree.open(leaf_index, block)
+impl ReplicaRead for Memory {
+    fn read(&mut self, _: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)> {
+        let block = &self.0.replica[bytes.start as usize..bytes.end as usize];
+        Some((&self.0.replica_tree, block.to_vec()))
     }
 }
 
-fn window(params: &ProofParams, size: SectorSize, case: &str, sealed: Sealed) {
+/// One sector at all 64 positions of the small shape: what 64 sectors take, too.
+fn window(size: SectorSize, case: &str, sealed: Sealed) {
     let entry = SectorEntry {
         number: SECTOR,
         size,
         comm_r: sealed.comm_r,
     };
     let sectors = SectorSet::check(vec![entry]).unwrap();
-    let state = post_initial_state(&NETWORK, &PROVIDER);
-    let window = ProvingWindow::new(&NETWORK, &sectors, &state, &Hash::ZERO);
-    let mut memory = Memory(vec![sealed]);
-    let none = FaultBitmap::none();
-    let responses = post::respond(&window, &none, &mut memory);
-    let seconds = mean_seconds(|| {
-        post::respond(&window, &none, &mut memory);
-    });
-    report(case, "window_respond_ms_per_sector", seconds * 1e3);
-    let openings = post::open(params, &window, &responses, &Hash::ZERO, &mut memory).unwrap();
-    report(case, "window_bytes", openings.len() as f64);
-    let statement = WindowStatement {
-        window,
-        responses_root: responses.root(),
-        faults: &responses.faults,
-        sample_beacon: Hash::ZERO,
+    let asked = Asked {
+        sectors: &sectors,
+        state: initial_state(&NETWORK, &PROVIDER),
+        beacon: Element::default(),
     };
-    let verify = || verify::window(params, &statement, &openings).unwrap();
+    let mut memory = Memory(sealed);
+    let responses = post::respond(&asked, &[], &mut memory);
+    let seconds = mean_seconds(|| {
+        post::respond(&asked, &[], &mut memory);
+    });
+    let positions = f64::from(Shape::SMALL.positions());
+    report(case, "window_respond_us_per_position", seconds * 1e6 / positions);
+    let openings = post::open(&asked, &responses, Element::default(), &mut memory).unwrap();
+    report(case, "window_bytes", openings.len() as f64);
+    let window = Window {
+        set: SetTree::build(Shape::SMALL, vec![entry.comm_r]).unwrap().root(),
+        beacon: asked.beacon,
+        answers: responses.root,
+        next_beacon: Element::default(),
+    };
+    let verify = || verify::window(Shape::SMALL, asked.state, &window, &openings).unwrap();
     report(case, "window_verify_ms", mean_seconds(verify) * 1e3);
+    let roots: Vec<Element> = (0..4096u64)
+        .map(|root| Element::of_hash(&Hash::of_content(&root.to_be_bytes())))
+        .collect();
+    let build = || drop(SetTree::build(Shape::LARGE, roots.clone()));
+    report(case, "set_of_4096_build_ms", mean_seconds(build) * 1e3);
 }
 
 fn main() {

@@ -5,16 +5,12 @@
 use crate::element::Element;
 use crate::graph::{Graph, scale};
 use crate::label::family;
-use crate::params::{LEAF_BYTES, NODE_BYTES, ProofParams, SectorSize, index, number};
+use crate::params::{LEAF_BYTES, NODE_BYTES, ProofParams, index, number};
 use crate::sector::{PieceTable, extent};
-use crate::sector_set::{FaultBitmap, SectorSet};
 use alloc::vec::Vec;
 use watt_primitives::hash::{Domain, hash};
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber};
-
-/// The answer of a sector that its provider has declared faulty.
-pub const FAULT_RESPONSE: Hash = Hash(*b"watt/1/post-fault\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
 
 /// The seed that goes into a replica's id, so that nothing can be sealed before the beacon it comes from.
 #[must_use]
@@ -44,92 +40,6 @@ pub fn porep_seed(
         &comm_r.to_bytes(),
     ];
     hash(Domain::PorepChallenge, network, &parts)
-}
-
-/// The sequential state of a provider that has not answered any window yet.
-#[must_use]
-pub fn post_initial_state(network: &NetworkId, provider: &AccountId) -> Hash {
-    hash(Domain::PostState, network, &[b"initial", provider.as_ref()])
-}
-
-/// One provider's part of one proving window.
-#[derive(Clone, Copy, Debug)]
-pub struct ProvingWindow<'a> {
-    network: &'a NetworkId,
-    sectors: &'a SectorSet,
-    x: Hash,
-}
-
-impl<'a> ProvingWindow<'a> {
-    /// The window that `beacon` opened, for a provider with these accepted sectors whose answers so far led to `state`.
-    #[must_use]
-    pub fn new(network: &'a NetworkId, sectors: &'a SectorSet, state: &Hash, beacon: &Hash) -> Self {
-        let root = sectors.root(network);
-        let parts: [&[u8]; 3] = [root.as_ref(), state.as_ref(), beacon.as_ref()];
-        let x = hash(Domain::PostChallenge, network, &parts);
-        Self { network, sectors, x }
-    }
-
-    /// The provider's sectors.
-    #[must_use]
-    pub const fn sectors(&self) -> &'a SectorSet {
-        self.sectors
-    }
-
-    /// The challenge `x`: follows from all that the provider answered before.
-    #[must_use]
-    pub const fn challenge(&self) -> Hash {
-        self.x
-    }
-
-    /// The leaf that is asked of the sector at `position`.
-    #[must_use]
-    pub fn leaf_index(&self, position: u32, size: SectorSize) -> u32 {
-        let parts: [&[u8]; 2] = [self.x.as_ref(), &position.to_be_bytes()];
-        let digest = hash(Domain::PostChallenge, self.network, &parts);
-        below(digest, u64::from(size.leaves()))
-    }
-
-    /// The answer of the sector at `position` whose challenged leaf has this digest.
-    #[must_use]
-    pub fn response(&self, position: u32, leaf_digest: &Element) -> Hash {
-        let parts: [&[u8]; 3] = [self.x.as_ref(), &position.to_be_bytes(), &leaf_digest.to_bytes()];
-        hash(Domain::PostResponse, self.network, &parts)
-    }
-
-    /// The sequential state after this window was answered with `responses_root`.
-    #[must_use]
-    pub fn next_state(&self, responses_root: &Hash) -> Hash {
-        let parts: [&[u8]; 2] = [self.x.as_ref(), responses_root.as_ref()];
-        hash(Domain::PostState, self.network, &parts)
-    }
-
-    /// Positions to open once `sample_beacon` is known: drawn among the sectors not declared faulty; ascending, each once.
-    #[must_use]
-    pub fn sample(
-        &self,
-        params: &ProofParams,
-        faults: &FaultBitmap,
-        responses_root: &Hash,
-        sample_beacon: &Hash,
-    ) -> Vec<u32> {
-        let live = self.sectors.live(faults);
-        let mut sampled: Vec<u32> = (0..params.post_samples)
-            .filter_map(|draw| {
-                let parts: [&[u8]; 4] = [
-                    self.x.as_ref(),
-                    responses_root.as_ref(),
-                    sample_beacon.as_ref(),
-                    &[draw],
-                ];
-                let at = below(hash(Domain::PostSample, self.network, &parts), number(live.len()));
-                live.get(index(at)).copied()
-            })
-            .collect();
-        sampled.sort_unstable();
-        sampled.dedup();
-        sampled
-    }
 }
 
 /// A number below `n` from a digest.

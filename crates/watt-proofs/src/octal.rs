@@ -57,6 +57,22 @@ impl Tree {
         self.periods.first().map_or(0, Vec::len)
     }
 
+    /// The leaves of which the tree was built.
+    pub(crate) fn into_leaves(self) -> Vec<Element> {
+        self.periods.into_iter().next().unwrap_or_default()
+    }
+
+    /// Hashes that building a tree over so many leaves takes.
+    #[must_use]
+    pub fn n_hashes(levels: u32, n_leaves: usize) -> usize {
+        let mut period = n_leaves;
+        let nodes = (0..levels).rev().map(|level| {
+            period = period_above(period, level);
+            period
+        });
+        nodes.fold(0, usize::saturating_add)
+    }
+
     /// Node `at` of the first period of a level, counted from the leaves.
     pub(crate) fn node(&self, level: u32, at: usize) -> Option<Element> {
         self.periods.get(index(level))?.get(at).copied()

@@ -2,8 +2,11 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
-use crate::element::Element;
+use crate::element::{ARITY, CHUNK_BYTES, Element, LEAF_BYTES, leaf_elements};
+use crate::params::index;
+use crate::shape::Shape;
 use crate::verify::InvalidProof;
+use crate::window::{Opening, Step, Window, samples, ways_up};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use watt_primitives::{Hash, codec};
@@ -32,16 +35,17 @@ pub(crate) struct PorepOpenings {
     pub(crate) chunks: Vec<u8>,
 }
 
-/// Openings of one window's sample.
+/// Openings of one window's sample, one sample after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct WindowOpenings {
-    /// For each sampled sector its challenged leaf followed by the leaf's siblings up to `comm_r`.
+struct WindowOpenings {
+    /// The leaves.
     #[serde(with = "serde_bytes")]
-    pub(crate) leaves: Vec<u8>,
-    /// Siblings that prove the responses to their root.
+    leaves: Vec<u8>,
+    /// The siblings of all nodes on the ways from the leaf to its replica's root, on to the set's, and from the answer to the
+    /// root of answers, lowest first. What lies on the ways follows from the leaves.
     #[serde(with = "serde_bytes")]
-    pub(crate) response_siblings: Vec<u8>,
+    siblings: Vec<u8>,
 }
 
 /// A byte string of a proof.
@@ -57,8 +61,81 @@ pub enum Part {
     LeafSiblings,
     /// Data with its siblings up to slot roots.
     Chunks,
-    /// Siblings up to the root of responses.
-    ResponseSiblings,
+    /// Siblings on the ways of a window's sample.
+    Siblings,
+}
+
+/// The openings of a good step that was taken from `state`: what the ledger does not know itself.
+pub(crate) fn of_step(shape: Shape, state: Element, step: &Step) -> Vec<u8> {
+    let (mut leaves, mut siblings) = (Vec::new(), Vec::new());
+    for (opening, (position, place)) in step.openings.iter().zip(samples(shape, state, &step.window)) {
+        let chunks = opening.leaf.map(Element::to_bytes);
+        leaves.extend(chunks.iter().flat_map(|chunk| chunk.iter().take(CHUNK_BYTES)));
+        let ways = [
+            (&opening.leaf_path, place),
+            (&opening.set_path, position),
+            (&opening.answer_path, position),
+        ];
+        for (path, place) in ways {
+            for (family, on_way) in path.iter().zip(ways_up(place)) {
+                let (before, after) = (family.iter().take(on_way), family.iter().skip(on_way).skip(1));
+                siblings.extend(before.chain(after).flat_map(|element| element.to_bytes()));
+            }
+        }
+    }
+    codec::encode(&WindowOpenings { leaves, siblings })
+}
+
+/// The step that these openings are of, if they are of a good one taken from `state`; nodes on the ways are left zero.
+pub(crate) fn to_step(
+    shape: Shape,
+    state: Element,
+    window: Window,
+    bytes: &[u8],
+) -> Result<Step, InvalidProof> {
+    let times = |n: u32, bytes: usize| index(n).saturating_mul(bytes);
+    let levels = shape
+        .set_levels()
+        .saturating_mul(2)
+        .saturating_add(shape.leaf_levels());
+    let expected_leaves = times(shape.samples(), LEAF_BYTES);
+    let family_bytes = Element::LEN.saturating_mul(ARITY.saturating_sub(1));
+    let expected_siblings = times(shape.samples(), times(levels, family_bytes));
+    let openings: WindowOpenings = decode(bytes, expected_leaves.saturating_add(expected_siblings))?;
+    check_len(Part::Leaves, &openings.leaves, expected_leaves)?;
+    check_len(Part::Siblings, &openings.siblings, expected_siblings)?;
+
+    let siblings = elements(Part::Siblings, &openings.siblings)?;
+    let mut siblings = siblings.into_iter();
+    let mut climb = |place: u32, levels: u32| -> Vec<[Element; ARITY]> {
+        let ways = ways_up(place).take(index(levels));
+        ways.map(|on_way| {
+            let mut family = [Element::default(); ARITY];
+            let places = family
+                .iter_mut()
+                .enumerate()
+                .filter(|(child, _)| *child != on_way);
+            for (_, node) in places {
+                *node = siblings.next().unwrap_or_default();
+            }
+            family
+        })
+        .collect()
+    };
+    let leaves = openings.leaves.as_chunks::<LEAF_BYTES>().0.iter();
+    let openings = leaves
+        .zip(samples(shape, state, &window))
+        .map(|(leaf, (position, place))| Opening {
+            leaf: leaf_elements(leaf).map(Element),
+            leaf_path: climb(place, shape.leaf_levels()),
+            set_path: climb(position, shape.set_levels()),
+            answer_path: climb(position, shape.set_levels()),
+        });
+    Ok(Step {
+        window,
+        is_good: true,
+        openings: openings.collect(),
+    })
 }
 
 /// Decodes a proof whose strings have `content_bytes` in all.

@@ -37,8 +37,6 @@ pub struct ProofParams {
     pub heavy_challenges_per_slot: u8,
     /// Further nodes inside every slot of which only the encoding is checked.
     pub light_challenges_per_slot: u8,
-    /// Sectors drawn in each proving window.
-    pub post_samples: u8,
     /// Smallest sector, in units of 1 MiB sealed.
     pub units_min: u32,
     /// Largest sector, in units of 1 MiB sealed.
@@ -54,7 +52,6 @@ impl ProofParams {
         porep_challenges: 176,
         heavy_challenges_per_slot: 1,
         light_challenges_per_slot: 1,
-        post_samples: 4,
         units_min: UNITS_MAX,
         units_max: UNITS_MAX,
         is_insecure: false,
@@ -66,7 +63,6 @@ impl ProofParams {
         porep_challenges: 8,
         heavy_challenges_per_slot: 1,
         light_challenges_per_slot: 1,
-        post_samples: 4,
         units_min: 1,
         units_max: 32,
         is_insecure: true,
@@ -83,7 +79,7 @@ impl ProofParams {
                 layers: params.layers,
             });
         }
-        if params.porep_challenges == 0 || params.post_samples == 0 {
+        if params.porep_challenges == 0 {
             return Err(RefusedParams::NothingChallenged);
         }
         if params.units_min == 0 || params.units_min > params.units_max || params.units_max > UNITS_MAX {
@@ -240,7 +236,6 @@ mod tests {
         };
         assert_eq!(with(|p| p.layers = 1), RefusedParams::TooFewLayers { layers: 1 });
         assert_eq!(with(|p| p.porep_challenges = 0), RefusedParams::NothingChallenged);
-        assert_eq!(with(|p| p.post_samples = 0), RefusedParams::NothingChallenged);
         let sizes = |units_min, units_max| RefusedParams::SectorSizes { units_min, units_max };
         assert_eq!(with(|p| p.units_min = 0), sizes(0, 32));
         assert_eq!(with(|p| p.units_min = 33), sizes(33, 32));

@@ -1,129 +1,255 @@
-//! The prover's side of proof-of-spacetime (`docs/spec/proofs.md` §7): answer every window for every sector, then open what
+//! The provider's side of proof-of-spacetime (`docs/spec/proofs.md` §7): answer every window from what is stored, then open what
 //! is sampled.
 
-use crate::challenge::{FAULT_RESPONSE, ProvingWindow};
-use crate::element::Element;
-use crate::octal::{self, REPLICA_LEVELS};
-use crate::openings::{WindowOpenings, element_bytes, to_bytes};
-use crate::params::{LEAF_BYTES, ProofParams, index};
-use crate::sector_set::{FaultBitmap, SectorEntry};
-use crate::tree;
-use crate::verify::leaf_digest;
+use crate::element::{ARITY, Element, F, LEAF_BYTES, leaf_elements};
+use crate::octal::{Family, Tree};
+use crate::params::index;
+use crate::poseidon::{Poseidon, Tag};
+use crate::replica::{PlacedLeaf, ReplicaTree};
+use crate::sector_set::{SectorEntry, SectorSet, SetTree};
+use crate::shape::Shape;
+use crate::window::{self, Opening, Step, Window};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::ops::Range;
+use ff::Field;
 use serde::{Deserialize, Serialize};
-use watt_primitives::{Hash, codec, merkle};
+use watt_primitives::SectorNumber;
 
-/// A leaf of a replica with its siblings up to `comm_r`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeafOpening {
-    /// The leaf's bytes.
-    pub leaf: [u8; LEAF_BYTES],
-    /// Its siblings, lowest first.
-    pub path: Vec<Element>,
+/// What a window asks of a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its sectors in the window.
+    pub sectors: &'a SectorSet,
+    /// Its state before the window.
+    pub state: Element,
+    /// The beacon that the window asks with, as an element.
+    pub beacon: Element,
 }
 
-impl LeafOpening {
-    /// The digest of the leaf, if it is leaf `leaf_index` under the sector's `comm_r`.
-    fn digest_in(&self, sector: &SectorEntry, leaf_index: u32) -> Option<Element> {
-        let digest = leaf_digest(&self.leaf);
-        let (n_leaves, leaf) = (index(sector.size.leaves()), (index(leaf_index), digest));
-        let root = octal::batch_root(REPLICA_LEVELS, n_leaves, &[leaf], &self.path);
-        (root == Some(sector.comm_r)).then_some(digest)
-    }
+/// Where a provider reads its replicas. A sector's leaves are asked for one after the other.
+pub trait ReplicaRead {
+    /// The kept nodes of a sector's tree, and these bytes of its replica; `None` if they can't be read.
+    fn read(&mut self, sector: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)>;
 }
 
-/// Where the prover reads its replicas ([`crate::ReplicaTree::open`] makes the answer from 15.5 KiB of the replica).
-pub trait LeafRead {
-    /// Leaf `leaf_index` of the sector at `position` in the set; `None` if it can't be read or has changed.
-    fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening>;
-}
-
-/// A provider's answers to one window: what the openings are made from once the next beacon is known. To be on disk before
-/// the root is sent.
+/// A provider's answers to one window. To be on disk before their root is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Responses {
-    /// Sectors declared faulty: those the provider declared, and those whose leaf could not be read.
-    pub faults: FaultBitmap,
-    /// One answer per position.
-    pub responses: Vec<Hash>,
+    /// Sectors declared faulty, ascending: those the provider declared, and those of which a leaf could not be read.
+    pub faults: Vec<SectorNumber>,
+    /// The root over all answers, which is committed; zero if all sectors are declared faulty.
+    pub root: Element,
+    state: Element,
+    beacon: Element,
+    /// One for each position of the shape; none if all sectors are declared faulty.
+    answers: Vec<Element>,
 }
 
 impl Responses {
-    /// The root that is committed.
+    /// Whether these are answers to what is asked.
     #[must_use]
-    pub fn root(&self) -> Hash {
-        merkle::root(&self.responses)
+    pub fn are_to(&self, asked: &Asked<'_>) -> bool {
+        self.state == asked.state && self.beacon == asked.beacon
     }
 }
 
-/// Answers `window` for every sector. A sector whose leaf is missing or is not the one committed is declared faulty rather
-/// than answered wrongly: a declared fault is unpaid, an undeclared one is punished.
-pub fn respond(window: &ProvingWindow<'_>, declared: &FaultBitmap, leaves: &mut impl LeafRead) -> Responses {
-    let mut answer = |position: u32, sector: &SectorEntry| {
-        if declared.is_declared(position) {
-            return None;
-        }
-        let leaf_index = window.leaf_index(position, sector.size);
-        let digest = leaves.leaf(position, leaf_index)?.digest_in(sector, leaf_index)?;
-        Some(window.response(position, &digest))
-    };
-    let answers: Vec<(u32, Option<Hash>)> = window
-        .sectors()
-        .iter()
-        .map(|(position, sector)| (position, answer(position, sector)))
-        .collect();
-    let faulty = answers.iter().filter(|(_, answer)| answer.is_none());
-    Responses {
-        faults: FaultBitmap::from_positions(faulty.map(|(position, _)| *position)),
-        responses: answers
-            .iter()
-            .map(|(_, answer)| answer.unwrap_or(FAULT_RESPONSE))
-            .collect(),
-    }
-}
-
-/// A sampled sector's leaf was there when the window was answered and is gone now.
+/// A sampled leaf was there when the window was answered and is gone now, or the answers are to another question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the sampled leaf {leaf_index} of the sector at position {position} can no longer be read")]
-pub struct LeafLost {
-    /// Position in the sector set.
-    pub position: u32,
-    /// The leaf.
-    pub leaf_index: u32,
+#[error("what is sampled can no longer be opened from the replicas")]
+pub struct LeafLost;
+
+/// Answers a window. A sector of which a leaf is missing or has changed is declared faulty and left out rather than answered
+/// wrongly: a declared fault is unpaid, an undeclared one is punished. What is left out changes what is asked of the others,
+/// so all of them are asked again then.
+pub fn respond(asked: &Asked<'_>, declared: &[SectorNumber], replicas: &mut impl ReplicaRead) -> Responses {
+    let shape = Shape::of_sectors(asked.sectors.len());
+    let mut faults: BTreeSet<SectorNumber> = declared.iter().copied().collect();
+    let answers = loop {
+        let sound = asked.sectors.without(&faults);
+        let Some(set) = SetTree::of(shape, &sound) else {
+            break None;
+        };
+        let mut unread = BTreeSet::new();
+        let answers = Answers::compute(shape, asked.state, &set, asked.beacon, |at, place| {
+            let sector = sector_at(&sound, at).filter(|sector| !unread.contains(&sector.number))?;
+            let leaf = read(sector, place, replicas, ReplicaTree::leaf);
+            if leaf.is_none() {
+                unread.insert(sector.number);
+            }
+            leaf
+        });
+        if unread.is_empty() {
+            break Some(answers);
+        }
+        faults.extend(unread);
+    };
+    Responses {
+        faults: faults.into_iter().collect(),
+        root: answers.as_ref().map_or(Element::default(), Answers::root),
+        state: asked.state,
+        beacon: asked.beacon,
+        answers: answers.map_or_else(Vec::new, |answers| answers.tree.into_leaves()),
+    }
 }
 
-/// Opens the answers that `sample_beacon` selects.
+/// The step of an answered window, once the next beacon is known: what folding it needs.
+///
+/// # Errors
+/// [`LeafLost`] if a replica was damaged since.
+pub fn step(
+    asked: &Asked<'_>,
+    responses: &Responses,
+    next_beacon: Element,
+    replicas: &mut impl ReplicaRead,
+) -> Result<Step, LeafLost> {
+    let shape = Shape::of_sectors(asked.sectors.len());
+    let faults = responses.faults.iter().copied().collect();
+    let sound = asked.sectors.without(&faults);
+    let set = SetTree::of(shape, &sound).ok_or(LeafLost)?;
+    let leaves = responses.answers.clone();
+    let answers = Answers::restore(shape, asked.state, &set, asked.beacon, leaves);
+    let step = answers.step(next_beacon, &set, |at, place| {
+        read(sector_at(&sound, at)?, place, replicas, ReplicaTree::open_place)
+    });
+    if step.is_good { Ok(step) } else { Err(LeafLost) }
+}
+
+/// Opens what is sampled in an answered window: the step without what the ledger knows itself.
 ///
 /// # Errors
 /// [`LeafLost`] if a replica was damaged since.
 pub fn open(
-    params: &ProofParams,
-    window: &ProvingWindow<'_>,
+    asked: &Asked<'_>,
     responses: &Responses,
-    sample_beacon: &Hash,
-    leaves: &mut impl LeafRead,
+    next_beacon: Element,
+    replicas: &mut impl ReplicaRead,
 ) -> Result<Vec<u8>, LeafLost> {
-    let sampled = window.sample(params, &responses.faults, &responses.root(), sample_beacon);
-    let mut opened = Vec::new();
-    for position in &sampled {
-        let Some(sector) = window.sectors().get(*position) else {
-            continue;
-        };
-        let leaf_index = window.leaf_index(*position, sector.size);
-        let opening = leaves
-            .leaf(*position, leaf_index)
-            .filter(|opening| opening.digest_in(sector, leaf_index).is_some())
-            .ok_or(LeafLost {
-                position: *position,
-                leaf_index,
-            })?;
-        opened.extend_from_slice(&opening.leaf);
-        opened.extend(element_bytes(&opening.path));
+    let step = step(asked, responses, next_beacon, replicas)?;
+    let shape = Shape::of_sectors(asked.sectors.len());
+    Ok(step.to_openings(shape, asked.state))
+}
+
+fn sector_at<'a>(sound: &[&'a SectorEntry], at: u32) -> Option<&'a SectorEntry> {
+    sound.get(index(at)).copied()
+}
+
+/// Reads what `open` takes from the block around the leaf at a place, if the kept nodes are the sector's.
+fn read<T>(
+    sector: &SectorEntry,
+    place: u32,
+    replicas: &mut impl ReplicaRead,
+    open: impl FnOnce(&ReplicaTree, u32, &[u8]) -> Option<T>,
+) -> Option<T> {
+    let leaf = place.checked_rem(sector.size.leaves())?;
+    let (tree, block) = replicas.read(sector.number, ReplicaTree::block_range(leaf))?;
+    (tree.root() == sector.comm_r).then(|| open(tree, place, &block))?
+}
+
+/// All answers of a provider in a window: the timely part of the work.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    shape: Shape,
+    state: Element,
+    set: Element,
+    beacon: Element,
+    tree: Tree,
+}
+
+impl Answers {
+    /// Answers for every position of `set` in the window that `beacon` opened, and for no other set. `leaf` reads the leaf at
+    /// a place of the tree of a sector, counted in the order of the set, one sector after the other; one that can't be read is
+    /// answered by zero, which fails if it is sampled.
+    #[must_use]
+    pub fn compute(
+        shape: Shape,
+        state: Element,
+        set: &SetTree,
+        beacon: Element,
+        mut leaf: impl FnMut(u32, u32) -> Option<[u8; LEAF_BYTES]>,
+    ) -> Self {
+        let mut poseidon = Poseidon::new();
+        let challenge = poseidon.challenge(state.0, set.root().0, beacon.0);
+        let mut answers = alloc::vec![Element::default(); index(shape.positions())];
+        for sector in 0..set.n_sectors() {
+            let positions = (sector..shape.positions()).step_by(index(set.n_sectors()));
+            let places = answers
+                .iter_mut()
+                .skip(index(sector))
+                .step_by(index(set.n_sectors()));
+            for (position, answer) in positions.zip(places) {
+                let place = window::place(&mut poseidon, shape, challenge, position);
+                *answer = Element(leaf(sector, place).map_or(F::ZERO, |leaf| {
+                    let digest = poseidon.leaf(&leaf);
+                    poseidon.response(challenge, window::number(position), digest)
+                }));
+            }
+        }
+        Self::restore(shape, state, set, beacon, answers)
     }
-    let positions: Vec<usize> = sampled.iter().map(|position| index(*position)).collect();
-    Ok(codec::encode(&WindowOpenings {
-        leaves: opened,
-        response_siblings: to_bytes(&tree::siblings(&responses.responses, &positions)),
-    }))
+
+    /// Answers that were computed before.
+    fn restore(shape: Shape, state: Element, set: &SetTree, beacon: Element, answers: Vec<Element>) -> Self {
+        Self {
+            shape,
+            state,
+            set: set.root(),
+            beacon,
+            tree: Tree::build(Tag::ResponseNode, shape.set_levels(), answers),
+        }
+    }
+
+    /// The root over all answers: what the heartbeat commits to.
+    #[must_use]
+    pub fn root(&self) -> Element {
+        self.tree.root()
+    }
+
+    /// The window, once the next beacon is known.
+    #[must_use]
+    pub fn window(&self, next_beacon: Element) -> Window {
+        Window {
+            set: self.set,
+            beacon: self.beacon,
+            answers: self.root(),
+            next_beacon,
+        }
+    }
+
+    /// The record from which the window is folded, at any later time. `open` opens a place of the tree of a sector, counted in
+    /// the order of the set ([`ReplicaTree::open_place`]). When something can't be opened the step declares that it failed.
+    #[must_use]
+    pub fn step(
+        &self,
+        next_beacon: Element,
+        set: &SetTree,
+        mut open: impl FnMut(u32, u32) -> Option<PlacedLeaf>,
+    ) -> Step {
+        let window = self.window(next_beacon);
+        let openings: Option<Vec<Opening>> = window::samples(self.shape, self.state, &window)
+            .into_iter()
+            .map(|(position, place)| {
+                let placed = open(set.sector_at(position), place)?;
+                Some(Opening {
+                    leaf: leaf_elements(&placed.leaf).map(Element),
+                    leaf_path: elements(&placed.path),
+                    set_path: elements(&set.path(position)),
+                    answer_path: elements(&self.tree.path(position)),
+                })
+            })
+            .collect();
+        openings.map_or_else(
+            || Step::failed(self.shape, window),
+            |openings| Step {
+                window,
+                is_good: true,
+                openings,
+            },
+        )
+    }
+}
+
+fn elements(path: &[Family]) -> Vec<[Element; ARITY]> {
+    path.iter().map(|family| family.map(Element)).collect()
 }

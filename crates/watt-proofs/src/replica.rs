@@ -2,18 +2,19 @@
 //! computed again from the block that is asked for.
 
 use crate::element::{Element, LEAF_BYTES};
-use crate::octal::{Family, REPLICA_LEVELS, Tree, leaf_digests, needed};
+use crate::octal::{Family, REPLICA_LEVELS, Tree, leaf_digests};
 use crate::params::{index, number};
 use crate::poseidon::Tag;
-use crate::post::LeafOpening;
 use alloc::vec::Vec;
 use core::ops::Range;
 use serde::{Deserialize, Serialize};
+use watt_primitives::Hash;
 
-/// Levels below a kept node. An answer to a window takes the hashes of one block: 73 of them, some milliseconds.
+/// Levels below a kept node. Opening a leaf takes the hashes of one block: 73 of them.
 const BLOCK_LEVELS: u32 = 2;
 
-/// Leaves of a block: a tree keeps its nodes from the blocks' roots up, which is one byte for 400 of the replica.
+/// Leaves of a block: kept are the nodes from the blocks' roots up and a digest of each block's bytes, which is one byte for 230
+/// of the replica.
 const BLOCK_LEAVES: usize = 1 << (3 * BLOCK_LEVELS);
 
 const BLOCK_BYTES: usize = BLOCK_LEAVES * LEAF_BYTES;
@@ -27,24 +28,26 @@ pub struct PlacedLeaf {
     pub path: Vec<Family>,
 }
 
-/// The upper nodes of a replica's tree: 2.5 KB per unit. Can be built again from the replica at any time.
+/// The upper nodes of a replica's tree, and what each block's bytes were: 4.7 KB per unit. Can be built again from the replica at
+/// any time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(deny_unknown_fields)]
 pub struct ReplicaTree {
     upper: Tree,
+    /// BLAKE3 of each block: whether a block has changed since it was sealed is seen without hashing it as a tree, so that a
+    /// window takes one hash for a leaf.
+    blocks: Vec<Hash>,
 }
 
 impl ReplicaTree {
     /// The tree over `replica`; a last block of fewer bytes is left out.
     #[must_use]
     pub fn build(replica: &[u8]) -> Self {
-        let roots = replica
-            .as_chunks::<BLOCK_BYTES>()
-            .0
-            .iter()
-            .map(|block| block_tree(block).root());
+        let blocks = replica.as_chunks::<BLOCK_BYTES>().0.iter();
+        let roots = blocks.clone().map(|block| block_tree(block).root());
         Self {
             upper: Tree::build(Tag::Node, REPLICA_LEVELS - BLOCK_LEVELS, roots.collect()),
+            blocks: blocks.map(|block| Hash::of_content(block)).collect(),
         }
     }
 
@@ -59,47 +62,33 @@ impl ReplicaTree {
         self.upper.n_leaves() * BLOCK_LEAVES
     }
 
-    /// Which bytes of the replica [`Self::open`] needs for a leaf: 15.5 KiB around it.
+    /// Which bytes of the replica [`Self::leaf`] and [`Self::open_place`] need for a leaf: 15.5 KiB around it.
     #[must_use]
     pub fn block_range(leaf_index: u32) -> Range<u64> {
         let first = u64::from(leaf_index) / number(BLOCK_LEAVES) * number(BLOCK_BYTES);
         first..first + number(BLOCK_BYTES)
     }
 
-    /// Opens a leaf from the replica's bytes in [`Self::block_range`]; `None` if `block` is no such block, or has changed
-    /// since it was sealed.
+    /// The leaf at one of all 262,144 places, from the replica's bytes in [`Self::block_range`] of the leaf that the place holds,
+    /// which is its number modulo that of the leaves; `None` if `block` is no such block, or has changed since it was sealed.
     #[must_use]
-    pub fn open(&self, leaf_index: u32, block: &[u8]) -> Option<LeafOpening> {
-        let leaf_index = index(leaf_index);
-        let lower = self.intact(leaf_index / BLOCK_LEAVES, block)?;
-        let node = |(level, at): (u32, usize)| match BLOCK_LEVELS.checked_sub(level) {
-            Some(below @ 1..) => lower.node(level, at & !(usize::MAX << (3 * below))),
-            Some(0) | None => self.upper.node(level - BLOCK_LEVELS, at),
-        };
-        let siblings = needed(REPLICA_LEVELS, self.n_leaves(), &[leaf_index]);
-        let path = siblings.into_iter().map(node).collect::<Option<_>>()?;
-        let leaf = *block.as_chunks::<LEAF_BYTES>().0.get(leaf_index % BLOCK_LEAVES)?;
-        Some(LeafOpening { leaf, path })
+    pub fn leaf(&self, place: u32, block: &[u8]) -> Option<[u8; LEAF_BYTES]> {
+        let leaf_index = index(place).checked_rem(self.n_leaves())?;
+        let sealed = self.blocks.get(leaf_index / BLOCK_LEAVES)?;
+        let leaves = block.as_chunks::<LEAF_BYTES>().0;
+        let leaf = leaves.get(leaf_index % BLOCK_LEAVES)?;
+        (Hash::of_content(block) == *sealed).then_some(*leaf)
     }
 
-    /// Opens one of all 262,144 places as circuits do, from the replica's bytes in [`Self::block_range`] of the leaf that it
-    /// holds, which is its number modulo that of the leaves; `None` if they are no such block, or have changed.
+    /// The same leaf, opened as circuits do.
     #[must_use]
     pub fn open_place(&self, place: u32, block: &[u8]) -> Option<PlacedLeaf> {
-        let leaf_index = index(place).checked_rem(self.n_leaves())?;
-        let lower = self.intact(leaf_index / BLOCK_LEAVES, block)?;
-        let leaf = *block.as_chunks::<LEAF_BYTES>().0.get(leaf_index % BLOCK_LEAVES)?;
+        let leaf = self.leaf(place, block)?;
+        let lower = block_tree(block.try_into().ok()?);
         let shift = 3 * BLOCK_LEVELS;
         let mut path = lower.path(place & !(u32::MAX << shift));
         path.extend(self.upper.path(place >> shift));
         Some(PlacedLeaf { leaf, path })
-    }
-
-    /// The tree of block `at`, if its bytes are the ones over which the kept nodes were built.
-    fn intact(&self, at: usize, block: &[u8]) -> Option<Tree> {
-        let block: &[u8; BLOCK_BYTES] = block.try_into().ok()?;
-        let tree = block_tree(block);
-        (self.upper.node(0, at) == Some(tree.root())).then_some(tree)
     }
 }
 

@@ -1,20 +1,18 @@
-//! All sectors of a provider under one root, and which of them it has declared faulty (`docs/spec/proofs.md` §7).
+//! All sectors of a provider, and the tree over those that it has not declared faulty (`docs/spec/proofs.md` §7).
 
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use crate::element::Element;
-use crate::params::{SectorSize, index, number};
+use crate::octal::{Family, Tree};
+use crate::params::SectorSize;
+use crate::poseidon::Tag;
+use crate::shape::Shape;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use watt_primitives::hash::{Domain, hash};
-use watt_primitives::{BoundedBytes, Hash, NetworkId, SectorNumber, merkle};
+use watt_primitives::SectorNumber;
 
 /// The most sectors of one provider: 256 GiB sealed on the main network.
 pub const SECTORS_MAX: usize = 4096;
-
-/// Bytes of a bitmap over [`SECTORS_MAX`] sectors.
-const BITMAP_BYTES_MAX: usize = SECTORS_MAX / 8;
 
 /// One accepted sector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +25,7 @@ pub struct SectorEntry {
     pub comm_r: Element,
 }
 
-/// A provider's accepted sectors in ascending order of their numbers; a sector's place in this order is its *position*.
+/// A provider's accepted sectors in ascending order of their numbers.
 ///
 /// Only the ledger builds one, from what it has accepted; that a `comm_r` occurs once in the whole network is its to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,46 +74,74 @@ impl SectorSet {
         self.0.is_empty()
     }
 
-    /// The sector at `position`.
+    /// The sectors.
+    pub fn iter(&self) -> impl Iterator<Item = &SectorEntry> + Clone {
+        self.0.iter()
+    }
+
+    /// The sectors but those declared faulty, in their order.
     #[must_use]
-    pub fn get(&self, position: u32) -> Option<&SectorEntry> {
-        self.0.get(index(position))
+    pub fn without(&self, faults: &BTreeSet<SectorNumber>) -> Vec<&SectorEntry> {
+        let sound = self.iter().filter(|sector| !faults.contains(&sector.number));
+        sound.collect()
     }
+}
 
-    /// The sectors with their positions.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &SectorEntry)> {
-        (0u32..).zip(&self.0)
-    }
+/// The tree over a provider's sectors that aren't declared faulty, each at every position that it falls on by repetition.
+/// The ledger builds it from the roots that it keeps, in the order in which it lists the sectors; no provider gives one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetTree {
+    n_sectors: u32,
+    tree: Tree,
+}
 
-    /// The root `C` over all sectors and their number.
+impl SetTree {
+    /// The tree over the roots of these replicas; `None` without any, or if the shape has fewer positions.
     #[must_use]
-    pub fn root(&self, network: &NetworkId) -> Hash {
-        let leaves: Vec<Hash> = self
-            .iter()
-            .map(|(position, sector)| {
-                let parts: [&[u8]; 4] = [
-                    &position.to_be_bytes(),
-                    &sector.number.0.to_be_bytes(),
-                    &sector.size.units().to_be_bytes(),
-                    &sector.comm_r.to_bytes(),
-                ];
-                hash(Domain::SectorSet, network, &parts)
-            })
-            .collect();
-        let count = number(leaves.len()).to_be_bytes();
-        hash(
-            Domain::SectorSet,
-            network,
-            &[&count, merkle::root(&leaves).as_ref()],
-        )
+    pub fn build(shape: Shape, roots: Vec<Element>) -> Option<Self> {
+        let n_sectors = u32::try_from(roots.len()).ok()?;
+        if n_sectors == 0 || n_sectors > shape.positions() {
+            return None;
+        }
+        Some(Self {
+            n_sectors,
+            tree: Tree::build(Tag::Node, shape.set_levels(), roots),
+        })
     }
 
-    /// Positions of the sectors that are not declared faulty.
-    pub(crate) fn live(&self, faults: &FaultBitmap) -> Vec<u32> {
-        self.iter()
-            .map(|(position, _)| position)
-            .filter(|position| !faults.is_declared(*position))
-            .collect()
+    /// The tree over these sectors; `None` without any, or if the shape has fewer positions.
+    #[must_use]
+    pub fn of(shape: Shape, sectors: &[&SectorEntry]) -> Option<Self> {
+        Self::build(shape, sectors.iter().map(|sector| sector.comm_r).collect())
+    }
+
+    /// Hashes that building the tree over so many sectors takes: at most 9 in the small shape and 585 in the large one.
+    #[must_use]
+    pub fn n_hashes(shape: Shape, n_sectors: usize) -> usize {
+        Tree::n_hashes(shape.set_levels(), n_sectors)
+    }
+
+    /// The root.
+    #[must_use]
+    pub fn root(&self) -> Element {
+        self.tree.root()
+    }
+
+    /// The sectors, each of which stands at one position at least.
+    #[must_use]
+    pub const fn n_sectors(&self) -> u32 {
+        self.n_sectors
+    }
+
+    /// The sector at a position, counted in the order of the set.
+    #[must_use]
+    pub fn sector_at(&self, position: u32) -> u32 {
+        position.checked_rem(self.n_sectors).unwrap_or(0)
+    }
+
+    /// The way from a position up to the root.
+    pub(crate) fn path(&self, position: u32) -> Vec<Family> {
+        self.tree.path(position)
     }
 }
 
@@ -145,78 +171,12 @@ pub enum InvalidSectorSet {
     },
 }
 
-/// Which positions of a [`SectorSet`] a provider declares faulty in a window: bit `p % 8` of byte `p / 8`, without zero bytes
-/// at the end, so that no fault is no byte.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FaultBitmap(BoundedBytes<BITMAP_BYTES_MAX>);
-
-impl FaultBitmap {
-    /// No fault.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// The bitmap with these positions declared; positions beyond [`SECTORS_MAX`] don't exist and are left out.
-    #[must_use]
-    pub fn from_positions(positions: impl IntoIterator<Item = u32>) -> Self {
-        let mut bytes = alloc::vec![0u8; BITMAP_BYTES_MAX];
-        for position in positions {
-            if let Some(byte) = bytes.get_mut(index(position >> 3)) {
-                *byte |= 1 << (position & 7);
-            }
-        }
-        let len = bytes
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last.saturating_add(1));
-        bytes.truncate(len);
-        Self(BoundedBytes::new(bytes).unwrap_or_default())
-    }
-
-    /// Whether the sector at `position` is declared faulty.
-    #[must_use]
-    pub fn is_declared(&self, position: u32) -> bool {
-        self.0
-            .get(index(position >> 3))
-            .is_some_and(|byte| byte & (1 << (position & 7)) != 0)
-    }
-
-    /// How many sectors are declared faulty.
-    #[must_use]
-    pub fn n_declared(&self) -> u32 {
-        self.0.iter().map(|byte| byte.count_ones()).sum()
-    }
-
-    /// The highest declared position.
-    pub(crate) fn highest(&self) -> Option<u32> {
-        let byte = self.0.last()?;
-        let bytes_before = u32::try_from(self.0.len()).ok()?.checked_sub(1)?;
-        bytes_before.checked_mul(8)?.checked_add(byte.checked_ilog2()?)
-    }
-}
-
-impl Serialize for FaultBitmap {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for FaultBitmap {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = BoundedBytes::deserialize(deserializer)?;
-        if bytes.last() == Some(&0) {
-            return Err(D::Error::custom("a fault bitmap has no zero byte at its end"));
-        }
-        Ok(Self(bytes))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ProofParams;
-    use watt_primitives::codec;
+    use crate::element::F;
+    use watt_primitives::Hash;
 
     fn sector(number: u64, replica: u8) -> SectorEntry {
         SectorEntry {
@@ -256,41 +216,46 @@ mod tests {
         assert_eq!(many(4097), Err(InvalidSectorSet::TooMany { n_sectors: 4097 }));
     }
 
-    /// The root says how many sectors of what size and number there are. Covers: D2.
+    /// A set of few sectors takes few hashes, and has a root of its own: one sector claimed at all positions is another set
+    /// than two. Covers: D2.
     #[test]
-    fn root_binds_every_field() {
-        let network = NetworkId::new([1; 32]);
-        let root = |sectors: &[SectorEntry]| SectorSet::check(sectors.to_vec()).unwrap().root(&network);
-        let mut larger = sector(1, 1);
-        larger.size = SectorSize::new(&ProofParams::DEVNET, 2).unwrap();
-        let roots = [
-            root(&[sector(1, 1)]),
-            root(&[sector(2, 1)]),
-            root(&[sector(1, 2)]),
-            root(&[larger]),
-            root(&[sector(1, 1), sector(2, 2)]),
-        ];
-        assert_eq!(BTreeSet::from(roots).len(), roots.len());
-        assert_ne!(
-            roots[0],
-            SectorSet::check(alloc::vec![sector(1, 1)])
-                .unwrap()
-                .root(&NetworkId::new([2; 32]))
-        );
+    fn sets_differ_by_their_sectors() {
+        let roots = |roots: core::ops::Range<u64>| roots.map(|root| Element(F::from(root))).collect();
+        let set = |numbers| SetTree::build(Shape::LARGE, roots(numbers));
+        let all = [1..2, 1..3, 1..4, 1..5, 2..4].map(|numbers| set(numbers).unwrap().root());
+        assert_eq!(BTreeSet::from(all).len(), all.len());
+        assert_eq!(set(0..0), None);
+        assert_eq!(SetTree::build(Shape::TINY, roots(0..9)), None);
+        let tree = set(1..4).unwrap();
+        assert_eq!((tree.n_sectors(), tree.sector_at(4095)), (3, 0));
     }
 
-    /// A bitmap has one form and only positions that exist. Covers: C5.
+    /// How much a set costs is known before it is built: 585 hashes for no number of sectors are exceeded, nor 9 for the small
+    /// shape. Covers: D2.
     #[test]
-    fn fault_bitmap_has_one_form() {
-        let bitmap = FaultBitmap::from_positions([0, 9, 4095]);
-        assert_eq!(bitmap.n_declared(), 3);
-        assert_eq!(bitmap.highest(), Some(4095));
-        assert!(bitmap.is_declared(9) && !bitmap.is_declared(8) && !bitmap.is_declared(u32::MAX));
-        assert_eq!(FaultBitmap::from_positions([4096]), FaultBitmap::none());
-        assert_eq!(codec::encode(&FaultBitmap::none()), [0x40]);
-        let bytes = codec::encode(&FaultBitmap::from_positions([9]));
-        assert_eq!(bytes, [0x42, 0, 2]);
-        assert!(codec::decode::<FaultBitmap>(&bytes, 10).is_ok());
-        assert!(codec::decode::<FaultBitmap>(&[0x42, 2, 0], 10).is_err());
+    fn what_a_set_costs_is_bounded() {
+        let costs = |shape: Shape, n: core::ops::RangeInclusive<usize>| {
+            n.map(move |n| SetTree::n_hashes(shape, n)).max()
+        };
+        assert_eq!(costs(Shape::SMALL, 1..=64), Some(9));
+        assert_eq!(costs(Shape::LARGE, 65..=4096), Some(585));
+        assert_eq!(
+            (
+                SetTree::n_hashes(Shape::SMALL, 1),
+                SetTree::n_hashes(Shape::SMALL, 64)
+            ),
+            (2, 9)
+        );
+        assert_eq!(SetTree::n_hashes(Shape::LARGE, 512), 64 + 8 + 1 + 1);
+    }
+
+    /// Up to 64 sectors are a small set, and no number has the shape of tests.
+    #[test]
+    fn shapes_follow_from_the_number_of_sectors() {
+        assert_eq!(Shape::of_sectors(1), Shape::SMALL);
+        assert_eq!(Shape::of_sectors(64), Shape::SMALL);
+        assert_eq!(Shape::of_sectors(65), Shape::LARGE);
+        assert_eq!(Shape::of_sectors(SECTORS_MAX), Shape::LARGE);
+        assert_eq!(usize::try_from(Shape::LARGE.positions()).unwrap(), SECTORS_MAX);
     }
 }

@@ -103,6 +103,7 @@ pub(crate) fn batch_root(n_leaves: usize, leaves: &[(usize, Hash)], siblings: &[
 }
 
 /// The siblings that prove `indices` in the tree over all of `leaves`.
+#[cfg(test)]
 pub(crate) fn siblings(leaves: &[Hash], indices: &[usize]) -> Vec<Hash> {
     let levels = levels(leaves.to_vec());
     needed(leaves.len(), indices)

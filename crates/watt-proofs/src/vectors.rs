@@ -2,26 +2,26 @@
 //!
 //! `UPDATE_VECTORS=1` rewrites the file; a change of it is a change of the protocol.
 
-use crate::challenge::{self, FAULT_RESPONSE, ProvingWindow};
+use crate::challenge;
 use crate::element::F;
 use crate::graph::Graph;
 use crate::label::{Labeler, column_digest};
 use crate::octal::{Family, Tree};
 use crate::params::number;
 use crate::poseidon::{Poseidon, Tag};
-use crate::post::{LeafOpening, LeafRead, respond};
+use crate::post::{Asked, ReplicaRead};
 use crate::seal::{Sealed, seal};
 use crate::sector::filler;
 use crate::verify::{PorepStatement, leaf_digest};
 use crate::{
-    Element, FaultBitmap, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorEntry, SectorSet,
-    SectorSize, porep, post,
+    Element, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorEntry, SectorSet, SectorSize, SetTree,
+    Shape, porep, post, window,
 };
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal};
 
@@ -87,7 +87,6 @@ fn hashes(object: &mut Object) {
         filler(offset, &mut bytes);
         object.add(format!("filler offset={offset} len=64"), hex(&bytes));
     }
-    object.add("fault response", FAULT_RESPONSE);
 }
 
 /// Every tag once, over small numbers, and trees by repetition.
@@ -119,14 +118,11 @@ fn poseidon(object: &mut Object) {
 
 struct Memory(Sealed);
 
-impl LeafRead for Memory {
-    fn leaf(&mut self, _: u32, leaf_index: u32) -> Option<LeafOpening> {
-        let range = ReplicaTree::block_range(leaf_index);
-        let (from, to) = (
-            usize::try_from(range.start).ok()?,
-            usize::try_from(range.end).ok()?,
-        );
-        self.0.replica_tree.open(leaf_index, &self.0.replica[from..to])
+impl ReplicaRead for Memory {
+    fn read(&mut self, _: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)> {
+        let (from, to) = (usize::try_from(bytes.start), usize::try_from(bytes.end));
+        let block = self.0.replica.get(from.ok()?..to.ok()?)?;
+        Some((&self.0.replica_tree, block.to_vec()))
     }
 }
 
@@ -176,27 +172,40 @@ fn sector(object: &mut Object) {
     let openings = porep::open(&params, &statement, &sealed.replica, &mut go).unwrap();
     object.add("sector openings len", openings.len());
     object.add("sector openings blake3", Hash::of_content(&openings));
-    window(object, size, sealed);
+    windows(object, size, sealed);
 }
 
-fn window(object: &mut Object, size: SectorSize, sealed: Sealed) {
+fn windows(object: &mut Object, size: SectorSize, sealed: Sealed) {
     let entry = SectorEntry {
         number: SECTOR,
         size,
         comm_r: sealed.comm_r,
     };
     let sectors = SectorSet::check(vec![entry]).unwrap();
-    let state = challenge::post_initial_state(&NETWORK, &PROVIDER);
-    let window = ProvingWindow::new(&NETWORK, &sectors, &state, &BEACON);
-    object.add("window sector set root", sectors.root(&NETWORK));
-    object.add("window initial state", state);
-    object.add("window challenge", window.challenge());
-    object.add("window leaf index", window.leaf_index(0, size));
+    let mut element = |name: &str, element: Element| {
+        object.add(name, hex(&element.to_bytes()));
+        element
+    };
+    let asked = Asked {
+        sectors: &sectors,
+        state: element("window initial state", window::initial_state(&NETWORK, &PROVIDER)),
+        beacon: element("window beacon", window::beacon_element(&NETWORK, &BEACON)),
+    };
+    let next_beacon = window::beacon_element(&NETWORK, &Hash([6; 32]));
     let mut memory = Memory(sealed);
-    let responses = respond(&window, &FaultBitmap::none(), &mut memory);
-    object.add("window responses root", responses.root());
-    object.add("window next state", window.next_state(&responses.root()));
-    let openings = post::open(&ProofParams::DEVNET, &window, &responses, &BEACON, &mut memory).unwrap();
+    let responses = post::respond(&asked, &[], &mut memory);
+    let set = SetTree::build(Shape::SMALL, vec![entry.comm_r]).unwrap();
+    let seen = window::Window {
+        set: element("window set", set.root()),
+        beacon: asked.beacon,
+        answers: element("window answers", responses.root),
+        next_beacon: element("window next beacon", next_beacon),
+    };
+    element("window next state", seen.next_state(asked.state));
+    let samples = window::samples(Shape::SMALL, asked.state, &seen);
+    object.add("window samples (position, place)", format!("{samples:?}"));
+    let openings = post::open(&asked, &responses, next_beacon, &mut memory).unwrap();
+    object.add("window openings len", openings.len());
     object.add("window openings blake3", Hash::of_content(&openings));
 }
 

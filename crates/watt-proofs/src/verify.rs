@@ -2,19 +2,20 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
-use crate::challenge::{NodePlace, PorepChallenges, ProvingWindow};
+use crate::challenge::{NodePlace, PorepChallenges};
 use crate::chunk::{self, CHUNK_BYTES};
 use crate::element::Element;
 use crate::graph::Graph;
 use crate::label::{Label, Labeler, NO_PARENT, column_digest, parents};
 use crate::octal::{self, REPLICA_LEVELS};
 pub use crate::openings::Part;
-use crate::openings::{PorepOpenings, WindowOpenings, check_len, decode, digests, elements};
+use crate::openings::{self, PorepOpenings, check_len, decode, digests, elements};
 use crate::params::{LEAF_BYTES, NODE_BYTES, ProofParams, index};
 use crate::poseidon::Poseidon;
 use crate::sector::{PieceTable, ReplicaId, extent, filler};
-use crate::sector_set::FaultBitmap;
+use crate::shape::Shape;
 use crate::tree;
+use crate::window::{Window, WrongStep};
 use alloc::vec::Vec;
 use watt_primitives::codec::InvalidEncoding;
 use watt_primitives::terms::Piece;
@@ -50,30 +51,9 @@ impl PorepStatement<'_> {
     }
 }
 
-/// What an opened window says: the provider had these sectors when it answered.
-#[derive(Clone, Copy, Debug)]
-pub struct WindowStatement<'a> {
-    /// What was asked.
-    pub window: ProvingWindow<'a>,
-    /// The root over the answers, committed before `sample_beacon` was known.
-    pub responses_root: Hash,
-    /// The sectors declared faulty with it.
-    pub faults: &'a FaultBitmap,
-    /// The beacon after the window.
-    pub sample_beacon: Hash,
-}
-
 /// Why a proof is refused: one variant per rule, in the order they are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProof {
-    /// A fault is declared for a sector that does not exist.
-    #[error("position {position} is declared faulty, there are {n_sectors} sectors")]
-    FaultBeyondSet {
-        /// Position declared.
-        position: u32,
-        /// Sectors in the set.
-        n_sectors: usize,
-    },
     /// Too long, or not the canonical encoding.
     #[error("openings: {0}")]
     Encoding(InvalidEncoding),
@@ -121,15 +101,9 @@ pub enum InvalidProof {
         /// The node.
         node: u32,
     },
-    /// A sampled sector's leaf is not the challenged one.
-    #[error("the leaf opened for position {position} is not the challenged one under its comm_r")]
-    LeafNotInSector {
-        /// Position in the sector set.
-        position: u32,
-    },
-    /// The answers to the sample are not those that were committed.
-    #[error("the opened answers are not under the committed root")]
-    ResponsesNotInRoot,
+    /// The openings of a window don't show that it was answered from what is stored.
+    #[error(transparent)]
+    Window(#[from] WrongStep),
 }
 
 /// The digest of a leaf of a replica's tree.
@@ -365,103 +339,12 @@ fn check_encoding(
     Some(replica.take(NODE_BYTES).copied().eq(expected))
 }
 
-/// Checks the sampled answers of one window.
+/// Checks the openings of one window, which a provider began in `state` and of which `window` is all that the ledger knows: that
+/// every sampled leaf is the one asked for under the set's root, and that the answer which follows from it was committed to.
 ///
 /// # Errors
 /// See [`InvalidProof`].
-pub fn window(
-    params: &ProofParams,
-    statement: &WindowStatement<'_>,
-    openings: &[u8],
-) -> Result<(), InvalidProof> {
-    let (window, sectors) = (&statement.window, statement.window.sectors());
-    if let Some(position) = statement.faults.highest()
-        && sectors.get(position).is_none()
-    {
-        return Err(InvalidProof::FaultBeyondSet {
-            position,
-            n_sectors: sectors.len(),
-        });
-    }
-    let sampled = window.sample(
-        params,
-        statement.faults,
-        &statement.responses_root,
-        &statement.sample_beacon,
-    );
-    let asked: Vec<Asked> = sampled
-        .iter()
-        .filter_map(|position| Asked::of(window, *position))
-        .collect();
-    let openings = decode_window(sectors.len(), &asked, openings)?;
-    let mut rest = openings.leaves.as_slice();
-    let mut responses = Vec::with_capacity(asked.len());
-    for asked in &asked {
-        let refused = InvalidProof::LeafNotInSector {
-            position: asked.position,
-        };
-        let (leaf, after) = rest.split_first_chunk::<LEAF_BYTES>().ok_or(refused)?;
-        let (path, after) = after
-            .split_at_checked(asked.n_siblings.saturating_mul(Element::LEN))
-            .ok_or(refused)?;
-        let (digest, path) = (leaf_digest(leaf), elements(Part::Leaves, path)?);
-        let root = octal::batch_root(REPLICA_LEVELS, asked.n_leaves, &[(asked.leaf, digest)], &path);
-        if root != Some(asked.comm_r) {
-            return Err(refused);
-        }
-        responses.push((index(asked.position), window.response(asked.position, &digest)));
-        rest = after;
-    }
-    let siblings = digests(&openings.response_siblings);
-    if asked.is_empty()
-        || tree::batch_root(sectors.len(), &responses, &siblings) == Some(statement.responses_root)
-    {
-        Ok(())
-    } else {
-        Err(InvalidProof::ResponsesNotInRoot)
-    }
-}
-
-/// What is asked of one sampled sector.
-struct Asked {
-    position: u32,
-    comm_r: Element,
-    n_leaves: usize,
-    leaf: usize,
-    n_siblings: usize,
-}
-
-impl Asked {
-    fn of(window: &ProvingWindow<'_>, position: u32) -> Option<Self> {
-        let sector = window.sectors().get(position)?;
-        let n_leaves = index(sector.size.leaves());
-        let leaf = index(window.leaf_index(position, sector.size));
-        Some(Self {
-            position,
-            comm_r: sector.comm_r,
-            n_leaves,
-            leaf,
-            n_siblings: octal::needed(REPLICA_LEVELS, n_leaves, &[leaf]).len(),
-        })
-    }
-}
-
-fn decode_window(n_sectors: usize, asked: &[Asked], bytes: &[u8]) -> Result<WindowOpenings, InvalidProof> {
-    let leaf_bytes = |asked: &Asked| LEAF_BYTES.saturating_add(asked.n_siblings.saturating_mul(Element::LEN));
-    let leaves = asked.iter().map(leaf_bytes).fold(0, usize::saturating_add);
-    let positions: Vec<usize> = asked.iter().map(|asked| index(asked.position)).collect();
-    let n_siblings = if positions.is_empty() {
-        0
-    } else {
-        tree::needed(n_sectors, &positions).len()
-    };
-    let response_siblings = n_siblings.saturating_mul(Hash::LEN);
-    let openings: WindowOpenings = decode(bytes, leaves.saturating_add(response_siblings))?;
-    check_len(Part::Leaves, &openings.leaves, leaves)?;
-    check_len(
-        Part::ResponseSiblings,
-        &openings.response_siblings,
-        response_siblings,
-    )?;
-    Ok(openings)
+pub fn window(shape: Shape, state: Element, window: &Window, openings: &[u8]) -> Result<(), InvalidProof> {
+    let step = openings::to_step(shape, state, *window, openings)?;
+    Ok(step.check(shape, state)?)
 }

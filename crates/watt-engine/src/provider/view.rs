@@ -15,7 +15,8 @@ use watt_primitives::terms::Piece;
 use watt_primitives::{
     AccountId, BlockHeight, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window,
 };
-use watt_proofs::{PieceTable, ProofParams, SectorSize, challenge};
+use watt_proofs::window::beacon_element;
+use watt_proofs::{Element, PieceTable, ProofParams, SectorSize, challenge};
 
 /// The most slots of one provider that are looked at.
 const SLOTS_MAX: usize = 65_536;
@@ -184,31 +185,20 @@ impl<'a, S: StateRead> View<'a, S> {
         rows::read(self.chain, &rows::heartbeat(&self.account, window))
     }
 
-    /// The beacon that `window` asks with, once it is made.
-    pub(super) fn window_beacon(&self, window: Window) -> Option<Hash> {
-        Beacon::asking(self.chain, &self.network, window).map(|beacon| *beacon.value())
+    /// What `window` asks with, once it is made.
+    pub(super) fn window_beacon(&self, window: Window) -> Option<Element> {
+        let beacon = Beacon::asking(self.chain, &self.network, window)?;
+        Some(beacon_element(&self.network, beacon.value()))
     }
 
-    /// What `window` asks of this provider now; `None` if nothing.
+    /// What `window`, the current one or the one before, asks of this provider; `None` if nothing.
     pub(super) fn window_job(&self, window: Window) -> Option<WindowJob> {
-        self.window_job_at(window, self.provider.as_ref()?.post_state)
-    }
-
-    /// What `window` asked of this provider when its sequential state was `state`.
-    pub(super) fn window_job_at(&self, window: Window, state: Hash) -> Option<WindowJob> {
-        let sectors: Vec<_> = self
-            .sectors
-            .iter()
-            .filter(|(_, row)| row.is_in_set(window))
-            .map(|(number, row)| (*number, row.units, row.comm_r))
-            .collect();
-        let beacon = self.window_beacon(window)?;
-        (!sectors.is_empty()).then_some(WindowJob {
+        let asked = query::provider_window(self.chain, &self.account, window)?;
+        Some(WindowJob {
             window,
-            provider: self.account,
-            sectors,
-            state,
-            beacon,
+            sectors: asked.sectors,
+            state: asked.state,
+            beacon: asked.beacon,
         })
     }
 

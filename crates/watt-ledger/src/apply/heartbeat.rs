@@ -1,4 +1,4 @@
-//! Committing to a window's responses before the sample exists. The first heartbeat of a provider in a window counts (TS3).
+//! Committing to a window's answers before the sample exists. The first heartbeat of a provider in a window counts (TS3).
 
 use super::Actor;
 use super::sectors::{all_sectors, sector_set};
@@ -6,11 +6,18 @@ use crate::beacon::Beacon;
 use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
-use crate::rows::{self, HeartbeatRow, ProviderRow, SectorRow, WindowRow};
+use crate::rows::{self, HeartbeatRow, KeptSet, ProviderRow, SectorRow, WindowRow};
+use crate::state::StateRead;
+use std::collections::BTreeSet;
 use watt_light::operation::FAULTS_MAX;
-use watt_primitives::{AccountId, BoundedVec, Hash, SectorNumber, Window};
-use watt_proofs::SectorSet;
-use watt_proofs::challenge::ProvingWindow;
+use watt_primitives::hash::{Domain, hash};
+use watt_primitives::{AccountId, BoundedVec, Hash, NetworkId, SectorNumber, Window};
+use watt_proofs::window::{self, beacon_element};
+use watt_proofs::{Element, SectorSet, SetTree, Shape};
+
+/// Hashes that one block spends on building sets of sectors again: sixteen of the largest. A provider whose set has changed in a
+/// block that has no more of them comes in the next.
+pub const SET_HASHES_PER_BLOCK_MAX: usize = 16 * 585;
 
 impl Ledger<'_> {
     pub(super) fn heartbeat(
@@ -21,13 +28,12 @@ impl Ledger<'_> {
         faults: &BoundedVec<SectorNumber, FAULTS_MAX>,
     ) -> Result<Done, Refused> {
         let provider_id = &actor.account;
-        self.provider(provider_id).ok_or(Refused::NotAProvider)?;
+        let provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
         let current = self.window();
         if window != current {
             return Err(Refused::WrongWindow { window, current });
         }
-        let beacon =
-            Beacon::asking(&self.rows, self.network(), window).ok_or(Refused::WindowNotOpen { window })?;
+        Beacon::asking(&self.rows, self.network(), window).ok_or(Refused::WindowNotOpen { window })?;
         let key = rows::heartbeat(provider_id, window);
         if self.rows.has(&key) {
             return Err(Refused::HeartbeatTwice { window });
@@ -35,18 +41,21 @@ impl Ledger<'_> {
         let sectors = all_sectors(&self.rows, provider_id);
         let set = sector_set(&self.proof_params(), &sectors, window).ok_or(Refused::NoSectors { window })?;
         check_faults(&set, faults)?;
+        let answers = Element::from_bytes(response_root.0).ok_or(Refused::NotARoot)?;
+        let kept = self.build_set(provider.set, &set, faults)?;
+        let state = state_after(&self.rows, self.network(), provider_id, provider.last_heartbeat);
         self.forget_ended_sectors(provider_id, &sectors);
         self.mark_faults(provider_id, window, faults);
 
         let mut provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
         let row = HeartbeatRow {
-            response_root,
-            post_state: provider.post_state,
+            state,
+            set: kept.map_or(Element::default(), |set| set.root),
+            answers,
             faults: faults.clone(),
             is_proven: false,
         };
-        let asked = ProvingWindow::new(self.network(), &set, &provider.post_state, beacon.value());
-        provider.post_state = asked.next_state(&response_root);
+        provider.set = kept;
         self.forget_heartbeats(provider_id, &provider, window);
         self.note_counted_before(&mut provider);
         provider.last_heartbeat = Some(window);
@@ -56,6 +65,37 @@ impl Ledger<'_> {
             row.n_heartbeats = row.n_heartbeats.saturating_add(1);
         });
         Ok(Done::HeartbeatRecorded { window })
+    }
+
+    /// The set of this window: the one of the heartbeat before unless sectors or faults have changed since; `None` if all sectors
+    /// are declared faulty.
+    fn build_set(
+        &mut self,
+        before: Option<KeptSet>,
+        sectors: &SectorSet,
+        faults: &[SectorNumber],
+    ) -> Result<Option<KeptSet>, Refused> {
+        let shape = Shape::of_sectors(sectors.len());
+        let sound = sectors.without(&faults.iter().copied().collect::<BTreeSet<_>>());
+        let roots: Vec<[u8; Element::LEN]> = sound.iter().map(|sector| sector.comm_r.to_bytes()).collect();
+        let positions = shape.positions().to_be_bytes();
+        let mut parts: Vec<&[u8]> = vec![&positions];
+        parts.extend(roots.iter().map(<[u8; Element::LEN]>::as_slice));
+        let digest = hash(Domain::SectorSet, self.network(), &parts);
+        if let Some(before) = before.filter(|before| before.digest == digest) {
+            return Ok(Some(before));
+        }
+        if sound.is_empty() {
+            return Ok(None);
+        }
+        let n_hashes = SetTree::n_hashes(shape, sound.len());
+        let hashes = self.set_hashes.saturating_add(n_hashes);
+        if hashes > SET_HASHES_PER_BLOCK_MAX {
+            return Err(Refused::SetsFull);
+        }
+        self.set_hashes = hashes;
+        let root = SetTree::of(shape, &sound).ok_or(Refused::Invariant)?.root();
+        Ok(Some(KeptSet { digest, root }))
     }
 
     fn mark_faults(&mut self, provider: &AccountId, window: Window, faults: &[SectorNumber]) {
@@ -91,7 +131,7 @@ impl Ledger<'_> {
 }
 
 fn check_faults(set: &SectorSet, faults: &[SectorNumber]) -> Result<(), Refused> {
-    let mut known = set.iter().map(|(_, sector)| sector.number);
+    let mut known = set.iter().map(|sector| sector.number);
     // Both lists ascend, so each declared number is found further on in the set, or not at all.
     let is_subsequence = faults.iter().all(|fault| known.any(|number| number == *fault));
     if is_subsequence {
@@ -99,4 +139,45 @@ fn check_faults(set: &SectorSet, faults: &[SectorNumber]) -> Result<(), Refused>
     } else {
         Err(Refused::Faults)
     }
+}
+
+/// What the ledger knows of the window of a heartbeat. A beacon that it does not remember any more counts as zero: that of a window
+/// which can't be proven any more either.
+pub(crate) fn answered_window(
+    state: &(impl StateRead + ?Sized),
+    network: &NetworkId,
+    window: Window,
+    heartbeat: &HeartbeatRow,
+) -> window::Window {
+    let beacon = |window| {
+        Beacon::asking(state, network, window).map_or(Element::default(), |beacon| {
+            beacon_element(network, beacon.value())
+        })
+    };
+    window::Window {
+        set: heartbeat.set,
+        beacon: beacon(window),
+        answers: heartbeat.answers,
+        next_beacon: beacon(window.next()),
+    }
+}
+
+/// A provider's state after its newest heartbeat, `last`, whether that window was proven or not (TS3): the one place where the state
+/// moves on. It is asked for by the next heartbeat, which keeps it, and by who makes that one; nothing else stores it.
+pub(crate) fn state_after(
+    state: &(impl StateRead + ?Sized),
+    network: &NetworkId,
+    provider: &AccountId,
+    last: Option<Window>,
+) -> Element {
+    let heartbeat = |window| {
+        Some((
+            window,
+            rows::read::<HeartbeatRow>(state, &rows::heartbeat(provider, window))?,
+        ))
+    };
+    last.and_then(heartbeat).map_or_else(
+        || window::initial_state(network, provider),
+        |(window, row)| answered_window(state, network, window, &row).next_state(row.state),
+    )
 }

@@ -18,7 +18,7 @@ impl Ledger<'_> {
     ) -> Result<Done, Refused> {
         let mut row = match self.provider(&actor.account) {
             Some(row) => row,
-            None => self.new_provider(&actor.account),
+            None => ProviderRow::new(actor.account, self.height()),
         };
         if capacity_bytes < row.used_bytes {
             return Err(Refused::CapacityInUse {
@@ -34,11 +34,6 @@ impl Ledger<'_> {
         row.person = *person;
         self.write_provider(&actor.account, &row);
         Ok(Done::Pledged {})
-    }
-
-    fn new_provider(&self, id: &AccountId) -> ProviderRow {
-        let post_state = watt_proofs::challenge::post_initial_state(self.network(), id);
-        ProviderRow::new(*id, self.height(), post_state)
     }
 
     pub(crate) fn provider(&self, id: &AccountId) -> Option<ProviderRow> {

@@ -1,6 +1,7 @@
 //! Opening the sampled responses of the window before: what a provider is paid for.
 
 use super::Actor;
+use super::heartbeat::answered_window;
 use super::sectors::{all_sectors, sector_set};
 use crate::beacon::Beacon;
 use crate::duty::place_in_term;
@@ -11,9 +12,7 @@ use crate::rows::{self, HeartbeatRow, PowerRow, SectorRow, WindowRow};
 #[cfg(feature = "testing")]
 use crate::testing::{Rule, is_bent};
 use watt_primitives::{AccountId, SectorNumber, Window};
-use watt_proofs::challenge::ProvingWindow;
-use watt_proofs::verify::{self, WindowStatement};
-use watt_proofs::{FaultBitmap, SectorSet};
+use watt_proofs::{SectorSet, Shape, verify};
 
 impl Ledger<'_> {
     pub(super) fn prove_window(
@@ -39,45 +38,35 @@ impl Ledger<'_> {
         }
         let sectors = all_sectors(&self.rows, id);
         let set = sector_set(&self.proof_params(), &sectors, window).ok_or(Refused::NoSectors { window })?;
-        self.verify_window(&set, window, &heartbeat, openings)?;
+        if heartbeat.faults.len() >= set.len() {
+            return Err(Refused::AllFaulty { window });
+        }
+        self.verify_window(Shape::of_sectors(set.len()), window, &heartbeat, openings)?;
 
         heartbeat.is_proven = true;
         self.rows.write(key, &heartbeat);
-        let is_all_faulty = heartbeat.faults.len() >= set.len();
         let row: WindowRow = self.rows.read(&rows::window(window)).ok_or(Refused::Invariant)?;
         let proven_ms = row.length_ms();
         self.start_sectors(id, window)?;
-        self.count_proven(id, &row, is_all_faulty)?;
+        self.count_proven(id, &row)?;
         self.count_power(id, window, &set, &heartbeat.faults);
         self.leave_out_faulty(id, &heartbeat.faults, proven_ms);
         self.change_window(window, |row| row.n_proven = row.n_proven.saturating_add(1));
         Ok(Done::WindowProven { window, proven_ms })
     }
 
+    /// Checks the openings against the ledger's own row: nothing of the window is the provider's word.
     fn verify_window(
         &self,
-        set: &SectorSet,
+        shape: Shape,
         window: Window,
         heartbeat: &HeartbeatRow,
         openings: &[u8],
     ) -> Result<(), Refused> {
-        let network = self.network();
-        let asks = Beacon::asking(&self.rows, network, window).ok_or(Refused::Invariant)?;
-        let next = window.next();
-        let samples =
-            Beacon::asking(&self.rows, network, next).ok_or(Refused::WindowNotOpen { window: next })?;
-        let positions = set
-            .iter()
-            .filter(|(_, sector)| heartbeat.faults.binary_search(&sector.number).is_ok())
-            .map(|(position, _)| position);
-        let faults = FaultBitmap::from_positions(positions);
-        let statement = WindowStatement {
-            window: ProvingWindow::new(network, set, &heartbeat.post_state, asks.value()),
-            responses_root: heartbeat.response_root,
-            faults: &faults,
-            sample_beacon: *samples.value(),
-        };
-        verify::window(&self.proof_params(), &statement, openings)
+        let (network, next) = (self.network(), window.next());
+        Beacon::asking(&self.rows, network, next).ok_or(Refused::WindowNotOpen { window: next })?;
+        let answered = answered_window(&self.rows, network, window, heartbeat);
+        verify::window(shape, heartbeat.state, &answered, openings)
             .map_err(|_| Refused::WindowProof { window })
     }
 
@@ -102,23 +91,16 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    fn count_proven(
-        &mut self,
-        id: &AccountId,
-        window: &WindowRow,
-        is_all_faulty: bool,
-    ) -> Result<(), Refused> {
+    fn count_proven(&mut self, id: &AccountId, window: &WindowRow) -> Result<(), Refused> {
         let mut provider = self.provider(id).ok_or(Refused::NotAProvider)?;
         provider.proven_ms = provider.proven_ms.saturating_add(window.length_ms());
-        if !is_all_faulty {
-            if window.is_void {
-                provider.void_windows_proven = provider.void_windows_proven.saturating_add(1);
-            } else {
-                provider.windows_proven = provider.windows_proven.saturating_add(1);
-            }
-            provider.last_proven = Some(window.window);
-            provider.last_proven_at = self.now();
+        if window.is_void {
+            provider.void_windows_proven = provider.void_windows_proven.saturating_add(1);
+        } else {
+            provider.windows_proven = provider.windows_proven.saturating_add(1);
         }
+        provider.last_proven = Some(window.window);
+        provider.last_proven_at = self.now();
         self.write_provider(id, &provider);
         Ok(())
     }
@@ -127,8 +109,8 @@ impl Ledger<'_> {
     fn count_power(&mut self, id: &AccountId, window: Window, set: &SectorSet, faults: &[SectorNumber]) {
         let proven = set
             .iter()
-            .filter(|(_, sector)| faults.binary_search(&sector.number).is_err());
-        let bytes: u64 = proven.map(|(_, sector)| sector.size.sealed_bytes()).sum();
+            .filter(|sector| faults.binary_search(&sector.number).is_err());
+        let bytes: u64 = proven.map(|sector| sector.size.sealed_bytes()).sum();
         let Some(provider) = self.provider(id) else {
             return;
         };

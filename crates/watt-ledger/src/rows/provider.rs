@@ -26,8 +26,9 @@ pub struct ProviderRow {
     pub since: BlockHeight,
     /// Proven time in all, in milliseconds of ledger time; never falls (TS7).
     pub proven_ms: u64,
-    /// PoSt's sequential state; moves on with every heartbeat.
-    pub post_state: Hash,
+    /// The set of its newest heartbeat, so that it is built again only when it has changed.
+    #[serde(with = "zero_or_one")]
+    pub set: Option<KeptSet>,
     /// Sectors pre-committed, active, or ended so recently that their last window can still be proven.
     pub n_sectors: u32,
     /// Active sectors.
@@ -59,9 +60,9 @@ pub struct ProviderRow {
 }
 
 impl ProviderRow {
-    /// A provider that has offered nothing, holds nothing and is reached nowhere yet, and answers windows from `post_state` on.
+    /// A provider that has offered nothing, holds nothing and is reached nowhere yet.
     #[must_use]
-    pub fn new(person: AccountId, since: BlockHeight, post_state: Hash) -> Self {
+    pub fn new(person: AccountId, since: BlockHeight) -> Self {
         Self {
             capacity_bytes: 0,
             used_bytes: 0,
@@ -69,7 +70,7 @@ impl ProviderRow {
             person,
             since,
             proven_ms: 0,
-            post_state,
+            set: None,
             n_sectors: 0,
             n_active: 0,
             starting: BoundedVec::empty(),
@@ -90,6 +91,16 @@ impl ProviderRow {
     pub const fn free_bytes(&self) -> u64 {
         self.capacity_bytes.saturating_sub(self.used_bytes)
     }
+}
+
+/// The root of a tree over sectors, and which sectors these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptSet {
+    /// Digest over the shape and the replica roots in their order.
+    pub digest: Hash,
+    /// The root.
+    pub root: Element,
 }
 
 /// The storage that somebody's providers proved, of all windows of a term together.
@@ -234,10 +245,12 @@ pub struct UseOfReplica {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatRow {
-    /// `R_w`.
-    pub response_root: Hash,
-    /// PoSt state before this heartbeat.
-    pub post_state: Hash,
+    /// `s_w`, the provider's state before this heartbeat.
+    pub state: Element,
+    /// `C_w`, the root of the tree over its sectors not declared faulty; zero if all are.
+    pub set: Element,
+    /// `R_w`, the root over all answers.
+    pub answers: Element,
     /// Sectors declared faulty.
     pub faults: BoundedVec<SectorNumber, FAULTS_MAX>,
     /// Whether the window was proven.

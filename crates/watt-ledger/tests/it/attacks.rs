@@ -1,18 +1,19 @@
 //! Attacks on proofs of storage that the ledger alone can refuse, each with its own reason. Those on the proofs themselves are in
 //! `watt-proofs`, those that take a whole network are scenarios of the simulator.
 
-use crate::miner::{Miner, PARAMS};
+use crate::miner::{Disk, Miner, asked};
 use crate::sectors::{certified, load_of, ten_providers};
 use crate::windows::Stored;
-use crate::world::id;
+use crate::world::{World, id, provide, result};
 use std::collections::BTreeSet;
-use watt_ledger::{Done, Refused, query};
+use watt_ledger::rows::{self, SectorRow, SectorStage};
+use watt_ledger::{Done, Refused, Writes, query};
 use watt_light::Operation;
 use watt_light::transaction::witness_hash;
-use watt_primitives::{BoundedVec, Hash, SectorNumber, Window};
-use watt_proofs::challenge::ProvingWindow;
-use watt_proofs::post::{LeafOpening, LeafRead, open, respond};
-use watt_proofs::{FaultBitmap, SectorEntry, SectorSet, SectorSize};
+use watt_primitives::{BoundedVec, Hash, SectorNumber, SlotIndexInDeal, Window, codec};
+use watt_proofs::post::{Answers, open, respond};
+use watt_proofs::window::Window as Answered;
+use watt_proofs::{Element, ReplicaTree, SetTree, Shape};
 
 /// The same pre-commitment with the replica root of another.
 fn with_root_of(mut operation: Operation, other: &Operation) -> Operation {
@@ -38,8 +39,8 @@ fn post_same_comm_r_two_providers() {
     }
 }
 
-/// One sector claimed many times: under another number it is refused, and answers for a set of one's own making, in which it stands
-/// twice as large, do not verify: the set is the ledger's. Covers: D2, D3.
+/// One sector claimed many times: under another number it is refused, and answers for a set of one's own making, in which others
+/// stand beside it, do not verify: the set is the ledger's. Covers: D2, D3.
 #[test]
 fn post_duplicate_sectors_in_c() {
     let mut stored = Stored::new();
@@ -51,56 +52,68 @@ fn post_duplicate_sectors_in_c() {
     }
     assert_eq!(world.act(10, again), Err(Refused::ReplicaUsed));
 
-    let (network, window) = (world.network, world.height() / 10);
-    let view = query::provider_window(&world.state, &id(10), Window(window)).unwrap();
-    let entry = |number, comm_r| SectorEntry {
-        number: SectorNumber(number),
-        size: SectorSize::new(&PARAMS, 1).unwrap(),
-        comm_r,
-    };
-    let twice = SectorSet::check(vec![entry(1, first.comm_r), entry(2, first.comm_r)]);
-    assert!(twice.is_err(), "not even the prover makes such a set");
-    // Beside it one with a root that belongs to nobody, answered from the same disk.
+    // A set in which the sector stands beside one with a root of somebody else's, all answered from the same disk.
     let other = query::sector(&world.state, &id(11), SectorNumber(1)).unwrap();
-    let set = SectorSet::check(vec![entry(1, first.comm_r), entry(2, other.comm_r)]).unwrap();
-    let asked = ProvingWindow::new(&network, &set, &view.post_state, &view.beacon);
-    let miner = &stored.miners[0];
-    let mut disk = OneSector(miner);
-    let responses = respond(&asked, &FaultBitmap::none(), &mut disk);
+    let many = vec![first.comm_r, other.comm_r];
+    assert!(!passes_with(&stored, many), "the set is the ledger's");
+    assert!(passes_with(&stored, vec![first.comm_r]));
+    // By repetition the own sector stands everywhere anyway.
+    assert!(passes_with(&stored, vec![first.comm_r; 64]));
+}
+
+/// A tree that is filled up with zeros behind the one sector, so that most samples would fall on nothing, is not the ledger's.
+/// Covers: D2.
+#[test]
+fn post_single_sector_nonzero_padding() {
+    let stored = Stored::new();
+    let own = query::sector(&stored.world.state, &id(10), SectorNumber(1)).unwrap();
+    for n_zeros in [1, 7, 63] {
+        let padded = [vec![own.comm_r], vec![Element::default(); n_zeros]].concat();
+        assert!(!passes_with(&stored, padded));
+    }
+}
+
+/// Whether person 10 passes the window with answers over a set of these roots, which it answers and opens from its one sector.
+fn passes_with(stored: &Stored, roots: Vec<Element>) -> bool {
+    let (mut world, shape) = (stored.world.clone(), Shape::SMALL);
+    let window = Window(world.height() / 10);
+    let view = query::provider_window(&world.state, &id(10), window).unwrap();
+    let set = SetTree::build(shape, roots).unwrap();
+    let sealed = &stored.miners[0].sectors[&1].0;
+    let n_leaves = u32::try_from(sealed.replica.len() / 248).unwrap();
+    let block = |place: u32| {
+        let range = ReplicaTree::block_range(place % n_leaves);
+        let (from, to) = (usize::try_from(range.start), usize::try_from(range.end));
+        &sealed.replica[from.unwrap()..to.unwrap()]
+    };
+    let answers = Answers::compute(shape, view.state, &set, view.beacon, |_, place| {
+        sealed.replica_tree.leaf(place, block(place))
+    });
     let heartbeat = Operation::Heartbeat {
-        window: Window(window),
-        response_root: responses.root(),
+        window,
+        response_root: Hash(answers.root().to_bytes()),
         faults: BoundedVec::empty(),
     };
     assert!(world.act(10, heartbeat).is_ok(), "a root says nothing yet");
     world.open_next_window();
-    let sample = query::provider_window(&world.state, &id(10), Window(window))
-        .and_then(|view| view.sample_beacon)
-        .unwrap();
-    let openings = open(&PARAMS, &asked, &responses, &sample, &mut disk).unwrap();
+    let next = query::provider_window(&world.state, &id(10), window)
+        .unwrap()
+        .next_beacon;
+    let step = answers.step(next.unwrap(), &set, |_, place| {
+        sealed.replica_tree.open_place(place, block(place))
+    });
+    assert!(step.is_good);
+    let openings = step.to_openings(shape, view.state);
     let prove = Operation::ProveWindow {
-        window: Window(window),
+        window,
         openings: witness_hash(&world.network, &openings),
     };
-    let window = Window(window);
-    assert_eq!(
-        world.act_with(10, prove, vec![openings]),
-        Err(Refused::WindowProof { window })
-    );
-}
-
-/// Answers every position from a provider's first sector.
-struct OneSector<'a>(&'a Miner);
-
-impl LeafRead for OneSector<'_> {
-    fn leaf(&mut self, _position: u32, leaf_index: u32) -> Option<LeafOpening> {
-        let (sealed, _) = self.0.sectors.values().next()?;
-        let range = watt_proofs::ReplicaTree::block_range(leaf_index);
-        let from = usize::try_from(range.start).ok()?;
-        let to = usize::try_from(range.end).ok()?.min(sealed.replica.len());
-        sealed
-            .replica_tree
-            .open(leaf_index, sealed.replica.get(from..to)?)
+    match world.act_with(10, prove, vec![openings]) {
+        Ok(_) => true,
+        Err(why) => {
+            assert_eq!(why, Refused::WindowProof { window });
+            false
+        }
     }
 }
 
@@ -115,7 +128,7 @@ fn heartbeat_variants_grind_sample() {
     world.act(10, first).unwrap();
     let root = |world: &crate::world::World| {
         let view = query::provider_window(&world.state, &id(10), window).unwrap();
-        view.heartbeat.unwrap().response_root
+        view.heartbeat.unwrap().answers
     };
     let recorded = root(world);
     let variant = |byte: u8| Operation::Heartbeat {
@@ -168,6 +181,43 @@ fn heartbeat_selective_amnesia() {
         (stored.slot(10).proven_ms, stored.slot(11).proven_ms),
         (10_000, 20_000)
     );
+
+    // Nor does the next window begin where the forgotten one began: the state has moved on by it, proven or not.
+    let mut world = stored.world.clone();
+    world.go_to_height((window.0 + 2) * 10);
+    world.open_window();
+    let now = Window(world.height() / 10);
+    let view = query::provider_window(&world.state, &id(10), now).unwrap();
+    let before = query::provider_window(&world.state, &id(10), window).unwrap();
+    let row = before.heartbeat.unwrap();
+    let answered = Answered {
+        set: row.set,
+        beacon: before.beacon,
+        answers: row.answers,
+        next_beacon: before.next_beacon.unwrap(),
+    };
+    assert_eq!(view.state, answered.next_state(row.state));
+    let mut amnesiac = view.clone();
+    amnesiac.state = row.state;
+    let mut disk = Disk(&stored.miners[0].sectors);
+    let responses = respond(&asked(&amnesiac), &[], &mut disk);
+    let heartbeat = Operation::Heartbeat {
+        window: now,
+        response_root: Hash(responses.root.to_bytes()),
+        faults: BoundedVec::empty(),
+    };
+    world.act(10, heartbeat).unwrap();
+    world.open_next_window();
+    let next = query::provider_window(&world.state, &id(10), now)
+        .unwrap()
+        .next_beacon;
+    let openings = open(&asked(&amnesiac), &responses, next.unwrap(), &mut disk).unwrap();
+    let prove = Operation::ProveWindow {
+        window: now,
+        openings: witness_hash(&world.network, &openings),
+    };
+    let refused = world.act_with(10, prove, vec![openings]);
+    assert_eq!(refused, Err(Refused::WindowProof { window: now }));
 }
 
 /// Answers for a window can't be made before it is open, whenever they are handed in: what it asks for is not known before.
@@ -193,7 +243,7 @@ fn heartbeat_before_the_beacon() {
     );
 }
 
-/// Whoever throws sectors away and declares them faulty, all of them, is paid for none; and can't declare what it doesn't have.
+/// Whoever throws sectors away and declares them faulty, all of them, has nothing to prove; and can't declare what it doesn't have.
 /// Covers: C5, E4.
 #[test]
 fn declared_faults_hide_nothing() {
@@ -217,5 +267,143 @@ fn declared_faults_hide_nothing() {
     world.open_next_window();
     let proof = stored.miners[0].signed_proof(world, window.0);
     world.block(vec![proof]);
+    assert_eq!(
+        result(&world.last.receipts[0]),
+        Err(Refused::AllFaulty { window })
+    );
     assert_eq!(stored.slot(10).proven_ms, 0);
+    let provider = query::provider(&stored.world.state, &id(10)).unwrap();
+    assert_eq!((provider.row.windows_proven, provider.row.proofs_failed), (0, 0));
+}
+
+/// A provider of two sectors drops the one of a victim. Who says so is not paid for it, and the victim sees it at once; who does not
+/// fails the sample, and is paid for neither. Covers: C5, E4.
+#[test]
+fn drop_one_victim_slot_full_pay() {
+    let mut stored = Stored::new();
+    let deal = certified(&mut stored.world, 2);
+    let load = load_of(&stored.world, deal, 2, 10);
+    stored.miners[0]
+        .add_sector(&mut stored.world, 2, &[load])
+        .unwrap();
+    stored.world.open_next_window();
+    let victim = |stored: &Stored| query::slot(&stored.world.state, &deal, SlotIndexInDeal(load.1)).unwrap();
+
+    let mut honest = stored.clone();
+    honest.miners[0].sectors.remove(&2);
+    let window = Window(honest.window());
+    honest.live(1);
+    assert_eq!(
+        (honest.slot(10).proven_ms, victim(&honest).proven_ms),
+        (10_000, 0)
+    );
+    assert!(matches!(
+        victim(&honest).condition,
+        query::SlotCondition::Faulty { window: at } if at == window
+    ));
+
+    let world = &mut stored.world;
+    let view = query::provider_window(&world.state, &id(10), window).unwrap();
+    let responses = respond(&asked(&view), &[], &mut Disk(&stored.miners[0].sectors));
+    let heartbeat = Operation::Heartbeat {
+        window,
+        response_root: Hash(responses.root.to_bytes()),
+        faults: BoundedVec::empty(),
+    };
+    world.act(10, heartbeat).unwrap();
+    world.open_next_window();
+    // Four samples of two sectors: they all miss the dropped one once in sixteen windows.
+    stored.miners[0].sectors.remove(&2);
+    let next = query::provider_window(&world.state, &id(10), window)
+        .unwrap()
+        .next_beacon;
+    let opened = open(
+        &asked(&view),
+        &responses,
+        next.unwrap(),
+        &mut Disk(&stored.miners[0].sectors),
+    );
+    assert!(opened.is_err(), "the sample of this world meets it");
+    let made_up = vec![7; 10_000];
+    let prove = Operation::ProveWindow {
+        window,
+        openings: witness_hash(&world.network, &made_up),
+    };
+    let refused = world.act_with(10, prove, vec![made_up]);
+    assert_eq!(refused, Err(Refused::WindowProof { window }));
+    assert_eq!((stored.slot(10).proven_ms, victim(&stored).proven_ms), (0, 0));
+}
+
+/// A root that is no element is the root of no answers. Covers: D3.
+#[test]
+fn answers_beyond_the_modulus() {
+    let mut stored = Stored::new();
+    let heartbeat = Operation::Heartbeat {
+        window: Window(stored.window()),
+        response_root: Hash([0xff; 32]),
+        faults: BoundedVec::empty(),
+    };
+    assert_eq!(stored.world.act(10, heartbeat), Err(Refused::NotARoot));
+}
+
+/// Providers of many sectors whose sets have all changed can't make one block build them all: sixteen of the largest are built, the
+/// next provider comes in the next block, and a set that has not changed costs nothing. Covers: D3.
+#[test]
+fn sets_of_sectors_are_bounded_per_block() {
+    let mut world = World::new();
+    provide(&mut world, 10..28, 1 << 40, 1);
+    world.open_next_window();
+    let window = Window(world.height() / 10);
+    // The smallest number of sectors that takes all 585 hashes; nobody seals that many for a test.
+    let mut writes = Writes::new();
+    for person in 10..28u8 {
+        for number in 1..=513u64 {
+            let name = [[person; 8], number.to_be_bytes()].concat();
+            let row = SectorRow {
+                units: 1,
+                comm_d: Hash::ZERO,
+                comm_c: Hash::ZERO,
+                comm_r: Element::of_hash(&Hash::of_content(&name)),
+                replica: Hash::ZERO,
+                seal_seed: Hash::ZERO,
+                stage: SectorStage::Active { from: Window(0) },
+                n_slots: 1,
+                proven_ms_start: None,
+                faulty_ms: 0,
+                last_fault: None,
+            };
+            let key = rows::sector(&id(person), SectorNumber(number));
+            writes.insert(key, Some(codec::encode(&row)));
+        }
+    }
+    world.state.write(&writes);
+    let heartbeats = |world: &World, window| {
+        let heartbeat = Operation::Heartbeat {
+            window,
+            response_root: Hash::ZERO,
+            faults: BoundedVec::empty(),
+        };
+        let signed = (10..28).map(|person| world.sign(person, vec![heartbeat.clone()]));
+        signed.collect::<Vec<_>>()
+    };
+    // What is not said here is not in the tree, so the world is not counted.
+    let keep = |world: &mut World, transactions| -> Vec<_> {
+        let outcome = world.attempt(transactions).unwrap();
+        world.state.write(&outcome.writes);
+        world.last = outcome;
+        world.last.receipts.iter().map(result).collect()
+    };
+    let all = heartbeats(&world, window);
+    let results = keep(&mut world, all);
+    assert!(results[..16].iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(results[16..], [Err(Refused::SetsFull), Err(Refused::SetsFull)]);
+    let again = heartbeats(&world, window).split_off(16);
+    let results = keep(&mut world, again);
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+
+    // In the next window the sets are as they were, and nothing is built.
+    world.blind_skip((window.0 + 1) * 10 + 3 - world.height());
+    let all = heartbeats(&world, window.next());
+    let results = keep(&mut world, all);
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
 }

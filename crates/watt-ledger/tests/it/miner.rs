@@ -2,18 +2,17 @@
 
 use crate::world::{World, id, result, slot_data};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-use watt_ledger::query;
+use std::ops::{ControlFlow, Range};
+use watt_ledger::query::{self, ProviderWindow};
 use watt_ledger::{Done, Refused};
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
 use watt_primitives::terms::Piece;
 use watt_primitives::{BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
-use watt_proofs::challenge::ProvingWindow;
-use watt_proofs::post::{LeafOpening, LeafRead, Responses, open, respond};
+use watt_proofs::post::{Asked, ReplicaRead, Responses, open, respond};
 use watt_proofs::seal::{Sealed, seal};
 use watt_proofs::verify::PorepStatement;
-use watt_proofs::{FaultBitmap, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
+use watt_proofs::{PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
 
 pub const PARAMS: ProofParams = ProofParams::DEVNET;
 
@@ -100,28 +99,12 @@ impl Miner {
     /// The heartbeat for the current window, or for that of the next block.
     pub fn heartbeat(&mut self, world: &World, window: u64, declared: &[u64]) -> Operation {
         let view = query::provider_window(&world.state, &id(self.person), Window(window)).unwrap();
-        let asked = ProvingWindow::new(&world.network, &view.sectors, &view.post_state, &view.beacon);
-        let positions = view
-            .sectors
-            .iter()
-            .filter(|(_, sector)| declared.contains(&sector.number.0))
-            .map(|(position, _)| position);
-        let declared_bits = FaultBitmap::from_positions(positions);
-        let numbers: Vec<u64> = view.sectors.iter().map(|(_, sector)| sector.number.0).collect();
-        let mut disk = Disk {
-            sectors: &self.sectors,
-            numbers,
-        };
-        let responses = respond(&asked, &declared_bits, &mut disk);
-        let faults = view
-            .sectors
-            .iter()
-            .filter(|(position, _)| responses.faults.is_declared(*position))
-            .map(|(_, sector)| sector.number);
+        let declared: Vec<SectorNumber> = declared.iter().copied().map(SectorNumber).collect();
+        let responses = respond(&asked(&view), &declared, &mut Disk(&self.sectors));
         let operation = Operation::Heartbeat {
             window: Window(window),
-            response_root: responses.root(),
-            faults: BoundedVec::new(faults.collect()).unwrap(),
+            response_root: Hash(responses.root.to_bytes()),
+            faults: BoundedVec::new(responses.faults.clone()).unwrap(),
         };
         self.answered.insert(window, responses);
         operation
@@ -129,15 +112,10 @@ impl Miner {
 
     pub fn proof(&self, world: &World, window: u64) -> (Operation, Vec<u8>) {
         let view = query::provider_window(&world.state, &id(self.person), Window(window)).unwrap();
-        let asked = ProvingWindow::new(&world.network, &view.sectors, &view.post_state, &view.beacon);
-        let numbers: Vec<u64> = view.sectors.iter().map(|(_, sector)| sector.number.0).collect();
-        let mut disk = Disk {
-            sectors: &self.sectors,
-            numbers,
-        };
         let responses = &self.answered[&window];
-        let sample = view.sample_beacon.unwrap();
-        let openings = open(&PARAMS, &asked, responses, &sample, &mut disk).unwrap();
+        let next = view.next_beacon.unwrap();
+        // Whoever can't open what is sampled can still hand in something.
+        let openings = open(&asked(&view), responses, next, &mut Disk(&self.sectors)).unwrap_or_default();
         let hash = witness_hash(&world.network, &openings);
         let operation = Operation::ProveWindow {
             window: Window(window),
@@ -177,21 +155,24 @@ pub fn live_one_window(world: &mut World, miners: &mut [&mut Miner]) -> Vec<Resu
     world.last.receipts.iter().map(result).collect()
 }
 
-struct Disk<'a> {
-    sectors: &'a BTreeMap<u64, (Sealed, PieceTable)>,
-    numbers: Vec<u64>,
+/// What a window asks, from what the ledger says of it.
+pub fn asked(view: &ProviderWindow) -> Asked<'_> {
+    Asked {
+        sectors: &view.sectors,
+        state: view.state,
+        beacon: view.beacon,
+    }
 }
 
-impl LeafRead for Disk<'_> {
-    fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening> {
-        let number = self.numbers.get(usize::try_from(position).ok()?)?;
-        let (sealed, _) = self.sectors.get(number)?;
-        let range = ReplicaTree::block_range(leaf_index);
-        let from = usize::try_from(range.start).ok()?;
-        let to = usize::try_from(range.end).ok()?.min(sealed.replica.len());
-        sealed
-            .replica_tree
-            .open(leaf_index, sealed.replica.get(from..to)?)
+/// A miner's replicas.
+pub struct Disk<'a>(pub &'a BTreeMap<u64, (Sealed, PieceTable)>);
+
+impl ReplicaRead for Disk<'_> {
+    fn read(&mut self, sector: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)> {
+        let (sealed, _) = self.0.get(&sector.0)?;
+        let (from, to) = (usize::try_from(bytes.start), usize::try_from(bytes.end));
+        let block = sealed.replica.get(from.ok()?..to.ok()?)?;
+        Some((&sealed.replica_tree, block.to_vec()))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::node::Shared;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 use watt_engine::effect::{SealJob, WindowJob};
 use watt_engine::event::{Responded, SealedRoots};
@@ -22,13 +22,10 @@ use watt_engine::{Effect, Event};
 use watt_ledger::Genesis;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, SectorNumber, Window, codec};
-use watt_proofs::challenge::ProvingWindow;
-use watt_proofs::post::{self, LeafOpening, LeafRead, Responses};
+use watt_proofs::post::{self, ReplicaRead, Responses};
 use watt_proofs::seal::seal_from;
 use watt_proofs::verify::PorepStatement;
-use watt_proofs::{
-    FaultBitmap, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorEntry, SectorSet, SectorSize, porep,
-};
+use watt_proofs::{Element, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
 use watt_store::{Journal, PieceStore, ReplicaStore, Space};
 
 /// Windows whose answers are kept in the log.
@@ -36,6 +33,9 @@ const WINDOWS_KEPT: u64 = 4;
 
 /// The most bytes of a record in the log of answers.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// The most bytes that are kept beside a replica of its tree.
+const TREE_BYTES_MAX: usize = 4 << 20;
 
 /// Disk space that is never used, in bytes: the owner needs it.
 const FREE_BYTES_MIN: u64 = 1 << 30;
@@ -167,11 +167,10 @@ impl Jobs {
             Effect::OpenWindow {
                 job,
                 response_root,
-                sample_beacon,
-                ..
+                next_beacon,
             } => {
                 let result = self
-                    .open_window(&job, response_root, &sample_beacon)
+                    .open_window(&job, response_root, next_beacon)
                     .map_err(sentence);
                 Event::WindowOpened {
                     window: job.window,
@@ -265,27 +264,14 @@ impl Jobs {
         })?)
     }
 
-    fn sector_set(&self, job: &WindowJob) -> anyhow::Result<SectorSet> {
-        let entries = job.sectors.iter().map(|(number, units, comm_r)| {
-            let size = SectorSize::new(&self.params, u32::from(*units))?;
-            Ok(SectorEntry {
-                number: *number,
-                size,
-                comm_r: *comm_r,
-            })
-        });
-        Ok(SectorSet::check(entries.collect::<anyhow::Result<Vec<_>>>()?)?)
-    }
-
     fn respond(&self, job: &WindowJob) -> anyhow::Result<Responded> {
-        let set = self.sector_set(job)?;
+        let asked = job.asked();
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let responses = match log.answers.get(&job.window) {
             // Answered in an earlier life: the same answers, so that nothing is said twice.
-            Some(responses) if responses.responses.len() == set.len() => responses.clone(),
+            Some(responses) if responses.are_to(&asked) => responses.clone(),
             Some(_) | None => {
-                let window = ProvingWindow::new(&self.network, &set, &job.state, &job.beacon);
-                let responses = post::respond(&window, &FaultBitmap::none(), &mut Leaves::new(self, &set));
+                let responses = post::respond(&asked, &[], &mut Leaves::new(&self.replicas));
                 let answers = Answers {
                     window: job.window,
                     responses: responses.clone(),
@@ -304,40 +290,30 @@ impl Jobs {
             };
             log.journal.retain(is_live)?;
         }
-        let declared = set
-            .iter()
-            .filter(|(position, _)| responses.faults.is_declared(*position));
-        let faults = declared.map(|(_, sector)| sector.number).collect();
         Ok(Responded {
-            response_root: responses.root(),
-            faults,
+            response_root: responses.root,
+            faults: responses.faults,
         })
     }
 
     fn open_window(
         &self,
         job: &WindowJob,
-        response_root: Hash,
-        sample_beacon: &Hash,
+        response_root: Element,
+        next_beacon: Element,
     ) -> anyhow::Result<Vec<u8>> {
-        let set = self.sector_set(job)?;
+        let asked = job.asked();
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let answered = log
             .answers
             .get(&job.window)
-            .filter(|responses| responses.root() == response_root)
+            .filter(|responses| responses.root == response_root && responses.are_to(&asked))
             .cloned();
         drop(log);
         let responses =
             answered.ok_or_else(|| anyhow::anyhow!("the answers to this window are not in the log"))?;
-        let window = ProvingWindow::new(&self.network, &set, &job.state, &job.beacon);
-        Ok(post::open(
-            &self.params,
-            &window,
-            &responses,
-            sample_beacon,
-            &mut Leaves::new(self, &set),
-        )?)
+        let mut leaves = Leaves::new(&self.replicas);
+        Ok(post::open(&asked, &responses, next_beacon, &mut leaves)?)
     }
 
     fn remove(&self, sector: SectorNumber, pieces: &[Piece]) {
@@ -358,39 +334,26 @@ fn sentence(error: anyhow::Error) -> String {
     format!("{error:#}")
 }
 
-/// Reads challenged leaves from the replicas on disk.
+/// Reads blocks of the replicas on disk, with the tree of the sector that was read last at hand.
 struct Leaves<'a> {
-    jobs: &'a Jobs,
-    set: &'a SectorSet,
-    trees: BTreeMap<SectorNumber, Option<ReplicaTree>>,
+    replicas: &'a ReplicaStore,
+    tree: Option<(SectorNumber, ReplicaTree)>,
 }
 
 impl<'a> Leaves<'a> {
-    const fn new(jobs: &'a Jobs, set: &'a SectorSet) -> Self {
-        Self {
-            jobs,
-            set,
-            trees: BTreeMap::new(),
-        }
+    const fn new(replicas: &'a ReplicaStore) -> Self {
+        Self { replicas, tree: None }
     }
 }
 
-impl LeafRead for Leaves<'_> {
-    fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening> {
-        let (sector, replicas) = (self.set.get(position)?, &self.jobs.replicas);
-        let tree = self
-            .trees
-            .entry(sector.number)
-            .or_insert_with(|| codec::decode(&replicas.upper_tree(sector.number).ok()?, 4 << 20).ok());
-        let range = ReplicaTree::block_range(leaf_index);
-        let len = sector
-            .size
-            .payload_bytes()
-            .min(range.end)
-            .checked_sub(range.start)?;
-        let block = replicas
-            .read(sector.number, range.start, usize::try_from(len).ok()?)
-            .ok()?;
-        tree.as_ref()?.open(leaf_index, &block)
+impl ReplicaRead for Leaves<'_> {
+    fn read(&mut self, sector: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)> {
+        if self.tree.as_ref().is_none_or(|(number, _)| *number != sector) {
+            let kept = self.replicas.upper_tree(sector).ok()?;
+            self.tree = Some((sector, codec::decode(&kept, TREE_BYTES_MAX).ok()?));
+        }
+        let len = usize::try_from(bytes.end.checked_sub(bytes.start)?).ok()?;
+        let block = self.replicas.read(sector, bytes.start, len).ok()?;
+        Some((&self.tree.as_ref()?.1, block))
     }
 }

@@ -3,12 +3,16 @@
 use super::hash::library_hash;
 use super::*;
 use crate::fixture::{Provider, element};
-use crate::window::Window;
+use core::ops::{ControlFlow, Range};
 use nova_snark::frontend::shape_cs::ShapeCS;
 use nova_snark::frontend::test_cs::TestConstraintSystem;
 use nova_snark::provider::PallasEngine;
+use watt_primitives::{Hash, SectorNumber};
 use watt_proofs::element::LEAF_BYTES;
 use watt_proofs::poseidon::Poseidon;
+use watt_proofs::post::{self, Answers, Asked, ReplicaRead};
+use watt_proofs::window::{Window, initial_state};
+use watt_proofs::{PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorEntry, SectorSet, SectorSize};
 
 /// State, count and constraint system after one step.
 fn run(shape: Shape, step: &Step, state: Element, n_good: u64) -> (TestConstraintSystem<F>, [Element; 2]) {
@@ -114,7 +118,7 @@ fn tampered_openings_break_the_circuit() {
     assert_eq!(with(&|_| {}), None);
     assert_eq!(with(&|step| step.openings[0].leaf[3] = other), answered);
     // The child on the way is not read: both places of every family that are off it are.
-    let sample = crate::window::sampled(Shape::TINY, provider.state.0)[0];
+    let sample = watt_proofs::window::samples(Shape::TINY, state, &step.window)[0].0;
     let beside = usize::try_from(sample ^ 1).unwrap();
     assert_eq!(
         with(&|step| step.openings[0].answer_path[0][beside] = other),
@@ -153,19 +157,12 @@ fn an_opening_of_another_leaf_breaks_the_circuit() {
 /// A step of a provider without the data can't be good, whatever it opens: answers of zero are no answers.
 #[test]
 fn answers_without_data_are_not_good() {
-    struct Nothing;
-    impl crate::replica::LeafRead for Nothing {
-        fn leaf(&self, _: u32, _: u32) -> Option<[u8; LEAF_BYTES]> {
-            None
-        }
-    }
     let mut provider = Provider::new(Shape::TINY, &[8]);
     let honest = provider.step(0);
-    let state = crate::window::initial_state(&crate::fixture::NETWORK, &crate::fixture::PROVIDER);
+    let state = initial_state(&crate::fixture::NETWORK, &crate::fixture::PROVIDER);
     let beacon = crate::fixture::beacon;
-    let answers =
-        crate::window::Answers::compute(Shape::TINY, state, &provider.set, beacon(0), &|_| 8, &Nothing);
-    let step = answers.step(beacon(1), &provider.set, &|_, _| None);
+    let answers = Answers::compute(Shape::TINY, state, &provider.set, beacon(0), |_, _| None);
+    let step = answers.step(beacon(1), &provider.set, |_, _| None);
     assert!(!step.is_good);
     let window: Window = step.window;
     let claimed = Step { window, ..honest };
@@ -192,4 +189,51 @@ fn the_form_does_not_depend_on_the_step() {
     let step = provider.step(0);
     let form = WindowCircuit::form(Shape::TINY).size();
     assert_eq!(form, WindowCircuit::with_step(Shape::TINY, &step).size());
+}
+
+/// Sealed replicas in memory.
+struct Disk(Vec<(ReplicaTree, Vec<u8>)>);
+
+impl ReplicaRead for Disk {
+    fn read(&mut self, sector: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)> {
+        let (tree, replica) = self.0.get(usize::try_from(sector.0).ok()? - 1)?;
+        let (from, to) = (usize::try_from(bytes.start), usize::try_from(bytes.end));
+        Some((tree, replica.get(from.ok()?..to.ok()?)?.to_vec()))
+    }
+}
+
+/// The `comm_r` that sealing gives, which the ledger keeps and direct openings are checked against, is the root that windows
+/// are folded over: the same sectors serve both. Covers: D1, D2.
+#[test]
+fn sealed_sectors_are_folded_as_they_are() {
+    let params = ProofParams::DEVNET;
+    let size = SectorSize::new(&params, 1).unwrap();
+    let mut payload = vec![0; usize::try_from(size.payload_bytes()).unwrap()];
+    PieceTable::filler_only(size).fill(&mut payload);
+    let seal = |number: u8| {
+        let id = ReplicaId(Hash([number; 32]));
+        let go = &mut |_| ControlFlow::Continue(());
+        watt_proofs::seal::seal(&params, size, &id, &payload, go).unwrap()
+    };
+    let sealed = [seal(1), seal(2), seal(3)];
+    let entries = (1..).zip(&sealed).map(|(number, sealed)| SectorEntry {
+        number: SectorNumber(number),
+        size,
+        comm_r: sealed.comm_r,
+    });
+    let sectors = SectorSet::check(entries.collect()).unwrap();
+    let mut disk = Disk(sealed.map(|sealed| (sealed.replica_tree, sealed.replica)).into());
+    let state = initial_state(&crate::fixture::NETWORK, &crate::fixture::PROVIDER);
+    let asked = Asked {
+        sectors: &sectors,
+        state,
+        beacon: crate::fixture::beacon(0),
+    };
+    let responses = post::respond(&asked, &[], &mut disk);
+    let step = post::step(&asked, &responses, crate::fixture::beacon(1), &mut disk).unwrap();
+    assert_eq!(step.check(Shape::SMALL, state), Ok(()));
+    assert_eq!(broken(Shape::SMALL, &step, state), None);
+    let mut other = step;
+    other.openings[0].leaf[7] = Element::default();
+    assert!(broken(Shape::SMALL, &other, state).is_some());
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::backend::{Curve, InvalidPost, Part};
 use crate::fixture::{NETWORK, PROVIDER, Provider};
 use crate::nova::proof::{Proof, decode_proof};
-use crate::window::{WrongStep, initial_state};
 use watt_primitives::{AccountId, NetworkId};
+use watt_proofs::window::{WrongStep, initial_state};
 
 type F2 = <E2 as nova_snark::traits::Engine>::Scalar;
 
@@ -454,7 +454,7 @@ fn real_parameters_are_the_pinned_ones() {
         .unwrap();
         Some(Element(params.digest()).to_bytes())
     };
-    let pinned = |shape: Shape| shape.params_digest().map(Element::to_bytes);
+    let pinned = |shape| params_digest(shape).map(Element::to_bytes);
     let shapes = [Shape::SMALL, Shape::LARGE];
     assert_eq!(shapes.map(digest), shapes.map(pinned));
 }

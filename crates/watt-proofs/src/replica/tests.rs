@@ -1,8 +1,6 @@
 //! A replica's tree against the tree over all its leaves.
 
 use super::*;
-use crate::octal::batch_root;
-use crate::verify::leaf_digest;
 use alloc::vec;
 
 fn replica(units: usize) -> Vec<u8> {
@@ -28,23 +26,21 @@ fn leaves_open_from_a_block() {
     assert_eq!(n_leaves, 3 * 4096);
     for leaf_index in [0, 63, 64, 5000, n_leaves - 1] {
         let block = block(&replica, leaf_index);
-        let opening = tree.open(leaf_index, block).unwrap();
-        let leaf = (index(leaf_index), leaf_digest(&opening.leaf));
-        let root = batch_root(REPLICA_LEVELS, tree.n_leaves(), &[leaf], &opening.path);
-        assert_eq!(root, Some(tree.root()));
+        let leaf = *replica.as_chunks().0[..].get(index(leaf_index)).unwrap();
         let mut rotten = block.to_vec();
         rotten[15_000] ^= 1;
-        assert_eq!(tree.open(leaf_index, &rotten), None);
-        assert_eq!(tree.open(leaf_index, &block[1..]), None);
-        // The same leaf as circuits see it, there and where repetition puts it again.
+        // As circuits see it, there and where repetition puts it again.
         for place in [leaf_index, leaf_index + n_leaves] {
+            assert_eq!(tree.leaf(place, block), Some(leaf));
             let placed = tree.open_place(place, block).unwrap();
-            assert_eq!((placed.leaf, placed.path), (opening.leaf, whole.path(place)));
-            assert_eq!(tree.open_place(place, &rotten), None);
+            assert_eq!((placed.leaf, placed.path), (leaf, whole.path(place)));
+            for changed in [rotten.as_slice(), &block[1..], &[]] {
+                assert_eq!(tree.leaf(place, changed), None);
+                assert_eq!(tree.open_place(place, changed), None);
+            }
         }
     }
-    assert_eq!(tree.open(n_leaves, block(&replica, 0)), None);
-    assert_eq!(tree.open(64, block(&replica, 0)), None);
+    assert_eq!(tree.leaf(64, block(&replica, 0)), None);
 }
 
 /// Trees that were kept are the same after they were read back; damaged ones open nothing wrong.
@@ -53,11 +49,13 @@ fn trees_are_kept() {
     let replica = replica(1);
     let tree = ReplicaTree::build(&replica);
     let bytes = watt_primitives::codec::encode(&tree);
-    assert!(bytes.len() < 2600, "{}", bytes.len());
+    assert!(bytes.len() < 4800, "{}", bytes.len());
     let kept: ReplicaTree = watt_primitives::codec::decode(&bytes, 10_000).unwrap();
     assert_eq!(kept, tree);
-    let empty: ReplicaTree = watt_primitives::codec::decode(&[0x80], 10_000).unwrap();
-    assert_eq!(empty.open(0, block(&replica, 0)), None);
-    assert_eq!(empty.open_place(0, block(&replica, 0)), None);
-    assert_eq!(ReplicaTree::build(&[]).open(0, &[]), None);
+    let empty = ReplicaTree::build(&[]);
+    assert_eq!(empty.leaf(0, block(&replica, 0)), None);
+    assert_eq!(empty.open_place(0, &[]), None);
+    let mut short = tree;
+    short.blocks.pop();
+    assert_eq!(short.leaf(4095, block(&replica, 4095)), None);
 }

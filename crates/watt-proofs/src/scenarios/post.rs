@@ -1,18 +1,22 @@
 //! Proof-of-spacetime: windows answered honestly, lazily, late and for others.
 
 use super::provider::{ALICE, BOB, Disk, NETWORK, Sector, data, pack, size};
-use crate::challenge::{self, FAULT_RESPONSE, ProvingWindow};
-use crate::openings::{WindowOpenings, element_bytes, to_bytes};
+use crate::element::{Element, F};
+use crate::octal::REPLICA_LEVELS;
 use crate::params::index;
-use crate::post::{self, LeafRead, Responses};
-use crate::verify::{self, InvalidProof, WindowStatement};
-use crate::{FaultBitmap, PieceTable, ProofParams, SectorEntry, SectorSet, tree};
+use crate::poseidon::Tag;
+use crate::post::{self, Answers, Asked, ReplicaRead, Responses};
+use crate::replica::{PlacedLeaf, ReplicaTree};
+use crate::verify::{self, InvalidProof, Part};
+use crate::window::{self, Step, Window, WrongStep};
+use crate::{PieceTable, SectorEntry, SectorSet, SetTree, Shape};
 use alloc::vec;
 use alloc::vec::Vec;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
-use watt_primitives::{Hash, NetworkId, codec};
+use watt_primitives::{Hash, NetworkId, SectorNumber, codec};
 
-const PARAMS: ProofParams = ProofParams::DEVNET;
+const SHAPE: Shape = Shape::SMALL;
 
 /// Four sectors of committed capacity and client data.
 fn provider() -> (&'static [Sector], SectorSet) {
@@ -28,29 +32,43 @@ fn provider() -> (&'static [Sector], SectorSet) {
     (sectors, set)
 }
 
-fn beacon(number: usize) -> Hash {
-    Hash::of_content(&number.to_be_bytes())
+fn beacon(number: usize) -> Element {
+    window::beacon_element(&NETWORK, &Hash::of_content(&number.to_be_bytes()))
 }
 
-fn window<'a>(sectors: &'a SectorSet, state: &Hash, number: usize) -> ProvingWindow<'a> {
-    ProvingWindow::new(&NETWORK, sectors, state, &beacon(number))
-}
-
-fn statement<'a>(
-    window: ProvingWindow<'a>,
-    responses: &'a Responses,
-    sample_beacon: usize,
-) -> WindowStatement<'a> {
-    WindowStatement {
-        window,
-        responses_root: responses.root(),
-        faults: &responses.faults,
-        sample_beacon: beacon(sample_beacon),
+fn asked(sectors: &SectorSet, state: Element, number: usize) -> Asked<'_> {
+    Asked {
+        sectors,
+        state,
+        beacon: beacon(number),
     }
 }
 
-fn check(statement: &WindowStatement<'_>, openings: &[u8]) -> Result<(), InvalidProof> {
-    verify::window(&PARAMS, statement, openings)
+fn start() -> Element {
+    window::initial_state(&NETWORK, &ALICE)
+}
+
+/// What the ledger knows of the window in which these responses were given.
+fn seen(asked: &Asked<'_>, responses: &Responses, next: usize) -> Window {
+    let sound = asked.sectors.without(&responses.faults.iter().copied().collect());
+    Window {
+        set: SetTree::of(SHAPE, &sound).map_or(Element::default(), |set| set.root()),
+        beacon: asked.beacon,
+        answers: responses.root,
+        next_beacon: beacon(next),
+    }
+}
+
+fn check(asked: &Asked<'_>, window: &Window, openings: &[u8]) -> Result<(), InvalidProof> {
+    verify::window(SHAPE, asked.state, window, openings)
+}
+
+const fn not_stored(sample: usize) -> Result<(), InvalidProof> {
+    Err(InvalidProof::Window(WrongStep::NotStored { sample }))
+}
+
+const fn not_answered(sample: usize) -> Result<(), InvalidProof> {
+    Err(InvalidProof::Window(WrongStep::NotAnswered { sample }))
 }
 
 /// An honest provider passes window after window; each challenge follows from the last answers, and the same disk gives the
@@ -59,76 +77,87 @@ fn check(statement: &WindowStatement<'_>, openings: &[u8]) -> Result<(), Invalid
 fn an_honest_provider_passes_every_window() {
     let (sectors, set) = provider();
     let mut disk = Disk::of(sectors);
-    let mut state = challenge::post_initial_state(&NETWORK, &ALICE);
-    assert_ne!(state, challenge::post_initial_state(&NETWORK, &BOB));
-    let mut seen = vec![];
+    let mut state = start();
+    assert_ne!(state, window::initial_state(&NETWORK, &BOB));
+    let mut roots = BTreeSet::new();
     for number in 0..10 {
-        let window = window(&set, &state, number);
-        let responses = post::respond(&window, &FaultBitmap::none(), &mut disk);
-        assert_eq!(responses.faults, FaultBitmap::none());
-        let openings = post::open(&PARAMS, &window, &responses, &beacon(number + 1), &mut disk).unwrap();
-        assert_eq!(
-            check(&statement(window, &responses, number + 1), &openings),
-            Ok(())
-        );
-        assert_eq!(responses, post::respond(&window, &FaultBitmap::none(), &mut disk));
+        let asked = asked(&set, state, number);
+        let responses = post::respond(&asked, &[], &mut disk);
+        assert_eq!(responses.faults, []);
+        let openings = post::open(&asked, &responses, beacon(number + 1), &mut disk).unwrap();
+        let window = seen(&asked, &responses, number + 1);
+        assert_eq!(check(&asked, &window, &openings), Ok(()));
+        assert_eq!(responses, post::respond(&asked, &[], &mut disk));
         let restored: Responses = codec::decode(&codec::encode(&responses), 10_000).unwrap();
         assert_eq!(restored, responses);
-        assert!(!seen.contains(&window.challenge()));
-        seen.push(window.challenge());
-        state = window.next_state(&responses.root());
+        assert!(restored.are_to(&asked));
+        assert!(roots.insert(responses.root));
+        state = window.next_state(state);
     }
-    // Other answers lead to another challenge, though the beacon is the same.
-    let first = window(&set, &challenge::post_initial_state(&NETWORK, &ALICE), 0);
-    assert_ne!(
-        window(&set, &first.next_state(&Hash::ZERO), 1).challenge(),
-        seen[1]
-    );
 }
 
-/// Answers for a dropped sector as one who does not say so would make them, and the openings he can make of it.
+/// Answers depend on state, set, beacon and data: another of any has another root. Covers: D2, D3.
+#[test]
+fn answers_depend_on_everything() {
+    let (sectors, set) = provider();
+    let mut disk = Disk::of(sectors);
+    let three = SectorSet::check(set.iter().take(3).copied().collect()).unwrap();
+    let questions = [
+        asked(&set, start(), 0),
+        asked(&set, start(), 1),
+        asked(&set, Element::default(), 0),
+        asked(&three, start(), 0),
+    ];
+    let roots = questions.map(|asked| post::respond(&asked, &[], &mut disk).root);
+    assert_eq!(BTreeSet::from(roots).len(), 4);
+    let first = post::respond(&questions[0], &[], &mut disk);
+    assert!(questions[1..3].iter().all(|asked| !first.are_to(asked)));
+}
+
+/// Answers as one who has dropped sectors and does not say so would make them, and the openings he can make of it.
 struct Lazy<'a> {
-    window: ProvingWindow<'a>,
-    responses: Responses,
+    asked: Asked<'a>,
+    set: SetTree,
+    answers: Answers,
 }
 
 impl<'a> Lazy<'a> {
-    fn respond(window: ProvingWindow<'a>, disk: &mut Disk, made_up: Hash) -> Self {
-        let mut responses = post::respond(&window, &FaultBitmap::none(), disk);
-        for response in &mut responses.responses {
-            if *response == FAULT_RESPONSE {
-                *response = made_up;
-            }
-        }
-        responses.faults = FaultBitmap::none();
-        Self { window, responses }
+    fn respond(asked: Asked<'a>, disk: &mut Disk) -> Self {
+        let set = SetTree::of(SHAPE, &asked.sectors.without(&BTreeSet::new())).unwrap();
+        let answers = Answers::compute(SHAPE, asked.state, &set, asked.beacon, |at, place| {
+            Some(placed(&asked, disk, at, place)?.leaf)
+        });
+        Self { asked, set, answers }
     }
 
-    /// Opens what is sampled, with any bytes and any siblings where it has none.
-    fn open(&self, sample_beacon: &Hash, disk: &mut Disk) -> (bool, Vec<u8>) {
-        let none = FaultBitmap::none();
-        let sampled = self
-            .window
-            .sample(&PARAMS, &none, &self.responses.root(), sample_beacon);
-        let (mut leaves, mut is_caught) = (Vec::new(), false);
-        for position in &sampled {
-            let sector = self.window.sectors().get(*position).unwrap();
-            let leaf_index = self.window.leaf_index(*position, sector.size);
-            if let Some(opening) = disk.leaf(*position, leaf_index) {
-                leaves.extend(opening.leaf);
-                leaves.extend(element_bytes(&opening.path));
-            } else {
-                leaves.resize(leaves.len() + 248 + 28 * 32, 0x15);
-                is_caught = true;
+    /// Whether something is sampled that is not there, and the step with any bytes and any way in its place.
+    fn step(&self, next: usize, disk: &mut Disk) -> (Option<usize>, Step) {
+        let (mut caught, mut sample) = (None, 0);
+        let step = self.answers.step(beacon(next), &self.set, |at, place| {
+            let opened = placed(&self.asked, disk, at, place);
+            if opened.is_none() {
+                caught = caught.or(Some(sample));
             }
-        }
-        let positions: Vec<usize> = sampled.iter().map(|position| index(*position)).collect();
-        let openings = codec::encode(&WindowOpenings {
-            leaves,
-            response_siblings: to_bytes(&tree::siblings(&self.responses.responses, &positions)),
+            sample += 1;
+            Some(opened.unwrap_or(PlacedLeaf {
+                leaf: [0x15; 248],
+                path: vec![[F::from(5); 8]; index(REPLICA_LEVELS)],
+            }))
         });
-        (is_caught, openings)
+        (caught, step)
     }
+
+    fn check(&self, step: &Step) -> Result<(), InvalidProof> {
+        let openings = step.to_openings(SHAPE, self.asked.state);
+        check(&self.asked, &step.window, &openings)
+    }
+}
+
+fn placed(asked: &Asked<'_>, disk: &mut Disk, at: u32, place: u32) -> Option<PlacedLeaf> {
+    let sector = asked.sectors.iter().nth(index(at))?;
+    let range = ReplicaTree::block_range(place % sector.size.leaves());
+    let (tree, block) = disk.read(sector.number, range)?;
+    tree.open_place(place, &block)
 }
 
 /// Who dropped one sector of four without saying so is caught whenever it is sampled, about two windows in three, and
@@ -137,34 +166,19 @@ impl<'a> Lazy<'a> {
 fn a_lazy_provider_fails_the_sampled_window() {
     let (sectors, set) = provider();
     let mut disk = Disk::of(sectors);
-    disk.0[2] = None;
-    let (mut caught, n_windows) = (0, 60);
+    disk.0.remove(&SectorNumber(3));
+    let (mut n_caught, n_windows) = (0, 60);
     for number in 0..n_windows {
-        let window = window(&set, &Hash::ZERO, number);
-        let lazy = Lazy::respond(window, &mut disk, Hash([7; 32]));
-        let (is_sampled, openings) = lazy.open(&beacon(1000 + number), &mut disk);
-        let verdict = check(&statement(window, &lazy.responses, 1000 + number), &openings);
-        let expected = if is_sampled {
-            caught += 1;
-            Err(InvalidProof::LeafNotInSector { position: 2 })
-        } else {
-            Ok(())
-        };
-        assert_eq!(verdict, expected);
-        assert_eq!(
-            post::open(
-                &PARAMS,
-                &window,
-                &lazy.responses,
-                &beacon(1000 + number),
-                &mut disk
-            )
-            .is_err(),
-            is_sampled
-        );
+        let lazy = Lazy::respond(asked(&set, start(), number), &mut disk);
+        let (caught, step) = lazy.step(1000 + number, &mut disk);
+        let expected = caught.map_or(Ok(()), |sample| {
+            n_caught += 1;
+            not_stored(sample)
+        });
+        assert_eq!(lazy.check(&step), expected);
     }
     // 1 - (3/4)^4 = 68 %.
-    assert!((30..=52).contains(&caught), "{caught} of {n_windows}");
+    assert!((30..=52).contains(&n_caught), "{n_caught} of {n_windows}");
 }
 
 /// Answering first and fetching the leaf from another after the sample is known does not help: the answer was fixed.
@@ -173,168 +187,184 @@ fn a_lazy_provider_fails_the_sampled_window() {
 fn a_leaf_fetched_after_the_sample_is_too_late() {
     let (sectors, set) = provider();
     let mut disk = Disk::of(sectors);
-    let mut partner = Disk::of(sectors);
-    disk.0[0] = None;
-    let window = window(&set, &Hash::ZERO, 0);
-    let lazy = Lazy::respond(window, &mut disk, Hash([7; 32]));
-    let sample = (1..)
-        .find(|number| lazy.open(&beacon(*number), &mut disk).0)
+    let mut partner = disk.clone();
+    disk.0.remove(&SectorNumber(1));
+    let lazy = Lazy::respond(asked(&set, start(), 0), &mut disk);
+    let (next, caught) = (1..)
+        .find_map(|next| Some((next, lazy.step(next, &mut disk).0?)))
         .unwrap();
-    let openings = post::open(&PARAMS, &window, &lazy.responses, &beacon(sample), &mut partner).unwrap();
-    assert_eq!(
-        check(&statement(window, &lazy.responses, sample), &openings),
-        Err(InvalidProof::ResponsesNotInRoot)
-    );
+    let (none, step) = lazy.step(next, &mut partner);
+    assert_eq!(none, None);
+    assert_eq!(lazy.check(&step), not_answered(caught));
 }
 
-/// A sector that can't be read is declared by the prover itself; declared sectors are not sampled, the rest is, and when
+/// A sector that can't be read is declared by the prover itself and left out of the set; the rest is asked without it, and when
 /// all are declared there is nothing to open. Covers: C5, D3.
 #[test]
 fn faults_are_declared_by_themselves() {
     let (sectors, set) = provider();
     let mut disk = Disk::of(sectors);
-    disk.0[1].as_mut().unwrap().1.fill(0);
-    let window = window(&set, &Hash::ZERO, 0);
-    let responses = post::respond(&window, &FaultBitmap::from_positions([3]), &mut disk);
-    assert_eq!(responses.faults, FaultBitmap::from_positions([1, 3]));
-    assert_eq!(responses.responses[1], FAULT_RESPONSE);
-    for sample in 1..20 {
-        let sampled = window.sample(&PARAMS, &responses.faults, &responses.root(), &beacon(sample));
-        assert!(sampled.iter().all(|position| [0, 2].contains(position)));
-        let openings = post::open(&PARAMS, &window, &responses, &beacon(sample), &mut disk).unwrap();
-        assert_eq!(check(&statement(window, &responses, sample), &openings), Ok(()));
+    disk.0.get_mut(&SectorNumber(2)).unwrap().1.fill(0);
+    let asked = asked(&set, start(), 0);
+    let responses = post::respond(&asked, &[SectorNumber(4)], &mut disk);
+    assert_eq!(responses.faults, [SectorNumber(2), SectorNumber(4)]);
+    for next in 1..20 {
+        let openings = post::open(&asked, &responses, beacon(next), &mut disk).unwrap();
+        assert_eq!(check(&asked, &seen(&asked, &responses, next), &openings), Ok(()));
     }
-    let all = post::respond(&window, &FaultBitmap::from_positions(0..4), &mut disk);
-    let openings = post::open(&PARAMS, &window, &all, &beacon(1), &mut disk).unwrap();
-    assert_eq!(check(&statement(window, &all, 1), &openings), Ok(()));
-    let beyond = FaultBitmap::from_positions([4]);
-    let mut beyond_set = statement(window, &all, 1);
-    beyond_set.faults = &beyond;
+    // Who gives these answers and does not say what is left out has answered about another set.
+    let openings = post::open(&asked, &responses, beacon(1), &mut disk).unwrap();
+    let mut undeclared = responses;
+    undeclared.faults.clear();
+    assert!(check(&asked, &seen(&asked, &undeclared, 1), &openings).is_err());
+
+    let all = post::respond(&asked, &[1, 2, 3, 4].map(SectorNumber), &mut disk);
+    assert_eq!((all.root, all.faults.len()), (Element::default(), 4));
     assert_eq!(
-        check(&beyond_set, &openings),
-        Err(InvalidProof::FaultBeyondSet {
-            position: 4,
-            n_sectors: 4
-        })
+        post::open(&asked, &all, beacon(1), &mut disk),
+        Err(post::LeafLost)
     );
+    let nothing = seen(&asked, &all, 1);
+    assert_eq!(nothing.set, Element::default());
+    assert!(check(&asked, &nothing, &openings).is_err());
 }
 
-/// Declaring or withdrawing a fault after the sample is known changes the statement, not the answers: refused, because
-/// other sectors are sampled or other answers were given. Covers: C5, D3.
+/// A replica whose kept nodes are those of another, or of which a block has changed since the answer, is not opened wrongly.
+/// Covers: C5, D3.
+#[test]
+fn damage_after_the_answer_is_told() {
+    let (sectors, set) = provider();
+    let mut disk = Disk::of(sectors);
+    let asked = asked(&set, start(), 0);
+    let responses = post::respond(&asked, &[], &mut disk);
+    for (_, replica) in disk.0.values_mut() {
+        replica.fill(1);
+    }
+    assert_eq!(
+        post::open(&asked, &responses, beacon(1), &mut disk),
+        Err(post::LeafLost)
+    );
+    let mut mixed = Disk::of(sectors);
+    let other = mixed.0[&SectorNumber(1)].clone();
+    mixed.0.insert(SectorNumber(2), other);
+    assert_eq!(post::respond(&asked, &[], &mut mixed).faults, [SectorNumber(2)]);
+}
+
+/// Openings are those of one window: of another beacon, state, network, set or root, or with another sample, they are refused.
+/// Covers: C5, D3.
 #[test]
 fn openings_hold_for_one_window_only() {
     let (sectors, set) = provider();
     let mut disk = Disk::of(sectors);
-    let state = challenge::post_initial_state(&NETWORK, &ALICE);
-    let window_0 = window(&set, &state, 0);
-    let responses = post::respond(&window_0, &FaultBitmap::none(), &mut disk);
-    let openings = post::open(&PARAMS, &window_0, &responses, &beacon(1), &mut disk).unwrap();
-    let original = statement(window_0, &responses, 1);
-    assert_eq!(check(&original, &openings), Ok(()));
+    let question = asked(&set, start(), 0);
+    let responses = post::respond(&question, &[], &mut disk);
+    let openings = post::open(&question, &responses, beacon(1), &mut disk).unwrap();
+    let original = seen(&question, &responses, 1);
+    assert_eq!(check(&question, &original, &openings), Ok(()));
 
-    let stale_beacon = WindowStatement {
-        window: window(&set, &state, 1),
-        ..original
-    };
-    assert!(check(&stale_beacon, &openings).is_err());
-    let other_state = WindowStatement {
-        window: window(&set, &Hash::ZERO, 0),
-        ..original
-    };
-    assert!(check(&other_state, &openings).is_err());
-    let other_network = NetworkId::new([6; 32]);
-    let replayed = WindowStatement {
-        window: ProvingWindow::new(&other_network, &set, &state, &beacon(0)),
-        ..original
-    };
-    assert!(check(&replayed, &openings).is_err());
-    let other_root = WindowStatement {
-        responses_root: Hash([1; 32]),
-        ..original
-    };
-    assert!(check(&other_root, &openings).is_err());
-    // Another sample beacon that happens to select other sectors.
-    let sampled = |number| window_0.sample(&PARAMS, &responses.faults, &responses.root(), &beacon(number));
-    let other = (2..).find(|number| sampled(*number) != sampled(1)).unwrap();
-    assert!(check(&statement(window_0, &responses, other), &openings).is_err());
-    let mut entries: Vec<SectorEntry> = set.iter().map(|(_, sector)| *sector).collect();
+    let other = Element::of_hash(&Hash([1; 32]));
+    let foreign = window::beacon_element(&NetworkId::new([6; 32]), &Hash::of_content(&0usize.to_be_bytes()));
+    let mut entries: Vec<SectorEntry> = set.iter().copied().collect();
     let (a, b) = (entries[0].comm_r, entries[1].comm_r);
     (entries[0].comm_r, entries[1].comm_r) = (b, a);
-    let swapped_set = SectorSet::check(entries).unwrap();
-    let swapped = WindowStatement {
-        window: window(&swapped_set, &state, 0),
-        ..original
-    };
-    assert!(check(&swapped, &openings).is_err());
+    let swapped = SectorSet::check(entries).unwrap();
+    let swapped = SetTree::of(SHAPE, &swapped.without(&BTreeSet::new())).unwrap();
+    let changes: [&dyn Fn(&mut Window); 5] = [
+        &|window| window.beacon = beacon(1),
+        &|window| window.beacon = foreign,
+        &|window| window.set = swapped.root(),
+        &|window| window.answers = other,
+        &|window| window.next_beacon = beacon(2),
+    ];
+    for (at, change) in changes.iter().enumerate() {
+        let mut window = original;
+        change(&mut window);
+        assert!(check(&question, &window, &openings).is_err(), "change {at}");
+    }
+    let elsewhere = asked(&set, other, 0);
+    assert!(check(&elsewhere, &original, &openings).is_err());
 }
 
 /// Answering a sector's challenge from another sector that one does store: the leaf is under the other's root only.
 /// Covers: D2, D3.
 #[test]
 fn one_sector_cannot_answer_for_another() {
-    struct Swapped(Disk);
-    impl LeafRead for Swapped {
-        fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<post::LeafOpening> {
-            self.0.leaf(position ^ 1, leaf_index)
-        }
-    }
     let (sectors, set) = provider();
-    let window = window(&set, &Hash::ZERO, 0);
-    let mut swapped = Swapped(Disk::of(sectors));
-    let responses = post::respond(&window, &FaultBitmap::none(), &mut swapped);
-    assert_eq!(responses.faults.n_declared(), 4);
-    // Without scruples: answers computed over the wrong leaves, then opened with them.
-    let mut lie = responses;
-    lie.faults = FaultBitmap::none();
     let mut disk = Disk::of(sectors);
-    for (position, sector) in set.iter() {
-        let leaf = disk
-            .leaf(position ^ 1, window.leaf_index(position, sector.size))
-            .unwrap();
-        lie.responses[index(position)] = window.response(position, &verify::leaf_digest(&leaf.leaf));
-    }
-    let sampled = window.sample(&PARAMS, &lie.faults, &lie.root(), &beacon(1));
-    let mut leaves = Vec::new();
-    for position in &sampled {
-        let leaf_index = window.leaf_index(*position, size(1));
-        let opening = swapped.leaf(*position, leaf_index).unwrap();
-        leaves.extend(opening.leaf);
-        leaves.extend(element_bytes(&opening.path));
-    }
-    let positions: Vec<usize> = sampled.iter().map(|position| index(*position)).collect();
-    let openings = codec::encode(&WindowOpenings {
-        leaves,
-        response_siblings: to_bytes(&tree::siblings(&lie.responses, &positions)),
+    let asked = asked(&set, start(), 0);
+    // Without scruples: answers computed over the wrong leaves, then opened with them.
+    let tree = SetTree::of(SHAPE, &set.without(&BTreeSet::new())).unwrap();
+    let answers = Answers::compute(SHAPE, asked.state, &tree, asked.beacon, |at, place| {
+        Some(placed(&asked, &mut disk, at ^ 1, place)?.leaf)
     });
-    assert_eq!(
-        check(&statement(window, &lie, 1), &openings),
-        Err(InvalidProof::LeafNotInSector { position: sampled[0] })
-    );
+    let lie = Lazy {
+        asked,
+        set: tree,
+        answers,
+    };
+    let step = lie.answers.step(beacon(1), &lie.set, |at, place| {
+        placed(&asked, &mut disk, at ^ 1, place)
+    });
+    assert_eq!(lie.check(&step), not_stored(0));
 }
 
-/// Every byte counts, and a window's openings are small. Covers: C5, D3.
+/// One sector in all positions is a provider with one sector, and only its own set says so: whoever has one of four and answers as
+/// if the set were that one alone is refused. Covers: D2.
+#[test]
+fn one_sector_is_not_many() {
+    let (sectors, set) = provider();
+    let mut disk = Disk::of(sectors);
+    let alone = SectorSet::check(set.iter().take(1).copied().collect()).unwrap();
+    let asked = asked(&alone, start(), 0);
+    let responses = post::respond(&asked, &[], &mut disk);
+    let openings = post::open(&asked, &responses, beacon(1), &mut disk).unwrap();
+    let own = seen(&asked, &responses, 1);
+    assert_eq!(check(&asked, &own, &openings), Ok(()));
+    let four = SetTree::of(SHAPE, &set.without(&BTreeSet::new())).unwrap();
+    let ledgers = Window {
+        set: four.root(),
+        ..own
+    };
+    assert!(check(&asked, &ledgers, &openings).is_err());
+}
+
+/// Every byte counts, and a window's openings have the size that the shape gives. Covers: C5, D3.
 #[test]
 fn every_byte_of_an_opening_counts() {
     let (sectors, set) = provider();
     let mut disk = Disk::of(sectors);
-    let window = window(&set, &Hash::ZERO, 3);
-    let responses = post::respond(&window, &FaultBitmap::none(), &mut disk);
-    let openings = post::open(&PARAMS, &window, &responses, &beacon(4), &mut disk).unwrap();
-    let statement = statement(window, &responses, 4);
-    assert!(openings.len() < 5 * 1024, "{}", openings.len());
-    for at in 0..openings.len() {
+    let asked = asked(&set, start(), 3);
+    let responses = post::respond(&asked, &[], &mut disk);
+    let openings = post::open(&asked, &responses, beacon(4), &mut disk).unwrap();
+    let window = seen(&asked, &responses, 4);
+    let content = 4 * (248 + (6 + 2 + 2) * 7 * 32);
+    assert!(
+        (content..content + 32).contains(&openings.len()),
+        "{}",
+        openings.len()
+    );
+    for at in (0..openings.len()).step_by(3) {
         let mut tampered = openings.clone();
         tampered[at] ^= 1;
         assert!(
-            check(&statement, &tampered).is_err(),
+            check(&asked, &window, &tampered).is_err(),
             "byte {at} of {}",
             openings.len()
         );
     }
     for len in [0, 1, openings.len() - 1] {
-        assert!(check(&statement, &openings[..len]).is_err());
+        assert!(check(&asked, &window, &openings[..len]).is_err());
     }
-    assert!(check(&statement, &[openings.as_slice(), &[0]].concat()).is_err());
+    assert!(check(&asked, &window, &[openings.as_slice(), &[0]].concat()).is_err());
+    // Openings of another shape have other lengths.
+    let large = verify::window(Shape::LARGE, asked.state, &window, &openings);
+    assert!(matches!(
+        large,
+        Err(InvalidProof::WrongLength {
+            part: Part::Leaves,
+            ..
+        })
+    ));
 }
 
 /// A node at or above the modulus is refused by its name. Covers: C5, D3.
@@ -342,26 +372,32 @@ fn every_byte_of_an_opening_counts() {
 fn nodes_beyond_the_modulus_are_refused() {
     let (sectors, set) = provider();
     let mut disk = Disk::of(sectors);
-    let window = window(&set, &Hash::ZERO, 3);
-    let responses = post::respond(&window, &FaultBitmap::none(), &mut disk);
-    let openings = post::open(&PARAMS, &window, &responses, &beacon(4), &mut disk).unwrap();
-    let statement = statement(window, &responses, 4);
-    // The first sampled leaf's lowest sibling, after the heads of map and string.
-    let at = openings.windows(6).position(|bytes| bytes == b"leaves").unwrap() + 6 + 3 + 248;
+    let asked = asked(&set, start(), 3);
+    let responses = post::respond(&asked, &[], &mut disk);
+    let openings = post::open(&asked, &responses, beacon(4), &mut disk).unwrap();
+    let window = seen(&asked, &responses, 4);
+    // The first sibling, after the heads of the string.
+    let at = openings
+        .windows(8)
+        .position(|bytes| bytes == b"siblings")
+        .unwrap()
+        + 8
+        + 3;
     for bytes in super::porep::beyond_the_modulus(&openings[at..at + 32]) {
         let mut tampered = openings.clone();
         tampered[at..at + 32].copy_from_slice(&bytes);
-        let part = verify::Part::Leaves;
+        let part = Part::Siblings;
         assert_eq!(
-            check(&statement, &tampered),
+            check(&asked, &window, &tampered),
             Err(InvalidProof::NotAnElement { part })
         );
     }
 }
 
-/// A provider with a single sector proves it in every window; nothing is padded with empty places. Covers: D2, D3.
+/// A provider with a single sector proves it in every window, at all positions: no sample falls on an empty place.
+/// Covers: D2, D3.
 #[test]
-fn a_single_sector_is_sampled_every_time() {
+fn post_single_sector_nonzero_padding() {
     let table = PieceTable::filler_only(size(1));
     let mut payload = vec![0; usize::try_from(size(1).payload_bytes()).unwrap()];
     table.fill(&mut payload);
@@ -369,11 +405,57 @@ fn a_single_sector_is_sampled_every_time() {
     let set = SectorSet::check(vec![sector.entry()]).unwrap();
     let mut disk = Disk::of(&[sector]);
     for number in 0..10 {
-        let window = window(&set, &Hash::ZERO, number);
-        let responses = post::respond(&window, &FaultBitmap::none(), &mut disk);
-        let sampled = window.sample(&PARAMS, &responses.faults, &responses.root(), &beacon(99));
-        assert_eq!(sampled, [0]);
-        let openings = post::open(&PARAMS, &window, &responses, &beacon(99), &mut disk).unwrap();
-        assert_eq!(check(&statement(window, &responses, 99), &openings), Ok(()));
+        let asked = asked(&set, start(), number);
+        let responses = post::respond(&asked, &[], &mut disk);
+        let openings = post::open(&asked, &responses, beacon(99), &mut disk).unwrap();
+        assert_eq!(check(&asked, &seen(&asked, &responses, 99), &openings), Ok(()));
+        // Without the sector each window fails at its first sample.
+        let mut empty = Disk::of(&[]);
+        let lazy = Lazy::respond(asked, &mut empty);
+        let (_, step) = lazy.step(99, &mut empty);
+        assert_eq!(lazy.check(&step), not_stored(0));
     }
+    // Nor do zeros beside the sector make the set: the ledger's is filled by repetition.
+    let [own, zero] = [sector_root(&set), Element::default()];
+    let padded = SetTree::build(SHAPE, [vec![own], vec![zero; 63]].concat()).unwrap();
+    assert_ne!(padded.root(), SetTree::build(SHAPE, vec![own]).unwrap().root());
+}
+
+fn sector_root(set: &SectorSet) -> Element {
+    set.iter().next().unwrap().comm_r
+}
+
+/// In the large shape three of 4096 positions are sampled, and every position is answered from its sector. Covers: D2, D3.
+#[test]
+fn the_large_shape_is_proven_the_same_way() {
+    let shape = Shape::LARGE;
+    let leaf = |at: u32, place: u32| {
+        let mut leaf = [0; 248];
+        leaf[..4].copy_from_slice(&at.to_be_bytes());
+        leaf[4..8].copy_from_slice(&(place % 8).to_be_bytes());
+        leaf
+    };
+    let trees: Vec<crate::octal::Tree> = (0..70)
+        .map(|at| {
+            let bytes: Vec<u8> = (0..8).flat_map(|place| leaf(at, place)).collect();
+            crate::octal::Tree::build(Tag::Node, REPLICA_LEVELS, crate::octal::leaf_digests(&bytes))
+        })
+        .collect();
+    let set = SetTree::build(shape, trees.iter().map(crate::octal::Tree::root).collect()).unwrap();
+    let answers = Answers::compute(shape, start(), &set, beacon(0), |at, place| Some(leaf(at, place)));
+    let step = answers.step(beacon(1), &set, |at, place| {
+        Some(PlacedLeaf {
+            leaf: leaf(at, place),
+            path: trees[index(at)].path(place),
+        })
+    });
+    assert!(step.is_good);
+    let openings = step.to_openings(shape, start());
+    assert_eq!(verify::window(shape, start(), &step.window, &openings), Ok(()));
+    let content = 3 * (248 + (6 + 4 + 4) * 7 * 32);
+    assert!(
+        (content..content + 32).contains(&openings.len()),
+        "{}",
+        openings.len()
+    );
 }

@@ -1,13 +1,14 @@
 //! A provider with data, sealed sectors, and its idea of the truth.
 
-use crate::params::{index, number};
-use crate::post::{LeafOpening, LeafRead};
+use crate::params::number;
+use crate::post::ReplicaRead;
 use crate::seal::{Progress, Sealed, seal};
 use crate::verify::PorepStatement;
 use crate::{PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorEntry, SectorSize, challenge, porep};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal};
@@ -139,27 +140,24 @@ impl Sector {
 }
 
 /// Replicas on a disk, some of them gone.
-pub(crate) struct Disk(pub(crate) Vec<Option<(ReplicaTree, Vec<u8>)>>);
+#[derive(Clone)]
+pub(crate) struct Disk(pub(crate) BTreeMap<SectorNumber, (ReplicaTree, Vec<u8>)>);
 
 impl Disk {
     pub(crate) fn of(sectors: &[Sector]) -> Self {
-        Self(
-            sectors
-                .iter()
-                .map(|sector| Some((sector.sealed.replica_tree.clone(), sector.sealed.replica.clone())))
-                .collect(),
-        )
+        let replica = |sector: &Sector| {
+            let sealed = &sector.sealed;
+            let tree = sealed.replica_tree.clone();
+            (sector.number, (tree, sealed.replica.clone()))
+        };
+        Self(sectors.iter().map(replica).collect())
     }
 }
 
-impl LeafRead for Disk {
-    fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening> {
-        let (tree, replica) = self.0[index(position)].as_ref()?;
-        let range = ReplicaTree::block_range(leaf_index);
-        let (from, to) = (
-            usize::try_from(range.start).ok()?,
-            usize::try_from(range.end).ok()?,
-        );
-        tree.open(leaf_index, &replica[from..to])
+impl ReplicaRead for Disk {
+    fn read(&mut self, sector: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)> {
+        let (tree, replica) = self.0.get(&sector)?;
+        let (from, to) = (usize::try_from(bytes.start), usize::try_from(bytes.end));
+        Some((tree, replica.get(from.ok()?..to.ok()?)?.to_vec()))
     }
 }

@@ -4,20 +4,18 @@ use crate::storage::Trade;
 use crate::storage::vault::{Replica, Vault};
 use crate::world::World;
 use anyhow::{Context as _, Result, bail};
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
 use watt_engine::effect::{SealJob, WindowJob};
 use watt_engine::event::{Responded, SealedRoots};
 use watt_engine::provider::LocalSector;
 use watt_engine::{Effect, Event};
 use watt_primitives::terms::Piece;
 use watt_primitives::{Hash, NetworkId, SectorNumber, Window};
-use watt_proofs::challenge::ProvingWindow;
-use watt_proofs::post::{self, LeafOpening, LeafRead};
+use watt_proofs::post::{self, ReplicaRead};
 use watt_proofs::seal::seal;
 use watt_proofs::verify::PorepStatement;
-use watt_proofs::{
-    FaultBitmap, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorEntry, SectorSet, SectorSize, porep,
-};
+use watt_proofs::{Element, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
 
 /// Windows whose answers are kept.
 const WINDOWS_KEPT: u64 = 4;
@@ -58,7 +56,7 @@ impl World {
                 )
             }
             Effect::Respond(job) => {
-                let result = vault.respond(&network, &job).map_err(sentence);
+                let result = Ok(vault.respond(&job));
                 // Who has no replica must seal again first. With the parameters of the main network that takes longer than a
                 // window; here the time is stated, not computed.
                 let is_ready = trade.is_none_or(Trade::has_replica);
@@ -78,11 +76,10 @@ impl World {
             Effect::OpenWindow {
                 job,
                 response_root,
-                sample_beacon,
-                ..
+                next_beacon,
             } => {
                 let result = vault
-                    .open_window(&network, &job, response_root, &sample_beacon)
+                    .open_window(&job, response_root, next_beacon)
                     .map_err(sentence);
                 (
                     ANSWER_MS,
@@ -140,18 +137,6 @@ fn sentence(error: anyhow::Error) -> String {
 fn table(job: &SealJob) -> Result<PieceTable> {
     let size = SectorSize::new(&PARAMS, u32::from(job.units))?;
     Ok(PieceTable::check(size, job.pieces.clone())?)
-}
-
-fn sector_set(job: &WindowJob) -> Result<SectorSet> {
-    let entries = job.sectors.iter().map(|(number, units, comm_r)| {
-        let size = SectorSize::new(&PARAMS, u32::from(*units))?;
-        Ok(SectorEntry {
-            number: *number,
-            size,
-            comm_r: *comm_r,
-        })
-    });
-    Ok(SectorSet::check(entries.collect::<Result<Vec<_>>>()?)?)
 }
 
 impl Vault {
@@ -235,80 +220,43 @@ impl Vault {
         })?)
     }
 
-    fn respond(&mut self, network: &NetworkId, job: &WindowJob) -> Result<Responded> {
-        let set = sector_set(job)?;
-        let kept = self
-            .answers
-            .get(&job.window)
-            .filter(|kept| kept.responses.len() == set.len());
+    fn respond(&mut self, job: &WindowJob) -> Responded {
+        let asked = job.asked();
+        let kept = self.answers.get(&job.window).filter(|kept| kept.are_to(&asked));
         let responses = match kept {
             // Answered in an earlier life: the same answers, so that nothing is said twice.
             Some(responses) => responses.clone(),
-            None => {
-                let window = ProvingWindow::new(network, &set, &job.state, &job.beacon);
-                let mut leaves = Leaves {
-                    vault: self,
-                    set: &set,
-                };
-                post::respond(&window, &FaultBitmap::none(), &mut leaves)
-            }
+            None => post::respond(&asked, &[], &mut Leaves(&self.replicas)),
         };
         self.answers.insert(job.window, responses.clone());
         let oldest = Window(job.window.0.saturating_sub(WINDOWS_KEPT));
         self.answers.retain(|window, _| *window >= oldest);
-        let declared = set
-            .iter()
-            .filter(|(position, _)| responses.faults.is_declared(*position));
-        Ok(Responded {
-            response_root: responses.root(),
-            faults: declared.map(|(_, sector)| sector.number).collect(),
-        })
+        Responded {
+            response_root: responses.root,
+            faults: responses.faults,
+        }
     }
 
-    fn open_window(
-        &self,
-        network: &NetworkId,
-        job: &WindowJob,
-        response_root: Hash,
-        sample_beacon: &Hash,
-    ) -> Result<Vec<u8>> {
-        let set = sector_set(job)?;
+    fn open_window(&self, job: &WindowJob, response_root: Element, next_beacon: Element) -> Result<Vec<u8>> {
+        let asked = job.asked();
         let responses = self
             .answers
             .get(&job.window)
-            .filter(|responses| responses.root() == response_root)
+            .filter(|responses| responses.root == response_root && responses.are_to(&asked))
             .context("the answers to this window are not in the log")?;
-        let window = ProvingWindow::new(network, &set, &job.state, &job.beacon);
-        let mut leaves = Leaves {
-            vault: self,
-            set: &set,
-        };
-        Ok(post::open(
-            &PARAMS,
-            &window,
-            responses,
-            sample_beacon,
-            &mut leaves,
-        )?)
+        let mut leaves = Leaves(&self.replicas);
+        Ok(post::open(&asked, responses, next_beacon, &mut leaves)?)
     }
 }
 
-/// Reads challenged leaves from the replicas.
-struct Leaves<'a> {
-    vault: &'a Vault,
-    set: &'a SectorSet,
-}
+/// Reads blocks of the replicas.
+struct Leaves<'a>(&'a BTreeMap<SectorNumber, Replica>);
 
-impl LeafRead for Leaves<'_> {
-    fn leaf(&mut self, position: u32, leaf_index: u32) -> Option<LeafOpening> {
-        let sector = self.set.get(position)?;
-        let replica = self.vault.replicas.get(&sector.number)?;
-        if replica.is_rotten {
-            return None;
-        }
-        let range = ReplicaTree::block_range(leaf_index);
-        let start = usize::try_from(range.start).ok()?;
-        let end = usize::try_from(range.end).ok()?.min(replica.bytes.len());
-        replica.tree.open(leaf_index, replica.bytes.get(start..end)?)
+impl ReplicaRead for Leaves<'_> {
+    fn read(&mut self, sector: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)> {
+        let replica = self.0.get(&sector).filter(|replica| !replica.is_rotten)?;
+        let (from, to) = (usize::try_from(bytes.start), usize::try_from(bytes.end));
+        let block = replica.bytes.get(from.ok()?..to.ok()?)?;
+        Some((&replica.tree, block.to_vec()))
     }
 }

@@ -72,7 +72,7 @@ fn watched(nodes: &[&Net]) -> StillNode {
                 addresses: BoundedVec::new(addresses.collect()).unwrap(),
             },
             capacity_bytes: 1,
-            ..ProviderRow::new(friend(n), BlockHeight(1), Hash::ZERO)
+            ..ProviderRow::new(friend(n), BlockHeight(1))
         };
         writes.insert(rows::provider(&friend(n)), Some(codec::encode(&row)));
     }

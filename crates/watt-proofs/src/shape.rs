@@ -1,8 +1,9 @@
-//! How large the statement is: it fixes the circuit.
+//! How large a window is (`docs/spec/proofs.md` §7): it fixes what is asked, and the circuit of the recursive proof.
 
-use watt_proofs::element::{ARITY, Element};
+use crate::element::ARITY;
+use crate::octal::REPLICA_LEVELS;
 
-/// The statement's dimensions. Each shape has its own parameters, and proofs of one are none of another.
+/// The dimensions of a window. A recursive proof of one shape is none of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Levels of the tree over a replica: it has `8^leaf_levels` places for leaves.
@@ -14,27 +15,36 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// For up to 4096 sectors of 64 MiB.
+    /// For up to 4096 sectors.
     pub const LARGE: Self = Self {
-        leaf_levels: 6,
+        leaf_levels: REPLICA_LEVELS,
         set_levels: 4,
         samples: 3,
     };
 
-    /// For up to 64 sectors of 64 MiB: answering all positions takes a 64th of the work.
+    /// For up to 64 sectors: answering all positions takes a 64th of the work.
     pub const SMALL: Self = Self {
-        leaf_levels: 6,
+        leaf_levels: REPLICA_LEVELS,
         set_levels: 2,
         samples: 4,
     };
 
-    /// A shape for tests of this crate: nothing it proves is worth anything.
-    #[cfg(test)]
-    pub(crate) const TINY: Self = Self {
+    /// A shape for tests of circuits, which no number of sectors has: nothing it proves is worth anything.
+    pub const TINY: Self = Self {
         leaf_levels: 1,
         set_levels: 1,
         samples: 1,
     };
+
+    /// The shape of a provider with so many sectors, declared faulty or not.
+    #[must_use]
+    pub const fn of_sectors(n_sectors: usize) -> Self {
+        if n_sectors <= 1 << (Self::SMALL.set_levels * ARITY.ilog2()) {
+            Self::SMALL
+        } else {
+            Self::LARGE
+        }
+    }
 
     /// Levels of the tree over a replica.
     #[must_use]
@@ -66,24 +76,15 @@ impl Shape {
         width(self.leaf_levels)
     }
 
-    /// What the parameters of this shape have to be named, so that kept ones can be trusted; `None` for a shape that isn't
-    /// used.
-    #[must_use]
-    pub fn params_digest(self) -> Option<Element> {
-        match self {
-            Self::LARGE => Element::from_bytes(LARGE_DIGEST),
-            Self::SMALL => Element::from_bytes(SMALL_DIGEST),
-            _ => None,
-        }
-    }
-
     /// Bits of a position.
-    pub(crate) const fn position_bits(self) -> u32 {
+    #[must_use]
+    pub const fn position_bits(self) -> u32 {
         self.set_levels.saturating_mul(ARITY.ilog2())
     }
 
     /// Bits of a leaf's place.
-    pub(crate) const fn leaf_bits(self) -> u32 {
+    #[must_use]
+    pub const fn leaf_bits(self) -> u32 {
         self.leaf_levels.saturating_mul(ARITY.ilog2())
     }
 }
@@ -92,13 +93,3 @@ impl Shape {
 const fn width(levels: u32) -> u32 {
     1 << levels.saturating_mul(ARITY.ilog2())
 }
-
-/// Digests of the parameters of the two shapes.
-const LARGE_DIGEST: [u8; 32] = [
-    209, 251, 1, 246, 39, 251, 82, 80, 192, 196, 165, 120, 198, 12, 101, 134, 215, 5, 214, 128, 198, 23, 167,
-    49, 114, 158, 253, 99, 226, 116, 112, 2,
-];
-const SMALL_DIGEST: [u8; 32] = [
-    214, 149, 119, 51, 240, 68, 118, 111, 109, 86, 15, 234, 188, 250, 183, 91, 250, 203, 19, 192, 119, 180,
-    144, 83, 164, 65, 32, 112, 175, 189, 198, 1,
-];
