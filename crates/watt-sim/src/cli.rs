@@ -229,13 +229,20 @@ fn many(n: u64, options: &Options) -> Result<bool, String> {
         jobs.push((chosen(options, seed)?, seed));
     }
     let broken: Mutex<Vec<Report>> = Mutex::new(Vec::new());
+    let unbegun: Mutex<Vec<String>> = Mutex::default();
     let total = Mutex::new((0u64, 0u64));
     on_all_cores(jobs.len(), |at| {
         let Some((scenario, seed)) = jobs.get(at) else {
             return;
         };
-        let Ok(director) = Director::new(scenario, *seed, options.mutation, Sink::None) else {
-            return;
+        let director = match Director::new(scenario, *seed, options.mutation, Sink::None) {
+            Ok(director) => director,
+            Err(why) => {
+                if let Ok(mut unbegun) = unbegun.lock() {
+                    unbegun.push(format!("{} with seed {seed} can't begin: {why}", scenario.name));
+                }
+                return;
+            }
         };
         let report = director.run(options.until);
         if let Ok(mut total) = total.lock() {
@@ -256,7 +263,10 @@ fn many(n: u64, options: &Options) -> Result<bool, String> {
         jobs.len(),
         started.elapsed().as_secs_f64()
     );
-    Ok(n_broken == 0)
+    match unbegun.into_inner().unwrap_or_default().first() {
+        None => Ok(n_broken == 0),
+        Some(why) => Err(why.clone()),
+    }
 }
 
 /// The hash of each run's trace: what two runs of the same seed must agree on.

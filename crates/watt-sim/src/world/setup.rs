@@ -219,7 +219,7 @@ impl Setup {
                 block_bytes_max: 3 << 20,
                 certify_slots: 60,
                 certify_slots_per_gb: 60,
-                commit_slots: 60,
+                commit_slots: self.window_slots.saturating_mul(2).max(60),
                 power_unit_bytes: 1 << 20,
                 standby_power_bytes: 0,
                 insecure_proofs: true,
