@@ -334,6 +334,38 @@ fn drop_one_victim_slot_full_pay() {
     assert_eq!((stored.slot(10).proven_ms, victim(&stored).proven_ms), (0, 0));
 }
 
+/// Openings are good for one provider and one window: another's, though for the same window, and one's own of the window before are
+/// refused. Covers: D2, D3.
+#[test]
+fn openings_of_others_and_of_before_are_refused() {
+    let mut stored = Stored::new();
+    let first = Window(stored.window());
+    let beat = |stored: &mut Stored, n: usize, window: Window| {
+        let heartbeat = stored.miners[n].heartbeat(&stored.world, window.0, &[]);
+        stored.world.act(stored.miners[n].person, heartbeat).unwrap();
+    };
+    beat(&mut stored, 0, first);
+    beat(&mut stored, 1, first);
+    stored.world.open_next_window();
+    let (theirs, stolen) = stored.miners[1].proof(&stored.world, first.0);
+    let refused = stored.world.act_with(10, theirs, vec![stolen]);
+    assert_eq!(refused, Err(Refused::WindowProof { window: first }));
+    let (own, openings) = stored.miners[0].proof(&stored.world, first.0);
+    assert!(stored.world.act_with(10, own, vec![openings.clone()]).is_ok());
+
+    let second = first.next();
+    beat(&mut stored, 0, second);
+    stored.world.open_next_window();
+    let again = Operation::ProveWindow {
+        window: second,
+        openings: witness_hash(&stored.world.network, &openings),
+    };
+    let refused = stored.world.act_with(10, again, vec![openings]);
+    assert_eq!(refused, Err(Refused::WindowProof { window: second }));
+    let (own, openings) = stored.miners[0].proof(&stored.world, second.0);
+    assert!(stored.world.act_with(10, own, vec![openings]).is_ok());
+}
+
 /// A root that is no element is the root of no answers. Covers: D3.
 #[test]
 fn answers_beyond_the_modulus() {
