@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Far longer than anything takes, even on a busy machine: reaching it is a failure, never a way to wait.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(40);
