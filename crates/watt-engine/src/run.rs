@@ -6,17 +6,18 @@ use crate::backbones::Backbones;
 use crate::event::ApplyFailure;
 use crate::message::DecidedBlock;
 use std::sync::Arc;
-use watt_ledger::{Ahead, Block, BlockOutcome, InvalidBlock, StateRead};
-use watt_light::Voters;
+use watt_ledger::block::Claims;
+use watt_ledger::{Ahead, Block, BlockOutcome, InvalidBlock, StateRead, VerifyFolded};
+use watt_light::{FoldedProof, Voters};
 use watt_primitives::key::{SignatureCheck, all_hold};
 
 /// Blocks up to the first bad one, and what is wrong with that.
 pub type Good<T> = (Vec<T>, Option<ApplyFailure>);
 
-/// Checks that each block was decided by the backbone of its term, has the body that was agreed on, and that all signatures hold: together,
-/// and block by block only if that fails. It ends before the first block of which `backbones` does not say who decides it.
+/// Checks that each block was decided by the backbone of its term, has the body that was agreed on, and that all signatures and folded
+/// proofs hold: together, and block by block only if that fails. It ends before the first block of which `backbones` does not say who decides it.
 #[must_use]
-pub fn check(blocks: &[DecidedBlock], backbones: &Backbones) -> Good<Block> {
+pub fn check(blocks: &[DecidedBlock], backbones: &Backbones, folded: &impl VerifyFolded) -> Good<Block> {
     let (mut good, mut claims, mut failure) = (Vec::with_capacity(blocks.len()), Vec::new(), None);
     for decided in blocks {
         let Some(deciders) = backbones.of_slot(decided.proposal.proposal.slot) else {
@@ -39,13 +40,37 @@ pub fn check(blocks: &[DecidedBlock], backbones: &Backbones) -> Good<Block> {
             }
         }
     }
-    if !all_hold(&claims.concat())
-        && let Some(first_bad) = claims.iter().position(|claimed| !all_hold(claimed))
-    {
+    let signatures = |claims: &[Claims]| -> Vec<SignatureCheck> {
+        claims
+            .iter()
+            .flat_map(|claims| claims.signatures.clone())
+            .collect()
+    };
+    let are_signed = |claims: &[Claims]| all_hold(&signatures(claims));
+    let are_folded = |claims: &[Claims]| {
+        let proofs: Vec<FoldedProof> = claims.iter().flat_map(|claims| claims.folded.clone()).collect();
+        folded.first_bad(&proofs).is_none()
+    };
+    if let Some(first_bad) = first_bad(&claims, are_signed) {
         good.truncate(first_bad);
+        claims.truncate(first_bad);
         failure = Some(ApplyFailure::Invalid(InvalidBlock::Signature.to_string()));
     }
+    if let Some(first_bad) = first_bad(&claims, are_folded) {
+        good.truncate(first_bad);
+        failure = Some(ApplyFailure::Invalid(InvalidBlock::FoldedProof.to_string()));
+    }
     (good, failure)
+}
+
+/// The first block whose claims do not hold, if all together don't.
+fn first_bad(claims: &[Claims], do_hold: impl Fn(&[Claims]) -> bool) -> Option<usize> {
+    if do_hold(claims) {
+        return None;
+    }
+    claims
+        .iter()
+        .position(|claims| !do_hold(std::slice::from_ref(claims)))
 }
 
 /// Applies checked blocks one on the other with `apply`, which catches panics where it has to.
@@ -89,17 +114,14 @@ pub fn culprit(block: &Block, fails: impl Fn(&Block) -> bool) -> Option<usize> {
     Some(good)
 }
 
-fn claims_of(
-    decided: &DecidedBlock,
-    voters: Voters<'_>,
-) -> Result<(Block, Vec<SignatureCheck>), ApplyFailure> {
+fn claims_of(decided: &DecidedBlock, voters: Voters<'_>) -> Result<(Block, Claims), ApplyFailure> {
     let network = decided.proposal.proposal.network;
-    let mut claims = decided.decision_claims(voters).ok_or(ApplyFailure::Undecided)?;
+    let decision = decided.decision_claims(voters).ok_or(ApplyFailure::Undecided)?;
     // That the body is the proposal's is checked with the block.
-    let (block, claimed) = decided
+    let (block, mut claims) = decided
         .to_block()
         .claims(&network)
         .map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))?;
-    claims.extend(claimed);
+    claims.signatures.extend(decision);
     Ok((block, claims))
 }

@@ -16,8 +16,8 @@ use watt_ledger::Body;
 use watt_ledger::block::BODY_BYTES_MAX;
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{
-    BlockOutcome, Genesis, MemoryState, NetworkParameters, Outcome, StateRead, UncheckedBlock, apply_block,
-    genesis_block, query,
+    BlockOutcome, Genesis, MemoryState, NetworkParameters, NoFolded, Outcome, StateRead, UncheckedBlock,
+    apply_block, genesis_block, query,
 };
 use watt_light::{BackboneEntry, Operation, Proposal, SignedTransaction, Transaction};
 use watt_primitives::key::all_hold;
@@ -139,7 +139,11 @@ impl Chain {
     }
 
     fn apply(&self, block: UncheckedBlock) -> BlockOutcome {
-        apply_block(&self.state, &block.check(&self.genesis.network()).unwrap()).unwrap()
+        apply_block(
+            &self.state,
+            &block.check(&self.genesis.network(), &NoFolded).unwrap(),
+        )
+        .unwrap()
     }
 
     fn keep(&mut self, outcome: BlockOutcome) {

@@ -24,6 +24,7 @@ mod pledge;
 mod pre_commit;
 mod prove_window;
 pub(crate) mod sectors;
+mod settle_windows;
 mod standing;
 mod succession;
 mod term;
@@ -435,6 +436,7 @@ impl Ledger<'_> {
                 faults,
             } => self.heartbeat(actor, *window, *response_root, faults),
             Operation::ProveWindow { window, openings: _ } => self.prove_window(actor, *window, witness),
+            Operation::SettleWindows { windows, proof: _ } => self.settle_windows(actor, windows),
             Operation::Claim { slots } => self.claim(actor, slots),
             Operation::Terminate { deal } => self.terminate(actor, deal),
             Operation::Settle { deal } => self.settle(deal),
@@ -462,7 +464,10 @@ impl Ledger<'_> {
 
     /// A proof that does not verify costs everyone's time, so it costs its sender, too (TC14).
     fn punish(&mut self, actor: &Actor, why: Refused) -> Amount {
-        let is_proof = matches!(why, Refused::Porep { .. } | Refused::WindowProof { .. });
+        let is_proof = matches!(
+            why,
+            Refused::Porep { .. } | Refused::WindowProof { .. } | Refused::OtherWindows
+        );
         let is_signature = matches!(
             why,
             Refused::Possession | Refused::NoEvidence | Refused::NoSuccession

@@ -1,11 +1,12 @@
 //! Blocks as they arrive and blocks that were checked (`docs/spec/ledger.md` §4).
 
+use crate::folded::{FOLDED_PER_BLOCK_MAX, VerifyFolded};
 use crate::refused::Refused;
 use crate::restart::RefusedRestart;
 use std::sync::Arc;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::transaction::TRANSACTION_BYTES_MAX;
-use watt_light::{Proposal, SignedProposal, SignedTransaction, Transaction};
+use watt_light::{FoldedProof, Proposal, SignedProposal, SignedTransaction, Transaction};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, Timestamp, TransactionId, merkle};
@@ -36,6 +37,15 @@ pub struct Block {
     is_empty: bool,
     transactions: Vec<SignedTransaction>,
     ids: Vec<TransactionId>,
+}
+
+/// What has to hold before a block is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// Signatures of the proposal and its transactions.
+    pub signatures: Vec<SignatureCheck>,
+    /// Folded proofs of its transactions.
+    pub folded: Vec<FoldedProof>,
 }
 
 /// Why a block is refused: one variant per rule, in the order they are checked. Nothing changes then.
@@ -81,6 +91,9 @@ pub enum InvalidBlock {
     /// A signature does not hold.
     #[error("a signature in the block does not hold")]
     Signature,
+    /// A folded proof does not show what it has to.
+    #[error("a folded proof in the block does not hold")]
+    FoldedProof,
     /// Not the next height.
     #[error("the block is for height {found}, the next is {expected}")]
     Height {
@@ -225,12 +238,12 @@ impl Body {
 }
 
 impl UncheckedBlock {
-    /// Checks everything that needs no state, with all signatures in one batch.
+    /// Checks everything that needs no state, with all signatures in one batch, and all folded proofs by `folded`.
     ///
     /// # Errors
     /// See [`InvalidBlock`].
-    pub fn check(self, network: &NetworkId) -> Result<Block, InvalidBlock> {
-        self.check_except(network, |_| false)
+    pub fn check(self, network: &NetworkId, folded: &impl VerifyFolded) -> Result<Block, InvalidBlock> {
+        self.check_except(network, folded, |_| false)
     }
 
     /// As [`Self::check`], but leaves out the signatures of transactions that this node has verified before.
@@ -243,22 +256,25 @@ impl UncheckedBlock {
     pub fn check_except(
         self,
         network: &NetworkId,
+        folded: &impl VerifyFolded,
         is_verified: impl Fn(&SignedTransaction) -> bool,
     ) -> Result<Block, InvalidBlock> {
         let (block, claims) = self.claims_except(network, is_verified)?;
-        if all_hold(&claims) {
-            Ok(block)
-        } else {
-            Err(InvalidBlock::Signature)
+        if !all_hold(&claims.signatures) {
+            return Err(InvalidBlock::Signature);
         }
+        if folded.first_bad(&claims.folded).is_some() {
+            return Err(InvalidBlock::FoldedProof);
+        }
+        Ok(block)
     }
 
-    /// Checks everything that needs no state but the signatures, and returns those as claims, for one batch with others. The
-    /// block must not be applied before all of them were found to hold.
+    /// Checks everything that needs no state but signatures and folded proofs, and returns those as claims, for one batch with
+    /// others. The block must not be applied before all of them were found to hold.
     ///
     /// # Errors
     /// See [`InvalidBlock`].
-    pub fn claims(self, network: &NetworkId) -> Result<(Block, Vec<SignatureCheck>), InvalidBlock> {
+    pub fn claims(self, network: &NetworkId) -> Result<(Block, Claims), InvalidBlock> {
         self.claims_except(network, |_| false)
     }
 
@@ -266,7 +282,7 @@ impl UncheckedBlock {
         self,
         network: &NetworkId,
         is_verified: impl Fn(&SignedTransaction) -> bool,
-    ) -> Result<(Block, Vec<SignatureCheck>), InvalidBlock> {
+    ) -> Result<(Block, Claims), InvalidBlock> {
         let proposal = &self.proposal.proposal;
         if proposal.network != *network {
             return Err(InvalidBlock::OtherNetwork);
@@ -276,15 +292,26 @@ impl UncheckedBlock {
                 found: proposal.version,
             });
         }
-        let (ids, mut claims) = self.check_body(network, is_verified)?;
-        claims.push(self.proposal.signature_check());
+        let (ids, mut signatures) = self.check_body(network, is_verified)?;
+        signatures.push(self.proposal.signature_check());
+        let folded: Vec<FoldedProof> = self
+            .transactions
+            .iter()
+            .flat_map(SignedTransaction::folded_proofs)
+            .collect();
+        if folded.len() > FOLDED_PER_BLOCK_MAX {
+            return Err(InvalidBlock::TooManyProofs {
+                found: folded.len(),
+                max: FOLDED_PER_BLOCK_MAX,
+            });
+        }
         let block = Block {
             proposal: self.proposal,
             is_empty: self.is_empty,
             transactions: self.transactions,
             ids,
         };
-        Ok((block, claims))
+        Ok((block, Claims { signatures, folded }))
     }
 
     /// That the body is the proposal's and well-formed; returns names of its transactions and the signatures to verify. Each

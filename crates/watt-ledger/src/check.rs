@@ -38,6 +38,8 @@ pub struct Admission {
     pub kept_bytes: u64,
     /// Operations with a witness.
     pub n_proofs: usize,
+    /// Operations whose witness is a folded proof.
+    pub n_folded: usize,
     /// Whether it does only duties, and is of a provider or somebody with a seat or standing for one.
     pub is_duty: bool,
 }
@@ -97,6 +99,7 @@ fn admission(network: &NetworkId, signed: &SignedTransaction, nonces_ahead: u64,
         bytes: codec::encode(signed).len(),
         kept_bytes,
         n_proofs: signed.witness.len(),
+        n_folded: signed.folded_proofs().count(),
         is_duty,
     }
 }

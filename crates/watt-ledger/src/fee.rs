@@ -68,6 +68,7 @@ pub fn is_duty(signed: &SignedTransaction, version: u32) -> bool {
             | Operation::CommitSector { .. }
             | Operation::Heartbeat { .. }
             | Operation::ProveWindow { .. }
+            | Operation::SettleWindows { .. }
             | Operation::RegisterVotingKeys { .. }
             | Operation::Attend { .. }
             | Operation::Succeed { .. } => true,

@@ -4,7 +4,7 @@
 //! not decide which block is next, keeps no mempool, and knows nothing of files.
 //!
 //! Reading order: [`state`], [`rows`] (what the state is), [`genesis`], [`block`] (what arrives), [`apply`] (what it does),
-//! [`receipt`] and [`refused`] (what came of it), [`restart`] (people begin again), [`check`] and [`select`] (for whoever collects transactions), [`fee`],
+//! [`receipt`] and [`refused`] (what came of it), [`restart`] (people begin again), [`check`] and [`select`] (for whoever collects transactions), [`folded`], [`fee`],
 //! [`beacon`] (everything drawn by lot), [`query`] (what others may ask), [`tree`] (the state's root and proofs).
 //!
 //! Sources: `docs/spec/ledger.md`, `docs/spec/market.md`, `docs/spec/trust.md`.
@@ -23,6 +23,7 @@ pub mod block;
 pub mod check;
 mod duty;
 pub mod fee;
+pub mod folded;
 pub mod genesis;
 mod history;
 mod ledger;
@@ -44,6 +45,7 @@ pub use apply::{BlockOutcome, apply_block, apply_rescued};
 pub use beacon::Beacon;
 pub use block::{Block, Body, InvalidBlock, UncheckedBlock};
 pub use check::{Admission, admit};
+pub use folded::{NoFolded, VerifyFolded};
 pub use genesis::{Genesis, NetworkParameters, genesis_block};
 pub use ledger::PROTOCOL_WALLET;
 pub use receipt::{Done, Event, Outcome, Receipt};

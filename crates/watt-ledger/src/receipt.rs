@@ -106,6 +106,19 @@ pub enum Done {
         /// Ledger time it adds, in milliseconds.
         proven_ms: u64,
     },
+    /// The windows of a period are settled.
+    WindowsSettled {
+        /// The first in which the provider was present.
+        first: Window,
+        /// The last.
+        last: Window,
+        /// In how many it was present.
+        n_windows: u32,
+        /// In how many of these everything that was sampled was opened.
+        n_good: u32,
+        /// Ledger time that they add, in milliseconds.
+        proven_ms: u64,
+    },
     /// Pay arrived.
     Claimed {
         /// How much.

@@ -329,6 +329,12 @@ pub enum Refused {
         /// Which.
         window: Window,
     },
+    /// Nothing of the provider's is over and unsettled, or its time has passed.
+    #[error("no windows of this provider wait to be settled")]
+    NothingToSettle,
+    /// A proof about other windows than those that the ledger has.
+    #[error("the proof is about other windows than those that wait to be settled")]
+    OtherWindows,
     // Trust.
     /// Everybody trusts themselves already.
     #[error("nobody is in their own circle")]
@@ -527,6 +533,10 @@ impl Refused {
             Self::SetsFull => "send it again in the next block",
             Self::AllFaulty { .. } => "repair the disk, or let the deals end",
             Self::NoHeartbeat { .. } => "send the heartbeat in time; this window is lost",
+            Self::NothingToSettle => {
+                "nothing: they are settled already, or were not in time; the next period counts"
+            }
+            Self::OtherWindows => "prove the windows that the ledger lists",
             Self::WindowProof { .. } => "scrub the sectors and declare the damaged ones",
             Self::OwnCircle | Self::UnknownPerson { .. } => {
                 "name the account of somebody you know; they have one once they have received or sent anything"

@@ -3,6 +3,7 @@
 use crate::beacon::Beacon;
 use crate::check::{self, Admission};
 use crate::fee::{FeeRate, PROOFS_PER_BLOCK_MAX};
+use crate::folded::FOLDED_PER_BLOCK_MAX;
 use crate::ledger::window_of;
 use crate::refused::Refused;
 use crate::rows::{self, AccountRow, ChainRow, RulesRow};
@@ -62,6 +63,7 @@ pub fn fill_block(state: &impl StateRead, candidates: &[Candidate<'_>]) -> Chose
             .unwrap_or(0)
             .saturating_sub(LIST_BYTES),
         proofs_left: PROOFS_PER_BLOCK_MAX,
+        folded_left: FOLDED_PER_BLOCK_MAX,
     };
     let places = rules.parameters.block_transactions_max;
     let order = |at: usize| -> Option<Order> {
@@ -110,6 +112,7 @@ struct Filling<'a, S: StateRead> {
     chosen: Chosen,
     bytes_left: usize,
     proofs_left: usize,
+    folded_left: usize,
 }
 
 impl<S: StateRead> Filling<'_, S> {
@@ -147,7 +150,9 @@ impl<S: StateRead> Filling<'_, S> {
 
     fn fits(&self, at: usize) -> bool {
         self.candidates.get(at).is_some_and(|candidate| {
-            candidate.admission.bytes <= self.bytes_left && candidate.admission.n_proofs <= self.proofs_left
+            candidate.admission.bytes <= self.bytes_left
+                && candidate.admission.n_proofs <= self.proofs_left
+                && candidate.admission.n_folded <= self.folded_left
         })
     }
 
@@ -198,6 +203,7 @@ impl<S: StateRead> Filling<'_, S> {
         if let Some(candidate) = self.candidates.get(at) {
             self.bytes_left = self.bytes_left.saturating_sub(candidate.admission.bytes);
             self.proofs_left = self.proofs_left.saturating_sub(candidate.admission.n_proofs);
+            self.folded_left = self.folded_left.saturating_sub(candidate.admission.n_folded);
         }
         if let Some(waiting) = self.lanes.get_mut(lane) {
             waiting.pop_first();

@@ -35,6 +35,34 @@ pub enum KeyRole {
     Device,
 }
 
+/// Which of the two shapes proven windows have: it follows from the number of sectors in them (`docs/spec/proofs.md` 7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum WindowShape {
+    /// Up to 64 sectors.
+    #[serde(rename = "small")]
+    Small,
+    /// More.
+    #[serde(rename = "large")]
+    Large,
+}
+
+/// What a folded proof shows (`docs/spec/proofs.md` 11.4): a provider went from one state to another in so many windows, and opened
+/// all samples in so many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoldedWindows {
+    /// The shape of all of them.
+    pub shape: WindowShape,
+    /// State before the first: an element of the field of the proofs, as its 32 bytes.
+    pub from: Hash,
+    /// State after the last, as `from`.
+    pub to: Hash,
+    /// Windows in which the provider was present.
+    pub n_windows: u32,
+    /// Windows in which everything that was sampled was opened.
+    pub n_good: u32,
+}
+
 /// One slot of one deal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -194,6 +222,13 @@ pub enum Operation {
         /// Hash of the openings in the witness.
         openings: Hash,
     },
+    /// Shows in one folded proof how many windows of a period that is over were answered from what is stored.
+    SettleWindows {
+        /// What the proof shows.
+        windows: FoldedWindows,
+        /// Hash of the proof in the witness.
+        proof: Hash,
+    },
     /// Pays the provider for proven time of these slots.
     Claim {
         /// Which slots.
@@ -277,6 +312,7 @@ impl Operation {
     pub const fn witness(&self) -> Option<&Hash> {
         match self {
             Self::CommitSector { openings, .. } | Self::ProveWindow { openings, .. } => Some(openings),
+            Self::SettleWindows { proof, .. } => Some(proof),
             Self::Transfer { .. }
             | Self::AddKey { .. }
             | Self::RemoveKey { .. }
@@ -311,6 +347,7 @@ impl Operation {
             | Self::CommitSector { .. }
             | Self::Heartbeat { .. }
             | Self::ProveWindow { .. }
+            | Self::SettleWindows { .. }
             | Self::Claim { .. }
             | Self::Certify { .. }
             | Self::Settle { .. }
@@ -355,6 +392,7 @@ impl Operation {
             | Self::CommitSector { .. }
             | Self::Heartbeat { .. }
             | Self::ProveWindow { .. }
+            | Self::SettleWindows { .. }
             | Self::Claim { .. }
             | Self::Terminate { .. }
             | Self::Settle { .. }

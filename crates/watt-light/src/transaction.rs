@@ -1,6 +1,6 @@
 //! Transactions: what an account's key asks of the ledger (`docs/spec/ledger.md` §3).
 
-use crate::operation::Operation;
+use crate::operation::{FoldedWindows, Operation};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use watt_primitives::codec::{self, InvalidEncoding};
@@ -51,6 +51,15 @@ pub struct SignedTransaction {
     pub signature: Signature,
     /// One entry per operation that announces one, in order.
     pub witness: BoundedVec<BoundedBytes<WITNESS_BYTES_MAX>, OPERATIONS_MAX>,
+}
+
+/// A folded proof with what it has to show. As a signature it is checked from the transaction alone, before anything is done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoldedProof {
+    /// What it has to show.
+    pub windows: FoldedWindows,
+    /// The proof.
+    pub proof: Vec<u8>,
 }
 
 /// Why a transaction is refused before the state is asked.
@@ -144,6 +153,26 @@ impl SignedTransaction {
         } else {
             Err(InvalidTransaction::Witness)
         }
+    }
+
+    /// The folded proofs to check before anything is believed, in the order of their operations.
+    pub fn folded_proofs(&self) -> impl Iterator<Item = FoldedProof> {
+        let announced = self
+            .transaction
+            .operations
+            .iter()
+            .filter(|operation| operation.witness().is_some());
+        announced
+            .zip(self.witness.iter())
+            .filter_map(|(operation, witness)| {
+                let Operation::SettleWindows { windows, .. } = operation else {
+                    return None;
+                };
+                Some(FoldedProof {
+                    windows: *windows,
+                    proof: witness.to_vec(),
+                })
+            })
     }
 
     /// The claim to check before anything is believed.

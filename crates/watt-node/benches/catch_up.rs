@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use watt_engine::message::{BLOCKS_BYTES_MAX, DecidedBlock, Message};
 use watt_ledger::Body;
 use watt_ledger::genesis::GenesisAccount;
-use watt_ledger::{Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis_block};
+use watt_ledger::{
+    Genesis, MemoryState, NetworkParameters, NoFolded, UncheckedBlock, apply_block, genesis_block,
+};
 use watt_light::{BackboneEntry, Header, Operation, Proposal, SignedTransaction, Transaction};
 use watt_net::{Bytes, Net, NetConfig, Priority};
 use watt_node::config::{ApiAddresses, NodeConfig, Role};
@@ -128,7 +130,7 @@ impl Chain {
             let began = Instant::now();
             assert!(block.is_decided(&genesis.quorum_set()));
             let unchecked: UncheckedBlock = block.to_block();
-            let outcome = apply_block(&state, &unchecked.check(&head.network).unwrap()).unwrap();
+            let outcome = apply_block(&state, &unchecked.check(&head.network, &NoFolded).unwrap()).unwrap();
             applying += began.elapsed();
             state.write(&outcome.writes);
             head = outcome.header;

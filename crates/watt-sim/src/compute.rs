@@ -14,7 +14,8 @@ use watt_engine::{Backbones, run};
 use watt_ledger::testing::{Rule, bend};
 use watt_ledger::tree::chunk;
 use watt_ledger::{
-    Block, BlockOutcome, InvalidBlock, MemoryState, Rescues, StateRead, UncheckedBlock, apply_rescued,
+    Block, BlockOutcome, InvalidBlock, MemoryState, NoFolded, Rescues, StateRead, UncheckedBlock,
+    apply_rescued,
 };
 use watt_light::transaction::body_root;
 use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
@@ -254,7 +255,7 @@ impl Compute {
         };
         let block = block
             .clone()
-            .check_except(&network, is_verified)
+            .check_except(&network, &NoFolded, is_verified)
             .map_err(invalid)?;
         if block.transactions().iter().any(is_slow) {
             return Err(ApplyFailure::TooSlow);
@@ -320,7 +321,7 @@ impl Compute {
         blocks: &[DecidedBlock],
         holds: bool,
     ) -> run::Good<Arc<BlockOutcome>> {
-        let (checked, unchecked) = run::check(blocks, &Backbones::in_state(state));
+        let (checked, unchecked) = run::check(blocks, &Backbones::in_state(state), &NoFolded);
         self.n_applied += u64::try_from(checked.len()).unwrap_or(0);
         let (outcomes, failed) = run::apply(state, &checked, |state, block| {
             match self.guarded(state, block, holds) {

@@ -31,6 +31,7 @@ fn waiting(n: u64, valid_until: u64) -> (Admission, SignedTransaction) {
         bytes: 200,
         kept_bytes: 200,
         n_proofs: 0,
+        n_folded: 0,
         is_duty: false,
     };
     let signed = SignedTransaction {

@@ -8,7 +8,7 @@ use watt_engine::event::ApplyFailure;
 use watt_engine::message::{DecidedBlock, Message};
 use watt_engine::{Backbones, run};
 use watt_ledger::rows::{self, RulesRow};
-use watt_ledger::{MemoryState, StateRead as _, apply_block, genesis_block};
+use watt_ledger::{MemoryState, NoFolded, StateRead as _, apply_block, genesis_block};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, codec};
 
 /// The node that is behind.
@@ -231,7 +231,7 @@ fn a_run_is_good_up_to_its_first_bad_block() {
         })
     };
 
-    let (good, failure) = run::check(&decided, &backbones);
+    let (good, failure) = run::check(&decided, &backbones, &NoFolded);
     assert_eq!((good.len(), failure), (decided.len(), None));
     let (outcomes, failure) = apply(&good);
     assert_eq!((outcomes.len(), failure), (decided.len(), None));
@@ -247,13 +247,13 @@ fn a_run_is_good_up_to_its_first_bad_block() {
     let mut envelopes = forged[5].decision.to_vec();
     envelopes[0].signature = forged[4].decision[0].signature;
     forged[5].decision = BoundedVec::new(envelopes).unwrap();
-    let (good, failure) = run::check(&forged, &backbones);
+    let (good, failure) = run::check(&forged, &backbones, &NoFolded);
     assert_eq!(good.len(), 5);
     assert!(failure.is_some());
 
     let mut unproven = decided.clone();
     unproven[7].decision = BoundedVec::empty();
-    let (good, failure) = run::check(&unproven, &backbones);
+    let (good, failure) = run::check(&unproven, &backbones, &NoFolded);
     assert_eq!(good.len(), 7);
     assert!(failure.is_some());
 
@@ -262,12 +262,12 @@ fn a_run_is_good_up_to_its_first_bad_block() {
     rules.network = rules.network.restarted(1, &Hash([9; 32]));
     let mut restarted = state.clone();
     restarted.write(&[(rows::RULES.to_vec(), Some(codec::encode(&rules)))].into());
-    let (good, failure) = run::check(&decided, &Backbones::in_state(&restarted));
+    let (good, failure) = run::check(&decided, &Backbones::in_state(&restarted), &NoFolded);
     assert_eq!((good.len(), failure), (0, Some(ApplyFailure::Undecided)));
 
     let mut gap = decided;
     gap.remove(3);
-    let (good, failure) = run::check(&gap, &backbones);
+    let (good, failure) = run::check(&gap, &backbones, &NoFolded);
     assert_eq!((good.len(), failure), (gap.len(), None), "each was decided");
     let (outcomes, failure) = apply(&good);
     assert_eq!(outcomes.len(), 3);

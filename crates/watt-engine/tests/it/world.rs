@@ -16,7 +16,8 @@ use watt_engine::{
 use watt_ledger::testing::elect_in_advance;
 use watt_ledger::tree::{self, chunk};
 use watt_ledger::{
-    BlockOutcome, Body, Genesis, MemoryState, NetworkParameters, UncheckedBlock, apply_block, genesis,
+    BlockOutcome, Body, Genesis, MemoryState, NetworkParameters, NoFolded, UncheckedBlock, apply_block,
+    genesis,
 };
 use watt_light::duty::cold_key_hash;
 use watt_light::hand_over::walk;
@@ -803,14 +804,18 @@ impl World {
         }
         block
             .clone()
-            .check(&self.network)
+            .check(&self.network, &NoFolded)
             .and_then(|block| apply_block(&self.nodes[node].disk.state, &block))
             .map(Arc::new)
             .map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
     }
 
     fn apply_decided(&self, node: usize, blocks: &[DecidedBlock]) -> run::Good<Arc<BlockOutcome>> {
-        let (good, unchecked) = run::check(blocks, &Backbones::in_state(&self.nodes[node].disk.state));
+        let (good, unchecked) = run::check(
+            blocks,
+            &Backbones::in_state(&self.nodes[node].disk.state),
+            &NoFolded,
+        );
         let (outcomes, failed) = run::apply(&self.nodes[node].disk.state, &good, |state, block| {
             apply_block(state, block).map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
         });

@@ -4,7 +4,7 @@ use crate::world::{World, genesis, key, result, transfer};
 use watt_ledger::Body;
 use watt_ledger::block::{decode_body, encode_body};
 use watt_ledger::fee::PROOFS_PER_BLOCK_MAX;
-use watt_ledger::{Event, Genesis, InvalidBlock, UncheckedBlock, apply_block, query, tree};
+use watt_ledger::{Event, Genesis, InvalidBlock, NoFolded, UncheckedBlock, apply_block, query, tree};
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
@@ -83,24 +83,27 @@ fn bad_signatures_are_refused_and_good_ones_checked_once() {
         transactions,
     };
     assert_eq!(
-        unchecked(vec![forged.clone()]).check(&world.network),
+        unchecked(vec![forged.clone()]).check(&world.network, &NoFolded),
         Err(InvalidBlock::Signature)
     );
     // The id of the forged one is that of the good one; only the whole tells them apart.
     let seen = |signed: &SignedTransaction| *signed == good;
-    let refused = unchecked(vec![forged.clone()]).check_except(&world.network, seen);
+    let refused = unchecked(vec![forged.clone()]).check_except(&world.network, &NoFolded, seen);
     assert_eq!(refused, Err(InvalidBlock::Signature));
     assert!(
         unchecked(vec![good.clone()])
-            .check_except(&world.network, seen)
+            .check_except(&world.network, &NoFolded, seen)
             .is_ok()
     );
     let mut unsigned = unchecked(vec![good.clone()]);
     unsigned.proposal.signature = Signature([7; 64]);
-    assert_eq!(unsigned.check(&world.network), Err(InvalidBlock::Signature));
+    assert_eq!(
+        unsigned.check(&world.network, &NoFolded),
+        Err(InvalidBlock::Signature)
+    );
     let mut stuffed = good;
     stuffed.witness = BoundedVec::new(vec![BoundedBytes::new(vec![1]).unwrap()]).unwrap();
-    let refused = unchecked(vec![stuffed]).check_except(&world.network, |_| true);
+    let refused = unchecked(vec![stuffed]).check_except(&world.network, &NoFolded, |_| true);
     assert_eq!(refused, Err(InvalidBlock::Malformed { index: 0 }));
 }
 
@@ -116,7 +119,10 @@ fn fallback_has_no_body() {
         is_empty: true,
         transactions: body.clone(),
     };
-    assert_eq!(full.check(&world.network), Err(InvalidBlock::EmptyWithBody));
+    assert_eq!(
+        full.check(&world.network, &NoFolded),
+        Err(InvalidBlock::EmptyWithBody)
+    );
     let fallback = world.check(proposal, body).unwrap().into_fallback();
     let outcome = apply_block(&world.state, &fallback).unwrap();
     assert!(outcome.header.is_empty && outcome.receipts.is_empty());

@@ -4,7 +4,7 @@ use crate::backbone::{others, short};
 use crate::world::{World, id, key};
 use watt_ledger::apply::{EMPTY_WITHIN, REDUCED_FOR};
 use watt_ledger::query::reduced_leaders;
-use watt_ledger::{UncheckedBlock, apply_block};
+use watt_ledger::{NoFolded, UncheckedBlock, apply_block};
 use watt_light::{Backbone, BackboneEntry};
 use watt_primitives::NodeId;
 
@@ -21,7 +21,7 @@ pub fn come_out_empty(world: &mut World, n: u8) {
         is_empty: true,
         transactions: Vec::new(),
     };
-    let block = block.check(&world.network).unwrap();
+    let block = block.check(&world.network, &NoFolded).unwrap();
     let outcome = apply_block(&world.state, &block).unwrap();
     world.keep(outcome);
 }

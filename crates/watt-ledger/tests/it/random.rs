@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use watt_ledger::query;
 use watt_light::succession::Claim;
 use watt_light::transaction::witness_hash;
-use watt_light::{KeyRole, Operation, SlotRef, Succession};
+use watt_light::{FoldedWindows, KeyRole, Operation, SlotRef, Succession, WindowShape};
 use watt_primitives::terms::Piece;
 use watt_primitives::{
     Amount, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Term, TrustLevel, Window,
@@ -105,10 +105,20 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
                 &world.network,
             )),
         },
+        Operation::SettleWindows {
+            windows: FoldedWindows {
+                shape: WindowShape::Small,
+                from: openings,
+                to: openings,
+                n_windows: 2,
+                n_good: 1,
+            },
+            proof: openings,
+        },
     ];
     assert_eq!(
         list.iter().map(kind).collect::<Vec<_>>(),
-        (0..25).collect::<Vec<_>>()
+        (0..26).collect::<Vec<_>>()
     );
     list
 }
@@ -140,6 +150,7 @@ fn kind(operation: &Operation) -> u8 {
         Operation::ReportEvidence { .. } => 22,
         Operation::ApproveUpgrade { .. } => 23,
         Operation::Succeed { .. } => 24,
+        Operation::SettleWindows { .. } => 25,
     }
 }
 

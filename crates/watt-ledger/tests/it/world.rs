@@ -6,8 +6,8 @@ use watt_ledger::query::{self, recount};
 use watt_ledger::rows::AccountRow;
 use watt_ledger::tree::chunk;
 use watt_ledger::{
-    Block, BlockOutcome, Done, Genesis, InvalidBlock, MemoryState, NetworkParameters, Outcome, Receipt,
-    Refused, Rescues, StateRead as _, UncheckedBlock, Writes, apply_rescued, genesis_block, tree,
+    Block, BlockOutcome, Done, Genesis, InvalidBlock, MemoryState, NetworkParameters, NoFolded, Outcome,
+    Receipt, Refused, Rescues, StateRead as _, UncheckedBlock, Writes, apply_rescued, genesis_block, tree,
 };
 use watt_light::{BackboneEntry, Operation, Proposal, SignedTransaction, Transaction};
 use watt_primitives::class::Class;
@@ -137,7 +137,7 @@ impl World {
             is_empty: false,
             transactions,
         };
-        block.check(&self.network)
+        block.check(&self.network, &NoFolded)
     }
 
     /// Applies without keeping.

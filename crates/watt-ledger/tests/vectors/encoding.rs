@@ -10,8 +10,8 @@ use watt_light::proposal::empty_value;
 use watt_light::succession::Claim;
 use watt_light::transaction::{body_root, witness_hash};
 use watt_light::{
-    BackboneEntry, Evidence, Header, KeyRole, NewVotingKey, Onion, Operation, Proposal, SignedProposal,
-    SignedTransaction, SlotRef, Succession, Transaction,
+    BackboneEntry, Evidence, FoldedWindows, Header, KeyRole, NewVotingKey, Onion, Operation, Proposal,
+    SignedProposal, SignedTransaction, SlotRef, Succession, Transaction, WindowShape,
 };
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
@@ -280,6 +280,19 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
             Operation::ProveWindow {
                 window: Window(9),
                 openings: witness_hash(&network(), b""),
+            },
+        ),
+        (
+            "settle-windows",
+            Operation::SettleWindows {
+                windows: FoldedWindows {
+                    shape: WindowShape::Large,
+                    from: Hash([1; 32]),
+                    to: Hash([2; 32]),
+                    n_windows: 144,
+                    n_good: 143,
+                },
+                proof: witness_hash(&network(), b""),
             },
         ),
         (

@@ -4,7 +4,7 @@ use super::*;
 use watt_engine::Backbones;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::genesis::GenesisAccount;
-use watt_ledger::{MemoryState, NetworkParameters, apply_block, genesis_block, tree};
+use watt_ledger::{MemoryState, NetworkParameters, NoFolded, apply_block, genesis_block, tree};
 use watt_light::{BackboneEntry, HandOver, Proposal, ShownEntry};
 use watt_primitives::{Amount, BlockHeight, BoundedBytes, BoundedVec, SecretKey, SlotIndex, Term, Timestamp};
 use watt_scp::{Ballot, Envelope, Pledges, Statement};
@@ -131,7 +131,7 @@ fn shown_at(genesis: &Genesis, height: u64) -> Shown {
                 entry: Some(entry),
             };
         }
-        let block = above.to_block().check(&genesis.network()).unwrap();
+        let block = above.to_block().check(&genesis.network(), &NoFolded).unwrap();
         let outcome = apply_block(&state, &block).unwrap();
         state.write(&outcome.writes);
         head = outcome.header;

@@ -6,7 +6,9 @@ use std::sync::{Arc, Once};
 use watt_engine::event::ApplyFailure;
 use watt_engine::message::DecidedBlock;
 use watt_engine::{Backbones, run};
-use watt_ledger::{Block, BlockOutcome, InvalidBlock, Rescues, StateRead, UncheckedBlock, apply_rescued};
+use watt_ledger::{
+    Block, BlockOutcome, InvalidBlock, Rescues, StateRead, UncheckedBlock, VerifyFolded, apply_rescued,
+};
 use watt_primitives::key::{SignatureCheck, all_hold};
 
 thread_local! {
@@ -36,11 +38,14 @@ pub(crate) fn try_block(
     block: UncheckedBlock,
     is_own: bool,
     rescues: &Rescues,
+    folded: &impl VerifyFolded,
 ) -> Result<Arc<BlockOutcome>, ApplyFailure> {
     quiet_panics();
     let network = block.proposal.proposal.network;
     let invalid = |invalid: InvalidBlock| ApplyFailure::Invalid(invalid.to_string());
-    let block = block.check_except(&network, |_| is_own).map_err(invalid)?;
+    let block = block
+        .check_except(&network, folded, |_| is_own)
+        .map_err(invalid)?;
     match guarded(|| apply_rescued(state, &block, rescues)) {
         Some(outcome) => outcome.map(Arc::new).map_err(invalid),
         None => Err(ApplyFailure::Panicked {
@@ -55,9 +60,10 @@ pub(crate) fn try_decided(
     state: &impl StateRead,
     decided: &[DecidedBlock],
     rescues: &Rescues,
+    folded: &impl VerifyFolded,
 ) -> run::Good<Arc<BlockOutcome>> {
     quiet_panics();
-    let (blocks, unchecked) = run::check(decided, &Backbones::in_state(state));
+    let (blocks, unchecked) = run::check(decided, &Backbones::in_state(state), folded);
     let (outcomes, failed) = run::apply(state, &blocks, |state, block| {
         match guarded(|| apply_rescued(state, block, rescues)) {
             Some(outcome) => outcome.map_err(|invalid| ApplyFailure::Invalid(invalid.to_string())),

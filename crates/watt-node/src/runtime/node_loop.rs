@@ -22,7 +22,7 @@ use watt_engine::{
     Clocks, Effect, Engine, Event, EvidenceLog, NotRecoverable, NotRestartable, PeerId, Priority, RequestId,
     Timer,
 };
-use watt_ledger::{Body, InvalidBlock};
+use watt_ledger::{Body, InvalidBlock, NoFolded};
 use watt_light::{BlockName, Header, SignedTransaction};
 use watt_net::{Bytes, Net};
 use watt_primitives::key::SignatureCheck;
@@ -550,7 +550,7 @@ impl NodeLoop {
                 let (state, rescues) = (self.storage.snapshot(), self.storage.rescues());
                 self.work(async move {
                     let trial = tokio::task::spawn_blocking(move || {
-                        state.read(|rows| try_block(rows, (*block).clone(), false, &rescues))
+                        state.read(|rows| try_block(rows, (*block).clone(), false, &rescues, &NoFolded))
                     });
                     let result = match tokio::time::timeout(APPLY_PATIENCE, trial).await {
                         Ok(Ok(Ok(result))) => result,
@@ -565,7 +565,7 @@ impl NodeLoop {
                 let (state, rescues) = (self.storage.snapshot(), self.storage.rescues());
                 self.work(async move {
                     let trial = tokio::task::spawn_blocking(move || {
-                        state.read(|rows| try_decided(rows, &blocks, &rescues))
+                        state.read(|rows| try_decided(rows, &blocks, &rescues, &NoFolded))
                     });
                     let (outcomes, failure) = match trial.await {
                         Ok(Ok(good)) => good,

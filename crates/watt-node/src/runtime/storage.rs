@@ -13,7 +13,9 @@ use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::tree::chunk;
-use watt_ledger::{BlockOutcome, Genesis, Receipt, Rescue, Rescues, StateRead, Writes, genesis_block};
+use watt_ledger::{
+    BlockOutcome, Genesis, NoFolded, Receipt, Rescue, Rescues, StateRead, Writes, genesis_block,
+};
 use watt_light::succession::{SUCCESSION_BYTES_MAX, SUCCESSIONS_MAX};
 use watt_light::{Header, Succession};
 use watt_primitives::{BlockHeight, BoundedVec, TransactionId, codec};
@@ -506,7 +508,7 @@ fn rebuild(
         let (block, applied) = read_block(blocks, height)?.ok_or_else(|| missing(height, blocks))?;
         let snapshot = state.snapshot().map_err(|error| trouble(&error))?;
         let outcome = snapshot
-            .read(|rows| try_block(rows, block.to_block(), true, rescues))
+            .read(|rows| try_block(rows, block.to_block(), true, rescues, &NoFolded))
             .map_err(|error| trouble(&error))?
             .map_err(|failure| trouble(&failure))?;
         if outcome.header != applied.header {

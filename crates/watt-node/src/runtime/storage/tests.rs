@@ -4,7 +4,7 @@ use std::path::Path;
 use watt_engine::{Refuted, RestartLog};
 use watt_ledger::Body;
 use watt_ledger::genesis::GenesisAccount;
-use watt_ledger::{NetworkParameters, Rescues, UncheckedBlock};
+use watt_ledger::{NetworkParameters, NoFolded, Rescues, UncheckedBlock};
 use watt_light::{BackboneEntry, Proposal, Restart, RestartPlan};
 use watt_primitives::{
     AccountId, Amount, BoundedString, BoundedVec, Hash, NetworkId, SecretKey, SlotIndex, Term, Timestamp,
@@ -103,7 +103,7 @@ fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
     let unchecked: UncheckedBlock = block.to_block();
     let outcome = storage
         .snapshot()
-        .read(|rows| try_block(rows, unchecked, true, &Rescues::of_program()));
+        .read(|rows| try_block(rows, unchecked, true, &Rescues::of_program(), &NoFolded));
     (block, outcome.unwrap().unwrap())
 }
 
