@@ -467,7 +467,10 @@ impl Ledger<'_> {
     fn punish(&mut self, actor: &Actor, why: Refused) -> Amount {
         let is_proof = matches!(
             why,
-            Refused::Porep { .. } | Refused::WindowProof { .. } | Refused::OtherWindows
+            Refused::Porep { .. }
+                | Refused::WindowProof { .. }
+                | Refused::OtherWindows
+                | Refused::NothingToSettle
         );
         let is_signature = matches!(
             why,

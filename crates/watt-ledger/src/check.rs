@@ -2,6 +2,7 @@
 
 use crate::duty;
 use crate::fee::{self, FeeRate};
+use crate::query;
 use crate::refused::Refused;
 use crate::rows::{self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, RulesRow, UpgradesRow};
 use crate::state::StateRead;
@@ -80,12 +81,35 @@ pub fn admit_unverified(state: &impl StateRead, signed: &SignedTransaction) -> R
             expected: authority.nonce,
         });
     }
+    check_settlement(state, transaction)?;
     let next_term = rules.terms().of_height(chain.height.next());
     let version = upgrades.version_in(next_term);
     let has_duties = state.get(&rows::provider(&transaction.account)).is_some()
         || duty::is_bound(state, &transaction.account, rules.terms().of_height(chain.height));
     let is_duty = has_duties && fee::is_duty(signed, version);
     Ok(admission(&rules.network, signed, nonces_ahead, is_duty))
+}
+
+/// A folded proof is looked at only if it is about windows that wait, and one at a time: verifying it costs a third of a second.
+fn check_settlement(state: &impl StateRead, transaction: &Transaction) -> Result<(), Refused> {
+    let mut settled = transaction.operations.iter().filter_map(|operation| {
+        let Operation::SettleWindows { windows, .. } = operation else {
+            return None;
+        };
+        Some(windows)
+    });
+    let Some(windows) = settled.next() else {
+        return Ok(());
+    };
+    if settled.next().is_some() {
+        return Err(Refused::Malformed);
+    }
+    let due = query::due_windows(state, &transaction.account).ok_or(Refused::NothingToSettle)?;
+    if due.period.shown(windows.n_good) == *windows && (1..=windows.n_windows).contains(&windows.n_good) {
+        Ok(())
+    } else {
+        Err(Refused::OtherWindows)
+    }
 }
 
 fn admission(network: &NetworkId, signed: &SignedTransaction, nonces_ahead: u64, is_duty: bool) -> Admission {

@@ -175,8 +175,16 @@ fn heartbeat_selective_amnesia() {
     stored.world.block(proofs);
     stored.world.go_to_window_end();
     stored.world.skip(1);
-    let provider = |n| query::provider(&stored.world.state, &id(n)).unwrap();
-    assert_eq!((provider(10).proofs_missed, provider(11).proofs_missed), (1, 0));
+    let missed = |world: &World, n| query::provider(&world.state, &id(n)).unwrap().proofs_missed;
+    let waiting = query::waiting_windows(&stored.world.state, &id(10));
+    assert_eq!(
+        waiting[0].period.first, window,
+        "a folded proof might still say that it was bad"
+    );
+    assert_eq!(missed(&stored.world, 10), 0);
+    let mut later = stored.world.clone();
+    later.go_to_height(waiting[0].lapses_at.0 * 10);
+    assert_eq!((missed(&later, 10), missed(&later, 11)), (1, 0));
     assert_eq!(
         (stored.slot(10).proven_ms, stored.slot(11).proven_ms),
         (10_000, 20_000)
@@ -243,8 +251,8 @@ fn heartbeat_before_the_beacon() {
     );
 }
 
-/// Whoever throws sectors away and declares them faulty, all of them, has nothing to prove; and can't declare what it doesn't have.
-/// Covers: C5, E4.
+/// Whoever throws sectors away and declares them faulty, all of them, is paid for none of them from that window on, and has nothing to
+/// prove from the next one on; and nobody can declare what it doesn't have. Covers: C5, E4.
 #[test]
 fn declared_faults_hide_nothing() {
     let mut stored = Stored::new();
@@ -267,17 +275,24 @@ fn declared_faults_hide_nothing() {
     world.open_next_window();
     let proof = stored.miners[0].signed_proof(world, window.0);
     world.block(vec![proof]);
-    assert_eq!(
-        result(&world.last.receipts[0]),
-        Err(Refused::AllFaulty { window })
-    );
+    assert!(result(&world.last.receipts[0]).is_ok());
+    let next = window.next();
+    let still = stored.miners[0].heartbeat(world, next.0, &[1]);
+    world.act(10, still).unwrap();
+    world.open_next_window();
+    let proof = stored.miners[0].signed_proof(world, next.0);
+    world.block(vec![proof]);
+    let refused = result(&world.last.receipts[0]);
+    assert_eq!(refused, Err(Refused::AllFaulty { window: next }));
     assert_eq!(stored.slot(10).proven_ms, 0);
     let provider = query::provider(&stored.world.state, &id(10)).unwrap();
-    assert_eq!((provider.row.windows_proven, provider.row.proofs_failed), (0, 0));
+    let n_proven = provider.row.windows_proven + provider.row.void_windows_proven;
+    assert_eq!((n_proven, provider.row.proofs_failed), (1, 0));
 }
 
-/// A provider of two sectors drops the one of a victim. Who says so is not paid for it, and the victim sees it at once; who does not
-/// fails the sample, and is paid for neither. Covers: C5, E4.
+/// A provider of two sectors drops the one of a victim. Who says so loses the window in which it is still asked for, is paid for the
+/// other one from the next on, and the victim sees it at once; who does not fails the sample, and is paid for neither.
+/// Covers: C5, E4.
 #[test]
 fn drop_one_victim_slot_full_pay() {
     let mut stored = Stored::new();
@@ -292,15 +307,20 @@ fn drop_one_victim_slot_full_pay() {
     let mut honest = stored.clone();
     honest.miners[0].sectors.remove(&2);
     let window = Window(honest.window());
-    honest.live(1);
     assert_eq!(
-        (honest.slot(10).proven_ms, victim(&honest).proven_ms),
-        (10_000, 0)
+        honest.live(1),
+        [Err(Refused::WindowProof { window })],
+        "it is sampled"
     );
     assert!(matches!(
         victim(&honest).condition,
         query::SlotCondition::Faulty { window: at } if at == window
     ));
+    assert!(honest.live(1)[0].is_ok(), "the other one is asked for alone");
+    assert_eq!(
+        (honest.slot(10).proven_ms, victim(&honest).proven_ms),
+        (10_000, 0)
+    );
 
     let world = &mut stored.world;
     let view = query::provider_window(&world.state, &id(10), window).unwrap();

@@ -2,7 +2,10 @@
 
 use crate::world::{World, genesis, id, key};
 use watt_ledger::block::BODY_BYTES_MAX;
-use watt_ledger::genesis::{GenesisAccount, InvalidGenesis, RefusedGenesis, STANDBY_POWER_MAIN_MIN};
+use watt_ledger::genesis::{
+    GenesisAccount, InvalidGenesis, RefusedGenesis, SETTLEMENT_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAX,
+    STANDBY_POWER_MAIN_MIN,
+};
 use watt_ledger::{Genesis, genesis_block, query};
 use watt_light::BackboneEntry;
 use watt_primitives::amount::SUPPLY_MAX;
@@ -57,7 +60,20 @@ fn senseless_networks_are_refused() {
         g.council = BoundedVec::new((0..7).map(id).collect()).unwrap();
         g.council_until = Term(730);
         g.parameters.standby_power_bytes = STANDBY_POWER_MAIN_MIN;
+        g.parameters.settlement_windows = SETTLEMENT_WINDOWS_MAIN;
     };
+    let settled_by_the_hour = |g: &mut Genesis| {
+        enough_seeds(g, 101);
+        g.parameters.settlement_windows = 6;
+    };
+    let not_in_time = InvalidGenesis::SettlementWindows;
+    assert_eq!(refused(&settled_by_the_hour), not_in_time);
+    for windows in [0, SETTLEMENT_WINDOWS_MAX + 1] {
+        assert_eq!(
+            refused(&|g| g.parameters.settlement_windows = windows),
+            not_in_time
+        );
+    }
     let weak_candidates = |g: &mut Genesis| {
         enough_seeds(g, 101);
         g.parameters.standby_power_bytes -= 1;

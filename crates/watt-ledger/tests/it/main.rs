@@ -25,6 +25,7 @@ mod rescues;
 mod restarts;
 mod seats;
 mod sectors;
+mod settlements;
 mod successions;
 mod trust;
 mod upgrades;

@@ -31,7 +31,7 @@ impl Stored {
         STORED.get_or_init(|| Self::with_term(DAY)).clone()
     }
 
-    fn with_term(term_ms: u64) -> Self {
+    pub fn with_term(term_ms: u64) -> Self {
         let mut world = ten_providers();
         let operation = bid(&world, bundle(1, SLOT), WATT, term_ms);
         let deal = place(&mut world, 1, operation);
@@ -84,7 +84,7 @@ impl Stored {
     }
 }
 
-fn reservation() -> u64 {
+pub fn reservation() -> u64 {
     pay(Amount(WATT), SLOT, RESERVATION_MS_MIN).unwrap().0
 }
 
@@ -256,7 +256,7 @@ fn a_void_window_is_nobodys_fault() {
     }
 }
 
-/// A sector declared faulty is unpaid for that window, the provider's other sectors are paid, and the slot says so.
+/// A sector declared faulty is unpaid for that window and left out of the next, the provider's other sectors are paid, and the slot says so.
 /// Covers: C5, E4.
 #[test]
 fn declared_fault_is_unpaid() {
@@ -292,9 +292,13 @@ fn declared_fault_is_unpaid() {
     assert_eq!(stored.slot(10).proven_ms, 0);
     let other = query::slot(&stored.world.state, &deal, SlotIndexInDeal(load.1)).unwrap();
     assert_eq!(other.proven_ms, 10_000);
-    // Recovered: the next window counts for both.
-    stored.live(1);
+    // It is left out of the next window, which finds that it can be read again; the one after counts for both.
+    assert!(stored.live(1)[0].is_ok());
+    assert_eq!(stored.slot(10).proven_ms, 0);
+    assert!(stored.live(1)[0].is_ok());
     assert_eq!(stored.slot(10).proven_ms, 10_000);
+    let other = query::slot(&stored.world.state, &deal, SlotIndexInDeal(load.1)).unwrap();
+    assert_eq!(other.proven_ms, 30_000);
 }
 
 /// A dear deal that begins just before a proof is not paid for time before its own sector was proven: there is no rate to jump.
