@@ -168,7 +168,7 @@ pub fn heartbeat(provider: &AccountId, window: Window) -> Vec<u8> {
 /// Key of the windows of a provider that wait to be settled together; absent if there are none.
 #[must_use]
 pub fn periods(provider: &AccountId) -> Vec<u8> {
-    join(&[b"En", provider.as_ref()])
+    join(&[b"EP", provider.as_ref()])
 }
 
 /// Key of a window.
