@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::tree::chunk::StateChunk;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
-use watt_light::{HandOver, Header, Proposal, Restart, Succession};
+use watt_light::{FoldedProof, HandOver, Header, Proposal, Restart, Succession};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
 use watt_primitives::{
@@ -116,6 +116,13 @@ pub enum Effect {
         ticket: VerifyTicket,
         /// The claims.
         checks: Vec<SignatureCheck>,
+    },
+    /// Verify the folded proofs of one transaction, off the main loop; [`Event::FoldedVerified`](crate::Event::FoldedVerified) ends it.
+    VerifyFolded {
+        /// Names the transaction in the answer.
+        ticket: VerifyTicket,
+        /// The proofs, with what they have to show.
+        proofs: Vec<FoldedProof>,
     },
     /// Choose the body of the own proposal for `slot` among what waits, on the state of the present head, with
     /// [`mempool::fill`](crate::mempool::fill), off the main loop.

@@ -21,7 +21,7 @@ pub struct PeerId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// Names a batch of signatures under verification.
+/// Names a batch of signatures, or the folded proofs of a transaction, under verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VerifyTicket(pub u64);
 
@@ -76,6 +76,13 @@ pub enum Event {
         ticket: VerifyTicket,
         /// Whether each claim holds.
         holds: Vec<bool>,
+    },
+    /// [`Effect::VerifyFolded`](crate::Effect::VerifyFolded) is done.
+    FoldedVerified {
+        /// Which transaction's proofs.
+        ticket: VerifyTicket,
+        /// Whether all of them hold.
+        holds: bool,
     },
     /// [`Effect::FillBody`](crate::Effect::FillBody) is done.
     BodyFilled {

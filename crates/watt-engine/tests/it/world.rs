@@ -16,13 +16,15 @@ use watt_engine::{
 use watt_ledger::testing::elect_in_advance;
 use watt_ledger::tree::{self, chunk};
 use watt_ledger::{
-    BlockOutcome, Body, Genesis, MemoryState, NetworkParameters, NoFolded, UncheckedBlock, apply_block,
+    BlockOutcome, Body, Genesis, MemoryState, NetworkParameters, UncheckedBlock, VerifyFolded, apply_block,
     genesis,
 };
 use watt_light::duty::cold_key_hash;
 use watt_light::hand_over::walk;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
-use watt_light::{Backbone, BackboneEntry, BlockName, HandOver, Header, SignedTransaction, Succession};
+use watt_light::{
+    Backbone, BackboneEntry, BlockName, FoldedProof, HandOver, Header, SignedTransaction, Succession,
+};
 use watt_primitives::{
     AccountId, BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term, Timestamp,
 };
@@ -88,6 +90,15 @@ enum Due {
     },
 }
 
+/// A folded proof is what it says of itself.
+pub struct Scripted;
+
+impl VerifyFolded for Scripted {
+    fn first_bad(&self, proofs: &[FoldedProof]) -> Option<usize> {
+        proofs.iter().position(|proof| proof.proof != b"good")
+    }
+}
+
 /// Odds and delays of the network, in thousandths and milliseconds.
 #[derive(Clone, Copy)]
 pub struct Weather {
@@ -130,6 +141,8 @@ pub struct World {
     pub said: BTreeSet<Statement>,
     /// Bytes sent.
     pub bytes: usize,
+    /// Who verified folded proofs, and how many at once.
+    pub folded_verified: Vec<(usize, usize)>,
     /// What was sent to nodes that are not up.
     pub overheard: Vec<Vec<u8>>,
     serving: BTreeMap<usize, Serving>,
@@ -292,6 +305,7 @@ impl World {
             statements: 0,
             said: BTreeSet::new(),
             bytes: 0,
+            folded_verified: Vec::new(),
             overheard: Vec::new(),
             serving: BTreeMap::new(),
             withholding: BTreeMap::new(),
@@ -641,6 +655,11 @@ impl World {
                 let holds = checks.iter().map(|check| check.holds()).collect();
                 self.schedule(1, soon(Event::Verified { ticket, holds }));
             }
+            Effect::VerifyFolded { ticket, proofs } => {
+                self.folded_verified.push((node, proofs.len()));
+                let holds = Scripted.first_bad(&proofs).is_none();
+                self.schedule(5, soon(Event::FoldedVerified { ticket, holds }));
+            }
             Effect::Decode { from, bytes } => {
                 let (n_bytes, message) = (bytes.len(), Message::decode(&bytes).map(Box::new));
                 self.schedule(
@@ -804,7 +823,7 @@ impl World {
         }
         block
             .clone()
-            .check(&self.network, &NoFolded)
+            .check(&self.network, &Scripted)
             .and_then(|block| apply_block(&self.nodes[node].disk.state, &block))
             .map(Arc::new)
             .map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
@@ -814,7 +833,7 @@ impl World {
         let (good, unchecked) = run::check(
             blocks,
             &Backbones::in_state(&self.nodes[node].disk.state),
-            &NoFolded,
+            &Scripted,
         );
         let (outcomes, failed) = run::apply(&self.nodes[node].disk.state, &good, |state, block| {
             apply_block(state, block).map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))

@@ -191,6 +191,7 @@ impl Jobs {
             | Effect::MakeVotingKeys { .. }
             | Effect::ForgetVotingKeys { .. }
             | Effect::Verify { .. }
+            | Effect::VerifyFolded { .. }
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }
             | Effect::Apply { .. }

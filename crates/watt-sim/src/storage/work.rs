@@ -108,6 +108,7 @@ impl World {
             | Effect::MakeVotingKeys { .. }
             | Effect::ForgetVotingKeys { .. }
             | Effect::Verify { .. }
+            | Effect::VerifyFolded { .. }
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }
             | Effect::Apply { .. }
