@@ -309,6 +309,8 @@ pub struct WindowJob {
     pub window: Window,
     /// The provider's sectors in it.
     pub sectors: SectorSet,
+    /// Those that the set leaves out, because the heartbeat before declared them faulty.
+    pub left_out: Vec<SectorNumber>,
     /// `s_w`: the provider's state before it.
     pub state: Element,
     /// What the window asks with.
@@ -321,6 +323,7 @@ impl WindowJob {
     pub const fn asked(&self) -> Asked<'_> {
         Asked {
             sectors: &self.sectors,
+            left_out: self.left_out.as_slice(),
             state: self.state,
             beacon: self.beacon,
         }

@@ -422,7 +422,7 @@ impl Provider {
             }
             self.submit(Purpose::Prove(window), operations, vec![witness], view, out);
         } else if !answered.is_opening
-            && heartbeat.faults.len() < answered.job.sectors.len()
+            && heartbeat.left_out.len() < answered.job.sectors.len()
             && let Some(next_beacon) = view.window_beacon(view.window)
         {
             answered.is_opening = true;

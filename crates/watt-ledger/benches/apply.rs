@@ -62,6 +62,7 @@ impl Chain {
                 slot_ms: 1000,
                 window_slots: 10,
                 term_windows: 144,
+                settlement_windows: 144,
                 block_transactions_max: TRANSFERS,
                 block_bytes_max: u32::try_from(BODY_BYTES_MAX).unwrap(),
                 certify_slots: 20,

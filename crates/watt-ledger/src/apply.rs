@@ -20,6 +20,7 @@ pub(crate) mod heartbeat;
 mod keys;
 mod leaders;
 pub(crate) mod matching;
+pub(crate) mod periods;
 mod pledge;
 mod pre_commit;
 mod prove_window;

@@ -39,6 +39,12 @@ pub const COUNCIL_TERMS_MAX: u64 = 1461;
 /// Windows in a term of a main network: a day, of windows of 120 slots of five seconds.
 pub const TERM_WINDOWS_MAIN: u64 = 144;
 
+/// Windows that one folded proof settles on a main network: a day.
+pub const SETTLEMENT_WINDOWS_MAIN: u64 = 144;
+
+/// The most windows that one folded proof may settle on any network.
+pub const SETTLEMENT_WINDOWS_MAX: u64 = 1024;
+
 /// Most slots a window may have.
 pub const WINDOW_SLOTS_MAX: u64 = 1024;
 
@@ -65,6 +71,8 @@ pub struct NetworkParameters {
     /// Windows in a term, after which people are ranked and the backbone changes; a main network has
     /// [`TERM_WINDOWS_MAIN`].
     pub term_windows: u64,
+    /// Windows that one folded proof may settle together; a main network has [`SETTLEMENT_WINDOWS_MAIN`].
+    pub settlement_windows: u64,
     /// Most transactions in a block.
     pub block_transactions_max: u32,
     /// Most bytes of a block's encoded body.
@@ -198,6 +206,11 @@ pub enum InvalidGenesis {
     /// A main network whose people have less time, or more, to look at a plan to restart.
     #[error("on a main network a plan to restart is looked at for {RESTART_WINDOWS_MAIN} windows")]
     RestartWindows,
+    /// Periods of no windows or too many, or of a main network and not a day.
+    #[error(
+        "a settlement must cover 1 to {SETTLEMENT_WINDOWS_MAX} windows, on a main network {SETTLEMENT_WINDOWS_MAIN} windows"
+    )]
+    SettlementWindows,
     /// Sectors that can't be answered for in time.
     #[error("a sector must have {min} to {max} slots to answer")]
     CommitSlots {
@@ -276,6 +289,9 @@ impl Genesis {
         if self.is_main && self.parameters.term_windows != TERM_WINDOWS_MAIN {
             return Err(InvalidGenesis::TermWindows);
         }
+        if self.is_main && self.parameters.settlement_windows != SETTLEMENT_WINDOWS_MAIN {
+            return Err(InvalidGenesis::SettlementWindows);
+        }
         if self.is_main && self.parameters.standby_power_bytes < STANDBY_POWER_MAIN_MIN {
             return Err(InvalidGenesis::Power);
         }
@@ -351,6 +367,9 @@ impl NetworkParameters {
         let term_slots = self.window_slots.saturating_mul(self.term_windows);
         if !(2..=TERM_WINDOWS_MAX).contains(&self.term_windows) || term_slots < TERM_SLOTS_MIN {
             return Err(InvalidGenesis::TermWindows);
+        }
+        if !(1..=SETTLEMENT_WINDOWS_MAX).contains(&self.settlement_windows) {
+            return Err(InvalidGenesis::SettlementWindows);
         }
         // What is committed to in a window's first block is asked after the first blocks of the next.
         let (min, max) = (self.window_slots.saturating_mul(2), COMMIT_SLOTS_MAX);

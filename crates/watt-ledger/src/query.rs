@@ -11,8 +11,9 @@ pub use seats::{
 };
 pub use upgrades::{Readiness, decision, next_version, readiness, upgrades};
 
-use crate::apply::heartbeat::state_after;
+use crate::apply::heartbeat::{left_out, state_after};
 use crate::apply::matching::{first_match, first_match_in};
+use crate::apply::periods::{Division, waiting};
 use crate::apply::reservation_ms_max;
 use crate::apply::sectors::{all_sectors, proof_params, sector_set};
 use crate::beacon::Beacon;
@@ -20,7 +21,7 @@ use crate::duty::beacon_windows_kept;
 use crate::ledger::window_of;
 use crate::restart;
 use crate::rows::{
-    self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, PieceTableRow, ProviderRow, RulesRow,
+    self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, Period, PieceTableRow, ProviderRow, RulesRow,
     SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
 };
 use crate::state::StateRead;
@@ -157,13 +158,54 @@ pub fn provider(state: &impl StateRead, id: &AccountId) -> Option<Provider> {
         (Some(_) | None, Some(_) | None) => 0,
     };
     let proofs_due = row.due_before.saturating_add(running);
+    let waiting = waiting(state, &rules, id, &row, window_of(&rules, chain.height)).waiting;
+    let n_waiting: u64 = waiting.iter().map(Period::n_counted).sum();
+    let proofs_answered = row.windows_proven.saturating_add(n_waiting);
     Some(Provider {
         id: *id,
         ask: rows::read(state, &rows::ask(id)),
-        proofs_missed: proofs_due.saturating_sub(row.windows_proven),
+        proofs_missed: proofs_due.saturating_sub(proofs_answered),
         proofs_due,
         row,
     })
+}
+
+/// Windows of a provider that were answered and wait to be settled by one folded proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingWindows {
+    /// The windows, with what a proof of them has to show.
+    pub period: Period,
+    /// The first window in which they can be settled.
+    pub due_from: Window,
+    /// The first in which they can't any more.
+    pub lapses_at: Window,
+}
+
+/// What waits of a provider in the next block, oldest first: the last may still grow.
+#[must_use]
+pub fn waiting_windows(state: &impl StateRead, id: &AccountId) -> Vec<WaitingWindows> {
+    let of = || {
+        let (rules, chain) = (rules(state)?, rows::read::<ChainRow>(state, rows::CHAIN)?);
+        let provider: ProviderRow = rows::read(state, &rows::provider(id))?;
+        let (division, next) = (Division::of(&rules, id), window_of(&rules, chain.height.next()));
+        let waiting = waiting(state, &rules, id, &provider, next).waiting.into_inner();
+        let all = waiting.into_iter().map(|period| WaitingWindows {
+            due_from: division.due_from(period.number),
+            lapses_at: division.lapses_at(period.number),
+            period,
+        });
+        Some(all.collect())
+    };
+    of().unwrap_or_default()
+}
+
+/// The oldest windows of a provider that the next block may settle.
+#[must_use]
+pub fn due_windows(state: &impl StateRead, id: &AccountId) -> Option<WaitingWindows> {
+    let (rules, chain) = (rules(state)?, rows::read::<ChainRow>(state, rows::CHAIN)?);
+    let next = window_of(&rules, chain.height.next());
+    let mut waiting = waiting_windows(state, id).into_iter();
+    waiting.find(|waiting| waiting.due_from <= next)
 }
 
 /// Up to `limit` standing offers of providers after `after`, in order of their ids.
@@ -426,6 +468,8 @@ pub struct ProviderWindow {
     pub window: Window,
     /// Its sectors in it, ascending.
     pub sectors: SectorSet,
+    /// Those that the set leaves out, ascending.
+    pub left_out: Vec<SectorNumber>,
     /// Its state before this window's heartbeat.
     pub state: Element,
     /// The beacon that the window asks with.
@@ -452,10 +496,16 @@ pub fn provider_window(state: &impl StateRead, id: &AccountId, window: Window) -
         let beacon = Beacon::asking(state, &rules.network, window)?;
         Some(beacon_element(&rules.network, beacon.value()))
     };
+    let sectors = sector_set(&proof_parameters(&rules), &all_sectors(state, id), window)?;
+    let left_out = match &heartbeat {
+        Some(row) => row.left_out.clone(),
+        None => left_out(state, id, provider.last_heartbeat, &sectors),
+    };
     Some(ProviderWindow {
         window,
         beacon: beacon(window)?,
-        sectors: sector_set(&proof_parameters(&rules), &all_sectors(state, id), window)?,
+        sectors,
+        left_out: left_out.into_inner(),
         state: match &heartbeat {
             Some(row) => row.state,
             None => state_after(state, &rules.network, id, provider.last_heartbeat),

@@ -7,6 +7,7 @@ mod account;
 mod chain;
 mod deal;
 mod duty;
+mod period;
 mod provider;
 mod upgrade;
 
@@ -17,6 +18,7 @@ pub use duty::{
     ATTENDANCE_BYTES_MAX, AttendanceRow, DutyCountsRow, DutyWindowRow, FaultyRow, Revealed, RevealsRow,
     SeatsRow, StandingRow, SuccessionRow, UseOfKey, VotingKeyRow,
 };
+pub use period::{PERIODS_MAX, Period, PeriodsRow};
 pub use provider::{
     AskRow, HeartbeatRow, KeptSet, PieceTableRow, PowerRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage,
     UseOfReplica,
@@ -161,6 +163,12 @@ pub fn used_replica(comm_r: &Element) -> Vec<u8> {
 #[must_use]
 pub fn heartbeat(provider: &AccountId, window: Window) -> Vec<u8> {
     join(&[b"Eh", provider.as_ref(), &window.0.to_be_bytes()])
+}
+
+/// Key of the windows of a provider that wait to be settled together; absent if there are none.
+#[must_use]
+pub fn periods(provider: &AccountId) -> Vec<u8> {
+    join(&[b"En", provider.as_ref()])
 }
 
 /// Key of a window.

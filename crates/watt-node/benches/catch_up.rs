@@ -99,6 +99,7 @@ fn genesis() -> Genesis {
             slot_ms: 1_000,
             window_slots: 8,
             term_windows: 144,
+            settlement_windows: 8,
             block_transactions_max: 5_000,
             block_bytes_max: 3 << 20,
             certify_slots: 120,

@@ -177,6 +177,7 @@ fn window(size: SectorSize, case: &str, sealed: Sealed) {
     let sectors = SectorSet::check(vec![entry]).unwrap();
     let asked = Asked {
         sectors: &sectors,
+        left_out: &[],
         state: initial_state(&NETWORK, &PROVIDER),
         beacon: Element::default(),
     };

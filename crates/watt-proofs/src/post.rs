@@ -21,10 +21,25 @@ use watt_primitives::SectorNumber;
 pub struct Asked<'a> {
     /// Its sectors in the window.
     pub sectors: &'a SectorSet,
+    /// Those that it declared faulty in its heartbeat before: the set leaves them out.
+    pub left_out: &'a [SectorNumber],
     /// Its state before the window.
     pub state: Element,
     /// The beacon that the window asks with, as an element.
     pub beacon: Element,
+}
+
+impl<'a> Asked<'a> {
+    /// The sectors in the set.
+    fn sound(&self) -> Vec<&'a SectorEntry> {
+        self.sectors.without(&self.left_out.iter().copied().collect())
+    }
+
+    /// The shape of the window.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        Shape::of_sectors(self.sectors.len())
+    }
 }
 
 /// Where a provider reads its replicas. A sector's leaves are asked for one after the other.
@@ -37,13 +52,13 @@ pub trait ReplicaRead {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Responses {
-    /// Sectors declared faulty, ascending: those the provider declared, and those of which a leaf could not be read.
+    /// Sectors to declare faulty for the next window, ascending: those of which a leaf could not be read.
     pub faults: Vec<SectorNumber>,
-    /// The root over all answers, which is committed; zero if all sectors are declared faulty.
+    /// The root over all answers, which is committed; zero if all sectors are left out.
     pub root: Element,
     state: Element,
     beacon: Element,
-    /// One for each position of the shape; none if all sectors are declared faulty.
+    /// One for each position of the shape; none if all sectors are left out.
     answers: Vec<Element>,
 }
 
@@ -60,34 +75,39 @@ impl Responses {
 #[error("what is sampled can no longer be opened from the replicas")]
 pub struct LeafLost;
 
-/// Answers a window. A sector of which a leaf is missing or has changed is declared faulty and left out rather than answered
-/// wrongly: a declared fault is unpaid, an undeclared one is punished. What is left out changes what is asked of the others,
-/// so all of them are asked again then.
+/// Answers a window. What can't be read is answered by zero, and its sector declared faulty: the next window leaves it out. A sector
+/// that was left out is in the set again after a window in which one of its leaves could be read.
 pub fn respond(asked: &Asked<'_>, declared: &[SectorNumber], replicas: &mut impl ReplicaRead) -> Responses {
-    let shape = Shape::of_sectors(asked.sectors.len());
+    let (shape, sound) = (asked.shape(), asked.sound());
     let mut faults: BTreeSet<SectorNumber> = declared.iter().copied().collect();
-    let answers = loop {
-        let sound = asked.sectors.without(&faults);
-        let Some(set) = SetTree::of(shape, &sound) else {
-            break None;
-        };
-        let mut unread = BTreeSet::new();
-        let answers = Answers::compute(shape, asked.state, &set, asked.beacon, |at, place| {
-            let sector = sector_at(&sound, at).filter(|sector| !unread.contains(&sector.number))?;
+    let set = SetTree::of(shape, &sound);
+    let answers = set.map(|set| {
+        Answers::compute(shape, asked.state, &set, asked.beacon, |at, place| {
+            let sector = sector_at(&sound, at)?;
             let leaf = read(sector, place, replicas, ReplicaTree::leaf);
             if leaf.is_none() {
-                unread.insert(sector.number);
+                faults.insert(sector.number);
             }
             leaf
-        });
-        if unread.is_empty() {
-            break Some(answers);
+        })
+    });
+    let root = answers.as_ref().map_or(Element::default(), Answers::root);
+    let left_out = asked
+        .sectors
+        .iter()
+        .zip(0..)
+        .filter(|(sector, _)| asked.left_out.binary_search(&sector.number).is_ok());
+    for (sector, at) in left_out {
+        let mut poseidon = Poseidon::new();
+        let challenge = poseidon.challenge(asked.state.0, Element::default().0, asked.beacon.0);
+        let place = window::place(&mut poseidon, shape, challenge, at);
+        if read(sector, place, replicas, ReplicaTree::leaf).is_none() {
+            faults.insert(sector.number);
         }
-        faults.extend(unread);
-    };
+    }
     Responses {
         faults: faults.into_iter().collect(),
-        root: answers.as_ref().map_or(Element::default(), Answers::root),
+        root,
         state: asked.state,
         beacon: asked.beacon,
         answers: answers.map_or_else(Vec::new, |answers| answers.tree.into_leaves()),
@@ -104,9 +124,7 @@ pub fn step(
     next_beacon: Element,
     replicas: &mut impl ReplicaRead,
 ) -> Result<Step, LeafLost> {
-    let shape = Shape::of_sectors(asked.sectors.len());
-    let faults = responses.faults.iter().copied().collect();
-    let sound = asked.sectors.without(&faults);
+    let (shape, sound) = (asked.shape(), asked.sound());
     let set = SetTree::of(shape, &sound).ok_or(LeafLost)?;
     let leaves = responses.answers.clone();
     let answers = Answers::restore(shape, asked.state, &set, asked.beacon, leaves);
@@ -127,8 +145,7 @@ pub fn open(
     replicas: &mut impl ReplicaRead,
 ) -> Result<Vec<u8>, LeafLost> {
     let step = step(asked, responses, next_beacon, replicas)?;
-    let shape = Shape::of_sectors(asked.sectors.len());
-    Ok(step.to_openings(shape, asked.state))
+    Ok(step.to_openings(asked.shape(), asked.state))
 }
 
 fn sector_at<'a>(sound: &[&'a SectorEntry], at: u32) -> Option<&'a SectorEntry> {

@@ -188,6 +188,7 @@ fn windows(object: &mut Object, size: SectorSize, sealed: Sealed) {
     };
     let asked = Asked {
         sectors: &sectors,
+        left_out: &[],
         state: element("window initial state", window::initial_state(&NETWORK, &PROVIDER)),
         beacon: element("window beacon", window::beacon_element(&NETWORK, &BEACON)),
     };

@@ -197,6 +197,7 @@ impl<'a, S: StateRead> View<'a, S> {
         Some(WindowJob {
             window,
             sectors: asked.sectors,
+            left_out: asked.left_out,
             state: asked.state,
             beacon: asked.beacon,
         })

@@ -209,6 +209,7 @@ pub fn parameters() -> NetworkParameters {
         slot_ms: 1_000,
         window_slots: 8,
         term_windows: 144,
+        settlement_windows: 4,
         block_transactions_max: 500,
         block_bytes_max: 2 << 20,
         certify_slots: 60,

@@ -2,12 +2,13 @@
 
 use super::Actor;
 use super::certify::slots_of;
+use super::periods::{Division, waiting};
 use crate::ledger::{Ledger, Purse};
 use crate::receipt::{Done, Event};
 use crate::refused::Refused;
-use crate::rows::{self, DealEnd, DealRow, DealStage, SectorRow, SectorStage, SlotRow};
+use crate::rows::{self, DealEnd, DealRow, DealStage, Period, SectorRow, SectorStage, SlotRow};
 use watt_market::Paid;
-use watt_primitives::{AccountId, Amount, BoundedVec, DealId, SectorNumber, SlotIndexInDeal};
+use watt_primitives::{AccountId, Amount, BoundedVec, DealId, SectorNumber, SlotIndexInDeal, Window};
 
 /// What ending a deal came to.
 #[derive(Clone, Copy)]
@@ -53,8 +54,11 @@ impl Ledger<'_> {
                 self.rows.remove(rows::deal_due_at_height(deadline.next(), deal));
                 DealEnd::NotCertified
             }
-            DealStage::Ending { settle_height, .. } => {
-                if self.height() < settle_height {
+            DealStage::Ending {
+                last, settle_height, ..
+            } => {
+                let is_waiting = self.holders_wait(deal, &row, last).is_some();
+                if self.height() < settle_height || is_waiting {
                     return Err(Refused::TooEarly {
                         height: settle_height,
                     });
@@ -151,8 +155,12 @@ impl Ledger<'_> {
         if let (DealEnd::Terminated, DealStage::Active { ends_at, .. }) = (how, &row.stage)
             && self.is_in_active_sector(&held)
         {
+            // Windows that are answered and not settled yet count as if they were ahead: their proof comes too late for this deal.
             let remaining_ms = ends_at.0.saturating_sub(self.now().0);
-            let movement = held.funds.pay_termination(remaining_ms);
+            let waiting_ms = self.waiting_ms_of(&held);
+            let movement = held
+                .funds
+                .pay_termination(remaining_ms.saturating_add(waiting_ms));
             self.carry_out(movement, &held.provider, &row.client)?;
         }
         let refund = held.funds.refund();
@@ -172,6 +180,40 @@ impl Ledger<'_> {
             (Some(sector), Some(provider)) => sector.proven_ms(provider.proven_ms),
             (Some(_) | None, Some(_) | None) => 0,
         }
+    }
+
+    /// In how many windows to look again, if a holder has answered windows up to `last` that a folded proof may still settle.
+    pub(super) fn holders_wait(&self, deal: &DealId, row: &DealRow, last: Window) -> Option<u64> {
+        let waits = slots_of(row).filter_map(|slot| {
+            let held = self.rows.read::<SlotRow>(&rows::slot(deal, slot))?;
+            held.sector?;
+            let waiting = self.waiting_of(&held.provider);
+            let is_of_term = waiting.iter().any(|period| period.first <= last);
+            is_of_term.then(|| Division::of(&self.rules, &held.provider).look_again())
+        });
+        waits.min()
+    }
+
+    /// Time of the windows that the sector of this slot has answered and that are not settled yet, in milliseconds.
+    fn waiting_ms_of(&self, held: &SlotRow) -> u64 {
+        let sector = held
+            .sector
+            .and_then(|number| self.rows.read::<SectorRow>(&rows::sector(&held.provider, number)));
+        let waiting = self.waiting_of(&held.provider);
+        let in_set = waiting.iter().filter(|period| {
+            sector
+                .as_ref()
+                .is_some_and(|sector| sector.is_in_set(period.first))
+        });
+        in_set.map(|period| period.ms).fold(0, u64::saturating_add)
+    }
+
+    fn waiting_of(&self, id: &AccountId) -> Vec<Period> {
+        self.provider(id).map_or_else(Vec::new, |provider| {
+            waiting(&self.rows, &self.rules, id, &provider, self.window())
+                .waiting
+                .into_inner()
+        })
     }
 
     fn is_in_active_sector(&self, held: &SlotRow) -> bool {

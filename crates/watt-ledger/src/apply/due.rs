@@ -41,7 +41,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// The term is over. The window that it ended in is proven in the next one, so the deal is settled when that is over, too.
+    /// The term is over. The window that it ended in is proven in the next one at the earliest, so the deal waits until that is over.
     fn begin_ending(&mut self, deal: &DealId) {
         let key = rows::deal(deal);
         let Some(mut row) = self.rows.read::<DealRow>(&key) else {
@@ -50,14 +50,26 @@ impl Ledger<'_> {
         let DealStage::Active { ends_at, .. } = row.stage else {
             return;
         };
-        let settle_height = self.first_height_of(self.window().plus(2));
+        let last = self.window();
+        let settle_height = self.first_height_of(last.plus(2));
         row.stage = DealStage::Ending {
             ends_at,
+            last,
             settle_height,
         };
         self.rows.write(key, &row);
         self.rows
             .write(rows::deal_due_at_height(settle_height, deal), &());
+    }
+
+    /// Looks again later whether a deal's windows are settled.
+    fn end_later(&mut self, deal: &DealId, mut row: DealRow, windows: u64) {
+        let height = self.first_height_of(self.window().plus(windows));
+        if let DealStage::Ending { settle_height, .. } = &mut row.stage {
+            *settle_height = height;
+            self.rows.write(rows::deal(deal), &row);
+            self.rows.write(rows::deal_due_at_height(height, deal), &());
+        }
     }
 
     fn end_due_deal(&mut self, deal: &DealId) {
@@ -66,7 +78,13 @@ impl Ledger<'_> {
         };
         let how = match row.stage {
             DealStage::Matched { .. } => DealEnd::NotCertified,
-            DealStage::Ending { .. } => DealEnd::TermOver,
+            DealStage::Ending { last, .. } => {
+                if let Some(windows) = self.holders_wait(deal, &row, last) {
+                    self.end_later(deal, row, windows);
+                    return;
+                }
+                DealEnd::TermOver
+            }
             DealStage::Open { .. } | DealStage::Active { .. } | DealStage::Ended { .. } => return,
         };
         self.end_deal_by_itself(deal, row, how);

@@ -42,19 +42,27 @@ impl Ledger<'_> {
         let set = sector_set(&self.proof_params(), &sectors, window).ok_or(Refused::NoSectors { window })?;
         check_faults(&set, faults)?;
         let answers = Element::from_bytes(response_root.0).ok_or(Refused::NotARoot)?;
-        let kept = self.build_set(provider.set, &set, faults)?;
+        let left_out = left_out(&self.rows, provider_id, provider.last_heartbeat, &set);
+        let kept = self.build_set(provider.set, &set, &left_out)?;
         let state = state_after(&self.rows, self.network(), provider_id, provider.last_heartbeat);
+        self.note_waiting(provider_id, &provider);
         self.forget_ended_sectors(provider_id, &sectors);
         self.mark_faults(provider_id, window, faults);
 
         let mut provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
-        let row = HeartbeatRow {
+        let mut row = HeartbeatRow {
             state,
             set: kept.map_or(Element::default(), |set| set.root),
             answers,
+            n_sectors: u16::try_from(set.len()).map_err(|_| Refused::Invariant)?,
+            bytes: 0,
+            left_out,
             faults: faults.clone(),
             is_proven: false,
         };
+        let unpaid: BTreeSet<SectorNumber> = row.unpaid().collect();
+        let paid = set.without(&unpaid);
+        row.bytes = paid.iter().map(|sector| sector.size.sealed_bytes()).sum();
         provider.set = kept;
         self.forget_heartbeats(provider_id, &provider, window);
         self.note_counted_before(&mut provider);
@@ -67,16 +75,16 @@ impl Ledger<'_> {
         Ok(Done::HeartbeatRecorded { window })
     }
 
-    /// The set of this window: the one of the heartbeat before unless sectors or faults have changed since; `None` if all sectors
-    /// are declared faulty.
+    /// The set of this window: the one of the heartbeat before unless what is in it has changed since; `None` if all sectors are left
+    /// out.
     fn build_set(
         &mut self,
         before: Option<KeptSet>,
         sectors: &SectorSet,
-        faults: &[SectorNumber],
+        left_out: &[SectorNumber],
     ) -> Result<Option<KeptSet>, Refused> {
         let shape = Shape::of_sectors(sectors.len());
-        let sound = sectors.without(&faults.iter().copied().collect::<BTreeSet<_>>());
+        let sound = sectors.without(&left_out.iter().copied().collect::<BTreeSet<_>>());
         let roots: Vec<[u8; Element::LEN]> = sound.iter().map(|sector| sector.comm_r.to_bytes()).collect();
         let positions = shape.positions().to_be_bytes();
         let mut parts: Vec<&[u8]> = vec![&positions];
@@ -128,6 +136,24 @@ impl Ledger<'_> {
             provider.counted_before = Some(before.map_or(self.chain.windows_counted, |row| row.n_counted));
         }
     }
+}
+
+/// What the newest heartbeat, `last`, declared faulty of these sectors: the next window's set leaves it out. So nobody can choose by
+/// what is declared which leaves a window asks for: its beacon is not known yet.
+pub(crate) fn left_out(
+    state: &(impl StateRead + ?Sized),
+    provider: &AccountId,
+    last: Option<Window>,
+    sectors: &SectorSet,
+) -> BoundedVec<SectorNumber, FAULTS_MAX> {
+    let row: Option<HeartbeatRow> = last.and_then(|last| rows::read(state, &rows::heartbeat(provider, last)));
+    let declared = row.map(|row| row.faults).unwrap_or_default();
+    let all: BTreeSet<SectorNumber> = declared.iter().copied().collect();
+    let here = sectors
+        .iter()
+        .map(|sector| sector.number)
+        .filter(|number| all.contains(number));
+    here.collect::<Vec<_>>().try_into().unwrap_or_default()
 }
 
 fn check_faults(set: &SectorSet, faults: &[SectorNumber]) -> Result<(), Refused> {

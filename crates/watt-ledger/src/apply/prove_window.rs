@@ -2,17 +2,16 @@
 
 use super::Actor;
 use super::heartbeat::answered_window;
-use super::sectors::{all_sectors, sector_set};
+use super::settle_windows::Settled;
 use crate::beacon::Beacon;
-use crate::duty::place_in_term;
 use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
-use crate::rows::{self, HeartbeatRow, PowerRow, SectorRow, WindowRow};
+use crate::rows::{self, HeartbeatRow, WindowRow};
 #[cfg(feature = "testing")]
 use crate::testing::{Rule, is_bent};
-use watt_primitives::{AccountId, SectorNumber, Window};
-use watt_proofs::{SectorSet, Shape, verify};
+use watt_primitives::Window;
+use watt_proofs::{Element, verify};
 
 impl Ledger<'_> {
     pub(super) fn prove_window(
@@ -36,21 +35,29 @@ impl Ledger<'_> {
         if was_proven {
             return Err(Refused::ProvenTwice { window });
         }
-        let sectors = all_sectors(&self.rows, id);
-        let set = sector_set(&self.proof_params(), &sectors, window).ok_or(Refused::NoSectors { window })?;
-        if heartbeat.faults.len() >= set.len() {
+        if heartbeat.set == Element::default() {
             return Err(Refused::AllFaulty { window });
         }
-        self.verify_window(Shape::of_sectors(set.len()), window, &heartbeat, openings)?;
+        self.verify_window(window, &heartbeat, openings)?;
 
+        let provider = self.provider(id).ok_or(Refused::NotAProvider)?;
+        self.give_up_before(id, &provider, window);
         heartbeat.is_proven = true;
         self.rows.write(key, &heartbeat);
         let row: WindowRow = self.rows.read(&rows::window(window)).ok_or(Refused::Invariant)?;
         let proven_ms = row.length_ms();
-        self.start_sectors(id, window)?;
-        self.count_proven(id, &row)?;
-        self.count_power(id, window, &set, &heartbeat.faults);
-        self.leave_out_faulty(id, &heartbeat.faults, proven_ms);
+        let settled = Settled {
+            first: window,
+            last: window,
+            proven_ms,
+            n_counted: u64::from(!row.is_void),
+            n_void: u64::from(row.is_void),
+            byte_windows: heartbeat.bytes,
+        };
+        self.pay_in(id, &settled)?;
+        for sector in heartbeat.unpaid().collect::<Vec<_>>() {
+            self.leave_out(id, sector, proven_ms);
+        }
         self.change_window(window, |row| row.n_proven = row.n_proven.saturating_add(1));
         Ok(Done::WindowProven { window, proven_ms })
     }
@@ -58,7 +65,6 @@ impl Ledger<'_> {
     /// Checks the openings against the ledger's own row: nothing of the window is the provider's word.
     fn verify_window(
         &self,
-        shape: Shape,
         window: Window,
         heartbeat: &HeartbeatRow,
         openings: &[u8],
@@ -66,68 +72,7 @@ impl Ledger<'_> {
         let (network, next) = (self.network(), window.next());
         Beacon::asking(&self.rows, network, next).ok_or(Refused::WindowNotOpen { window: next })?;
         let answered = answered_window(&self.rows, network, window, heartbeat);
-        verify::window(shape, heartbeat.state, &answered, openings)
+        verify::window(heartbeat.shape(), heartbeat.state, &answered, openings)
             .map_err(|_| Refused::WindowProof { window })
-    }
-
-    /// Sectors that are in a proven window for the first time begin to count here.
-    fn start_sectors(&mut self, id: &AccountId, window: Window) -> Result<(), Refused> {
-        let mut provider = self.provider(id).ok_or(Refused::NotAProvider)?;
-        let mut waiting = Vec::new();
-        for number in provider.starting.iter().copied() {
-            let key = rows::sector(id, number);
-            let Some(mut sector) = self.rows.read::<SectorRow>(&key) else {
-                continue;
-            };
-            if sector.is_in_set(window) {
-                sector.proven_ms_start = Some(provider.proven_ms);
-                self.rows.write(key, &sector);
-            } else {
-                waiting.push(number);
-            }
-        }
-        provider.starting = waiting.try_into().map_err(|_| Refused::Invariant)?;
-        self.write_provider(id, &provider);
-        Ok(())
-    }
-
-    fn count_proven(&mut self, id: &AccountId, window: &WindowRow) -> Result<(), Refused> {
-        let mut provider = self.provider(id).ok_or(Refused::NotAProvider)?;
-        provider.proven_ms = provider.proven_ms.saturating_add(window.length_ms());
-        if window.is_void {
-            provider.void_windows_proven = provider.void_windows_proven.saturating_add(1);
-        } else {
-            provider.windows_proven = provider.windows_proven.saturating_add(1);
-        }
-        provider.last_proven = Some(window.window);
-        provider.last_proven_at = self.now();
-        self.write_provider(id, &provider);
-        Ok(())
-    }
-
-    /// What was proven is the power of whoever runs the provider.
-    fn count_power(&mut self, id: &AccountId, window: Window, set: &SectorSet, faults: &[SectorNumber]) {
-        let proven = set
-            .iter()
-            .filter(|sector| faults.binary_search(&sector.number).is_err());
-        let bytes: u64 = proven.map(|sector| sector.size.sealed_bytes()).sum();
-        let Some(provider) = self.provider(id) else {
-            return;
-        };
-        let (term, _) = place_in_term(&self.rules, window);
-        let key = rows::power(&provider.person);
-        let mut row: PowerRow = self.rows.read(&key).unwrap_or_default();
-        row.add(term, bytes);
-        self.rows.write(key, &row);
-    }
-
-    fn leave_out_faulty(&mut self, id: &AccountId, faults: &[SectorNumber], ms: u64) {
-        for number in faults {
-            let key = rows::sector(id, *number);
-            if let Some(mut sector) = self.rows.read::<SectorRow>(&key) {
-                sector.faulty_ms = sector.faulty_ms.saturating_add(ms);
-                self.rows.write(key, &sector);
-            }
-        }
     }
 }

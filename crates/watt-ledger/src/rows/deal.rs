@@ -57,12 +57,14 @@ pub enum DealStage {
         /// Ledger time at which the term is over.
         ends_at: LedgerTime,
     },
-    /// The term is over; the proofs of its last window may still come.
+    /// The term is over; proofs of its last windows may still come.
     #[serde(rename = "ending")]
     Ending {
         /// Ledger time at which the term was over.
         ends_at: LedgerTime,
-        /// First height at which it is settled.
+        /// The window in which that was.
+        last: Window,
+        /// First height at which it may be settled; it is later if then windows of a holder still wait for their proof.
         settle_height: BlockHeight,
     },
     /// Settled.

@@ -1,11 +1,12 @@
 //! Providers, their offers, sectors and heartbeats.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use watt_light::operation::FAULTS_MAX;
 use watt_primitives::codec::zero_or_one;
 use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, SectorNumber, Term, Window};
-use watt_proofs::Element;
+use watt_proofs::{Element, Shape};
 
 /// The most sectors a provider has at a time: positions in a proof's tree.
 pub const SECTORS_MAX: usize = 4096;
@@ -107,7 +108,7 @@ pub struct KeptSet {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PowerRow {
-    /// The newest term of which a window was proven.
+    /// The newest term of which something was proven.
     pub term: Term,
     /// Bytes proven in each of its windows, summed up.
     pub byte_windows: u64,
@@ -116,14 +117,22 @@ pub struct PowerRow {
 }
 
 impl PowerRow {
-    /// Takes up what was proven in a window of `term`. Windows are proven in their order.
-    pub fn add(&mut self, term: Term, bytes: u64) {
-        if term != self.term {
+    /// Takes up what was proven in windows of `term`. A provider's windows are settled in their order, but somebody's providers are
+    /// not: what is of the term before the newest is added there, and what is older has no use any more.
+    pub fn add(&mut self, term: Term, byte_windows: u64) {
+        if term > self.term {
             self.byte_windows_before = self.of_term(term.previous());
             self.byte_windows = 0;
             self.term = term;
         }
-        self.byte_windows = self.byte_windows.saturating_add(bytes);
+        let sum = if term == self.term {
+            &mut self.byte_windows
+        } else if term.next() == self.term {
+            &mut self.byte_windows_before
+        } else {
+            return;
+        };
+        *sum = sum.saturating_add(byte_windows);
     }
 
     /// What was proven in `term`, which is the newest or the one before; nothing in any other.
@@ -247,12 +256,32 @@ pub struct UseOfReplica {
 pub struct HeartbeatRow {
     /// `s_w`, the provider's state before this heartbeat.
     pub state: Element,
-    /// `C_w`, the root of the tree over its sectors not declared faulty; zero if all are.
+    /// `C_w`, the root of the tree over its sectors but those left out; zero if all are.
     pub set: Element,
     /// `R_w`, the root over all answers.
     pub answers: Element,
-    /// Sectors declared faulty.
+    /// Sectors of the provider in the window, faulty ones included.
+    pub n_sectors: u16,
+    /// Sealed bytes of those that are paid.
+    pub bytes: u64,
+    /// Sectors that the heartbeat before declared faulty: they are not in the set, and nobody pays for them.
+    pub left_out: BoundedVec<SectorNumber, FAULTS_MAX>,
+    /// Sectors that this one declares faulty: they are in the set, nobody pays for them, and the next set leaves them out.
     pub faults: BoundedVec<SectorNumber, FAULTS_MAX>,
     /// Whether the window was proven.
     pub is_proven: bool,
+}
+
+impl HeartbeatRow {
+    /// Sectors of which nobody pays this window.
+    pub fn unpaid(&self) -> impl Iterator<Item = SectorNumber> {
+        let all: BTreeSet<SectorNumber> = self.left_out.iter().chain(self.faults.iter()).copied().collect();
+        all.into_iter()
+    }
+
+    /// The shape of the window.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        Shape::of_sectors(usize::from(self.n_sectors))
+    }
 }

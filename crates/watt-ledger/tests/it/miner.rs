@@ -159,6 +159,7 @@ pub fn live_one_window(world: &mut World, miners: &mut [&mut Miner]) -> Vec<Resu
 pub fn asked(view: &ProviderWindow) -> Asked<'_> {
     Asked {
         sectors: &view.sectors,
+        left_out: &view.left_out,
         state: view.state,
         beacon: view.beacon,
     }

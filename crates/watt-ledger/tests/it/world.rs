@@ -45,6 +45,7 @@ pub fn parameters() -> NetworkParameters {
         slot_ms: 1000,
         window_slots: 10,
         term_windows: 144,
+        settlement_windows: 3,
         block_transactions_max: 200,
         block_bytes_max: 2 << 20,
         certify_slots: 20,

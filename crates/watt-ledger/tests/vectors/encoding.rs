@@ -49,6 +49,7 @@ pub(crate) fn genesis() -> Genesis {
             slot_ms: 1_000,
             window_slots: 120,
             term_windows: 144,
+            settlement_windows: 144,
             block_transactions_max: 10_000,
             block_bytes_max: 3 << 20,
             certify_slots: 100,

@@ -424,6 +424,7 @@ fn stage(stage: &rows::DealStage) -> DealStage {
         rows::DealStage::Ending {
             ends_at,
             settle_height,
+            ..
         } => DealStage::Ending {
             ends_at: ends_at.0,
             settle_height: settle_height.0,

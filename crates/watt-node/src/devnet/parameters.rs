@@ -33,6 +33,9 @@ const PROVIDERS_MAX: u32 = 64;
 /// Windows of a devnet's term, if nothing else is asked for.
 const TERM_WINDOWS: u64 = 144;
 
+/// Windows that a folded proof of a devnet settles: about a minute.
+const SETTLEMENT_WINDOWS: u64 = 8;
+
 /// Rules' numbers of a devnet: blocks every second, proofs every eight, small insecure seals; and terms of so many windows.
 ///
 /// # Errors
@@ -50,6 +53,7 @@ pub(super) fn network_parameters(term_windows: Option<u64>) -> Result<NetworkPar
         slot_ms: 1_000,
         window_slots: 8,
         term_windows,
+        settlement_windows: SETTLEMENT_WINDOWS,
         block_transactions_max: 5_000,
         // Below a message of 4 MiB, with room for its proposal and proof.
         block_bytes_max: 3 << 20,

@@ -226,6 +226,7 @@ fn sealed_sectors_are_folded_as_they_are() {
     let state = initial_state(&crate::fixture::NETWORK, &crate::fixture::PROVIDER);
     let asked = Asked {
         sectors: &sectors,
+        left_out: &[],
         state,
         beacon: crate::fixture::beacon(0),
     };

@@ -215,6 +215,7 @@ impl Setup {
                 slot_ms: self.slot_ms,
                 window_slots: self.window_slots,
                 term_windows: self.term_windows,
+                settlement_windows: 4,
                 block_transactions_max: self.block_transactions_max,
                 block_bytes_max: 3 << 20,
                 certify_slots: 60,

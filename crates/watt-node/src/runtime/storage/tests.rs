@@ -23,6 +23,7 @@ fn config(dir: &Path) -> NodeConfig {
             slot_ms: 1_000,
             window_slots: 8,
             term_windows: 144,
+            settlement_windows: 8,
             block_transactions_max: 100,
             block_bytes_max: 1 << 20,
             certify_slots: 60,
