@@ -474,6 +474,15 @@ impl Engine {
             Event::WindowOpened { window, result } => {
                 self.with_provider(chain, effects, |provider| provider.window_opened(window, result));
             }
+            Event::WindowLogged { window, result } => {
+                self.with_provider(chain, effects, |provider| provider.window_logged(window, result));
+            }
+            Event::WindowsFolded { first, result } => {
+                let now_in = self.window();
+                self.with_provider(chain, effects, |provider| {
+                    provider.windows_folded(first, now_in, result);
+                });
+            }
         }
         self.hand_over(n_before, now, effects);
     }

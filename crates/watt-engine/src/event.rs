@@ -7,7 +7,7 @@ use crate::seat::TermSecrets;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, Body, InvalidBlock};
-use watt_light::{Header, SignedTransaction};
+use watt_light::{FoldedWindows, Header, SignedTransaction};
 use watt_primitives::codec::InvalidEncoding;
 use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, Window};
 use watt_proofs::Element;
@@ -166,6 +166,20 @@ pub enum Event {
         window: Window,
         /// Encoded openings.
         result: Result<Vec<u8>, String>,
+    },
+    /// [`Effect::LogWindow`](crate::Effect::LogWindow) is done.
+    WindowLogged {
+        /// Which window.
+        window: Window,
+        /// Whether its step is durable.
+        result: Result<(), String>,
+    },
+    /// [`Effect::FoldWindows`](crate::Effect::FoldWindows) is done.
+    WindowsFolded {
+        /// The first of them.
+        first: Window,
+        /// What is shown, and the proof.
+        result: Result<(FoldedWindows, Vec<u8>), String>,
     },
 }
 

@@ -2,22 +2,75 @@
 
 use crate::world::{World, key};
 use watt_engine::message::Message;
+use watt_ledger::Refused;
+use watt_ledger::rows::{self, Period, PeriodsRow, ProviderRow};
+use watt_ledger::state::Writes;
 use watt_light::transaction::witness_hash;
 use watt_light::{FoldedWindows, Operation, SignedTransaction, Transaction, WindowShape};
-use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec, Hash};
+use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec, Window, codec};
+use watt_proofs::Element;
+
+/// What all of them have to show.
+fn waiting(number: u64) -> Period {
+    Period {
+        number,
+        shape: WindowShape::Small,
+        first: Window(0),
+        last: Window(2),
+        from: Element::default(),
+        to: Element::default(),
+        n_windows: 3,
+        n_void: 0,
+        ms: 0,
+        byte_windows: 0,
+        faulty: BoundedVec::empty(),
+    }
+}
+
+/// The four windows of a period, those in which the one before it can be settled, and one more: then everybody's first period is due
+/// or has just lapsed, and so has the second one not.
+const DUE_WINDOW: u64 = 5;
+
+fn account(seed: u8) -> AccountId {
+    AccountId::of_first_key(&key(seed).public())
+}
+
+/// A world in which windows of these accounts are due.
+fn world(n_followers: u8, seed: u64, accounts: &[u8]) -> World {
+    let mut world = World::new(4, n_followers, seed);
+    let mut rows = Writes::new();
+    for account in accounts.iter().map(|seed| account(*seed)) {
+        let provider = ProviderRow::new(account, BlockHeight(0));
+        let periods = PeriodsRow {
+            taken_to: Some(Window(2)),
+            waiting: BoundedVec::new(vec![waiting(0), waiting(1)]).unwrap(),
+        };
+        rows.insert(rows::provider(&account), Some(codec::encode(&provider)));
+        rows.insert(rows::periods(&account), Some(codec::encode(&periods)));
+    }
+    world.write_everywhere(&rows);
+    let height = DUE_WINDOW * world.genesis.parameters.window_slots;
+    let nodes: Vec<usize> = (0..4 + usize::from(n_followers)).collect();
+    assert!(world.reach(&nodes, height, 120_000));
+    world.run_for(50);
+    world
+}
 
 /// A settlement whose proof holds if it is `good`.
 fn settlement(world: &World, from: u8, nonce: u64, proof: &[u8]) -> SignedTransaction {
-    let windows = FoldedWindows {
-        shape: WindowShape::Small,
-        from: Hash([0; 32]),
-        to: Hash([0; 32]),
-        n_windows: 3,
-        n_good: 3,
-    };
+    settlement_of(world, from, nonce, waiting(0).shown(3), proof)
+}
+
+fn settlement_of(
+    world: &World,
+    from: u8,
+    nonce: u64,
+    windows: FoldedWindows,
+    proof: &[u8],
+) -> SignedTransaction {
     let public = key(from).public();
     let transaction = Transaction {
-        account: AccountId::of_first_key(&public),
+        account: account(from),
         key_index: 0,
         key: public,
         nonce,
@@ -50,8 +103,7 @@ fn bad_proofs(world: &World, node: usize) -> u64 {
 /// A proof that holds is verified once by each node, and the transaction reaches all pools. Covers: D3.
 #[test]
 fn a_good_folded_proof_is_pooled_everywhere() {
-    let mut world = World::new(4, 1, 31);
-    assert!(world.reach(&[0, 1, 2, 3, 4], 1, 20_000));
+    let mut world = world(1, 31, &[100]);
     let good = settlement(&world, 100, 0, b"good");
     let id = good.transaction.id(&world.network);
     world.submit(4, good);
@@ -66,8 +118,7 @@ fn a_good_folded_proof_is_pooled_everywhere() {
 /// brings; others are verified. In the next window the account may try again. Covers: A8, D3.
 #[test]
 fn a_bad_folded_proof_is_its_accounts_last_in_the_window() {
-    let mut world = World::new(4, 0, 32);
-    assert!(world.reach(&[0, 1, 2, 3], 1, 20_000));
+    let mut world = world(0, 32, &[100, 101]);
     let bad = settlement(&world, 100, 0, b"bad");
     let other = settlement(&world, 101, 0, b"good");
     world.submit(0, bad.clone());
@@ -91,7 +142,7 @@ fn a_bad_folded_proof_is_its_accounts_last_in_the_window() {
     assert!(world.folded_verified.contains(&(0, 1)));
 
     let window_slots = world.genesis.parameters.window_slots;
-    let next = (world.height(0) / window_slots + 1) * window_slots;
+    let next = (DUE_WINDOW + 1) * window_slots;
     assert!(world.reach(&[0, 1, 2, 3], next, 60_000));
     world.run_for(50);
     world.submit(0, good);
@@ -99,12 +150,34 @@ fn a_bad_folded_proof_is_its_accounts_last_in_the_window() {
     assert!(matches!(world.replies.as_slice(), [Ok(_)]), "{:?}", world.replies);
 }
 
+/// Only windows that are due are worth the time: nothing is verified for an account that is no provider, or about other windows.
+/// Covers: A8, D3.
+#[test]
+fn folded_proofs_of_windows_that_are_not_due_are_not_looked_at() {
+    let mut world = world(0, 34, &[100]);
+    let stranger = settlement(&world, 101, 0, b"good");
+    let other = FoldedWindows {
+        n_windows: 4,
+        ..waiting(0).shown(3)
+    };
+    let other = settlement_of(&world, 100, 0, other, b"good");
+    for (transaction, why) in [
+        (stranger, Refused::NothingToSettle),
+        (other, Refused::OtherWindows),
+    ] {
+        world.submit(0, transaction);
+        world.run_for(50);
+        assert_eq!(world.replies.pop(), Some(Err(why.to_string())));
+    }
+    assert_eq!(world.folded_verified, []);
+}
+
 /// Of an account one transaction is verified at a time, and of a sender no more at once than its part of this node's time. Nobody
 /// is hung up on for a bad proof: its signature shows whose it is, and whoever passed it on may not have looked yet. Covers: A5, D3.
 #[test]
 fn one_folded_proof_of_an_account_at_a_time() {
-    let mut world = World::new(4, 0, 33);
-    assert!(world.reach(&[0, 1, 2, 3], 1, 20_000));
+    let accounts: Vec<u8> = std::iter::once(100).chain(110..140).collect();
+    let mut world = world(0, 33, &accounts);
     let of_one: Vec<_> = (0..3)
         .map(|nonce| settlement(&world, 100, nonce, b"bad"))
         .collect();

@@ -13,6 +13,7 @@ use watt_engine::seat::{SeatConfig, TermSecrets};
 use watt_engine::{
     Backbones, Clocks, Effect, Engine, EngineConfig, Event, NotRecoverable, Timer, VotingKeys, run,
 };
+use watt_ledger::state::Writes;
 use watt_ledger::testing::elect_in_advance;
 use watt_ledger::tree::{self, chunk};
 use watt_ledger::{
@@ -353,6 +354,13 @@ impl World {
     /// The state after the node's newest block.
     pub fn state(&self, node: usize) -> &MemoryState {
         &self.nodes[node].disk.state
+    }
+
+    /// Puts rows into every node's state, beside its tree: as if they had been there from the beginning.
+    pub fn write_everywhere(&mut self, rows: &Writes) {
+        for node in &mut self.nodes {
+            node.disk.state.write(rows);
+        }
     }
 
     pub fn is_up(&self, node: usize) -> bool {
@@ -745,6 +753,9 @@ impl World {
             | Effect::OpenPorep { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
+            | Effect::LogWindow { .. }
+            | Effect::FoldAhead(_)
+            | Effect::FoldWindows(_)
             | Effect::RemoveSector { .. } => unreachable!("no provider lives in this world"),
             Effect::MakeVotingKeys { terms } => {
                 let made: Vec<TermSecrets> = terms.iter().map(|term| self.secrets_of(node, *term)).collect();

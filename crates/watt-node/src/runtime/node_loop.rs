@@ -663,6 +663,9 @@ impl NodeLoop {
             | Effect::OpenPorep { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
+            | Effect::LogWindow { .. }
+            | Effect::FoldAhead(_)
+            | Effect::FoldWindows(_)
             | Effect::RemoveSector { .. } => self.provide(effect),
             Effect::Halt(sentence) => {
                 let hint = "start it again once that is settled; nothing that was acknowledged is lost";

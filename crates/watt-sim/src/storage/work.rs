@@ -109,6 +109,10 @@ impl World {
             | Effect::ForgetVotingKeys { .. }
             | Effect::Verify { .. }
             | Effect::VerifyFolded { .. }
+            // Providers settle window by window here.
+            | Effect::LogWindow { .. }
+            | Effect::FoldAhead(_)
+            | Effect::FoldWindows(_)
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }
             | Effect::Apply { .. }

@@ -190,6 +190,9 @@ impl World {
             | Effect::OpenPorep { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
+            | Effect::LogWindow { .. }
+            | Effect::FoldAhead(_)
+            | Effect::FoldWindows(_)
             | Effect::RemoveSector { .. } => self.provide(node, effect),
             // Taken out before: persisting is done for many at once.
             Effect::PersistScp { .. } => {}
