@@ -203,3 +203,6 @@ impl Provider {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;
