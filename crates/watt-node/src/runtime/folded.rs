@@ -159,22 +159,20 @@ impl VerifyFolded for Folded {
             .filter(|at| names.get(*at).is_some_and(|name| !good.names.contains(name)))
             .collect();
         drop(good);
-        let mut of_shape: [(WindowShape, Vec<usize>, Vec<(Settlement, &[u8])>); 2] =
-            [WindowShape::Small, WindowShape::Large].map(|shape| (shape, Vec::new(), Vec::new()));
-        for at in new {
-            let proof = proofs.get(at)?;
-            let Some(statement) = statement(proof) else {
-                return Some(at);
-            };
-            for (shape, places, batch) in &mut of_shape {
-                if *shape == proof.windows.shape {
-                    places.push(at);
-                    batch.push((statement, &proof.proof));
-                }
+        for at in &new {
+            if statement(proofs.get(*at)?).is_none() {
+                return Some(*at);
             }
         }
-        for (shape, places, batch) in &of_shape {
-            if let Some(bad) = self.first_bad_of(*shape, batch) {
+        for shape in [WindowShape::Small, WindowShape::Large] {
+            let of_shape =
+                |at: &usize| Some((*at, proofs.get(*at).filter(|proof| proof.windows.shape == shape)?));
+            let (places, batch): (Vec<usize>, Vec<(Settlement, &[u8])>) = new
+                .iter()
+                .filter_map(of_shape)
+                .filter_map(|(at, proof)| Some((at, (statement(proof)?, proof.proof.as_slice()))))
+                .unzip();
+            if let Some(bad) = self.first_bad_of(shape, &batch) {
                 return places.get(bad).copied();
             }
         }

@@ -187,11 +187,13 @@ fn period(number: u64, first: u64, last: u64) -> Period {
 }
 
 fn logged(effects: Vec<Effect>) -> Vec<AnsweredWindow> {
-    let of = |effect| match effect {
-        Effect::LogWindow { answered, .. } => Some(*answered),
-        _ => None,
-    };
-    effects.into_iter().filter_map(of).collect()
+    let mut logged = Vec::new();
+    for effect in effects {
+        if let Effect::LogWindow { answered, .. } = effect {
+            logged.push(*answered);
+        }
+    }
+    logged
 }
 
 /// An answered window is logged once, when its sample is known; if that never is, with the zero that stands for it on the ledger. Who
@@ -250,7 +252,7 @@ fn what_is_due_is_proven_once_and_handed_in() {
     let mut provider = ledger.provider(Settle::Folded);
     let (effects, out) = ledger.look(&mut provider);
     let [Effect::FoldAhead(ahead), Effect::FoldWindows(due)] = effects.as_slice() else {
-        panic!("{effects:?}");
+        unreachable!("{effects:?}");
     };
     assert_eq!((ahead.first, due.first, out.len()), (Window(3), Window(0), 0));
     assert_eq!(
