@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::tree::chunk::StateChunk;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
-use watt_light::{HandOver, Header, Proposal, Restart, Succession};
+use watt_light::{FoldedProof, HandOver, Header, Proposal, Restart, Succession, WindowShape};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::Piece;
 use watt_primitives::{
     AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Term, Timestamp, TransactionId, Window,
 };
 use watt_proofs::post::Asked;
-use watt_proofs::{Element, SectorSet};
+use watt_proofs::{Element, SectorSet, Shape};
 use watt_scp::Value;
 
 /// What must not wait, and what may.
@@ -116,6 +116,13 @@ pub enum Effect {
         ticket: VerifyTicket,
         /// The claims.
         checks: Vec<SignatureCheck>,
+    },
+    /// Verify the folded proofs of one transaction, off the main loop; [`Event::FoldedVerified`](crate::Event::FoldedVerified) ends it.
+    VerifyFolded {
+        /// Names the transaction in the answer.
+        ticket: VerifyTicket,
+        /// The proofs, with what they have to show.
+        proofs: Vec<FoldedProof>,
     },
     /// Choose the body of the own proposal for `slot` among what waits, on the state of the present head, with
     /// [`mempool::fill`](crate::mempool::fill), off the main loop.
@@ -245,6 +252,18 @@ pub enum Effect {
         /// What the next window asks with: it draws the sample.
         next_beacon: Element,
     },
+    /// Log an answered window durably, before anything of the provider changes: the step that folds it, made from its durable
+    /// answers, or a failed one where leaves or answers are lost.
+    LogWindow {
+        /// The window, as the ledger has it.
+        answered: Box<AnsweredWindow>,
+        /// What was answered, as far as the ledger still knows.
+        job: Option<Box<WindowJob>>,
+    },
+    /// Fold what is logged of these windows, when there is time; nothing is told of it.
+    FoldAhead(Box<FoldJob>),
+    /// Fold these windows, and make the proof that settles them.
+    FoldWindows(Box<FoldJob>),
     /// Delete a sector's replica, and the data of these pieces, whose deals are over.
     RemoveSector {
         /// Which.
@@ -293,6 +312,36 @@ pub struct SealJob {
     pub seal_window: Window,
     /// Makes this replica distinct from all others.
     pub seal_seed: Hash,
+}
+
+/// An answered window, as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnsweredWindow {
+    /// Which window.
+    pub window: Window,
+    /// Its shape.
+    pub shape: Shape,
+    /// `s_w`: the provider's state before it.
+    pub state: Element,
+    /// What moves the state on.
+    pub shown: watt_proofs::window::Window,
+}
+
+/// Windows that one folded proof settles, as the ledger has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoldJob {
+    /// The shape of all of them.
+    pub shape: WindowShape,
+    /// The first in which the provider was present.
+    pub first: Window,
+    /// The last.
+    pub last: Window,
+    /// State before the first.
+    pub from: Element,
+    /// State after the last.
+    pub to: Element,
+    /// Windows in which the provider was present.
+    pub n_windows: u32,
 }
 
 /// A window to answer.

@@ -18,6 +18,7 @@ use crate::seat::{Seat, SeatConfig};
 use crate::sources::Sources;
 use crate::sync::Sync;
 use crate::way::Way;
+use folded::FoldedChecks;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
 use watt_light::{Header, SignedProposal, SignedTransaction, Succession, Walk};
@@ -25,6 +26,7 @@ use watt_primitives::{BlockHeight, NetworkId, NodeId, SecretKey, SlotIndex, Term
 use watt_scp::{Envelope, QuorumSet, Statement};
 
 mod circle;
+mod folded;
 mod pool;
 mod receive;
 mod recovery;
@@ -104,7 +106,7 @@ pub struct EngineConfig {
     pub logs_scp: bool,
 }
 
-/// What waits for its signatures to be checked.
+/// What waits for its signatures or proofs to be checked.
 enum Verifying {
     Statement {
         from: PeerId,
@@ -118,6 +120,11 @@ enum Verifying {
     Transactions {
         from: Origin,
         transactions: Vec<SignedTransaction>,
+    },
+    /// The signature of this one holds, its folded proofs are looked at.
+    Folded {
+        from: Origin,
+        transaction: Box<SignedTransaction>,
     },
 }
 
@@ -150,7 +157,7 @@ impl Verifying {
     const fn of(&self) -> VerifyingOf {
         match self {
             Self::Statement { from, .. } | Self::Successions { from, .. } => (Some(*from), Kind::Statement),
-            Self::Transactions { from, .. } => (from.peer(), Kind::Transaction),
+            Self::Transactions { from, .. } | Self::Folded { from, .. } => (from.peer(), Kind::Transaction),
         }
     }
 }
@@ -188,9 +195,10 @@ pub struct Engine {
     /// What all peers together may have because they asked.
     upload: Bucket,
     verifying: BTreeMap<VerifyTicket, Verifying>,
-    /// Signatures in it.
+    /// Signatures in it, and what proofs count as.
     n_verifying: BTreeMap<VerifyingOf, usize>,
     next_ticket: u64,
+    folded: FoldedChecks,
     /// Statements of the next slot, that arrived before this node got there, or while it was quiet.
     early: BTreeMap<Statement, Early>,
     sources: Sources,
@@ -257,6 +265,7 @@ impl Engine {
             verifying: BTreeMap::new(),
             n_verifying: BTreeMap::new(),
             next_ticket: 0,
+            folded: FoldedChecks::default(),
             early: BTreeMap::new(),
             sources: Sources::default(),
             hearing: Hearing::default(),
@@ -405,6 +414,9 @@ impl Engine {
                 self.offered(Origin::Local(reply_to), vec![*transaction], chain, effects);
             }
             Event::Verified { ticket, holds } => self.verified(ticket, &holds, now, chain, effects),
+            Event::FoldedVerified { ticket, holds } => {
+                self.folded_verified(ticket, holds, now, chain, effects);
+            }
             Event::BodyFilled { slot, filled } => self.body_filled(slot, filled, now, effects),
             Event::BodyRead { from, value, body } => self.body_read(from, value, body, now, effects),
             Event::Applied { value, result } => {
@@ -461,6 +473,15 @@ impl Engine {
             }
             Event::WindowOpened { window, result } => {
                 self.with_provider(chain, effects, |provider| provider.window_opened(window, result));
+            }
+            Event::WindowLogged { window, result } => {
+                self.with_provider(chain, effects, |provider| provider.window_logged(window, result));
+            }
+            Event::WindowsFolded { first, result } => {
+                let now_in = self.window();
+                self.with_provider(chain, effects, |provider| {
+                    provider.windows_folded(first, now_in, result);
+                });
             }
         }
         self.hand_over(n_before, now, effects);

@@ -7,7 +7,7 @@ use crate::seat::TermSecrets;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, Body, InvalidBlock};
-use watt_light::{Header, SignedTransaction};
+use watt_light::{FoldedWindows, Header, SignedTransaction};
 use watt_primitives::codec::InvalidEncoding;
 use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, Window};
 use watt_proofs::Element;
@@ -21,7 +21,7 @@ pub struct PeerId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// Names a batch of signatures under verification.
+/// Names a batch of signatures, or the folded proofs of a transaction, under verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VerifyTicket(pub u64);
 
@@ -76,6 +76,13 @@ pub enum Event {
         ticket: VerifyTicket,
         /// Whether each claim holds.
         holds: Vec<bool>,
+    },
+    /// [`Effect::VerifyFolded`](crate::Effect::VerifyFolded) is done.
+    FoldedVerified {
+        /// Which transaction's proofs.
+        ticket: VerifyTicket,
+        /// Whether all of them hold.
+        holds: bool,
     },
     /// [`Effect::FillBody`](crate::Effect::FillBody) is done.
     BodyFilled {
@@ -159,6 +166,20 @@ pub enum Event {
         window: Window,
         /// Encoded openings.
         result: Result<Vec<u8>, String>,
+    },
+    /// [`Effect::LogWindow`](crate::Effect::LogWindow) is done.
+    WindowLogged {
+        /// Which window.
+        window: Window,
+        /// Whether its step is durable.
+        result: Result<(), String>,
+    },
+    /// [`Effect::FoldWindows`](crate::Effect::FoldWindows) is done.
+    WindowsFolded {
+        /// The first of them.
+        first: Window,
+        /// What is shown, and the proof.
+        result: Result<(FoldedWindows, Vec<u8>), String>,
     },
 }
 

@@ -4,13 +4,17 @@
 //! a restart, a lost transaction and a changed plan all end in the same question. What it does remember is what it has asked
 //! for and not seen yet: work under way, and transactions on their way.
 
+mod fold;
 mod pack;
 mod view;
+
+pub use fold::{FoldingWork, SettledPeriod};
 
 use crate::effect::{Effect, SealJob, WindowJob};
 use crate::event::{Responded, SealedRoots};
 use crate::mempool::Place;
 use crate::submitter::{Purpose, Submitter};
+use fold::Folding;
 use pack::pack;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +26,16 @@ use watt_light::{Operation, SignedTransaction};
 use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Window};
 use watt_proofs::ProofParams;
+
+/// How a provider settles its windows (`docs/spec/proofs.md` §10): the ledger takes either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settle {
+    /// Each by itself, in the window after it.
+    #[default]
+    Windows,
+    /// All of a period together, by one folded proof.
+    Folded,
+}
 
 /// What a provider offers.
 #[derive(Clone, Debug)]
@@ -38,6 +52,8 @@ pub struct ProviderConfig {
     pub ask: AskTerms,
     /// Smallest and largest sector it seals, in units of 1 MiB.
     pub units: (u16, u16),
+    /// How it settles its windows.
+    pub settle: Settle,
 }
 
 impl ProviderConfig {
@@ -74,6 +90,8 @@ pub struct ProviderWork {
     pub n_sealing: usize,
     /// Sealed sectors on this disk.
     pub n_sealed: usize,
+    /// How far folding is, if it settles by folded proofs.
+    pub folding: Option<FoldingWork>,
     /// What went wrong last, in one sentence.
     pub trouble: Option<String>,
 }
@@ -98,6 +116,7 @@ pub(crate) struct Provider {
     opening: BTreeSet<SectorNumber>,
     openings: BTreeMap<SectorNumber, Vec<u8>>,
     answered: BTreeMap<Window, Answered>,
+    folding: Folding,
     trouble: Option<String>,
 }
 
@@ -116,6 +135,7 @@ impl Provider {
             opening: BTreeSet::new(),
             openings: BTreeMap::new(),
             answered: BTreeMap::new(),
+            folding: Folding::default(),
             trouble: None,
         }
     }
@@ -124,6 +144,7 @@ impl Provider {
         ProviderWork {
             n_sealing: self.sealing.len(),
             n_sealed: self.local.len(),
+            folding: (self.config.settle == Settle::Folded).then(|| self.folding.work()),
             trouble: self.trouble.clone(),
         }
     }
@@ -146,7 +167,10 @@ impl Provider {
         self.seal_next(&view, effects);
         self.commit_sectors(&view, effects, &mut out);
         self.answer_window(&view, effects, &mut out);
-        self.prove_window(&view, effects, &mut out);
+        match self.config.settle {
+            Settle::Windows => self.prove_window(&view, effects, &mut out),
+            Settle::Folded => self.fold_windows(&view, effects, &mut out),
+        }
         out
     }
 

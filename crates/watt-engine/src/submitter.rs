@@ -27,6 +27,7 @@ pub(crate) enum Purpose {
     Commit(SectorNumber),
     Heartbeat(Window),
     Prove(Window),
+    Settle(Window),
     RegisterKeys,
     Attend(Window),
     Report(NodeId),

@@ -7,6 +7,7 @@ pub(crate) mod circle;
 pub mod client;
 mod evidence;
 mod facts;
+pub mod folding;
 pub mod guard;
 mod limits;
 mod metrics;

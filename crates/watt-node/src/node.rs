@@ -1,10 +1,11 @@
 //! A running node as the rest of the program sees it.
 
 use crate::api::types::ScrubInfo;
+use crate::api::view::FoldingStatus;
 use crate::api::{CircleInfo, HeadState, NodeView, ProviderStatus};
 use crate::error::CommandError;
 use crate::runtime::hand_overs::HandOvers;
-use crate::runtime::jobs::Scrub;
+use crate::runtime::jobs::{Folds, Scrub};
 use crate::runtime::node_loop::{Command, RestartAsk, wall};
 use crate::runtime::pace::Pace;
 use crate::runtime::storage::{Storage, find_transaction, read_block};
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use watt_engine::message::DecidedBlock;
-use watt_engine::provider::ProviderWork;
+use watt_engine::provider::{FoldingWork, ProviderWork};
 use watt_engine::{EvidenceLog, RestartLog};
 use watt_health::{Report, View};
 use watt_ledger::{Genesis, Receipt};
@@ -77,6 +78,7 @@ pub(crate) struct Shared {
     provider: Option<AccountId>,
     work: Mutex<ProviderWork>,
     scrub: Option<Scrub>,
+    folds: Option<Folds>,
     evidence: Mutex<Arc<EvidenceLog>>,
     circle: Mutex<Option<CircleInfo>>,
     wanted: watch::Sender<Option<BlockHeight>>,
@@ -100,6 +102,7 @@ impl Shared {
         storage: &Storage,
         provider: Option<AccountId>,
         scrub: Option<Scrub>,
+        folds: Option<Folds>,
     ) -> Result<Self, CommandError> {
         let seen = Seen {
             quorum_set: genesis.quorum_set(),
@@ -121,6 +124,7 @@ impl Shared {
             status: Mutex::default(),
             provider,
             scrub,
+            folds,
             work: Mutex::default(),
             evidence: Mutex::default(),
             circle: Mutex::default(),
@@ -339,6 +343,11 @@ impl NodeView for NodeHandle {
             summary: summary.to_owned(),
             work: lines,
             scrub: self.shared.scrub.as_ref().map(Scrub::info).unwrap_or_default(),
+            folding: self
+                .shared
+                .folds
+                .as_ref()
+                .map(|folds| folding_status(folds, work.folding.unwrap_or_default())),
         })
     }
 
@@ -406,5 +415,18 @@ impl NodeView for NodeHandle {
             }
         }
         .boxed()
+    }
+}
+
+fn folding_status(folds: &Folds, work: FoldingWork) -> FoldingStatus {
+    let progress = folds.progress();
+    FoldingStatus {
+        folded: (progress.first, progress.n_folded),
+        proven: work
+            .settling
+            .filter(|_| work.is_proven)
+            .map(|settling| settling.first),
+        last: work.last,
+        trouble: progress.trouble,
     }
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod checkpoints;
 mod circle;
+mod folded;
 pub(crate) mod hand_overs;
 pub(crate) mod jobs;
 pub(crate) mod node_loop;
@@ -105,7 +106,8 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         }
         (_, _) => None,
     };
-    let shared = Arc::new(Shared::new(genesis, identity, &storage, provider, scrub)?);
+    let folds = jobs.as_ref().and_then(Jobs::folds);
+    let shared = Arc::new(Shared::new(genesis, identity, &storage, provider, scrub, folds)?);
     let handle = NodeHandle::new(Arc::clone(&shared), events.clone());
     if let Some(owner) = config.owner() {
         let shown = Arc::clone(&shared);
@@ -283,6 +285,7 @@ fn provider_config(
         person: config.owner(),
         ask,
         units: provider::ProviderConfig::units_of(&params),
+        settle: offer.settle,
     })
 }
 

@@ -177,6 +177,18 @@ impl Folder {
         self.path.join("heartbeats")
     }
 
+    /// For the windows that a provider folds: [`crate::Journal`] and [`crate::Kv`].
+    #[must_use]
+    pub fn folds_dir(&self) -> PathBuf {
+        self.path.join("folds")
+    }
+
+    /// For the parameters of folded proofs: [`crate::Kv`].
+    #[must_use]
+    pub fn proof_parameters_dir(&self) -> PathBuf {
+        self.path.join("proof-parameters")
+    }
+
     /// For keys: [`crate::Keystore`].
     #[must_use]
     pub fn keys_dir(&self) -> PathBuf {

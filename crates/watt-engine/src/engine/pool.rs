@@ -38,7 +38,7 @@ impl Engine {
         self.verify(Verifying::Transactions { from, transactions }, checks, effects);
     }
 
-    fn is_worth_verifying(
+    pub(super) fn is_worth_verifying(
         &mut self,
         from: Origin,
         signed: &SignedTransaction,

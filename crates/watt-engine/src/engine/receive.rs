@@ -482,26 +482,49 @@ impl Engine {
         checks: Vec<watt_primitives::key::SignatureCheck>,
         effects: &mut Vec<Effect>,
     ) {
+        if let Some(ticket) = self.begin_verifying(pending, checks.len(), effects) {
+            effects.push(Effect::Verify { ticket, checks });
+        }
+    }
+
+    /// Makes room for what counts as `n` signatures; `None` if its sender has too many under verification.
+    pub(super) fn begin_verifying(
+        &mut self,
+        pending: Verifying,
+        n: usize,
+        effects: &mut Vec<Effect>,
+    ) -> Option<VerifyTicket> {
         let of = pending.of();
         let n_max = match of.1 {
             Kind::Statement => VERIFYING_STATEMENTS_MAX,
             Kind::Transaction => VERIFYING_TRANSACTIONS_MAX,
         };
         let n_verifying = self.n_verifying.get(&of).copied().unwrap_or(0);
-        let n_then = n_verifying.saturating_add(checks.len());
+        let n_then = n_verifying.saturating_add(n);
         if n_then > n_max {
             self.count("too busy");
-            if let Verifying::Transactions { from, .. } = pending {
+            if let Verifying::Transactions { from, .. } | Verifying::Folded { from, .. } = pending {
                 let busy = "too many transactions are being checked; try again in a moment";
                 reply(from, Err(busy.to_owned()), effects);
             }
-            return;
+            return None;
         }
         self.n_verifying.insert(of, n_then);
         let ticket = VerifyTicket(self.next_ticket);
         self.next_ticket = self.next_ticket.wrapping_add(1);
         self.verifying.insert(ticket, pending);
-        effects.push(Effect::Verify { ticket, checks });
+        Some(ticket)
+    }
+
+    /// Gives back the room of what counted as `n` signatures.
+    pub(super) fn end_verifying(&mut self, ticket: VerifyTicket, n: usize) -> Option<Verifying> {
+        let pending = self.verifying.remove(&ticket)?;
+        let of = pending.of();
+        let n_left = self.n_verifying.remove(&of).unwrap_or(0).saturating_sub(n);
+        if n_left > 0 {
+            self.n_verifying.insert(of, n_left);
+        }
+        Some(pending)
     }
 
     pub(super) fn verified(
@@ -512,18 +535,9 @@ impl Engine {
         chain: &impl StateRead,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(pending) = self.verifying.remove(&ticket) else {
+        let Some(pending) = self.end_verifying(ticket, holds.len()) else {
             return;
         };
-        let of = pending.of();
-        let n_left = self
-            .n_verifying
-            .remove(&of)
-            .unwrap_or(0)
-            .saturating_sub(holds.len());
-        if n_left > 0 {
-            self.n_verifying.insert(of, n_left);
-        }
         let all_hold = holds.iter().all(|holds| *holds);
         match pending {
             Verifying::Statement {
@@ -544,7 +558,7 @@ impl Engine {
             Verifying::Transactions { from, transactions } => {
                 for (signed, holds) in transactions.into_iter().zip(holds) {
                     if *holds {
-                        self.pooled(from, signed, now, chain, effects);
+                        self.signed(from, signed, now, chain, effects);
                     } else {
                         self.count("bad transaction signature");
                         reply(
@@ -555,6 +569,8 @@ impl Engine {
                     }
                 }
             }
+            // Verified as proofs: see `folded_verified`.
+            Verifying::Folded { .. } => {}
         }
     }
 }

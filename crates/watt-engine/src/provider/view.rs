@@ -1,9 +1,9 @@
 //! What the ledger shows of one provider, read once per block.
 
 use super::pack::LooseSlot;
-use crate::effect::{SealJob, WindowJob};
+use crate::effect::{AnsweredWindow, FoldJob, SealJob, WindowJob};
 use crate::event::SealedRoots;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::rows::{
     self, AskRow, ChainRow, DealRow, DealStage, HeartbeatRow, ProviderRow, RulesRow, SectorRow, SectorStage,
     SlotRow,
@@ -15,7 +15,7 @@ use watt_primitives::terms::Piece;
 use watt_primitives::{
     AccountId, BlockHeight, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window,
 };
-use watt_proofs::window::beacon_element;
+use watt_proofs::window::{self, beacon_element};
 use watt_proofs::{Element, PieceTable, ProofParams, SectorSize, challenge};
 
 /// The most slots of one provider that are looked at.
@@ -36,6 +36,13 @@ pub(super) struct View<'a, S> {
     pub(super) ask: Option<AskRow>,
     sectors: BTreeMap<SectorNumber, SectorRow>,
     slots: Vec<(DealId, SlotIndexInDeal, SlotRow)>,
+}
+
+/// Windows that wait to be settled together.
+pub(super) struct Waiting {
+    pub(super) job: FoldJob,
+    /// Whether the next block may settle them.
+    pub(super) is_due: bool,
 }
 
 impl<'a, S: StateRead> View<'a, S> {
@@ -201,6 +208,58 @@ impl<'a, S: StateRead> View<'a, S> {
             state: asked.state,
             beacon: asked.beacon,
         })
+    }
+
+    /// Windows before the current one that were answered and are not proven by themselves, the two newest at most: with what draws
+    /// their samples, or zero in its place if that can't come any more.
+    pub(super) fn answered(&self) -> Vec<AnsweredWindow> {
+        let last = self.provider.as_ref().and_then(|row| row.last_heartbeat);
+        let newest: BTreeSet<Window> = last
+            .into_iter()
+            .flat_map(|last| [last.previous(), last])
+            .filter(|window| *window < self.window)
+            .collect();
+        let answered = newest.into_iter().filter_map(|window| {
+            let row = self.heartbeat(window).filter(|row| !row.is_proven)?;
+            let next_beacon = self.window_beacon(window.next());
+            if next_beacon.is_none() && window.next() == self.window {
+                return None;
+            }
+            Some(AnsweredWindow {
+                window,
+                shape: row.shape(),
+                state: row.state,
+                shown: window::Window {
+                    set: row.set,
+                    beacon: self.window_beacon(window).unwrap_or_default(),
+                    answers: row.answers,
+                    next_beacon: next_beacon.unwrap_or_default(),
+                },
+            })
+        });
+        answered.collect()
+    }
+
+    /// Windows that wait to be settled together, oldest first.
+    pub(super) fn waiting(&self) -> Vec<Waiting> {
+        let next = self
+            .height
+            .next()
+            .0
+            .checked_div(self.rules.parameters.window_slots);
+        let all = query::waiting_windows(self.chain, &self.account).into_iter();
+        all.map(|waiting| Waiting {
+            is_due: next.is_some_and(|next| waiting.due_from <= Window(next)),
+            job: FoldJob {
+                shape: waiting.period.shape,
+                first: waiting.period.first,
+                last: waiting.period.last,
+                from: waiting.period.from,
+                to: waiting.period.to,
+                n_windows: waiting.period.n_windows,
+            },
+        })
+        .collect()
     }
 
     /// Slots that may be paid: in a sector, of a deal that is not over.

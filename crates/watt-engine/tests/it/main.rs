@@ -10,6 +10,7 @@
 mod agreement;
 mod circle;
 mod equivocation;
+mod folded;
 mod hearing;
 mod hostile;
 mod load;

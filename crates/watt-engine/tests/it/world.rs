@@ -13,16 +13,19 @@ use watt_engine::seat::{SeatConfig, TermSecrets};
 use watt_engine::{
     Backbones, Clocks, Effect, Engine, EngineConfig, Event, NotRecoverable, Timer, VotingKeys, run,
 };
+use watt_ledger::state::Writes;
 use watt_ledger::testing::elect_in_advance;
 use watt_ledger::tree::{self, chunk};
 use watt_ledger::{
-    BlockOutcome, Body, Genesis, MemoryState, NetworkParameters, NoFolded, UncheckedBlock, apply_block,
+    BlockOutcome, Body, Genesis, MemoryState, NetworkParameters, UncheckedBlock, VerifyFolded, apply_block,
     genesis,
 };
 use watt_light::duty::cold_key_hash;
 use watt_light::hand_over::walk;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
-use watt_light::{Backbone, BackboneEntry, BlockName, HandOver, Header, SignedTransaction, Succession};
+use watt_light::{
+    Backbone, BackboneEntry, BlockName, FoldedProof, HandOver, Header, SignedTransaction, Succession,
+};
 use watt_primitives::{
     AccountId, BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term, Timestamp,
 };
@@ -88,6 +91,15 @@ enum Due {
     },
 }
 
+/// A folded proof is what it says of itself.
+pub struct Scripted;
+
+impl VerifyFolded for Scripted {
+    fn first_bad(&self, proofs: &[FoldedProof]) -> Option<usize> {
+        proofs.iter().position(|proof| proof.proof != b"good")
+    }
+}
+
 /// Odds and delays of the network, in thousandths and milliseconds.
 #[derive(Clone, Copy)]
 pub struct Weather {
@@ -130,6 +142,8 @@ pub struct World {
     pub said: BTreeSet<Statement>,
     /// Bytes sent.
     pub bytes: usize,
+    /// Who verified folded proofs, and how many at once.
+    pub folded_verified: Vec<(usize, usize)>,
     /// What was sent to nodes that are not up.
     pub overheard: Vec<Vec<u8>>,
     serving: BTreeMap<usize, Serving>,
@@ -293,6 +307,7 @@ impl World {
             statements: 0,
             said: BTreeSet::new(),
             bytes: 0,
+            folded_verified: Vec::new(),
             overheard: Vec::new(),
             serving: BTreeMap::new(),
             withholding: BTreeMap::new(),
@@ -339,6 +354,13 @@ impl World {
     /// The state after the node's newest block.
     pub fn state(&self, node: usize) -> &MemoryState {
         &self.nodes[node].disk.state
+    }
+
+    /// Puts rows into every node's state, beside its tree: as if they had been there from the beginning.
+    pub fn write_everywhere(&mut self, rows: &Writes) {
+        for node in &mut self.nodes {
+            node.disk.state.write(rows);
+        }
     }
 
     pub fn is_up(&self, node: usize) -> bool {
@@ -642,6 +664,11 @@ impl World {
                 let holds = checks.iter().map(|check| check.holds()).collect();
                 self.schedule(1, soon(Event::Verified { ticket, holds }));
             }
+            Effect::VerifyFolded { ticket, proofs } => {
+                self.folded_verified.push((node, proofs.len()));
+                let holds = Scripted.first_bad(&proofs).is_none();
+                self.schedule(5, soon(Event::FoldedVerified { ticket, holds }));
+            }
             Effect::Decode { from, bytes } => {
                 let (n_bytes, message) = (bytes.len(), Message::decode(&bytes).map(Box::new));
                 self.schedule(
@@ -726,6 +753,9 @@ impl World {
             | Effect::OpenPorep { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
+            | Effect::LogWindow { .. }
+            | Effect::FoldAhead(_)
+            | Effect::FoldWindows(_)
             | Effect::RemoveSector { .. } => unreachable!("no provider lives in this world"),
             Effect::MakeVotingKeys { terms } => {
                 let made: Vec<TermSecrets> = terms.iter().map(|term| self.secrets_of(node, *term)).collect();
@@ -805,7 +835,7 @@ impl World {
         }
         block
             .clone()
-            .check(&self.network, &NoFolded)
+            .check(&self.network, &Scripted)
             .and_then(|block| apply_block(&self.nodes[node].disk.state, &block))
             .map(Arc::new)
             .map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))
@@ -815,7 +845,7 @@ impl World {
         let (good, unchecked) = run::check(
             blocks,
             &Backbones::in_state(&self.nodes[node].disk.state),
-            &NoFolded,
+            &Scripted,
         );
         let (outcomes, failed) = run::apply(&self.nodes[node].disk.state, &good, |state, block| {
             apply_block(state, block).map_err(|invalid| ApplyFailure::Invalid(invalid.to_string()))

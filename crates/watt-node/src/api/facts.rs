@@ -136,10 +136,13 @@ impl Facts<'_> {
             summary: status.summary,
             work: status.work,
             scrub: status.scrub,
-            proving: self.proving(&status.account, |ms| {
+            proving: self.proving(&status.account, status.folding.is_none(), |ms| {
                 let pay = |(price, bytes): &(Amount, u64)| watt_market::deal::pay(*price, *bytes, ms);
                 Amount::checked_sum(held.iter().filter_map(pay)).unwrap_or(Amount::ZERO)
             }),
+            folding: status
+                .folding
+                .map(|folding| self.folding(&status.account, folding)),
             ledger: ledger.map(|provider| self.provider_info(&provider)),
             n_slots,
             earned,

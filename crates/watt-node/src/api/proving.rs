@@ -59,7 +59,7 @@ pub struct DutyInfo {
     /// Whether this window's heartbeat is on the ledger; absent if none is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_answered: Option<bool>,
-    /// Whether the window before is proven; absent if no proof of it is due.
+    /// Whether the window before is proven; absent if no proof of it alone is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_proven: Option<bool>,
     /// The last height of the window: until then both have to be done.
@@ -104,8 +104,14 @@ impl Clock {
 }
 
 impl Facts<'_> {
-    /// What `provider` proves. `pay_of` is what so many milliseconds of proven time pay for all shares that it holds.
-    pub(super) fn proving(&self, provider: &AccountId, pay_of: impl Fn(u64) -> Amount) -> ProvingInfo {
+    /// What `provider` proves. `proves_each` if it settles each window by itself; `pay_of` is what so many milliseconds of proven time
+    /// pay for all shares that it holds.
+    pub(super) fn proving(
+        &self,
+        provider: &AccountId,
+        proves_each: bool,
+        pay_of: impl Fn(u64) -> Amount,
+    ) -> ProvingInfo {
         let (Some(head), Some(row)) = (query::head(self.state), query::provider(self.state, provider)) else {
             return ProvingInfo::default();
         };
@@ -144,7 +150,7 @@ impl Facts<'_> {
             ));
         }
         ProvingInfo {
-            duty: self.duty(provider, &sectors, clock, parameters.window_slots),
+            duty: self.duty(provider, proves_each, &sectors, clock, parameters.window_slots),
             sectors: infos,
             lost,
             losses,
@@ -154,6 +160,7 @@ impl Facts<'_> {
     fn duty(
         &self,
         provider: &AccountId,
+        proves_each: bool,
         sectors: &[(SectorNumber, SectorRow)],
         clock: Clock,
         window_slots: u64,
@@ -164,7 +171,7 @@ impl Facts<'_> {
         let is_answered = is_in(now).then(|| heartbeat(now).is_some());
         // Without a heartbeat in it there is nothing left to prove of the window before.
         let is_proven = heartbeat(before)
-            .filter(|_| now != before)
+            .filter(|_| proves_each && now != before)
             .map(|row| row.is_proven);
         is_answered.or(is_proven)?;
         let deadline = BlockHeight(

@@ -237,6 +237,7 @@ impl NodeView for StillNode {
             summary: "waiting for shares".to_owned(),
             work: Vec::new(),
             scrub: ScrubInfo::default(),
+            folding: None,
         })
     }
 

@@ -630,6 +630,9 @@ pub struct ProviderReport {
     /// How what it stores is checked and put right.
     #[serde(default)]
     pub scrub: ScrubInfo,
+    /// How far folding is; absent if each window is settled by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folding: Option<super::folding::FoldingInfo>,
     /// What the ledger knows of it; absent before its pledge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<ProviderInfo>,

@@ -9,10 +9,11 @@ use futures::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::watch;
 use watt_engine::message::DecidedBlock;
+use watt_engine::provider::SettledPeriod;
 use watt_engine::{EvidenceLog, RestartLog};
 use watt_ledger::{Genesis, Receipt, StateRead};
 use watt_light::{HandOver, Header, Restart, SignedNewest, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, SlotIndex, Term, TransactionId};
+use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, SlotIndex, Term, TransactionId, Window};
 
 /// What a provider is doing, as its node knows it; everything else about it stands on the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,21 @@ pub struct ProviderStatus {
     pub work: Vec<String>,
     /// How what it stores is checked and put right.
     pub scrub: ScrubInfo,
+    /// How far folding is, if it settles many windows by one proof.
+    pub folding: Option<FoldingStatus>,
+}
+
+/// How far a provider is with folding, as its node knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoldingStatus {
+    /// Of the windows from this one on, so many are folded.
+    pub folded: (Window, u32),
+    /// The first of the windows of which a proof is made and not recorded yet.
+    pub proven: Option<Window>,
+    /// What became of those before.
+    pub last: Option<SettledPeriod>,
+    /// Why windows could not be folded.
+    pub trouble: Option<String>,
 }
 
 /// Puts a question to the rows, and fails if they are not as they were written.

@@ -60,6 +60,9 @@ pub(super) struct ProviderRunArgs {
     /// Ask this many WATT per 10^9 bytes and day [config: provider.price]
     #[arg(long, value_name = "WATT")]
     price: Option<String>,
+    /// Settle each window by itself (windows), or all of a period by one proof (folded) [config: provider.settle]
+    #[arg(long, value_name = "HOW")]
+    settle: Option<String>,
 }
 
 pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(), CommandError> {
@@ -68,6 +71,7 @@ pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(
             let overrides = Overrides {
                 capacity: args.capacity,
                 price: args.price,
+                settle: args.settle,
                 ..args.node.overrides()
             };
             run_node(session, overrides, &args.node, true).await
@@ -197,6 +201,23 @@ fn text(report: &ProviderReport) -> String {
                 ledger.windows_proven, ledger.windows_missed
             ),
         ]);
+    }
+    if let Some(folding) = &report.folding {
+        table.row([
+            "settles".into(),
+            "the windows of a period by one folded proof".to_owned(),
+        ]);
+        for waiting in &folding.waiting {
+            table.row(["waiting".into(), waiting.sentence.clone()]);
+        }
+        if let Some(last) = &folding.last {
+            table.row(["settled".into(), last.sentence.clone()]);
+        }
+        if let Some(trouble) = &folding.trouble {
+            table.row(["not folded".into(), trouble.clone()]);
+        }
+    } else {
+        table.row(["settles".into(), "each window by itself".to_owned()]);
     }
     if let Some(at) = report.scrub.finished_at {
         let repaired = match report.scrub.repaired_groups {

@@ -116,6 +116,8 @@ pub struct ProviderSection {
     pub term_max: Option<String>,
     /// Time within which everything stored is read once and put right, for example `7d`.
     pub scrub_interval: Option<String>,
+    /// How windows are settled: `windows` or `folded`.
+    pub settle: Option<String>,
 }
 
 impl ConfigFile {

@@ -8,6 +8,7 @@ use crate::restart_file;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use watt_engine::provider::Settle;
 use watt_ledger::genesis::GENESIS_BYTES_MAX;
 use watt_ledger::{Genesis, Rescue, Rescues};
 use watt_light::Restart;
@@ -57,6 +58,8 @@ pub struct ProviderConfig {
     pub term_ms_max: u64,
     /// Within how many milliseconds everything stored is read once and put right.
     pub scrub_interval_ms: u64,
+    /// How it settles its windows.
+    pub settle: Settle,
 }
 
 /// What a node runs with.
@@ -328,6 +331,7 @@ fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {
         slot_bytes_max,
         term_ms_max: settings.provider_term_ms_max.value,
         scrub_interval_ms: settings.provider_scrub_interval_ms.value,
+        settle: settings.provider_settle.value,
     })
 }
 

@@ -1,11 +1,13 @@
 //! Every setting with where it came from.
 
+use super::value::settle_name;
 use super::{ConfigFile, Environment, Home, LogFormat};
 use crate::error::{CommandError, ErrorKind};
 use serde_json::Value;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use watt_engine::provider::Settle;
 
 mod layers;
 
@@ -69,6 +71,8 @@ pub struct Overrides {
     pub capacity: Option<String>,
     /// `--price`.
     pub price: Option<String>,
+    /// `--settle`.
+    pub settle: Option<String>,
 }
 
 /// Every setting in force, typed, with its origin.
@@ -134,6 +138,8 @@ pub struct Settings {
     pub provider_term_ms_max: Sourced<u64>,
     /// Within how long everything stored is read once, in milliseconds.
     pub provider_scrub_interval_ms: Sourced<u64>,
+    /// How windows are settled.
+    pub provider_settle: Sourced<Settle>,
 }
 
 impl Settings {
@@ -230,6 +236,9 @@ impl Settings {
                 &self.provider_scrub_interval_ms,
                 |ms| Value::from(format!("{ms}ms")),
             ),
+            row("provider.settle", &self.provider_settle, |settle| {
+                Value::from(settle_name(*settle))
+            }),
         ]
     }
 }

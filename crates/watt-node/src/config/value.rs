@@ -1,6 +1,7 @@
 //! Values as people write them: sizes, lengths of time, log formats.
 
 use std::str::FromStr;
+use watt_engine::provider::Settle;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,29 @@ impl std::fmt::Display for LogFormat {
             Self::Text => "text",
             Self::Json => "json",
         })
+    }
+}
+
+/// How a provider settles its windows, as people write it.
+#[must_use]
+pub(crate) const fn settle_name(settle: Settle) -> &'static str {
+    match settle {
+        Settle::Windows => "windows",
+        Settle::Folded => "folded",
+    }
+}
+
+/// Parses how a provider settles its windows.
+///
+/// # Errors
+/// One line that says what there is.
+pub(crate) fn parse_settle(text: &str) -> Result<Settle, String> {
+    match text {
+        "windows" => Ok(Settle::Windows),
+        "folded" => Ok(Settle::Folded),
+        _ => Err(format!(
+            "`{text}` is no way to settle windows; use windows (each by itself) or folded (one proof for many)"
+        )),
     }
 }
 

@@ -9,6 +9,7 @@ use watt_engine::{Backbones, run};
 use watt_ledger::{
     Block, BlockOutcome, InvalidBlock, Rescues, StateRead, UncheckedBlock, VerifyFolded, apply_rescued,
 };
+use watt_light::FoldedProof;
 use watt_primitives::key::{SignatureCheck, all_hold};
 
 thread_local! {
@@ -16,7 +17,7 @@ thread_local! {
     static IS_TRYING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Keeps a panic during a trial out of the terminal; it is logged by whoever asked for the trial.
+/// Keeps a panic during a trial out of the terminal; it is said by whoever asked for the trial.
 fn quiet_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -31,21 +32,30 @@ fn quiet_panics() {
     });
 }
 
-/// Checks `block` and applies it to the state below it, catching panics. `is_own` leaves out the signatures of transactions: the
-/// block comes from this node's own log, where it was put after they were checked.
+/// Verifies no folded proof: they were, before the block was stored.
+struct VerifiedBefore;
+
+impl VerifyFolded for VerifiedBefore {
+    fn first_bad(&self, _: &[FoldedProof]) -> Option<usize> {
+        None
+    }
+}
+
+/// Checks `block` and applies it to the state below it, catching panics. Without `folded` the signatures of transactions and the
+/// folded proofs are left out: the block comes from this node's own log, where it was put after they were checked.
 pub(crate) fn try_block(
     state: &impl StateRead,
     block: UncheckedBlock,
-    is_own: bool,
+    folded: Option<&impl VerifyFolded>,
     rescues: &Rescues,
-    folded: &impl VerifyFolded,
 ) -> Result<Arc<BlockOutcome>, ApplyFailure> {
-    quiet_panics();
     let network = block.proposal.proposal.network;
     let invalid = |invalid: InvalidBlock| ApplyFailure::Invalid(invalid.to_string());
-    let block = block
-        .check_except(&network, folded, |_| is_own)
-        .map_err(invalid)?;
+    let checked = match folded {
+        Some(folded) => block.check(&network, folded),
+        None => block.check_except(&network, &VerifiedBefore, |_| true),
+    };
+    let block = checked.map_err(invalid)?;
     match guarded(|| apply_rescued(state, &block, rescues)) {
         Some(outcome) => outcome.map(Arc::new).map_err(invalid),
         None => Err(ApplyFailure::Panicked {
@@ -62,7 +72,6 @@ pub(crate) fn try_decided(
     rescues: &Rescues,
     folded: &impl VerifyFolded,
 ) -> run::Good<Arc<BlockOutcome>> {
-    quiet_panics();
     let (blocks, unchecked) = run::check(decided, &Backbones::in_state(state), folded);
     let (outcomes, failed) = run::apply(state, &blocks, |state, block| {
         match guarded(|| apply_rescued(state, block, rescues)) {
@@ -75,7 +84,9 @@ pub(crate) fn try_decided(
     (outcomes, failed.or(unchecked))
 }
 
-fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+/// What `work` gives; `None` if it panicked.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    quiet_panics();
     IS_TRYING.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(work)).ok();
     IS_TRYING.set(false);

@@ -1,7 +1,9 @@
 //! A provider's work on its disk: seal, open, answer, prove, free. Runs on blocking threads; each job ends in one event.
 
+mod folds;
 mod scrub;
 
+pub(crate) use folds::Folds;
 pub(crate) use scrub::Scrub;
 
 use super::payload::Payload;
@@ -11,13 +13,14 @@ use super::transfer_server::Server;
 use crate::config::ProviderConfig;
 use crate::error::CommandError;
 use crate::node::Shared;
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError};
-use watt_engine::effect::{SealJob, WindowJob};
+use watt_engine::effect::{AnsweredWindow, SealJob, WindowJob};
 use watt_engine::event::{Responded, SealedRoots};
-use watt_engine::provider::LocalSector;
+use watt_engine::provider::{LocalSector, Settle};
 use watt_engine::{Effect, Event};
 use watt_ledger::Genesis;
 use watt_primitives::terms::Piece;
@@ -25,6 +28,7 @@ use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, SectorNumber, Windo
 use watt_proofs::post::{self, ReplicaRead, Responses};
 use watt_proofs::seal::seal_from;
 use watt_proofs::verify::PorepStatement;
+use watt_proofs::window::Step;
 use watt_proofs::{Element, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
 use watt_store::{Journal, PieceStore, ReplicaStore, Space};
 
@@ -70,6 +74,8 @@ pub(crate) struct Jobs {
     receiving: Arc<Receiving>,
     /// Held while labels are made: they take up to 200 MiB, which a phone has once.
     labelling: Arc<Mutex<()>>,
+    /// If it settles by folded proofs.
+    folds: Option<Folds>,
 }
 
 struct Log {
@@ -113,6 +119,14 @@ impl Jobs {
                 }
             }
         }
+        let folds = match config.settle {
+            Settle::Windows => None,
+            Settle::Folded => Some(Folds::open(
+                &storage.folder.folds_dir(),
+                storage.folded(),
+                genesis.parameters.settlement_windows,
+            )?),
+        };
         Ok(Self {
             network: storage.restarts().network(genesis)?,
             account: AccountId::of_first_key(&config.account_key.public()),
@@ -124,6 +138,7 @@ impl Jobs {
             local: Arc::new(local),
             receiving: Arc::default(),
             labelling: Arc::default(),
+            folds,
         })
     }
 
@@ -133,6 +148,10 @@ impl Jobs {
 
     pub(crate) fn local_sectors(&self) -> Vec<LocalSector> {
         self.local.to_vec()
+    }
+
+    pub(crate) fn folds(&self) -> Option<Folds> {
+        self.folds.clone()
     }
 
     pub(crate) fn server(&self, shared: Arc<Shared>) -> Server {
@@ -177,6 +196,23 @@ impl Jobs {
                     result,
                 }
             }
+            Effect::LogWindow { answered, job } => Event::WindowLogged {
+                window: answered.window,
+                result: self.log_window(&answered, job.as_deref()).map_err(sentence),
+            },
+            Effect::FoldAhead(job) => {
+                if let Some(folds) = &self.folds {
+                    folds.ahead(*job);
+                }
+                Event::Looked
+            }
+            Effect::FoldWindows(job) => Event::WindowsFolded {
+                first: job.first,
+                result: self
+                    .folds_or_not()
+                    .and_then(|folds| folds.prove(*job))
+                    .map_err(sentence),
+            },
             Effect::RemoveSector { sector, pieces } => {
                 self.remove(sector, &pieces);
                 Event::Looked
@@ -191,6 +227,7 @@ impl Jobs {
             | Effect::MakeVotingKeys { .. }
             | Effect::ForgetVotingKeys { .. }
             | Effect::Verify { .. }
+            | Effect::VerifyFolded { .. }
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }
             | Effect::Apply { .. }
@@ -314,6 +351,43 @@ impl Jobs {
             answered.ok_or_else(|| anyhow::anyhow!("the answers to this window are not in the log"))?;
         let mut leaves = Leaves::new(&self.replicas);
         Ok(post::open(&asked, &responses, next_beacon, &mut leaves)?)
+    }
+
+    fn folds_or_not(&self) -> anyhow::Result<&Folds> {
+        self.folds
+            .as_ref()
+            .context("this provider settles window by window")
+    }
+
+    fn log_window(&self, answered: &AnsweredWindow, job: Option<&WindowJob>) -> anyhow::Result<()> {
+        let folds = self.folds_or_not()?;
+        if folds.has(answered) {
+            return Ok(());
+        }
+        let step = job.and_then(|job| self.step(answered, job)).unwrap_or_else(|| {
+            tracing::warn!(
+                window = answered.window.0,
+                "what is sampled of a window can't be opened: it counts as failed"
+            );
+            Step::failed(answered.shape, answered.shown)
+        });
+        folds.append(answered, step)
+    }
+
+    /// The step of a window, if it shows what the ledger has of it.
+    fn step(&self, answered: &AnsweredWindow, job: &WindowJob) -> Option<Step> {
+        let asked = job.asked();
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let responses = log
+            .answers
+            .get(&job.window)
+            .filter(|responses| responses.root == answered.shown.answers && responses.are_to(&asked))
+            .cloned();
+        drop(log);
+        let mut leaves = Leaves::new(&self.replicas);
+        let step = post::step(&asked, &responses?, answered.shown.next_beacon, &mut leaves).ok()?;
+        let is_shown = step.window == answered.shown && step.check(answered.shape, answered.state).is_ok();
+        is_shown.then_some(step)
     }
 
     fn remove(&self, sector: SectorNumber, pieces: &[Piece]) {

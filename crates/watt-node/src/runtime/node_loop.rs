@@ -22,8 +22,8 @@ use watt_engine::{
     Clocks, Effect, Engine, Event, EvidenceLog, NotRecoverable, NotRestartable, PeerId, Priority, RequestId,
     Timer,
 };
-use watt_ledger::{Body, InvalidBlock, NoFolded};
-use watt_light::{BlockName, Header, SignedTransaction};
+use watt_ledger::{Body, InvalidBlock, VerifyFolded as _};
+use watt_light::{BlockName, FoldedProof, Header, SignedTransaction};
 use watt_net::{Bytes, Net};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{NodeId, SlotIndex, Timestamp, TransactionId};
@@ -519,6 +519,14 @@ impl NodeLoop {
                 });
             }
             Effect::Discard(over) => drop(tokio::task::spawn_blocking(move || drop(over))),
+            Effect::VerifyFolded { ticket, proofs } => {
+                let folded = self.storage.folded();
+                self.work(async move {
+                    let verifying = tokio::task::spawn_blocking(move || folded.first_bad(&proofs).is_none());
+                    let holds = verifying.await.unwrap_or(false);
+                    Command::Event(Box::new(Event::FoldedVerified { ticket, holds }))
+                });
+            }
             Effect::FillBody { slot, waiting } => {
                 let (state, network) = (self.storage.snapshot(), self.storage.head().network);
                 self.work(async move {
@@ -548,9 +556,20 @@ impl NodeLoop {
             }),
             Effect::Apply { value, block } => {
                 let (state, rescues) = (self.storage.snapshot(), self.storage.rescues());
+                let folded = self.storage.folded();
                 self.work(async move {
+                    let proofs: Vec<FoldedProof> = block
+                        .transactions
+                        .iter()
+                        .flat_map(SignedTransaction::folded_proofs)
+                        .collect();
+                    if !proofs.is_empty() {
+                        // Making parameters is no part of the block's time.
+                        let folded = folded.clone();
+                        drop(tokio::task::spawn_blocking(move || folded.prepare(&proofs)).await);
+                    }
                     let trial = tokio::task::spawn_blocking(move || {
-                        state.read(|rows| try_block(rows, (*block).clone(), false, &rescues, &NoFolded))
+                        state.read(|rows| try_block(rows, (*block).clone(), Some(&folded), &rescues))
                     });
                     let result = match tokio::time::timeout(APPLY_PATIENCE, trial).await {
                         Ok(Ok(Ok(result))) => result,
@@ -563,9 +582,10 @@ impl NodeLoop {
             }
             Effect::ApplyDecided { first, blocks } => {
                 let (state, rescues) = (self.storage.snapshot(), self.storage.rescues());
+                let folded = self.storage.folded();
                 self.work(async move {
                     let trial = tokio::task::spawn_blocking(move || {
-                        state.read(|rows| try_decided(rows, &blocks, &rescues, &NoFolded))
+                        state.read(|rows| try_decided(rows, &blocks, &rescues, &folded))
                     });
                     let (outcomes, failure) = match trial.await {
                         Ok(Ok(good)) => good,
@@ -643,6 +663,9 @@ impl NodeLoop {
             | Effect::OpenPorep { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
+            | Effect::LogWindow { .. }
+            | Effect::FoldAhead(_)
+            | Effect::FoldWindows(_)
             | Effect::RemoveSector { .. } => self.provide(effect),
             Effect::Halt(sentence) => {
                 let hint = "start it again once that is settled; nothing that was acknowledged is lost";

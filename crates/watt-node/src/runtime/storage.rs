@@ -1,6 +1,7 @@
 //! What the node has on disk: opened together, brought to one height, changed by one function.
 
 use super::apply::try_block;
+use super::folded::Folded;
 use super::hand_overs::HandOvers;
 use super::restarts::RestartStore;
 use super::seat_keys::SeatKeys;
@@ -13,9 +14,7 @@ use watt_engine::checkpoint::Incoming;
 use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
 use watt_ledger::tree::chunk;
-use watt_ledger::{
-    BlockOutcome, Genesis, NoFolded, Receipt, Rescue, Rescues, StateRead, Writes, genesis_block,
-};
+use watt_ledger::{BlockOutcome, Genesis, Receipt, Rescue, Rescues, StateRead, Writes, genesis_block};
 use watt_light::succession::{SUCCESSION_BYTES_MAX, SUCCESSIONS_MAX};
 use watt_light::{Header, Succession};
 use watt_primitives::{BlockHeight, BoundedVec, TransactionId, codec};
@@ -79,6 +78,7 @@ pub(crate) struct Storage {
     /// A state that an earlier life began to fetch.
     incoming: Option<Incoming>,
     rescues: Arc<Rescues>,
+    folded: Folded,
 }
 
 /// Trouble with the disk, in one sentence.
@@ -150,8 +150,10 @@ impl Storage {
         let receiver = Receiver::new(folder.state_dir());
         // A state that began to come in before a restart may be of a block that is none after it.
         let incoming = receiver.resume(head.height == BlockHeight(0) && !begins_anew)?;
+        let folded = Folded::open(&folder.proof_parameters_dir()).map_err(|error| trouble(&error))?;
         Ok(Self {
             rescues: Arc::new(config.rescues.clone()),
+            folded,
             receiver,
             incoming,
             folder,
@@ -183,6 +185,11 @@ impl Storage {
     /// The rescue releases by which blocks are applied.
     pub(crate) fn rescues(&self) -> Arc<Rescues> {
         Arc::clone(&self.rescues)
+    }
+
+    /// What verifies folded proofs.
+    pub(crate) fn folded(&self) -> Folded {
+        self.folded.clone()
     }
 
     pub(crate) fn blocks(&self) -> Arc<BlockStore> {
@@ -508,7 +515,7 @@ fn rebuild(
         let (block, applied) = read_block(blocks, height)?.ok_or_else(|| missing(height, blocks))?;
         let snapshot = state.snapshot().map_err(|error| trouble(&error))?;
         let outcome = snapshot
-            .read(|rows| try_block(rows, block.to_block(), true, rescues, &NoFolded))
+            .read(|rows| try_block(rows, block.to_block(), None::<&Folded>, rescues))
             .map_err(|error| trouble(&error))?
             .map_err(|failure| trouble(&failure))?;
         if outcome.header != applied.header {

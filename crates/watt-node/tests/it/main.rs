@@ -15,6 +15,7 @@ mod agreement;
 mod circles;
 mod errors;
 mod floods;
+mod folding;
 mod freshness;
 mod health;
 mod hostile;

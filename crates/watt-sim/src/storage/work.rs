@@ -108,6 +108,11 @@ impl World {
             | Effect::MakeVotingKeys { .. }
             | Effect::ForgetVotingKeys { .. }
             | Effect::Verify { .. }
+            | Effect::VerifyFolded { .. }
+            // Providers settle window by window here.
+            | Effect::LogWindow { .. }
+            | Effect::FoldAhead(_)
+            | Effect::FoldWindows(_)
             | Effect::FillBody { .. }
             | Effect::ReadBody { .. }
             | Effect::Apply { .. }

@@ -15,12 +15,15 @@ use watt_engine::message::{DecidedBlock, Message};
 use watt_engine::{Effect, Event, PeerId, Priority, run};
 use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::state::Writes;
-use watt_ledger::{BlockOutcome, Body, MemoryState, UncheckedBlock};
+use watt_ledger::{BlockOutcome, Body, MemoryState, NoFolded, UncheckedBlock, VerifyFolded as _};
 use watt_primitives::{NodeId, codec};
 use watt_scp::{Ballot, Pledges, Statement, Value};
 
 /// Milliseconds until signatures are checked.
 const VERIFY_MS: u64 = 1;
+
+/// Milliseconds until folded proofs of a transaction are verified.
+const FOLDED_MS: u64 = 300;
 
 /// Milliseconds to choose or to read a body or to decode a long message, and further ones per thousand transactions that wait, or
 /// per 100 KB.
@@ -100,6 +103,10 @@ impl World {
             Effect::Verify { ticket, checks } => {
                 let holds = self.compute.verify(&checks);
                 self.later(node, VERIFY_MS, Event::Verified { ticket, holds });
+            }
+            Effect::VerifyFolded { ticket, proofs } => {
+                let holds = NoFolded.first_bad(&proofs).is_none();
+                self.later(node, FOLDED_MS, Event::FoldedVerified { ticket, holds });
             }
             Effect::Decode { from, bytes } => {
                 let (n_bytes, message) = (bytes.len(), Message::decode(&bytes).map(Box::new));
@@ -183,6 +190,9 @@ impl World {
             | Effect::OpenPorep { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
+            | Effect::LogWindow { .. }
+            | Effect::FoldAhead(_)
+            | Effect::FoldWindows(_)
             | Effect::RemoveSector { .. } => self.provide(node, effect),
             // Taken out before: persisting is done for many at once.
             Effect::PersistScp { .. } => {}

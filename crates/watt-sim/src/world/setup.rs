@@ -12,7 +12,7 @@ use crate::storage::{Trade, Vault, account_of};
 use crate::trace::{Sink, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use watt_engine::provider::ProviderConfig;
+use watt_engine::provider::{ProviderConfig, Settle};
 use watt_engine::{Backbones, RestartLog};
 use watt_ledger::genesis::{GenesisAccount, RefusedGenesis};
 use watt_ledger::testing::{Rule, elect_in_advance, grow_in_advance};
@@ -452,6 +452,7 @@ fn offer(number: usize) -> ProviderConfig {
             hot: false,
         },
         units: ProviderConfig::units_of(&ProofParams::DEVNET),
+        settle: Settle::Windows,
     }
 }
 

@@ -1,10 +1,12 @@
 //! Which of the flag, the variable, the file and the default a setting has.
 
 use super::{Origin, Overrides, Settings, Sourced};
+use crate::config::value::{parse_settle, settle_name};
 use crate::config::{ConfigFile, Environment, Home, parse_bytes, parse_duration_ms};
 use crate::error::{CommandError, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use watt_engine::provider::Settle;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 
 /// Default of `api.public`, from WATT's block of ports.
@@ -169,6 +171,12 @@ impl Layers<'_> {
                 provider.scrub_interval.as_ref(),
                 "7d",
                 parse_duration_ms,
+            )?,
+            provider_settle: self.flag_or_parsed(
+                ("--settle", overrides.settle.as_ref()),
+                ("provider.settle", provider.settle.as_ref()),
+                settle_name(Settle::default()),
+                parse_settle,
             )?,
         })
     }

@@ -104,7 +104,7 @@ fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
     let unchecked: UncheckedBlock = block.to_block();
     let outcome = storage
         .snapshot()
-        .read(|rows| try_block(rows, unchecked, true, &Rescues::of_program(), &NoFolded));
+        .read(|rows| try_block(rows, unchecked, Some(&NoFolded), &Rescues::of_program()));
     (block, outcome.unwrap().unwrap())
 }
 

@@ -1,0 +1,85 @@
+//! A provider that settles many windows by one proof, among others that settle each by itself.
+
+use crate::network::{Network, amount};
+use crate::wait::{PATIENCE, until, until_some};
+use serde_json::Value;
+use std::io::Write as _;
+use watt_post::{NovaPasta, PostBackend as _};
+use watt_primitives::{Amount, Hash};
+use watt_proofs::Shape;
+use watt_store::Kv;
+
+/// Who folds.
+const FOLDS: &str = "p1";
+
+/// One network, with one provider that folds.
+#[test]
+fn many_windows_are_settled_by_one_proof() {
+    let network = Network::up(4, 10);
+    make_parameters_for_all(&network);
+    network.stop(FOLDS);
+    let config = network.node_dir(FOLDS).join("config.toml");
+    let mut config = std::fs::File::options().append(true).open(config).unwrap();
+    writeln!(config, "settle = \"folded\"").unwrap();
+    network.start_ready(FOLDS);
+    a_killed_provider_settles_all_the_same(&network);
+}
+
+/// Every node makes the parameters of proofs when it sees the first one: seconds of work, which here is done once for all of them.
+fn make_parameters_for_all(network: &Network) {
+    let made = NovaPasta::derive(Shape::SMALL).unwrap();
+    let name = format!("small-{}", Hash(made.digest().to_bytes()));
+    let bytes = made.save().unwrap();
+    for node in &network.nodes {
+        let kept = Kv::open(&network.node_dir(&node.name).join("data/proof-parameters")).unwrap();
+        kept.put(&name, &bytes).unwrap();
+    }
+}
+
+fn report(network: &Network) -> Value {
+    network.ask(&["provider", "status", FOLDS])
+}
+
+/// A provider answers its windows, folds them, is killed in the middle of a period, and settles that period by a proof that every node
+/// accepts and that is paid as proofs of single windows are.
+///
+/// Covers: C1, D2, D3, D4.
+fn a_killed_provider_settles_all_the_same(network: &Network) {
+    let (path, bytes) = network.file("year.tar", 2 << 20);
+    let put = network.put(&path);
+    let link = put["link"].as_str().unwrap();
+    let waiting = until_some("windows are folded", PATIENCE, || {
+        let mut waiting = report(network)["folding"]["waiting"].take();
+        let all = waiting.as_array_mut().unwrap();
+        all.iter_mut()
+            .find(|waiting| waiting["n_folded"].as_u64() >= Some(2))
+            .map(Value::take)
+    });
+    network.kill(FOLDS);
+    network.start_ready(FOLDS);
+    let settled = until_some("they are settled", PATIENCE, || {
+        let last = report(network)["folding"]["last"].take();
+        last["n_good"].is_u64().then_some(last)
+    });
+    assert_eq!(settled["first"], waiting["first"], "{settled} {waiting}");
+    assert!(settled["last"].as_u64() >= waiting["last"].as_u64(), "{settled}");
+    assert_eq!(settled["n_good"], settled["n_windows"], "{settled}");
+
+    let after = report(network);
+    assert_eq!(after["ledger"]["proofs_failed"], 0, "{after}");
+    assert_eq!(after["ledger"]["last_proven_window"], settled["last"], "{after}");
+    until("its share is paid", PATIENCE, || {
+        amount(&report(network)["earned"]) > Amount::ZERO
+    });
+    let height = network.height("v1");
+    for node in &network.nodes {
+        until("every node goes on", PATIENCE, || {
+            network.height(&node.name) > height
+        });
+        let status = network.node_status(&node.name).unwrap();
+        assert!(status["refused"]["bad folded proof"].is_null(), "{status}");
+    }
+    network.check_supply("v2");
+    let (fetched, _) = network.get(link);
+    assert!(fetched == bytes, "the file came back changed");
+}
