@@ -21,12 +21,13 @@ use crate::duty::beacon_windows_kept;
 use crate::ledger::window_of;
 use crate::restart;
 use crate::rows::{
-    self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, Period, PieceTableRow, ProviderRow, RulesRow,
-    SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
+    self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, Period, PeriodsRow, PieceTableRow,
+    ProviderRow, RulesRow, SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
 };
 use crate::state::StateRead;
 use crate::trust;
-use watt_light::{Backbone, Header};
+use std::collections::BTreeSet;
+use watt_light::{Backbone, Header, WindowShape};
 use watt_primitives::terms::{BundleTerms, Piece};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, NetworkId, SectorNumber, SlotIndexInDeal,
@@ -206,6 +207,20 @@ pub fn due_windows(state: &impl StateRead, id: &AccountId) -> Option<WaitingWind
     let next = window_of(&rules, chain.height.next());
     let mut waiting = waiting_windows(state, id).into_iter();
     waiting.find(|waiting| waiting.due_from <= next)
+}
+
+/// Shapes of windows that somebody folds, as it seems: so many wait in a row that none of them was just late. Whoever verifies what
+/// will come of it can get ready. Looks at some of all that wait.
+#[must_use]
+pub fn folded_shapes(state: &impl StateRead) -> BTreeSet<WindowShape> {
+    const IN_A_ROW: u32 = 3;
+    const LOOKED_AT: usize = 64;
+    let page = state.scan(rows::PERIODS, None, LOOKED_AT);
+    let waiting = page
+        .iter()
+        .flat_map(|(_, row)| rows::decode::<PeriodsRow>(row).waiting.into_inner());
+    let folded = waiting.filter(|period| period.n_windows >= IN_A_ROW);
+    folded.map(|period| period.shape).collect()
 }
 
 /// Up to `limit` standing offers of providers after `after`, in order of their ids.

@@ -59,6 +59,8 @@ pub const PROVIDERS: &[u8] = b"Ep";
 pub const ASKS: &[u8] = b"Eo";
 /// Prefix of bids that wait for the next block.
 pub const PENDING_BIDS: &[u8] = b"Eq";
+/// Prefix of all windows that wait to be settled together.
+pub const PERIODS: &[u8] = b"EP";
 /// Prefix of all security circles.
 pub const CIRCLES: &[u8] = b"Ef";
 /// Key of the accounts in whom trust begins, ascending.
@@ -168,7 +170,7 @@ pub fn heartbeat(provider: &AccountId, window: Window) -> Vec<u8> {
 /// Key of the windows of a provider that wait to be settled together; absent if there are none.
 #[must_use]
 pub fn periods(provider: &AccountId) -> Vec<u8> {
-    join(&[b"EP", provider.as_ref()])
+    join(&[PERIODS, provider.as_ref()])
 }
 
 /// Key of a window.

@@ -231,6 +231,18 @@ impl Context {
     /// # Errors
     /// No account, no answer, or too many operations.
     pub async fn prepare(&self, operations: Vec<Operation>) -> Result<SignedTransaction, CommandError> {
+        self.prepare_with(operations, Vec::new()).await
+    }
+
+    /// As [`Self::prepare`], with a witness for each operation that announces one.
+    ///
+    /// # Errors
+    /// No account, no answer, or too many operations.
+    pub async fn prepare_with(
+        &self,
+        operations: Vec<Operation>,
+        witness: Vec<Vec<u8>>,
+    ) -> Result<SignedTransaction, CommandError> {
         let account = self.account()?;
         let info = self
             .api
@@ -260,7 +272,7 @@ impl Context {
             operations: BoundedVec::new(operations).map_err(too_many)?,
         };
         transaction
-            .sign(&account.key, &self.network, Vec::new())
+            .sign(&account.key, &self.network, witness)
             .map_err(|error| {
                 CommandError::new(
                     ErrorKind::Other,

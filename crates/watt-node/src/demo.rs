@@ -1,8 +1,10 @@
 //! The story of a stored file, told by a real network of processes on this machine. Every number is measured or read from
 //! the ledger; any step that does not hold ends the story with an error.
 
+mod cheat;
 mod file;
 mod report;
+mod settlement;
 mod story;
 
 use crate::config::Home;

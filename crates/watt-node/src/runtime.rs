@@ -3,7 +3,7 @@
 mod apply;
 mod checkpoints;
 mod circle;
-mod folded;
+pub(crate) mod folded;
 pub(crate) mod hand_overs;
 pub(crate) mod jobs;
 pub(crate) mod node_loop;

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 /// Watch the whole story: a network starts, a file is stored, proven, paid for, and survives
 ///
 /// Sixteen processes start on this machine. A file is encrypted, cut into ten shares of which any four rebuild it, and
-/// placed at ten providers, which seal it and prove it again and again; every proof is paid. Then a validator and five of
+/// placed at ten providers, which seal it and prove it again and again; every proof is paid, one by one or many windows by
+/// one folded proof. A provider that deletes its data and says that it has it is caught. Then a validator and four more of
 /// the ten holders are killed, and the file is fetched all the same. Everything is cleaned up afterwards.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  watt demo\n  watt demo holiday.mp4\n  watt demo --size 8MiB --json")]

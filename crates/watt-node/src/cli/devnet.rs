@@ -65,6 +65,9 @@ pub(super) struct UpArgs {
     /// Windows of eight blocks in a term, after which people are ranked, seats change and rules may [default: 144]
     #[arg(long, value_name = "N")]
     term_windows: Option<u64>,
+    /// Have so many providers, the last ones, settle their windows by one folded proof a minute [default: 0]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    folding: u32,
     /// Forget the network that was there, with all that it stored
     #[arg(long)]
     fresh: bool,
@@ -109,6 +112,7 @@ async fn up(session: &Session, args: UpArgs) -> Result<(), CommandError> {
     if args.record_scp {
         devnet.record_scp();
     }
+    devnet.fold(&session.ui, args.folding)?;
     let launched = tokio::select! {
         launched = devnet.launch(&session.ui) => launched,
         () = interrupted() => Err(CommandError::interrupted()),

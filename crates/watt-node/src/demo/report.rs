@@ -47,6 +47,10 @@ pub struct DemoReport {
     /// Would come back if the file were given up.
     #[serde(with = "amount_text")]
     pub refundable: Amount,
+    /// What one folded proof settled, in words.
+    pub settled: String,
+    /// Why a provider that stored nothing was refused.
+    pub caught: String,
     /// Nodes killed with SIGKILL.
     pub killed: Vec<String>,
     /// Blocks closed between the kills and the fetch.
@@ -103,6 +107,8 @@ pub fn table(report: &DemoReport) -> String {
             report.proofs_accepted, report.proofs_missed
         ),
     ]);
+    table.row(["one proof".into(), report.settled.clone()]);
+    table.row(["caught".into(), report.caught.clone()]);
     table.row([
         "WATT".into(),
         format!(

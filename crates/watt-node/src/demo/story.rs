@@ -1,7 +1,7 @@
-//! The six steps of the story, each showing what really happened.
+//! The eight steps of the story, each showing what really happened.
 
 use super::report::{DemoReport, short};
-use super::{DemoRequest, file};
+use super::{DemoRequest, cheat, file, settlement};
 use crate::api::types::{DealInfo, SlotInfo, SlotState};
 use crate::client::{self, GetReport, GetRequest, PutReport, PutRequest, PutWait, StatusRequest};
 use crate::config::Home;
@@ -20,8 +20,10 @@ use watt_primitives::{Amount, BlockHeight, DealId, NodeId};
 const BLOCKS_SHOWN: u64 = 3;
 /// Blocks that must close after the kills.
 const BLOCKS_AFTER_KILL: u64 = 2;
-/// Holders that are killed.
-const HOLDERS_KILLED: usize = 5;
+/// Holders that are killed; one more has thrown its data away.
+const HOLDERS_KILLED: usize = 4;
+/// Providers that fold their windows: at least one of them holds a share.
+pub(super) const N_FOLDING: u32 = 3;
 /// Windows that each share must be proven in before the kills.
 const WINDOWS_PROVEN_MIN: u64 = 2;
 /// How long the file is paid for, in milliseconds: longer than what ending a deal early costs, so that something comes back.
@@ -31,7 +33,7 @@ const PROVE_MS_MAX: u64 = 300_000;
 /// How long a block may take, in milliseconds, before the network counts as stuck.
 const BLOCK_MS_MAX: u64 = 60_000;
 /// Pause between two looks, in milliseconds.
-const POLL_MS: u64 = 250;
+pub(super) const POLL_MS: u64 = 250;
 
 /// Tells the whole story on `devnet`, which is not started yet.
 pub(super) async fn tell(
@@ -48,6 +50,7 @@ pub(super) async fn tell(
         "1. A network of {} validators and {} providers, each its own process",
         request.size.validators, request.size.providers
     ));
+    devnet.fold(ui, N_FOLDING.min(request.size.providers))?;
     devnet.launch(ui).await?;
     let devnet: &Devnet = devnet;
     let context = devnet.context(home)?;
@@ -57,10 +60,27 @@ pub(super) async fn tell(
     let put = store(ui, &context, &original).await?;
 
     ui.headline("3. The providers seal their shares and prove them, window after window; each proof is paid");
-    let proven = wait_proven(ui, &context, &put, bytes).await?;
+    let proven = wait_proven(ui, devnet, &context, &put, bytes).await?;
 
-    ui.headline("4. A validator and half of the holders are killed with SIGKILL");
-    let killed = kill(devnet, &proven).await?;
+    ui.headline(
+        "4. Some providers fold their windows: one proof shows all of a minute, and every node verifies it",
+    );
+    let settled = settlement::wait_settled(ui, devnet, &context).await?;
+    ui.note(&format!(
+        "   {}: {}; {} of {} validators signed for the block with it",
+        settled.provider, settled.done, settled.n_voters, request.size.validators
+    ));
+
+    ui.headline("5. A provider deletes all that it stores, and says that it has it");
+    let liar = cheater(devnet, &proven)?;
+    let caught = cheat::cheat(ui, devnet, home, &liar).await?;
+    ui.note(&format!(
+        "   {liar} claims window {}: refused, {}; that cost it {} WATT",
+        caught.window, caught.reason, caught.penalty
+    ));
+
+    ui.headline("6. A validator and holders are killed with SIGKILL: half of the holders are gone");
+    let killed = kill(devnet, &proven, &liar).await?;
     ui.note(&format!("   killed {}", killed.join(", ")));
     let kill_height = context.api.head().await?.height;
     wait_height(ui, &context, kill_height + BLOCKS_AFTER_KILL).await?;
@@ -69,7 +89,7 @@ pub(super) async fn tell(
         context.api.head().await?.height
     ));
 
-    ui.headline("5. The file is fetched from those that are left, and decrypted here");
+    ui.headline("7. The file is fetched from those that are left, and decrypted here");
     let fetched = folder.join("fetched.bin");
     let get = fetch(ui, &context, &put, &fetched).await?;
     let sha256_fetched = file::sha256(&fetched)?;
@@ -85,7 +105,7 @@ pub(super) async fn tell(
         short(&sha256_fetched)
     ));
 
-    ui.headline("6. Who decided all that, and a proof of it that needs no node");
+    ui.headline("8. Who decided all that, and a proof of it that needs no node");
     let proof = prove(ui, devnet, &context, folder).await?;
 
     let last = client::status(
@@ -116,6 +136,8 @@ pub(super) async fn tell(
         escrowed: last.escrowed,
         paid: last.paid,
         refundable: last.refundable,
+        settled: settled.done,
+        caught: caught.reason,
         killed,
         blocks_after_kill: chain.height.saturating_sub(kill_height),
         voters: proof.voters,
@@ -202,9 +224,10 @@ async fn store(ui: &Ui, context: &Context, original: &Path) -> Result<PutReport,
     Ok(put)
 }
 
-/// Step 3: every share is proven in some windows, and money has moved.
+/// Step 3: every share is proven in some windows, and money has moved; those of providers that fold come later.
 async fn wait_proven(
     ui: &Ui,
+    devnet: &Devnet,
     context: &Context,
     put: &PutReport,
     bytes: u64,
@@ -216,20 +239,30 @@ async fn wait_proven(
     loop {
         let deals = deals_of(context, put).await?;
         let accepted = context.api.status().await?.proofs.accepted;
+        let folding: BTreeSet<&str> = devnet
+            .plan()
+            .folding()
+            .map(|node| node.account.as_str())
+            .collect();
         let slots: Vec<&SlotInfo> = deals.iter().flat_map(|deal| &deal.slots).collect();
-        let is_proven =
-            |slot: &&&SlotInfo| slot.state == SlotState::Proving && slot.last_proven_window.is_some();
+        let is_later = |slot: &SlotInfo| folding.contains(slot.provider.as_str());
+        let is_proven = |slot: &&&SlotInfo| {
+            slot.state == SlotState::Proving && (slot.last_proven_window.is_some() || is_later(slot))
+        };
         let n_proven = slots.iter().filter(is_proven).count();
         let paid = Amount::checked_sum(slots.iter().map(|slot| slot.paid_proven)).unwrap_or(Amount::ZERO);
         progress.set(u64::try_from(n_proven).unwrap_or(0));
         progress.message(format!("{accepted} proofs accepted, {paid} WATT paid for them"));
         let is_all = n_proven == slots.len() && !slots.is_empty();
         let is_again = accepted >= WINDOWS_PROVEN_MIN * u64::from(put.shares_per_bundle);
-        let are_paid = slots.iter().all(|slot| slot.paid_proven > Amount::ZERO);
+        let are_paid = slots
+            .iter()
+            .all(|slot| slot.paid_proven > Amount::ZERO || is_later(slot));
         if is_all && is_again && are_paid {
             ui.note(&format!(
-                "   all {} shares sealed and proven; {accepted} window proofs accepted, {paid} WATT paid for them",
+                "   all {} shares sealed, {} of them proven window by window; {accepted} window proofs accepted, {paid} WATT paid for them",
                 slots.len(),
+                slots.iter().filter(|slot| !is_later(slot)).count(),
             ));
             return Ok(deals);
         }
@@ -266,8 +299,34 @@ async fn deals_of(context: &Context, put: &PutReport) -> Result<Vec<DealInfo>, C
     Ok(deals)
 }
 
-/// Step 4: the first validator, and holders of the first bundle.
-async fn kill(devnet: &Devnet, deals: &[DealInfo]) -> Result<Vec<String>, CommandError> {
+/// Step 5: the last holder of the first bundle that proves window by window.
+fn cheater(devnet: &Devnet, deals: &[DealInfo]) -> Result<String, CommandError> {
+    let folding: BTreeSet<&str> = devnet
+        .plan()
+        .folding()
+        .map(|node| node.account.as_str())
+        .collect();
+    let slots = deals.first().map_or(&[][..], |deal| &deal.slots);
+    let is_one = |account: &String| {
+        !folding.contains(account.as_str()) && slots.iter().any(|slot| slot.provider == *account)
+    };
+    let last = devnet
+        .plan()
+        .nodes
+        .iter()
+        .rev()
+        .find(|node| is_one(&node.account));
+    last.map(|node| node.name.clone()).ok_or_else(|| {
+        CommandError::new(
+            ErrorKind::Temporary,
+            "no provider is left that proves window by window",
+            "run it again with more providers",
+        )
+    })
+}
+
+/// Step 6: the first validator, and holders of the first bundle.
+async fn kill(devnet: &Devnet, deals: &[DealInfo], liar: &str) -> Result<Vec<String>, CommandError> {
     let nodes = &devnet.plan().nodes;
     let holders: BTreeSet<&str> = deals
         .first()
@@ -278,10 +337,10 @@ async fn kill(devnet: &Devnet, deals: &[DealInfo]) -> Result<Vec<String>, Comman
     let n_validators = usize::from(validators.clone().count() >= 4);
     let holding = nodes
         .iter()
-        .filter(|node| holders.contains(node.account.as_str()));
+        .filter(|node| holders.contains(node.account.as_str()) && node.name != liar);
     let victims: Vec<String> = validators
         .take(n_validators)
-        .chain(holding.take(HOLDERS_KILLED.min(holders.len().saturating_sub(HOLDERS_KILLED))))
+        .chain(holding.take(HOLDERS_KILLED))
         .map(|node| node.name.clone())
         .collect();
     for name in &victims {
@@ -290,7 +349,7 @@ async fn kill(devnet: &Devnet, deals: &[DealInfo]) -> Result<Vec<String>, Comman
     Ok(victims)
 }
 
-/// Step 5.
+/// Step 7.
 async fn fetch(ui: &Ui, context: &Context, put: &PutReport, to: &Path) -> Result<GetReport, CommandError> {
     let request = GetRequest {
         link: put.link.clone(),
@@ -308,7 +367,7 @@ async fn fetch(ui: &Ui, context: &Context, put: &PutReport, to: &Path) -> Result
     Ok(get)
 }
 
-/// What step 6 showed.
+/// What step 8 showed.
 struct ShownProof {
     voters: Vec<String>,
     bytes: u64,
@@ -316,7 +375,7 @@ struct ShownProof {
     votes: u64,
 }
 
-/// Step 6: who is trusted with deciding, and what the client has, proven in a file that is read back and checked with nothing but the
+/// Step 8: who is trusted with deciding, and what the client has, proven in a file that is read back and checked with nothing but the
 /// network's id; and refused with one byte of it changed.
 async fn prove(
     ui: &Ui,
@@ -379,7 +438,7 @@ async fn prove(
 }
 
 /// Waits until a block of `height` is closed.
-async fn wait_height(ui: &Ui, context: &Context, height: u64) -> Result<(), CommandError> {
+pub(super) async fn wait_height(ui: &Ui, context: &Context, height: u64) -> Result<(), CommandError> {
     let progress = ui.spinner("blocks");
     let (mut seen, mut since) = (0, Instant::now());
     loop {

@@ -4,6 +4,7 @@
 //! DIR/devnet.json      this plan                DIR/genesis.cbor    the network
 //! DIR/client.key       the funded account       DIR/lock            held by the supervisor
 //! DIR/council/c1.key   and six more: who decides about rules (`watt upgrade`)
+//! DIR/proof-parameters of folded proofs, made once for all nodes
 //! DIR/nodes/NAME/      config.toml, account.key, seat.key, voting.key, network.key, data/, node.log, scp.log
 //! ```
 
@@ -101,6 +102,9 @@ pub struct Plan {
     /// Whether validators record SCP's inputs; said anew at every start.
     #[serde(skip)]
     records_scp: bool,
+    /// How many providers, the last ones, settle their windows by folded proofs; said anew at every start.
+    #[serde(skip)]
+    n_folding: u32,
 }
 
 impl Plan {
@@ -183,7 +187,7 @@ impl Plan {
             return Ok(());
         }
         let entries = std::fs::read_dir(dir).map_err(|error| CommandError::file("read", dir, &error))?;
-        const OWN: [&str; 7] = [
+        const OWN: [&str; 8] = [
             "client.key",
             "council",
             "devnet.json",
@@ -191,6 +195,7 @@ impl Plan {
             "genesis.cbor",
             "lock",
             "nodes",
+            "proof-parameters",
         ];
         for entry in entries {
             let name = entry
@@ -252,6 +257,21 @@ impl Plan {
     /// From the next [`Self::prepare`] on, validators record SCP's inputs in `scp.log` in their folders.
     pub const fn record_scp(&mut self) {
         self.records_scp = true;
+    }
+
+    /// From the next [`Self::prepare`] on, the last `n` providers settle their windows by folded proofs.
+    pub const fn fold(&mut self, n: u32) {
+        self.n_folding = n;
+    }
+
+    /// The providers that settle their windows by folded proofs.
+    pub fn folding(&self) -> impl Iterator<Item = &NodePlan> {
+        let providers = self
+            .nodes
+            .iter()
+            .rev()
+            .filter(|node| node.role == NodeRole::Provider);
+        providers.take(usize::try_from(self.n_folding).unwrap_or(0))
     }
 
     /// The devnet's folder.
@@ -371,6 +391,7 @@ impl Plan {
             nodes: Vec::new(),
             dir: dir.to_owned(),
             records_scp: false,
+            n_folding: 0,
         };
         let mut genesis = Genesis {
             name: BoundedString::new(parameters::NAME.to_owned()).unwrap_or_default(),
@@ -503,6 +524,9 @@ impl Plan {
                 "\n[provider]\naccount_key = \"account.key\"\ncapacity = \"{}\"\nprice = \"{price}\"\nhot = true\n",
                 parameters::CAPACITY_BYTES
             ));
+            if self.folding().any(|folding| folding.name == node.name) {
+                text.push_str("settle = \"folded\"\n");
+            }
         }
         text
     }

@@ -8,6 +8,7 @@ use crate::api::{ApiClient, OwnerToken};
 use crate::config::{Home, create_private_dir};
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
+use crate::runtime::folded;
 use crate::ui::Ui;
 use crate::wallet::Account;
 use futures::future::join_all;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use watt_light::WindowShape;
 use watt_primitives::Timestamp;
 
 /// How long all nodes together may take to be ready, in milliseconds: many processes on a small machine.
@@ -132,6 +134,29 @@ impl Devnet {
         self.plan.record_scp();
     }
 
+    /// Has the last `n` providers settle their windows by folded proofs when they are started next, and makes the parameters of
+    /// such proofs once for all nodes: seconds of work in each otherwise.
+    ///
+    /// # Errors
+    /// There are not so many providers, or the parameters can't be made.
+    pub fn fold(&mut self, ui: &Ui, n: u32) -> Result<(), CommandError> {
+        let n_providers = self.plan.size().providers;
+        if n > n_providers {
+            return Err(CommandError::new(
+                ErrorKind::Usage,
+                format!("{n} of {n_providers} providers can't fold their windows"),
+                "choose fewer, or start more with --providers",
+            ));
+        }
+        self.plan.fold(n);
+        if n == 0 {
+            return Ok(());
+        }
+        let progress = ui.spinner("folding");
+        progress.message("making the parameters of folded proofs, once");
+        share_parameters(&self.plan)
+    }
+
     /// Starts all nodes and waits until they are ready.
     ///
     /// # Errors
@@ -161,15 +186,27 @@ impl Devnet {
     /// # Errors
     /// The plan's files can't be read.
     pub fn context(&self, home: &Home) -> Result<Context, CommandError> {
+        let account = Account::read(super::Registry::ACCOUNT_NAME, &self.plan.client_key())?;
+        self.context_with(home, account)
+    }
+
+    fn context_with(&self, home: &Home, account: Account) -> Result<Context, CommandError> {
         let api = ApiClient::new(
             &self.plan.apis(),
             "the devnet's nodes are down: see `watt devnet status`",
         )?;
-        let account = Account::read(super::Registry::ACCOUNT_NAME, &self.plan.client_key())?;
-        Ok(
-            Context::new(api, home.clone(), self.plan.genesis()?, Some(account))
-                .with_nodes(self.plan.names()),
-        )
+        let genesis = self.plan.genesis()?;
+        Ok(Context::new(api, home.clone(), genesis, Some(account)).with_nodes(self.plan.names()))
+    }
+
+    /// The same for whoever holds the account of a node.
+    ///
+    /// # Errors
+    /// No such node, or its key can't be read.
+    pub fn context_of(&self, home: &Home, name: &str) -> Result<Context, CommandError> {
+        self.plan.node(name)?;
+        let key = self.plan.node_dir(name).join("account.key");
+        self.context_with(home, Account::read(name, &key)?)
     }
 
     /// Ends a node with SIGKILL.
@@ -463,4 +500,23 @@ fn last_words(log: &Path) -> String {
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Puts the parameters of folded proofs into the folder of every node, one file on the disk for all of them where it can link.
+fn share_parameters(plan: &Plan) -> Result<(), CommandError> {
+    let made = plan.dir().join("proof-parameters");
+    folded::make(&made, WindowShape::Small)?;
+    let files = std::fs::read_dir(&made).map_err(|error| CommandError::file("read", &made, &error))?;
+    for file in files.flatten() {
+        for node in &plan.nodes {
+            let folder = plan.node_dir(&node.name).join("data").join("proof-parameters");
+            create_private_dir(&folder)?;
+            let (from, to) = (file.path(), folder.join(file.file_name()));
+            if to.exists() || std::fs::hard_link(&from, &to).is_ok() {
+                continue;
+            }
+            std::fs::copy(&from, &to).map_err(|error| CommandError::file("write", &to, &error))?;
+        }
+    }
+    Ok(())
 }

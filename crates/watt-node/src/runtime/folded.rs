@@ -1,6 +1,8 @@
 //! Folded proofs: the parameters of both shapes, and which proofs hold (`docs/spec/proofs.md` §10 to §12).
 
 use super::apply::guarded;
+use super::storage::trouble;
+use crate::error::CommandError;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,10 +54,9 @@ impl Folded {
         })))
     }
 
-    /// Has what is needed to verify these proofs ready. The first time in the life of a data folder that is seconds of work.
-    pub(crate) fn prepare(&self, proofs: &[FoldedProof]) {
-        let shapes: BTreeSet<WindowShape> = proofs.iter().map(|proof| proof.windows.shape).collect();
-        for shape in shapes {
+    /// Has what is needed to verify proofs of these shapes ready. The first time in the life of a data folder that is seconds of work.
+    pub(crate) fn prepare(&self, shapes: &BTreeSet<WindowShape>) {
+        for shape in shapes.iter().copied() {
             // Whoever verifies says what is wrong.
             drop(self.verifier(shape));
         }
@@ -240,6 +241,12 @@ fn file_name(shape: Shape, digest: Element) -> String {
 
 fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes the parameters of a shape in the folder `dir`, unless they are there.
+pub(crate) fn make(dir: &Path, shape: WindowShape) -> Result<(), CommandError> {
+    let folded = Folded::open(dir).map_err(|error| trouble(&error))?;
+    folded.verifier(shape).map(drop).map_err(|error| trouble(&error))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::transfer_server;
 use crate::error::{CommandError, ErrorKind};
 use crate::node::{NodeHandle, NodeStatus, Shared};
 use crate::scp_log::Recorder;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -22,8 +22,8 @@ use watt_engine::{
     Clocks, Effect, Engine, Event, EvidenceLog, NotRecoverable, NotRestartable, PeerId, Priority, RequestId,
     Timer,
 };
-use watt_ledger::{Body, InvalidBlock, VerifyFolded as _};
-use watt_light::{BlockName, FoldedProof, Header, SignedTransaction};
+use watt_ledger::{Body, InvalidBlock, VerifyFolded as _, query};
+use watt_light::{BlockName, Header, SignedTransaction, WindowShape};
 use watt_net::{Bytes, Net};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{NodeId, SlotIndex, Timestamp, TransactionId};
@@ -37,6 +37,9 @@ pub(crate) use restart::RestartAsk;
 
 /// How long a block may take to apply before it is refused, whatever it is.
 const APPLY_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Blocks from one look at whether somebody folds windows to the next.
+const FOLDED_LOOK_BLOCKS: u64 = 8;
 
 /// How far sealing stands back behind other work on the machine: everything else first, yet never starved.
 #[cfg(target_os = "linux")]
@@ -108,6 +111,8 @@ pub(crate) struct NodeLoop {
     /// Evidence of earlier lives, and how much of this one's is kept with it.
     evidence: (EvidenceLog, u64),
     checkpoints: Checkpoints,
+    /// Whether this life got ready for folded proofs.
+    has_expected_folded: bool,
     signers: hearing::Signers,
     steps: Histogram,
     /// The same without turns of other programs.
@@ -146,6 +151,7 @@ impl NodeLoop {
             beginning: Instant::now(),
             failure: None,
             begins_anew: false,
+            has_expected_folded: false,
             evidence: (earlier, 0),
             checkpoints,
             signers: hearing::Signers::default(),
@@ -265,6 +271,7 @@ impl NodeLoop {
                     n_transactions = blocks.iter().map(|block| block.transactions.len()).sum::<usize>(),
                     "blocks committed"
                 );
+                self.expect_folded(&header);
                 self.handle(Event::Committed { header, spent });
             }
             Command::Adopted {
@@ -558,15 +565,15 @@ impl NodeLoop {
                 let (state, rescues) = (self.storage.snapshot(), self.storage.rescues());
                 let folded = self.storage.folded();
                 self.work(async move {
-                    let proofs: Vec<FoldedProof> = block
+                    let proofs = block
                         .transactions
                         .iter()
-                        .flat_map(SignedTransaction::folded_proofs)
-                        .collect();
-                    if !proofs.is_empty() {
+                        .flat_map(SignedTransaction::folded_proofs);
+                    let shapes: BTreeSet<WindowShape> = proofs.map(|proof| proof.windows.shape).collect();
+                    if !shapes.is_empty() {
                         // Making parameters is no part of the block's time.
                         let folded = folded.clone();
-                        drop(tokio::task::spawn_blocking(move || folded.prepare(&proofs)).await);
+                        drop(tokio::task::spawn_blocking(move || folded.prepare(&shapes)).await);
                     }
                     let trial = tokio::task::spawn_blocking(move || {
                         state.read(|rows| try_block(rows, (*block).clone(), Some(&folded), &rescues))
@@ -694,6 +701,29 @@ impl NodeLoop {
     }
 
     /// Runs `work` beside the loop; its outcome comes back as a command.
+    /// Gets ready to verify folded proofs when somebody folds windows, before the first proof is there: it is some seconds of work.
+    fn expect_folded(&mut self, header: &Header) {
+        let is_time = header.height.0.is_multiple_of(FOLDED_LOOK_BLOCKS);
+        if !is_time || self.has_expected_folded {
+            return;
+        }
+        let shapes = self.storage.snapshot().read(|rows| query::folded_shapes(rows));
+        let Ok(shapes) = shapes else { return };
+        if shapes.is_empty() {
+            return;
+        }
+        self.has_expected_folded = true;
+        let folded = self.storage.folded();
+        let thread = std::thread::Builder::new().name("fold-params".to_owned());
+        let started = thread.spawn(move || {
+            yield_to_others();
+            folded.prepare(&shapes);
+        });
+        if let Err(error) = started {
+            tracing::debug!(%error, "parameters of folded proofs are made when the first one comes");
+        }
+    }
+
     fn work(&self, work: impl Future<Output = Command> + Send + 'static) {
         let commands = self.commands.clone();
         tokio::spawn(async move {

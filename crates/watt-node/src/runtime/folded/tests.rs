@@ -94,7 +94,7 @@ fn proofs_are_verified_once_and_parameters_made_once() {
     damaged[1_000_000] ^= 1;
     std::fs::write(&kept, damaged).unwrap();
     let third = Folded::open(dir.path()).unwrap();
-    third.prepare(std::slice::from_ref(&good));
+    third.prepare(&[WindowShape::Small].into());
     assert_eq!(
         std::fs::read(&kept).unwrap(),
         written,

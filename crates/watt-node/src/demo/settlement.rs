@@ -1,0 +1,76 @@
+//! One folded proof for many windows.
+
+use super::story::POLL_MS;
+use crate::api::types::Outcome;
+use crate::context::Context;
+use crate::devnet::Devnet;
+use crate::error::{CommandError, ErrorKind};
+use crate::ui::Ui;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+use watt_primitives::BlockHeight;
+
+/// How long the first folded proof may take, in milliseconds: two periods of a minute, and some compressing on a small machine.
+const SETTLE_MS_MAX: u64 = 480_000;
+
+/// A settlement as it stands in a block.
+pub(super) struct Settled {
+    /// Who.
+    pub(super) provider: String,
+    /// What the ledger made of it.
+    pub(super) done: String,
+    /// How many entries said that its block is good.
+    pub(super) n_voters: usize,
+}
+
+/// Waits until a provider that folds its windows has settled some of them, looking through all blocks.
+pub(super) async fn wait_settled(
+    ui: &Ui,
+    devnet: &Devnet,
+    context: &Context,
+) -> Result<Settled, CommandError> {
+    let folding: BTreeMap<&str, &str> = devnet
+        .plan()
+        .folding()
+        .map(|node| (node.account.as_str(), node.name.as_str()))
+        .collect();
+    let deadline = Instant::now() + Duration::from_millis(SETTLE_MS_MAX);
+    let progress = ui.spinner("folding");
+    let mut height = 0;
+    loop {
+        let head = context.api.head().await?.height;
+        progress.message(format!(
+            "height {head}, no window is settled by a folded proof yet"
+        ));
+        while height < head {
+            height += 1;
+            let block = context.api.block(BlockHeight(height)).await?;
+            let settling = block.transactions.iter().filter(|transaction| {
+                let is_settlement = |operation: &String| operation == "settle-windows";
+                transaction.operations.iter().any(is_settlement)
+            });
+            for transaction in settling {
+                let info = context.api.transaction(transaction.id).await?;
+                let Some(name) = folding.get(info.account.as_str()) else {
+                    continue;
+                };
+                if info.outcome == Outcome::Applied {
+                    return Ok(Settled {
+                        provider: (*name).to_owned(),
+                        done: info.done.first().cloned().unwrap_or_default(),
+                        n_voters: block.decided_by.len(),
+                    });
+                }
+            }
+        }
+        if Instant::now() >= deadline {
+            return Err(CommandError::new(
+                ErrorKind::Temporary,
+                format!("after {} s no folded proof was recorded", SETTLE_MS_MAX / 1000),
+                "run it again with --keep and look at the providers' logs",
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+    }
+}
