@@ -6,9 +6,9 @@ use super::{Engine, Origin, Verifying};
 use crate::effect::Effect;
 use crate::event::VerifyTicket;
 use std::collections::{BTreeMap, BTreeSet};
-use watt_ledger::{Refused, StateRead, query};
+use watt_ledger::StateRead;
 use watt_light::{FoldedProof, SignedTransaction};
-use watt_primitives::{AccountId, BlockHeight, Timestamp, Window};
+use watt_primitives::{AccountId, Timestamp, Window};
 
 /// As how many signatures a transaction with folded proofs counts among what is verified for its sender.
 pub(super) const SIGNATURES_PER_FOLDED: usize = 64;
@@ -54,11 +54,6 @@ impl Engine {
         let account = signed.transaction.account;
         // Asked again: the head may have moved while the signature was checked.
         if !self.is_worth_verifying(from, &signed, chain, effects) {
-            return;
-        }
-        if let Err(refused) = self.is_due(&account, &proofs, chain) {
-            self.count("refused transaction");
-            reply(from, Err(refused.to_string()), effects);
             return;
         }
         let refusal = if self.folded.refused.get(&account) == Some(&self.window()) {
@@ -107,37 +102,9 @@ impl Engine {
         reply(from, Err(bad.to_owned()), effects);
     }
 
-    /// Whether these are windows of the account that the next block may settle: nothing else is worth the time.
-    fn is_due(
-        &self,
-        account: &AccountId,
-        proofs: &[FoldedProof],
-        chain: &impl StateRead,
-    ) -> Result<(), Refused> {
-        let next = self.window_at(self.head.header.height.next());
-        let mut due = query::waiting_windows(chain, account);
-        due.retain(|waiting| waiting.due_from <= next);
-        if due.is_empty() {
-            return Err(Refused::NothingToSettle);
-        }
-        let is_of_due = |proof: &FoldedProof| {
-            let windows = &proof.windows;
-            due.iter()
-                .any(|waiting| waiting.period.shown(windows.n_good) == *windows)
-        };
-        if proofs.iter().all(is_of_due) {
-            Ok(())
-        } else {
-            Err(Refused::OtherWindows)
-        }
-    }
-
     /// The window of the head.
     pub(super) fn window(&self) -> Window {
-        self.window_at(self.head.header.height)
-    }
-
-    fn window_at(&self, height: BlockHeight) -> Window {
-        Window(height.0.checked_div(self.parameters.window_slots).unwrap_or(0))
+        let height = self.head.header.height.0;
+        Window(height.checked_div(self.parameters.window_slots).unwrap_or(0))
     }
 }
