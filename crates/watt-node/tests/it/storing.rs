@@ -224,7 +224,7 @@ fn its_holder_puts_right_what_one_copy_still_has(network: &Network, link: &str, 
     let said = network.run(&["provider", "status", &node]);
     let said = String::from_utf8(said.out).unwrap();
     assert!(
-        said.contains("1 groups of 16 KiB are damaged in both copies"),
+        said.contains("1 groups of 16 KiB are damaged and there is no other copy here"),
         "{said}"
     );
     assert!(network.get(link).0 == bytes, "the file came back changed");

@@ -186,10 +186,10 @@ impl Jobs {
     }
 
     fn scrub(&self, sector: SectorNumber) -> Found {
-        let found = self.try_scrub(sector).unwrap_or_else(|error| Found {
-            repaired: 0,
-            lost: Some(format!("sector {sector}: {error:#}")),
-        });
+        let mut found = Found::default();
+        if let Err(error) = self.try_scrub(sector, &mut found) {
+            found.lost = Some(format!("sector {sector}: {error:#}"));
+        }
         if let Some(lost) = &found.lost {
             tracing::warn!(lost, "stored data can't be put right here");
         }
@@ -203,51 +203,49 @@ impl Jobs {
         found
     }
 
-    fn try_scrub(&self, sector: SectorNumber) -> anyhow::Result<Found> {
+    fn try_scrub(&self, sector: SectorNumber, found: &mut Found) -> anyhow::Result<()> {
         let info = match self.replicas.info(sector) {
             // It went meanwhile: its shares are over.
-            Err(ReplicaError::Unknown { .. }) => return Ok(Found::default()),
+            Err(ReplicaError::Unknown { .. }) => return Ok(()),
             info => info?,
         };
         let job = codec::decode::<SealInfo>(&info, ANSWER_BYTES_MAX)?.job;
         let table = self.table(&job)?;
         let damage = self.damage(sector, &table)?;
-        if damage.replica.is_empty() && damage.slots.is_empty() {
-            return Ok(Found::default());
-        }
+        let mut key = Key::of(self, &job, &table);
         let is_twice = |group: &u64| damage.replica.contains(group) && damage.slots.contains_key(group);
-        let n_twice = damage.replica.iter().filter(|group| is_twice(group)).count();
-        let mut found = Found::default();
-        if n_twice < damage.replica.len().max(damage.slots.len()) {
-            let key = self.key(&job, &table)?;
-            for (group, place) in damage.slots.iter().filter(|(group, _)| !is_twice(group)) {
-                let mut bytes = self.replicas.read(sector, offset(*group), place.len)?;
-                apply(&key, *group, &mut bytes)?;
-                self.pieces
-                    .repair_group(place.deal, place.slot, place.group, &bytes)?;
+        let mut n_lost = damage.replica.iter().filter(|group| is_twice(group)).count();
+        for (group, place) in damage.slots.iter().filter(|(group, _)| !is_twice(group)) {
+            let mut bytes = self.replicas.read(sector, offset(*group), place.len)?;
+            key.apply(*group, &mut bytes)?;
+            self.pieces
+                .repair_group(place.deal, place.slot, place.group, &bytes)?;
+            found.repaired += 1;
+        }
+        for group in damage.replica.iter().filter(|group| !is_twice(group)) {
+            let left = table.size().payload_bytes().saturating_sub(offset(*group));
+            let mut bytes = vec![0; usize::try_from(left)?.min(GROUP_BYTES)];
+            // Where a share is over, its piece is gone.
+            let is_there = Payload::new(&self.pieces, &table)
+                .read(offset(*group), &mut bytes)
+                .is_continue();
+            let is_put_right = is_there && {
+                key.apply(*group, &mut bytes)?;
+                self.replicas.repair(sector, offset(*group), &bytes)?
+            };
+            if is_put_right {
                 found.repaired += 1;
-            }
-            for group in damage.replica.iter().filter(|group| !is_twice(group)) {
-                let left = table.size().payload_bytes().saturating_sub(offset(*group));
-                let mut bytes = vec![0; usize::try_from(left)?.min(GROUP_BYTES)];
-                let mut payload = Payload::new(&self.pieces, &table);
-                if payload.read(offset(*group), &mut bytes).is_break() {
-                    anyhow::bail!("its replica is damaged where a share that is over was stored");
-                }
-                apply(&key, *group, &mut bytes)?;
-                if !self.replicas.repair(sector, offset(*group), &bytes)? {
-                    anyhow::bail!("its replica is not made of what is stored");
-                }
-                found.repaired += 1;
+            } else {
+                n_lost += 1;
             }
         }
-        if n_twice > 0 {
+        if n_lost > 0 {
             found.lost = Some(format!(
-                "sector {sector}: {n_twice} groups of 16 KiB are damaged in both copies; other providers hold shares \
-                 from which clients restore them"
+                "sector {sector}: {n_lost} groups of 16 KiB are damaged and there is no other copy here; other providers hold \
+                 shares from which clients restore them"
             ));
         }
-        Ok(found)
+        Ok(())
     }
 
     fn damage(&self, sector: SectorNumber, table: &PieceTable) -> anyhow::Result<Damage> {
@@ -305,15 +303,40 @@ fn offset(group: u64) -> u64 {
     group.saturating_mul(GROUP_BYTES as u64)
 }
 
-/// Turns a group of one copy into that of the other.
-fn apply(key: &[u8], group: u64, bytes: &mut [u8]) -> anyhow::Result<()> {
-    let from = usize::try_from(offset(group))?;
-    let key = key.get(from..).and_then(|rest| rest.get(..bytes.len()));
-    let key = key.ok_or_else(|| anyhow::anyhow!("a share lies outside its sector"))?;
-    for (byte, key) in bytes.iter_mut().zip(key) {
-        *byte ^= key;
+/// What the two copies of a sector differ by; made when it is first needed.
+struct Key<'a> {
+    jobs: &'a Jobs,
+    job: &'a SealJob,
+    table: &'a PieceTable,
+    made: Option<Vec<u8>>,
+}
+
+impl<'a> Key<'a> {
+    const fn of(jobs: &'a Jobs, job: &'a SealJob, table: &'a PieceTable) -> Self {
+        let made = None;
+        Self {
+            jobs,
+            job,
+            table,
+            made,
+        }
     }
-    Ok(())
+
+    /// Turns a group of one copy into that of the other.
+    fn apply(&mut self, group: u64, bytes: &mut [u8]) -> anyhow::Result<()> {
+        let made = match self.made.take() {
+            Some(made) => made,
+            None => self.jobs.key(self.job, self.table)?,
+        };
+        let from = usize::try_from(offset(group))?;
+        let key = made.get(from..).and_then(|rest| rest.get(..bytes.len()));
+        let key = key.ok_or_else(|| anyhow::anyhow!("a share lies outside its sector"))?;
+        for (byte, key) in bytes.iter_mut().zip(key) {
+            *byte ^= key;
+        }
+        self.made = Some(made);
+        Ok(())
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
