@@ -339,6 +339,7 @@ impl NodeView for NodeHandle {
             summary: summary.to_owned(),
             work: lines,
             scrub: self.shared.scrub.as_ref().map(Scrub::info).unwrap_or_default(),
+            stored: self.shared.scrub.as_ref().map(Scrub::stored).unwrap_or_default(),
         })
     }
 

@@ -20,7 +20,7 @@ use crate::error::{CommandError, ErrorKind};
 use crate::node::{NodeHandle, Shared};
 use crate::scp_log::Recorder;
 use circle::Watch;
-use jobs::{Jobs, Scrub};
+use jobs::{Jobs, Kept, Scrub, keep};
 use node_loop::NodeLoop;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +106,10 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         (_, _) => None,
     };
     let shared = Arc::new(Shared::new(genesis, identity, &storage, provider, scrub)?);
+    if let (Some(jobs), Some(provider)) = (&jobs, &config.provider) {
+        let kept = if provider.hot { Kept::Hot } else { Kept::Cold };
+        keep(jobs.clone(), Arc::downgrade(&shared), kept).map_err(|error| storage::trouble(&error))?;
+    }
     let handle = NodeHandle::new(Arc::clone(&shared), events.clone());
     if let Some(owner) = config.owner() {
         let shown = Arc::clone(&shared);

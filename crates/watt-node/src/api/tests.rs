@@ -1,7 +1,7 @@
 //! The two listeners over real sockets, in front of a node that stands still at genesis.
 
 use super::client::OwnerClient;
-use super::types::{ScrubInfo, StatusInfo};
+use super::types::{ScrubInfo, StatusInfo, StoredInfo};
 use super::*;
 use crate::config::ApiAddresses;
 use crate::error::{CommandError, ErrorKind};
@@ -236,6 +236,7 @@ impl NodeView for StillNode {
             summary: "waiting for shares".to_owned(),
             work: Vec::new(),
             scrub: ScrubInfo::default(),
+            stored: StoredInfo::default(),
         })
     }
 

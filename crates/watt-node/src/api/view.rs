@@ -1,7 +1,7 @@
 //! What the API asks of a node. Two things answer: the running node, and the tests' node without a network.
 
 use super::circle::CircleInfo;
-use super::types::ScrubInfo;
+use super::types::{ScrubInfo, StoredInfo};
 use crate::error::CommandError;
 use crate::node::NodeStatus;
 use crate::runtime::node_loop::RestartAsk;
@@ -25,6 +25,8 @@ pub struct ProviderStatus {
     pub work: Vec<String>,
     /// How what it stores is checked and put right.
     pub scrub: ScrubInfo,
+    /// Where the shares lie on its disk.
+    pub stored: StoredInfo,
 }
 
 /// Puts a question to the rows, and fails if they are not as they were written.

@@ -1,7 +1,9 @@
 //! A provider's work on its disk: seal, open, answer, prove, free. Runs on blocking threads; each job ends in one event.
 
+mod cold;
 mod scrub;
 
+pub(crate) use cold::{Kept, keep};
 pub(crate) use scrub::Scrub;
 
 use super::payload::Payload;
@@ -11,6 +13,7 @@ use super::transfer_server::Server;
 use crate::config::ProviderConfig;
 use crate::error::CommandError;
 use crate::node::Shared;
+use cold::Unsealing;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -70,6 +73,9 @@ pub(crate) struct Jobs {
     receiving: Arc<Receiving>,
     /// Held while labels are made: they take up to 200 MiB, which a phone has once.
     labelling: Arc<Mutex<()>>,
+    /// Held while bytes move between pieces and replicas; taken before `labelling`.
+    copies: Arc<Mutex<()>>,
+    unsealing: Arc<Mutex<Unsealing>>,
 }
 
 struct Log {
@@ -113,7 +119,7 @@ impl Jobs {
                 }
             }
         }
-        Ok(Self {
+        let jobs = Self {
             network: storage.restarts().network(genesis)?,
             account: AccountId::of_first_key(&config.account_key.public()),
             key: config.account_key.clone(),
@@ -124,7 +130,11 @@ impl Jobs {
             local: Arc::new(local),
             receiving: Arc::default(),
             labelling: Arc::default(),
-        })
+            copies: Arc::default(),
+            unsealing: Arc::default(),
+        };
+        jobs.reconcile().map_err(|error| trouble(&error))?;
+        Ok(jobs)
     }
 
     pub(crate) const fn account(&self) -> AccountId {
@@ -143,6 +153,7 @@ impl Jobs {
             pieces: self.pieces.clone(),
             shared,
             receiving: Arc::clone(&self.receiving),
+            jobs: self.clone(),
         }
     }
 
@@ -217,6 +228,7 @@ impl Jobs {
     }
 
     fn seal(&self, job: SealJob) -> anyhow::Result<SealedRoots> {
+        self.bring_back_all(&job)?;
         let table = self.table(&job)?;
         let comm_d = table.comm_d(&self.network);
         let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
@@ -316,16 +328,27 @@ impl Jobs {
         Ok(post::open(&asked, &responses, next_beacon, &mut leaves)?)
     }
 
-    fn remove(&self, sector: SectorNumber, pieces: &[Piece]) {
-        if let Err(error) = self.replicas.remove(sector) {
-            tracing::warn!(%error, sector = sector.0, "a sealed sector could not be deleted");
-        }
-        for piece in pieces {
+    /// Removes a replica and the shares in it that are over. The others, which may lie in it alone, are given back before.
+    fn remove(&self, sector: SectorNumber, over: &[Piece]) {
+        let _copies = self.hold_copies();
+        for piece in over {
             if let Piece::Slot { deal, slot, .. } = piece
                 && let Err(error) = self.pieces.remove(*deal, *slot)
             {
                 tracing::warn!(%error, "a slot whose deal is over could not be deleted");
             }
+        }
+        if let Err(error) = self.bring_back(sector) {
+            let error = format!("{error:#}");
+            tracing::warn!(
+                error,
+                sector = sector.0,
+                "a sealed sector stays: shares lie in it alone"
+            );
+            return;
+        }
+        if let Err(error) = self.replicas.remove(sector) {
+            tracing::warn!(%error, sector = sector.0, "a sealed sector could not be deleted");
         }
     }
 }

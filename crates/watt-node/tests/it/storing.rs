@@ -161,7 +161,7 @@ fn piece_of_first_share(network: &Network, status: &Value) -> PathBuf {
     data.join("pieces").join(format!("{deal}-000.piece"))
 }
 
-fn replicas_of(network: &Network, node: &str) -> Vec<PathBuf> {
+pub(crate) fn replicas_of(network: &Network, node: &str) -> Vec<PathBuf> {
     let folder = network.node_dir(node).join("data/replicas");
     let files = std::fs::read_dir(folder)
         .unwrap()
@@ -172,7 +172,7 @@ fn replicas_of(network: &Network, node: &str) -> Vec<PathBuf> {
 }
 
 /// One bit rots.
-fn flip(path: &Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let file = std::fs::File::options()
         .read(true)
         .write(true)

@@ -1,10 +1,11 @@
 //! Everything that is stored is read now and then, and what the disk has changed is put right (`docs/spec/store.md` §8).
 //!
-//! A share lies on the disk twice, as it came and in a sealed replica, and each byte of either is given back by the other with the
-//! sector's key. So what one copy has lost the other repairs, here, before a client or a window asks for it.
+//! A share that is kept hot lies on the disk twice, as it came and in a sealed replica, and each byte of either is given back by the
+//! other with the sector's key. So what one copy has lost the other repairs, here, before a client or a window asks for it. Of a cold
+//! share there is the replica alone: what it has lost is said.
 
-use super::{ANSWER_BYTES_MAX, Jobs, SealInfo};
-use crate::api::types::ScrubInfo;
+use super::Jobs;
+use crate::api::types::{ScrubInfo, StoredInfo};
 use crate::runtime::payload::Payload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -14,10 +15,10 @@ use std::time::{Duration, Instant};
 use watt_engine::effect::SealJob;
 use watt_primitives::slot_tree::GROUP_BYTES;
 use watt_primitives::terms::Piece;
-use watt_primitives::{DealId, SectorNumber, SlotIndexInDeal, codec};
+use watt_primitives::{DealId, SectorNumber, SlotIndexInDeal};
 use watt_proofs::seal::{self, PayloadRead};
 use watt_proofs::{PieceTable, ReplicaId};
-use watt_store::{PieceError, ReplicaError};
+use watt_store::{PieceError, PieceStore, ReplicaError};
 
 /// Sentences about what can't be put right that are kept.
 const LOST_SHOWN_MAX: usize = 16;
@@ -27,6 +28,7 @@ const LOST_SHOWN_MAX: usize = 16;
 pub(crate) struct Scrub {
     asked: Sender<()>,
     info: Arc<Mutex<ScrubInfo>>,
+    pieces: PieceStore,
 }
 
 impl Scrub {
@@ -34,6 +36,7 @@ impl Scrub {
     pub(crate) fn start(jobs: Jobs, interval: Duration) -> std::io::Result<Self> {
         let (asked, asks) = mpsc::channel();
         let info = Arc::new(Mutex::new(ScrubInfo::default()));
+        let pieces = jobs.pieces.clone();
         let scrubber = Scrubber {
             jobs,
             interval,
@@ -46,7 +49,7 @@ impl Scrub {
                 crate::runtime::node_loop::yield_to_others();
                 scrubber.run();
             })?;
-        Ok(Self { asked, info })
+        Ok(Self { asked, info, pieces })
     }
 
     /// Asks for everything to be read from now on, without pauses. It was when `answered` is `asks` of what this returns.
@@ -61,6 +64,16 @@ impl Scrub {
 
     pub(crate) fn info(&self) -> ScrubInfo {
         locked(&self.info).clone()
+    }
+
+    /// Where the shares lie that are read.
+    pub(crate) fn stored(&self) -> StoredInfo {
+        let space = self.pieces.space_use();
+        StoredInfo {
+            hot_bytes: space.hot_bytes,
+            cold_bytes: space.cold_bytes,
+            cached_bytes: space.cached_bytes,
+        }
     }
 }
 
@@ -155,10 +168,10 @@ fn share(interval: Duration, part: u64, total: u64) -> Duration {
 
 /// What came of one sector.
 #[derive(Default)]
-struct Found {
-    repaired: u64,
+pub(super) struct Found {
+    pub(super) repaired: u64,
     /// What can't be put right, in a sentence.
-    lost: Option<String>,
+    pub(super) lost: Option<String>,
 }
 
 /// Where a sector's two copies are not as they were stored, by groups of 16 KiB of the payload.
@@ -177,15 +190,26 @@ struct SlotGroup {
 }
 
 impl Jobs {
-    /// Sealed sectors with the bytes that both copies have.
+    /// Sealed sectors with the bytes that there are of them: both copies', but for shares that have one.
     fn stored(&self) -> Vec<(SectorNumber, u64)> {
+        let mut once: BTreeMap<SectorNumber, u64> = BTreeMap::new();
+        for (key, piece) in self.pieces.list_cold() {
+            if !self.pieces.is_readable(key.deal, key.slot) {
+                let bytes = once.entry(piece.sector).or_default();
+                *bytes = bytes.saturating_add(piece.info.len);
+            }
+        }
         let listed = self.replicas.list().into_iter();
         listed
-            .map(|(sector, len)| (sector, len.unwrap_or(0).saturating_mul(2)))
+            .map(|(sector, len)| {
+                let twice = len.unwrap_or(0).saturating_mul(2);
+                let once = once.get(&sector).copied().unwrap_or(0);
+                (sector, twice.saturating_sub(once))
+            })
             .collect()
     }
 
-    fn scrub(&self, sector: SectorNumber) -> Found {
+    pub(super) fn scrub(&self, sector: SectorNumber) -> Found {
         let mut found = Found::default();
         if let Err(error) = self.try_scrub(sector, &mut found) {
             found.lost = Some(format!("sector {sector}: {error:#}"));
@@ -204,12 +228,12 @@ impl Jobs {
     }
 
     fn try_scrub(&self, sector: SectorNumber, found: &mut Found) -> anyhow::Result<()> {
-        let info = match self.replicas.info(sector) {
+        let _copies = self.hold_copies();
+        if let Err(ReplicaError::Unknown { .. }) = self.replicas.info(sector) {
             // It went meanwhile: its shares are over.
-            Err(ReplicaError::Unknown { .. }) => return Ok(()),
-            info => info?,
-        };
-        let job = codec::decode::<SealInfo>(&info, ANSWER_BYTES_MAX)?.job;
+            return Ok(());
+        }
+        let job = self.sealed_job(sector)?;
         let table = self.table(&job)?;
         let damage = self.damage(sector, &table)?;
         let mut key = Key::of(self, &job, &table);
@@ -217,7 +241,7 @@ impl Jobs {
         let mut n_lost = damage.replica.iter().filter(|group| is_twice(group)).count();
         for (group, place) in damage.slots.iter().filter(|(group, _)| !is_twice(group)) {
             let mut bytes = self.replicas.read(sector, offset(*group), place.len)?;
-            key.apply(*group, &mut bytes)?;
+            key.apply(offset(*group), &mut bytes)?;
             self.pieces
                 .repair_group(place.deal, place.slot, place.group, &bytes)?;
             found.repaired += 1;
@@ -225,12 +249,12 @@ impl Jobs {
         for group in damage.replica.iter().filter(|group| !is_twice(group)) {
             let left = table.size().payload_bytes().saturating_sub(offset(*group));
             let mut bytes = vec![0; usize::try_from(left)?.min(GROUP_BYTES)];
-            // Where a share is over, its piece is gone.
+            // Where a share is over or cold, there is no piece.
             let is_there = Payload::new(&self.pieces, &table)
                 .read(offset(*group), &mut bytes)
                 .is_continue();
             let is_put_right = is_there && {
-                key.apply(*group, &mut bytes)?;
+                key.apply(offset(*group), &mut bytes)?;
                 self.replicas.repair(sector, offset(*group), &bytes)?
             };
             if is_put_right {
@@ -267,8 +291,8 @@ impl Jobs {
                 continue;
             };
             let groups = match self.pieces.damaged_groups(*deal, *slot) {
-                // A share whose deal is over is not kept.
-                Err(PieceError::Unknown { .. }) => continue,
+                // A share whose deal is over is not kept, and a cold one lies in the replica alone.
+                Err(PieceError::Unknown { .. } | PieceError::Cold { .. }) => continue,
                 groups => groups?,
             };
             for group in groups {
@@ -304,7 +328,7 @@ fn offset(group: u64) -> u64 {
 }
 
 /// What the two copies of a sector differ by; made when it is first needed.
-struct Key<'a> {
+pub(super) struct Key<'a> {
     jobs: &'a Jobs,
     job: &'a SealJob,
     table: &'a PieceTable,
@@ -312,7 +336,7 @@ struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    const fn of(jobs: &'a Jobs, job: &'a SealJob, table: &'a PieceTable) -> Self {
+    pub(super) const fn of(jobs: &'a Jobs, job: &'a SealJob, table: &'a PieceTable) -> Self {
         let made = None;
         Self {
             jobs,
@@ -322,13 +346,13 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Turns a group of one copy into that of the other.
-    fn apply(&mut self, group: u64, bytes: &mut [u8]) -> anyhow::Result<()> {
+    /// Turns the bytes of one copy from `offset` on into those of the other.
+    pub(super) fn apply(&mut self, offset: u64, bytes: &mut [u8]) -> anyhow::Result<()> {
         let made = match self.made.take() {
             Some(made) => made,
             None => self.jobs.key(self.job, self.table)?,
         };
-        let from = usize::try_from(offset(group))?;
+        let from = usize::try_from(offset)?;
         let key = made.get(from..).and_then(|rest| rest.get(..bytes.len()));
         let key = key.ok_or_else(|| anyhow::anyhow!("a share lies outside its sector"))?;
         for (byte, key) in bytes.iter_mut().zip(key) {
