@@ -97,6 +97,9 @@ pub(crate) fn keep(jobs: Jobs, node: Weak<Shared>, kept: Kept) -> std::io::Resul
         let mut settled = BTreeSet::new();
         loop {
             std::thread::sleep(LOOK_PAUSE);
+            if node.strong_count() == 0 {
+                return;
+            }
             let sectors: BTreeSet<_> = jobs
                 .replicas
                 .list()
