@@ -85,7 +85,8 @@ pub enum Request {
         /// What to keep beside it.
         objects: Box<Objects>,
     },
-    /// "Send me these bytes of a slot." The answer is [`Reply::Ready`], then exactly `len` raw bytes.
+    /// "Send me these bytes of a slot." The answer is [`Reply::Ready`], then exactly `len` raw bytes; or [`Reply::Unsealing`] if
+    /// they lie in a sealed replica alone, which asking does not change.
     Read {
         /// Which network.
         network: NetworkId,
@@ -97,6 +98,15 @@ pub enum Request {
         offset: u64,
         /// Number of bytes.
         len: u64,
+    },
+    /// "Make the slot readable." The answer is [`Reply::Unsealing`].
+    Unseal {
+        /// Which network.
+        network: NetworkId,
+        /// Which deal.
+        deal: DealId,
+        /// Which slot.
+        slot: SlotIndexInDeal,
     },
     /// "Send me the digests of the slot's groups." The answer is [`Reply::Outboard`].
     Outboard {
@@ -191,6 +201,11 @@ pub enum Reply {
     Accepted {
         /// The signature.
         acceptance: Acceptance,
+    },
+    /// The slot can be read after some time, if it was asked to be made readable: its bytes lie in a sealed replica.
+    Unsealing {
+        /// How long that takes or still takes, in seconds; zero if it can be read now.
+        seconds: u32,
     },
     /// Digests of the slot's groups.
     Outboard {

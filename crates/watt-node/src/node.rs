@@ -348,6 +348,7 @@ impl NodeView for NodeHandle {
                 .folds
                 .as_ref()
                 .map(|folds| folding_status(folds, work.folding.unwrap_or_default())),
+            stored: self.shared.scrub.as_ref().map(Scrub::stored).unwrap_or_default(),
         })
     }
 

@@ -21,7 +21,7 @@ use crate::error::{CommandError, ErrorKind};
 use crate::node::{NodeHandle, Shared};
 use crate::scp_log::Recorder;
 use circle::Watch;
-use jobs::{Jobs, Scrub};
+use jobs::{Jobs, Kept, Scrub, keep};
 use node_loop::NodeLoop;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +108,10 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
     };
     let folds = jobs.as_ref().and_then(Jobs::folds);
     let shared = Arc::new(Shared::new(genesis, identity, &storage, provider, scrub, folds)?);
+    if let (Some(jobs), Some(provider)) = (&jobs, &config.provider) {
+        let kept = if provider.hot { Kept::Hot } else { Kept::Cold };
+        keep(jobs.clone(), Arc::downgrade(&shared), kept).map_err(|error| storage::trouble(&error))?;
+    }
     let handle = NodeHandle::new(Arc::clone(&shared), events.clone());
     if let Some(owner) = config.owner() {
         let shown = Arc::clone(&shared);

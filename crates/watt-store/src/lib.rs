@@ -40,8 +40,8 @@ pub use journal::{APPEND_BYTES_MAX, Journal, JournalError};
 pub use keystore::{KEY_NAME_LEN_MAX, KeyError, Keystore, SEED_BYTES, Seed};
 pub use kv::{Kv, KvError, NAME_LEN_MAX, VALUE_BYTES_MAX};
 pub use piece_store::{
-    METADATA_BYTES_MAX, PIECE_BYTES_MAX, PieceError, PieceInfo, PieceKey, PieceStore, PieceWriter, Space,
-    SpaceUse,
+    ColdPiece, METADATA_BYTES_MAX, PIECE_BYTES_MAX, PieceError, PieceInfo, PieceKey, PieceReader, PieceStore,
+    PieceWriter, Space, SpaceUse,
 };
 pub use replica_store::{
     REPLICA_BYTES_MAX, REPLICA_EXTRA_BYTES_MAX, ReplicaError, ReplicaStore, ReplicaWriter,

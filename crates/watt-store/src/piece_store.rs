@@ -14,6 +14,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use watt_primitives::{DealId, Hash, SlotIndexInDeal};
 
+mod cold;
+mod error;
+pub use cold::ColdPiece;
+use cold::{Stub, remove_if_there};
+pub use error::PieceError;
+
 /// Bytes of one slot.
 pub const PIECE_BYTES_MAX: u64 = DATA_BYTES_MAX;
 
@@ -59,7 +65,7 @@ impl PieceKey {
 /// How much a provider gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that pieces may take together.
+    /// Bytes of pieces that are held, each counted once, wherever its bytes lie.
     pub quota_bytes: u64,
     /// Bytes that always stay free on the disk.
     pub free_bytes_min: u64,
@@ -77,121 +83,16 @@ pub struct PieceInfo {
 /// Bytes used and left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpaceUse {
-    /// Bytes of finished pieces, and of unfinished ones at their final size.
+    /// Bytes of finished pieces, of unfinished ones at their final size, and of copies.
     pub used_bytes: u64,
-    /// Bytes of the quota that are still free.
+    /// Bytes of the quota that are still free; copies give way.
     pub left_bytes: u64,
-}
-
-/// Why a piece can't be stored or read.
-#[derive(Debug, thiserror::Error)]
-pub enum PieceError {
-    /// The disk refused.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// The quota or the free space would be exceeded. Everything stored stays as it is.
-    #[error(
-        "no space for {needed_bytes} bytes in {}: {quota_left_bytes} bytes of the quota are left, and the disk has \
-         {available_bytes} bytes free of which {free_bytes_min} stay free", path.display()
-    )]
-    NoSpace {
-        /// The folder of the pieces.
-        path: PathBuf,
-        /// Bytes to be stored.
-        needed_bytes: u64,
-        /// Bytes of the quota that are not taken.
-        quota_left_bytes: u64,
-        /// Bytes free on the disk, without those promised to transfers under way.
-        available_bytes: u64,
-        /// Bytes that always stay free.
-        free_bytes_min: u64,
-    },
-    /// It is stored already.
-    #[error("piece {key} is stored already")]
-    Exists {
-        /// Which piece.
-        key: PieceKey,
-    },
-    /// Another transfer of it is under way.
-    #[error("piece {key} is being received already")]
-    Busy {
-        /// Which piece.
-        key: PieceKey,
-    },
-    /// It is not stored.
-    #[error("piece {key} is not stored here")]
-    Unknown {
-        /// Which piece.
-        key: PieceKey,
-    },
-    /// Longer than the store takes.
-    #[error("piece {key} has {len} bytes, where at most {len_max} are taken")]
-    TooLong {
-        /// Which piece.
-        key: PieceKey,
-        /// Bytes of data or of metadata.
-        len: u64,
-        /// Bytes allowed.
-        len_max: u64,
-    },
-    /// More or fewer bytes than were announced.
-    #[error("piece {key} was announced with {expected} bytes, and {found} came")]
-    WrongLength {
-        /// Which piece.
-        key: PieceKey,
-        /// Bytes announced.
-        expected: u64,
-        /// Bytes received.
-        found: u64,
-    },
-    /// The bytes are not those of this root; they were removed.
-    #[error("piece {key} has root {found}, where {expected} was announced")]
-    WrongRoot {
-        /// Which piece.
-        key: PieceKey,
-        /// Root announced.
-        expected: Hash,
-        /// Root of what came.
-        found: Hash,
-    },
-    /// Part of the data is not as it was stored. The rest is, and [`PieceStore::repair_group`] heals the part.
-    #[error("piece {key} is damaged on this disk in its 16 KiB group {group}")]
-    DamagedGroup {
-        /// Which piece.
-        key: PieceKey,
-        /// Which group of 16 KiB.
-        group: u64,
-    },
-    /// The outboard or the metadata are not as they were stored: the whole piece is lost.
-    #[error("piece {key} is damaged on this disk as a whole")]
-    Damaged {
-        /// Which piece.
-        key: PieceKey,
-    },
-    /// The bytes are not what belongs in this group.
-    #[error("these are not the bytes of group {group} of piece {key}")]
-    WrongGroup {
-        /// Which piece.
-        key: PieceKey,
-        /// Which group of 16 KiB.
-        group: u64,
-    },
-}
-
-impl PieceError {
-    /// Whether a durable write failed, after which the node must stop.
-    #[must_use]
-    pub fn must_stop(&self) -> bool {
-        matches!(self, Self::Disk(error) if error.must_stop() && !error.is_disk_full())
-    }
-
-    fn of_file(key: PieceKey) -> impl Fn(VerifiedFileError) -> Self {
-        move |error| match error {
-            VerifiedFileError::Disk(error) => Self::Disk(error),
-            VerifiedFileError::DamagedTail { .. } => Self::Damaged { key },
-            VerifiedFileError::DamagedGroup { group, .. } => Self::DamagedGroup { key, group },
-        }
-    }
+    /// Bytes of whole pieces that lie here as they came.
+    pub hot_bytes: u64,
+    /// Bytes of pieces that lie in sealed replicas.
+    pub cold_bytes: u64,
+    /// Bytes of copies of the latter.
+    pub cached_bytes: u64,
 }
 
 /// The slots that a provider holds. Shared by clones; reads and transfers run side by side.
@@ -209,7 +110,12 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Whole pieces whose bytes are here: all that are not cold, and copies of some that are.
     pieces: BTreeMap<PieceKey, PieceInfo>,
+    /// Pieces whose bytes lie in sealed replicas.
+    cold: BTreeMap<PieceKey, ColdPiece>,
+    /// Of these, those of which a copy is here; the one that was read last stands first.
+    cached: VecDeque<PieceKey>,
     /// Pieces whose end is not readable.
     damaged: BTreeMap<PieceKey, u64>,
     /// Transfers that broke off: length announced, bytes durable.
@@ -228,10 +134,28 @@ struct Transfer {
 impl State {
     fn used_bytes(&self) -> u64 {
         let finished: u64 = self.pieces.values().map(|info| info.len).sum();
+        let cold = self.cold_bytes();
         let damaged: u64 = self.damaged.values().sum();
         let unfinished: u64 = self.unfinished.values().map(|(len, _)| len).sum();
         let writing: u64 = self.writing.values().map(|transfer| transfer.len).sum();
-        finished + damaged + unfinished + writing
+        finished + cold + damaged + unfinished + writing
+    }
+
+    fn cold_bytes(&self) -> u64 {
+        self.cold.values().map(|piece| piece.info.len).sum()
+    }
+
+    fn cached_bytes(&self) -> u64 {
+        let cached = self.cached.iter().filter_map(|key| self.pieces.get(key));
+        cached.map(|info| info.len).sum()
+    }
+
+    /// Notes that a piece is read.
+    fn touch(&mut self, key: PieceKey) {
+        if let Some(at) = self.cached.iter().position(|cached| *cached == key) {
+            self.cached.remove(at);
+            self.cached.push_front(key);
+        }
     }
 
     fn forget_open(&mut self, key: PieceKey) {
@@ -253,11 +177,32 @@ impl PieceStore {
     pub(crate) fn open_on(disk: Arc<dyn Disk>, dir: &Path, space: Space) -> Result<Self, PieceError> {
         let names = disk::clean_dir(&*disk, dir)?;
         let mut state = State::default();
+        let mut spoilt = Vec::new();
+        for name in &names {
+            if let Some(key) = name.strip_suffix(STUB_SUFFIX).and_then(PieceKey::parse) {
+                match Stub::read(&*disk, &dir.join(name), key)? {
+                    Some(stub) => drop(state.cold.insert(key, stub.piece)),
+                    None => spoilt.push((key, dir.join(name))),
+                }
+            }
+        }
         for name in &names {
             if let Some(key) = name.strip_suffix(PIECE_SUFFIX).and_then(PieceKey::parse) {
                 load_piece(&*disk, &dir.join(name), key, &mut state)?;
             }
         }
+        for (key, path) in spoilt {
+            if state.pieces.contains_key(&key) {
+                // Nothing is lost: the bytes are here with all that belongs to them.
+                remove_if_there(&*disk, &path)?;
+            } else {
+                tracing::warn!(%key, "what was kept of a piece in a sealed replica is damaged");
+                state.damaged.entry(key).or_insert(0);
+            }
+        }
+        state.cached = (state.cold.keys().copied())
+            .filter(|key| state.pieces.contains_key(key))
+            .collect();
         let mut left_over = BTreeSet::new();
         for name in &names {
             let unfinished = [PART_SUFFIX, PIECE_SUFFIX_PROGRESS]
@@ -295,14 +240,19 @@ impl PieceStore {
         let shared = &self.0;
         let resumed = {
             let mut state = shared.lock();
-            if state.pieces.contains_key(&key) {
+            if state.pieces.contains_key(&key) || state.cold.contains_key(&key) {
                 return Err(PieceError::Exists { key });
             }
             if state.writing.contains_key(&key) {
                 return Err(PieceError::Busy { key });
             }
             let resumed = state.unfinished.get(&key).copied();
-            shared.check_space(&state, len, resumed)?;
+            while let Err(full) = shared.check_space(&state, len, resumed) {
+                // Copies give way.
+                if !(matches!(full, PieceError::NoSpace { .. }) && shared.evict_oldest(&mut state)?) {
+                    return Err(full);
+                }
+            }
             state.unfinished.remove(&key);
             state.writing.insert(key, Transfer { len, to_write: len });
             resumed
@@ -333,7 +283,7 @@ impl PieceStore {
     /// Up to `len` bytes from `offset`, fewer only at the end; all checked against the root.
     ///
     /// # Errors
-    /// [`PieceError::Unknown`], [`PieceError::DamagedGroup`], [`PieceError::Damaged`], [`PieceError::Disk`].
+    /// [`PieceError::Unknown`], [`PieceError::Cold`], [`PieceError::DamagedGroup`], [`PieceError::Damaged`], [`PieceError::Disk`].
     pub fn read(
         &self,
         deal: DealId,
@@ -341,44 +291,58 @@ impl PieceStore {
         offset: u64,
         len: usize,
     ) -> Result<Vec<u8>, PieceError> {
-        let key = PieceKey { deal, slot };
-        self.0
-            .open_piece(key)?
-            .read(offset, len)
-            .map_err(PieceError::of_file(key))
+        self.reader(deal, slot)?.read(offset, len)
     }
 
-    /// The digest of each 16 KiB group, which merge to the root.
+    /// Opens a piece for reads that go on though its copy is removed meanwhile.
+    ///
+    /// # Errors
+    /// [`PieceError::Unknown`], [`PieceError::Cold`], [`PieceError::Damaged`], [`PieceError::Disk`].
+    pub fn reader(&self, deal: DealId, slot: SlotIndexInDeal) -> Result<PieceReader, PieceError> {
+        let key = PieceKey { deal, slot };
+        let file = self.0.open_piece(key)?;
+        Ok(PieceReader { key, file })
+    }
+
+    /// The digest of each 16 KiB group, which merge to the root; of cold pieces too.
     ///
     /// # Errors
     /// [`PieceError::Unknown`], [`PieceError::Damaged`], [`PieceError::Disk`].
     pub fn outboard(&self, deal: DealId, slot: SlotIndexInDeal) -> Result<Vec<Hash>, PieceError> {
-        Ok(self.0.open_piece(PieceKey { deal, slot })?.groups().to_vec())
+        let key = PieceKey { deal, slot };
+        match self.0.open_piece(key) {
+            Err(PieceError::Cold { .. }) => Ok(self.0.stub(key)?.groups),
+            file => Ok(file?.groups().to_vec()),
+        }
     }
 
-    /// The metadata blocks, as they were given to [`PieceWriter::finish`].
+    /// The metadata blocks, as they were given to [`PieceWriter::finish`]; of cold pieces too.
     ///
     /// # Errors
     /// [`PieceError::Unknown`], [`PieceError::Damaged`], [`PieceError::Disk`].
     pub fn metadata(&self, deal: DealId, slot: SlotIndexInDeal) -> Result<Vec<Vec<u8>>, PieceError> {
-        Ok(self.0.open_piece(PieceKey { deal, slot })?.blocks().to_vec())
+        let key = PieceKey { deal, slot };
+        match self.0.open_piece(key) {
+            Err(PieceError::Cold { .. }) => Ok(self.0.stub(key)?.blocks),
+            file => Ok(file?.blocks().to_vec()),
+        }
     }
 
-    /// Length and root; `None` if the piece is not stored whole.
+    /// Length and root, of cold pieces too; `None` if the piece is not stored whole.
     #[must_use]
     pub fn info(&self, deal: DealId, slot: SlotIndexInDeal) -> Option<PieceInfo> {
-        self.0.lock().pieces.get(&PieceKey { deal, slot }).copied()
+        let (key, state) = (PieceKey { deal, slot }, self.0.lock());
+        let cold = state.cold.get(&key).map(|piece| piece.info);
+        cold.or_else(|| state.pieces.get(&key).copied())
     }
 
-    /// All whole pieces, by name.
+    /// All whole pieces, cold ones too, by name.
     #[must_use]
     pub fn list(&self) -> Vec<(PieceKey, PieceInfo)> {
-        self.0
-            .lock()
-            .pieces
-            .iter()
-            .map(|(key, info)| (*key, *info))
-            .collect()
+        let state = self.0.lock();
+        let mut all = state.pieces.clone();
+        all.extend(state.cold.iter().map(|(key, piece)| (*key, piece.info)));
+        all.into_iter().collect()
     }
 
     /// Pieces that were stored and whose end is not readable any more: to be declared as faults.
@@ -411,15 +375,17 @@ impl PieceStore {
         }
         let path = shared.path(key);
         if state.pieces.contains_key(&key) || state.damaged.contains_key(&key) {
-            shared
-                .disk
-                .remove(&path)
-                .map_err(DiskError::failed("remove", &path))?;
+            remove_if_there(&*shared.disk, &path)?;
+        }
+        if state.cold.contains_key(&key) || state.damaged.contains_key(&key) {
+            remove_if_there(&*shared.disk, &shared.stub_path(key))?;
         }
         if state.unfinished.contains_key(&key) {
             discard_unfinished(&*shared.disk, &path)?;
         }
         state.pieces.remove(&key);
+        state.cold.remove(&key);
+        state.cached.retain(|cached| *cached != key);
         state.damaged.remove(&key);
         state.unfinished.remove(&key);
         state.forget_open(key);
@@ -461,10 +427,16 @@ impl PieceStore {
     /// Bytes of the quota that are used and left.
     #[must_use]
     pub fn space_use(&self) -> SpaceUse {
-        let used_bytes = self.0.lock().used_bytes();
+        let state = self.0.lock();
+        let (used_bytes, cached_bytes) = (state.used_bytes(), state.cached_bytes());
+        let here: u64 = state.pieces.values().map(|info| info.len).sum();
+        let held = used_bytes.saturating_sub(cached_bytes);
         SpaceUse {
             used_bytes,
-            left_bytes: self.0.space.quota_bytes.saturating_sub(used_bytes),
+            left_bytes: self.0.space.quota_bytes.saturating_sub(held),
+            hot_bytes: here.saturating_sub(cached_bytes),
+            cold_bytes: state.cold_bytes(),
+            cached_bytes,
         }
     }
 }
@@ -478,6 +450,10 @@ impl Shared {
         self.dir.join(format!("{key}{PIECE_SUFFIX}"))
     }
 
+    fn stub_path(&self, key: PieceKey) -> PathBuf {
+        self.dir.join(format!("{key}{STUB_SUFFIX}"))
+    }
+
     fn set_to_write(&self, key: PieceKey, to_write: u64) {
         if let Some(transfer) = self.lock().writing.get_mut(&key) {
             transfer.to_write = to_write;
@@ -489,23 +465,46 @@ impl Shared {
         let (counted, written) = resumed.unwrap_or((0, 0));
         let quota_left_bytes =
             (self.space.quota_bytes.saturating_add(counted)).saturating_sub(state.used_bytes());
+        let available_bytes = self.available_bytes(state)?;
+        let to_write = len.saturating_sub(written);
+        if len <= quota_left_bytes && self.leaves_enough(to_write, available_bytes) {
+            return Ok(());
+        }
+        Err(self.no_space(len, quota_left_bytes, available_bytes))
+    }
+
+    /// Whether the disk has a place for `to_write` more bytes, whatever the quota says.
+    fn check_disk(&self, state: &State, len: u64, to_write: u64) -> Result<(), PieceError> {
+        let available_bytes = self.available_bytes(state)?;
+        if self.leaves_enough(to_write, available_bytes) {
+            return Ok(());
+        }
+        let quota_left_bytes = self.space.quota_bytes.saturating_sub(state.used_bytes());
+        Err(self.no_space(len, quota_left_bytes, available_bytes))
+    }
+
+    const fn leaves_enough(&self, to_write: u64, available_bytes: u64) -> bool {
+        to_write.saturating_add(self.space.free_bytes_min) <= available_bytes
+    }
+
+    /// Bytes free on the disk that no transfer still needs.
+    fn available_bytes(&self, state: &State) -> Result<u64, PieceError> {
         let promised: u64 = state.writing.values().map(|transfer| transfer.to_write).sum();
         let available_bytes = self
             .disk
             .available_bytes(&self.dir)
-            .map_err(DiskError::failed("ask for the free space of", &self.dir))?
-            .saturating_sub(promised);
-        let to_write = len.saturating_sub(written);
-        if len <= quota_left_bytes && to_write.saturating_add(self.space.free_bytes_min) <= available_bytes {
-            return Ok(());
-        }
-        Err(PieceError::NoSpace {
+            .map_err(DiskError::failed("ask for the free space of", &self.dir))?;
+        Ok(available_bytes.saturating_sub(promised))
+    }
+
+    fn no_space(&self, needed_bytes: u64, quota_left_bytes: u64, available_bytes: u64) -> PieceError {
+        PieceError::NoSpace {
             path: self.dir.clone(),
-            needed_bytes: len,
+            needed_bytes,
             quota_left_bytes,
             available_bytes,
             free_bytes_min: self.space.free_bytes_min,
-        })
+        }
     }
 
     /// A full disk in the middle of a transfer is not a broken disk: it is told with the same numbers.
@@ -513,18 +512,15 @@ impl Shared {
         if !error.is_disk_full() {
             return error.into();
         }
-        PieceError::NoSpace {
-            path: self.dir.clone(),
-            needed_bytes: len,
-            quota_left_bytes: self.space.quota_bytes.saturating_sub(state.used_bytes()),
-            available_bytes: self.disk.available_bytes(&self.dir).unwrap_or(0),
-            free_bytes_min: self.space.free_bytes_min,
-        }
+        let quota_left_bytes = self.space.quota_bytes.saturating_sub(state.used_bytes());
+        let available_bytes = self.disk.available_bytes(&self.dir).unwrap_or(0);
+        self.no_space(len, quota_left_bytes, available_bytes)
     }
 
     fn open_piece(&self, key: PieceKey) -> Result<Arc<VerifiedFile>, PieceError> {
         {
             let mut state = self.lock();
+            state.touch(key);
             if let Some(at) = state.open.iter().position(|(open, _)| *open == key)
                 && let Some(entry) = state.open.remove(at)
             {
@@ -536,7 +532,12 @@ impl Shared {
                 return Err(PieceError::Damaged { key });
             }
             if !state.pieces.contains_key(&key) {
-                return Err(PieceError::Unknown { key });
+                let is_cold = state.cold.contains_key(&key);
+                return Err(if is_cold {
+                    PieceError::Cold { key }
+                } else {
+                    PieceError::Unknown { key }
+                });
             }
         }
         let file = VerifiedFile::open(&*self.disk, &self.path(key), &key.label())
@@ -549,6 +550,23 @@ impl Shared {
             state.open.truncate(N_OPEN_MAX);
         }
         Ok(file)
+    }
+}
+
+/// A piece that is being read.
+#[derive(Debug)]
+pub struct PieceReader {
+    key: PieceKey,
+    file: Arc<VerifiedFile>,
+}
+
+impl PieceReader {
+    /// Up to `len` bytes from `offset`, fewer only at the end; all checked against the root.
+    ///
+    /// # Errors
+    /// [`PieceError::DamagedGroup`], [`PieceError::Disk`].
+    pub fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, PieceError> {
+        self.file.read(offset, len).map_err(PieceError::of_file(self.key))
     }
 }
 
@@ -658,6 +676,9 @@ impl PieceWriter {
         let mut state = shared.lock();
         state.damaged.remove(&key);
         state.pieces.insert(key, PieceInfo { len, root: *root });
+        if state.cold.contains_key(&key) {
+            state.cached.push_front(key);
+        }
         Ok(())
     }
 
@@ -683,6 +704,8 @@ impl Drop for PieceWriter {
     }
 }
 
+/// What is kept of a piece whose bytes lie in a sealed replica.
+const STUB_SUFFIX: &str = ".cold";
 const PIECE_SUFFIX: &str = ".piece";
 const PART_SUFFIX: &str = ".piece.part";
 const PIECE_SUFFIX_PROGRESS: &str = ".piece.progress";
@@ -697,6 +720,8 @@ fn load_piece(disk: &dyn Disk, path: &Path, key: PieceKey, state: &mut State) ->
             state.pieces.insert(key, info);
         }
         Err(VerifiedFileError::Disk(error)) => return Err(error.into()),
+        // A copy: its bytes are given back once more.
+        Err(_) if state.cold.contains_key(&key) => remove_if_there(disk, path)?,
         Err(_) => {
             // Never removed silently: the provider declares the fault, and decides.
             tracing::warn!(%key, "a stored piece is damaged");
@@ -715,12 +740,12 @@ fn load_unfinished(disk: &dyn Disk, dir: &Path, key: PieceKey, state: &mut State
     let progress = Progress::read(disk, &path, &key.label());
     let has_part = disk.open(&unfinished_path(&path), disk::Mode::Read).is_ok();
     match progress {
-        Some(progress) if has_part && !state.pieces.contains_key(&key) => {
+        Some(progress) if has_part && !state.pieces.contains_key(&key) && !state.cold.contains_key(&key) => {
             state
                 .unfinished
                 .insert(key, (progress.data_len, progress.durable_len));
         }
-        // Nothing durable in it, or the piece was finished before the crash.
+        // Nothing durable in it, a copy, or the piece was finished before the crash.
         _ => discard_unfinished(disk, &path)?,
     }
     Ok(())

@@ -226,7 +226,7 @@ impl VerifiedFile {
 }
 
 /// Outboard, then the number of blocks and each with its length.
-fn encode_tail(groups: &[Hash], blocks: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn encode_tail(groups: &[Hash], blocks: &[&[u8]]) -> Vec<u8> {
     let mut tail = Vec::with_capacity(groups.len() * Hash::LEN);
     for group in groups {
         tail.extend_from_slice(group.as_ref());
@@ -239,7 +239,7 @@ fn encode_tail(groups: &[Hash], blocks: &[&[u8]]) -> Vec<u8> {
     tail
 }
 
-fn decode_tail(tail: &[u8], data_len: u64) -> Option<(Vec<Hash>, Vec<Vec<u8>>)> {
+pub(crate) fn decode_tail(tail: &[u8], data_len: u64) -> Option<(Vec<Hash>, Vec<Vec<u8>>)> {
     let outboard_len = usize::try_from(group_count(data_len))
         .ok()?
         .checked_mul(Hash::LEN)?;

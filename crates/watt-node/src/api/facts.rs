@@ -136,6 +136,7 @@ impl Facts<'_> {
             summary: status.summary,
             work: status.work,
             scrub: status.scrub,
+            stored: status.stored,
             proving: self.proving(&status.account, status.folding.is_none(), |ms| {
                 let pay = |(price, bytes): &(Amount, u64)| watt_market::deal::pay(*price, *bytes, ms);
                 Amount::checked_sum(held.iter().filter_map(pay)).unwrap_or(Amount::ZERO)

@@ -1,7 +1,7 @@
 //! The two listeners over real sockets, in front of a node that stands still at genesis.
 
 use super::client::OwnerClient;
-use super::types::{ScrubInfo, StatusInfo};
+use super::types::{ScrubInfo, StatusInfo, StoredInfo};
 use super::*;
 use crate::config::ApiAddresses;
 use crate::error::{CommandError, ErrorKind};
@@ -238,6 +238,7 @@ impl NodeView for StillNode {
             work: Vec::new(),
             scrub: ScrubInfo::default(),
             folding: None,
+            stored: StoredInfo::default(),
         })
     }
 

@@ -633,6 +633,9 @@ pub struct ProviderReport {
     /// How far folding is; absent if each window is settled by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folding: Option<super::folding::FoldingInfo>,
+    /// Where the shares lie on its disk.
+    #[serde(default)]
+    pub stored: StoredInfo,
     /// What the ledger knows of it; absent before its pledge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<ProviderInfo>,
@@ -650,6 +653,17 @@ pub struct ProviderReport {
     /// What its account can spend.
     #[serde(with = "amount_text")]
     pub balance: Amount,
+}
+
+/// Where a provider's shares lie, in bytes of shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredInfo {
+    /// As they came, besides in a replica if they are sealed.
+    pub hot_bytes: u64,
+    /// In sealed replicas alone: a read of these waits until they are unsealed.
+    pub cold_bytes: u64,
+    /// Copies of the latter, from earlier reads.
+    pub cached_bytes: u64,
 }
 
 /// How far a provider is with reading everything that it stores, and what it found.

@@ -1,7 +1,7 @@
 //! What the API asks of a node. Two things answer: the running node, and the tests' node without a network.
 
 use super::circle::CircleInfo;
-use super::types::ScrubInfo;
+use super::types::{ScrubInfo, StoredInfo};
 use crate::error::CommandError;
 use crate::node::NodeStatus;
 use crate::runtime::node_loop::RestartAsk;
@@ -26,6 +26,8 @@ pub struct ProviderStatus {
     pub work: Vec<String>,
     /// How what it stores is checked and put right.
     pub scrub: ScrubInfo,
+    /// Where the shares lie on its disk.
+    pub stored: StoredInfo,
     /// How far folding is, if it settles many windows by one proof.
     pub folding: Option<FoldingStatus>,
 }

@@ -39,8 +39,9 @@ pub(super) enum ProviderCommand {
     },
     /// Read everything that a provider stores now, and put right what its disk has changed
     ///
-    /// A provider does this by itself, slowly, within provider.scrub_interval. Each share lies on its disk twice, as it came and
-    /// sealed; what one copy has lost the other gives back. Ctrl-C ends the waiting, not the reading.
+    /// A provider does this by itself, slowly, within provider.scrub_interval. A share that is kept hot lies on its disk twice, as it
+    /// came and sealed; what one copy has lost the other gives back. With provider.hot = false a share lies there once: what is lost
+    /// of it is said, and clients restore it from other providers. Ctrl-C ends the waiting, not the reading.
     #[command(
         after_help = "Examples:\n  watt provider scrub\n  watt provider scrub p3           a node of your devnet"
     )]
@@ -218,6 +219,18 @@ fn text(report: &ProviderReport) -> String {
         }
     } else {
         table.row(["settles".into(), "each window by itself".to_owned()]);
+    }
+    let stored = &report.stored;
+    if stored.cold_bytes > 0 {
+        table.row([
+            "sealed only".into(),
+            format!(
+                "{}, read after a wait; {} of it copied from earlier reads; {} kept hot",
+                bytes_text(stored.cold_bytes),
+                bytes_text(stored.cached_bytes),
+                bytes_text(stored.hot_bytes)
+            ),
+        ]);
     }
     if let Some(at) = report.scrub.finished_at {
         let repaired = match report.scrub.repaired_groups {

@@ -29,7 +29,7 @@ pub async fn cat(
     let range = file.reader.range(request.offset, len);
     let (rows, rows_out) = mpsc::channel(ROWS_AHEAD);
     let mut sources = Sources::default();
-    let sending = send_rows(context, &net, &file, needed, rows, &mut sources);
+    let sending = send_rows(context, &net, &file, needed, rows, &mut sources, &|_| {});
     let (sent, written) = tokio::join!(sending, write(range, rows_out, out));
     sources.warn(context, ui);
     sent?;

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use watt_content::BundleDecoder;
 use watt_content::decoder::RowError;
 use watt_engine::transfer::Refusal;
@@ -20,6 +20,12 @@ const CELLS_AHEAD: usize = 32;
 
 /// How long a holder may be silent before another takes its place.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a holder may unseal a share, from its first word of it, before another takes its place.
+const UNSEALING_PATIENCE: Duration = Duration::from_secs(180);
+
+/// The shortest pause before a holder that unseals is asked again.
+const UNSEALING_PAUSE: Duration = Duration::from_millis(200);
 
 /// Pause before holders that did not answer are asked once more.
 const SECOND_CHANCE_AFTER: Duration = Duration::from_secs(1);
@@ -43,6 +49,7 @@ impl Fault {
                 ..
             } => Self::Damaged,
             WireError::Refused { .. }
+            | WireError::Unsealing { .. }
             | WireError::Unreachable(_)
             | WireError::Broken(_)
             | WireError::Protocol
@@ -80,17 +87,31 @@ struct Source {
     cells: mpsc::Receiver<Result<Vec<u8>, WireError>>,
 }
 
+/// A holder that unseals its share.
+struct Unsealing {
+    holder: Holder,
+    ready_at: Instant,
+}
+
 /// A conversation in which a read has begun, with the slot's digests if they were not known.
 type Opened = Result<(Wire, Option<Vec<Hash>>), WireError>;
 
 /// Reads rows of one bundle, in order.
-pub(super) struct BundleReader {
+pub(super) struct BundleReader<'a> {
     net: Net,
     network: NetworkId,
     decoder: BundleDecoder,
     rows: Range<u64>,
     sources: BTreeMap<u8, Source>,
     spare: VecDeque<Holder>,
+    /// Holders that keep their shares sealed, and were not asked to unseal them.
+    sealed: Vec<Holder>,
+    /// Holders that were asked to.
+    unsealing: Vec<Unsealing>,
+    /// By slot: since when its holder unseals.
+    unsealing_since: BTreeMap<u8, Instant>,
+    /// Told how many holders are waited for because they unseal; zero when it is over.
+    on_unsealing: &'a (dyn Fn(usize) + Sync),
     has_second_chance: bool,
     tasks: JoinSet<()>,
     served: BTreeSet<u8>,
@@ -102,7 +123,7 @@ pub(super) struct BundleReader {
     pub(super) served_by: Vec<Holder>,
 }
 
-impl BundleReader {
+impl<'a> BundleReader<'a> {
     /// Prepares to read `rows`; data slots first, since they need no decoding, and `last` the providers that did not answer before.
     pub(super) fn new(
         net: Net,
@@ -111,6 +132,7 @@ impl BundleReader {
         decoder: BundleDecoder,
         rows: Range<u64>,
         last: &BTreeSet<AccountId>,
+        on_unsealing: &'a (dyn Fn(usize) + Sync),
     ) -> Self {
         holders.sort_by_key(|holder| (last.contains(&holder.provider), holder.slot));
         Self {
@@ -120,6 +142,10 @@ impl BundleReader {
             rows,
             sources: BTreeMap::new(),
             spare: holders.into(),
+            sealed: Vec::new(),
+            unsealing: Vec::new(),
+            unsealing_since: BTreeMap::new(),
+            on_unsealing,
             has_second_chance: true,
             tasks: JoinSet::new(),
             served: BTreeSet::new(),
@@ -143,6 +169,7 @@ impl BundleReader {
         let (mut taken, mut kept) = (Vec::new(), VecDeque::new());
         while let Some(holder) = self.spare.pop_front() {
             let is_new = !self.sources.contains_key(&holder.slot.0)
+                && (self.unsealing.iter()).all(|other| other.holder.slot != holder.slot)
                 && taken.iter().all(|other: &Holder| other.slot != holder.slot);
             if is_new {
                 taken.push(holder);
@@ -157,9 +184,16 @@ impl BundleReader {
     /// Makes sure that `k` holders are sending from `row` on: those that answer first.
     async fn fill(&mut self, row: u64) -> Result<(), DownloadError> {
         while self.sources.len() < self.k() {
-            let mut asked = self.take_spare();
+            let wanted = self.wanted();
+            let mut asked = if wanted > 0 { self.take_spare() } else { Vec::new() };
             if asked.is_empty() {
-                self.ask_again().await?;
+                if wanted > 0 && !self.sealed.is_empty() {
+                    self.unseal(wanted).await;
+                } else if self.unsealing.is_empty() {
+                    self.ask_again().await?;
+                } else {
+                    self.wait_for_unsealing().await;
+                }
                 continue;
             }
             let openings: Vec<_> = asked
@@ -167,14 +201,11 @@ impl BundleReader {
                 .map(|holder| self.open(holder.clone(), row))
                 .collect();
             let mut answers = Staggered::new(openings, SILENCE);
-            while self.sources.len() < self.k()
-                && let Some((holder, opened)) = answers.next(self.k() - self.sources.len()).await
+            while self.wanted() > 0
+                && let Some((holder, opened)) = answers.next(self.wanted()).await
             {
                 asked.retain(|other| other.slot != holder.slot);
-                match opened {
-                    Ok((wire, outboard)) => self.admit(holder, wire, outboard, row),
-                    Err(error) => self.give_up(holder, error.to_string(), Fault::of(&error)),
-                }
+                self.take(holder, opened, row);
             }
             // Not heard of in time, or not asked: in reserve.
             let n_unheard = answers.n_unheard();
@@ -183,6 +214,70 @@ impl BundleReader {
             self.spare.extend(asked);
         }
         Ok(())
+    }
+
+    /// Holders that are to be asked, beside those that send and those that unseal.
+    fn wanted(&self) -> usize {
+        (self.k()).saturating_sub(self.sources.len() + self.unsealing.len())
+    }
+
+    fn take(&mut self, holder: Holder, opened: Opened, row: u64) {
+        match opened {
+            Ok((wire, outboard)) => self.admit(holder, wire, outboard, row),
+            Err(WireError::Unsealing { .. }) => self.sealed.push(holder),
+            Err(error) => self.give_up(holder, error.to_string(), Fault::of(&error)),
+        }
+    }
+
+    /// Has `n` holders unseal their shares: nobody sends without that any more.
+    async fn unseal(&mut self, n: usize) {
+        let n = n.min(self.sealed.len());
+        let asking = self.sealed.drain(..n).map(|holder| {
+            let (net, network) = (self.net.clone(), self.network);
+            async move {
+                let asked = async {
+                    let mut wire = Wire::open(&net, network, &holder).await?;
+                    wire.unseal(holder.deal, holder.slot).await
+                };
+                let takes = asked.await;
+                (holder, takes)
+            }
+        });
+        for (holder, takes) in futures::future::join_all(asking.collect::<Vec<_>>()).await {
+            match takes {
+                Ok(takes) => self.wait_for(holder, takes),
+                Err(error) => self.give_up(holder, error.to_string(), Fault::of(&error)),
+            }
+        }
+    }
+
+    fn wait_for(&mut self, holder: Holder, takes: Duration) {
+        let now = Instant::now();
+        let since = *self.unsealing_since.entry(holder.slot.0).or_insert(now);
+        if now.duration_since(since) > UNSEALING_PATIENCE {
+            self.give_up(holder, "it still unseals its share".to_owned(), Fault::Silent);
+        } else {
+            let ready_at = now + takes.max(UNSEALING_PAUSE);
+            self.unsealing.push(Unsealing { holder, ready_at });
+        }
+    }
+
+    /// Waits until the first of the holders that unseal can be asked again, and puts it in front of the others.
+    async fn wait_for_unsealing(&mut self) {
+        (self.on_unsealing)(self.unsealing.len());
+        let Some(first) = self.unsealing.iter().map(|one| one.ready_at).min() else {
+            return;
+        };
+        tokio::time::sleep_until(first).await;
+        let (ready, later) = std::mem::take(&mut self.unsealing)
+            .into_iter()
+            .partition(|one| one.ready_at <= first);
+        self.unsealing = later;
+        let ready: Vec<Unsealing> = ready;
+        for one in ready {
+            self.spare.push_front(one.holder);
+        }
+        (self.on_unsealing)(self.unsealing.len());
     }
 
     /// Gives holders that did not answer another chance, once per bundle: a node that restarts is back within a second.
@@ -237,6 +332,7 @@ impl BundleReader {
             self.give_up(holder, refused.to_string(), Fault::Lied);
             return;
         }
+        self.unsealing_since.remove(&holder.slot.0);
         let (sender, cells) = mpsc::channel(CELLS_AHEAD);
         let n_cells = self.rows.end - row;
         let cell_bytes = usize::try_from(self.cell_bytes()).unwrap_or(usize::MAX);
@@ -269,10 +365,7 @@ impl BundleReader {
             return;
         };
         let (holder, opened) = self.open(source.holder, row).await;
-        match opened {
-            Ok((wire, outboard)) => self.admit(holder, wire, outboard, row),
-            Err(error) => self.give_up(holder, error.to_string(), Fault::of(&error)),
-        }
+        self.take(holder, opened, row);
     }
 
     /// Providers that were asked and did not answer in time, to be asked last for the next bundle.

@@ -11,6 +11,7 @@ use crate::error::{CommandError, ErrorKind};
 use crate::ui::{Progress, Ui};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use watt_content::reader::{ReadError, RowsNeeded};
@@ -27,7 +28,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    fn take(&mut self, reader: BundleReader) {
+    fn take(&mut self, reader: BundleReader<'_>) {
         self.served_by.extend(reader.served_by);
         self.blames.extend(reader.blames);
     }
@@ -69,6 +70,15 @@ impl Sources {
     }
 }
 
+/// What a bar says while holders unseal.
+fn unsealing_text(n_holders: usize) -> String {
+    match n_holders {
+        0 => String::new(),
+        1 => "1 provider unseals its share".to_owned(),
+        n => format!("{n} providers unseal their shares"),
+    }
+}
+
 fn culprit_sentence(provider: &str) -> String {
     format!("provider {provider} sent bytes that are not what it signed for; its share was taken from others")
 }
@@ -102,9 +112,20 @@ pub async fn get(context: &Context, ui: &Ui, request: GetRequest) -> Result<GetR
     let (rows, rows_out) = mpsc::channel(ROWS_AHEAD);
     let mut sources = Sources::default();
     let range = file.reader.whole();
-    let progress = ui.bar("fetching", bytes);
-    let writing = tokio::task::spawn_blocking(move || write(part, range, rows_out, &progress));
-    let sent = send_rows(context, &net, &file, whole(&file), rows, &mut sources).await;
+    let progress = Arc::new(ui.bar("fetching", bytes));
+    let shown = Arc::clone(&progress);
+    let writing = tokio::task::spawn_blocking(move || write(part, range, rows_out, &shown));
+    let on_unsealing = |n| progress.message(unsealing_text(n));
+    let sent = send_rows(
+        context,
+        &net,
+        &file,
+        whole(&file),
+        rows,
+        &mut sources,
+        &on_unsealing,
+    )
+    .await;
     let written = writing.await.map_err(|_| stopped())?;
     sources.warn(context, ui);
     sent?;
@@ -165,6 +186,7 @@ pub(super) async fn send_rows(
     needed: Vec<RowsNeeded>,
     rows: mpsc::Sender<Vec<u8>>,
     sources: &mut Sources,
+    on_unsealing: &(dyn Fn(usize) + Sync),
 ) -> Result<(), CommandError> {
     let mut last = BTreeSet::new();
     for part in needed {
@@ -182,6 +204,7 @@ pub(super) async fn send_rows(
             decoder,
             part.rows,
             &last,
+            on_unsealing,
         );
         let outcome = loop {
             let mut sealed = Vec::with_capacity(row_bytes);

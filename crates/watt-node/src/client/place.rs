@@ -41,6 +41,10 @@ const PAUSES: [Duration; 7] = [
 /// After how many of these pauses a failure counts as one that stays.
 const PAUSES_AT_ALL: usize = 3;
 
+/// How long holders are tried again after the first failure: the pauses do not count the tries, and one that takes connections and
+/// never answers would hold a put for minutes.
+const PATIENCE: Duration = Duration::from_secs(48);
+
 /// How often a bundle whose holders fail is offered to others.
 const REBIDS_MAX: usize = 2;
 
@@ -430,6 +434,7 @@ impl Placing<'_> {
             holders.push(holder_of(self.context, deal, slot)?);
         }
         let mut pauses = PAUSES.into_iter().enumerate();
+        let mut failed_since = None;
         let mut all = Outcome::default();
         loop {
             let outcome = upload
@@ -468,10 +473,11 @@ impl Placing<'_> {
             let Some((n_paused, pause)) = pauses.next() else {
                 return Ok(all);
             };
+            let is_early = failed_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE;
             let again = all
                 .failed
                 .values()
-                .filter(|(_, why)| n_paused < PAUSES_AT_ALL || why.may_pass());
+                .filter(|(_, why)| n_paused < PAUSES_AT_ALL || (is_early && why.may_pass()));
             holders = again.map(|(holder, _)| holder.clone()).collect();
             // When too few can be left, waiting for the others helps nobody.
             let hoped = all.accepted.len() + holders.len();

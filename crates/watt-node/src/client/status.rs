@@ -121,7 +121,8 @@ async fn share_status(
     })
 }
 
-/// Whether a holder sends a cell, drawn by lot, that is what the ledger says it holds.
+/// Whether a holder sends a cell, drawn by lot, that is what the ledger says it holds; one that keeps the share sealed sends its
+/// digests.
 async fn probe(
     net: &Net,
     network: NetworkId,
@@ -138,8 +139,14 @@ async fn probe(
     let Ok(outboard) = Outboard::check(&slot.root, rows, digests) else {
         return Ok(false);
     };
-    wire.read(holder.deal, holder.slot, row * cell_bytes, cell_bytes)
-        .await?;
+    match wire
+        .read(holder.deal, holder.slot, row * cell_bytes, cell_bytes)
+        .await
+    {
+        // A share that is kept sealed is not unsealed for a look: the ledger has its holder prove it.
+        Err(WireError::Unsealing { .. }) => return Ok(true),
+        reading => reading?,
+    }
     let mut cell = vec![0; usize::try_from(cell_bytes).unwrap_or_default()];
     wire.receive(&mut cell).await?;
     Ok(outboard.verify_cell(row, &cell).is_ok())

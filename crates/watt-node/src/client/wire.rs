@@ -19,6 +19,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(12);
 /// How long a node has to prove something: about the newest block it waits for the next.
 const PROOF_PATIENCE: Duration = Duration::from_secs(20);
 
+/// The longest wait that a holder is believed before it is asked again.
+const UNSEALING_MAX: Duration = Duration::from_secs(30);
+
 /// A holder of a slot: who, by which deal, and where it is reached.
 #[derive(Clone, Debug)]
 pub(super) struct Holder {
@@ -37,6 +40,12 @@ pub(crate) enum WireError {
     /// It answered, and said no.
     #[error("{reason}{}", Detail(detail))]
     Refused { reason: Refusal, detail: String },
+    /// The bytes lie in a sealed replica, and have to be given back from it.
+    #[error("its share is sealed, and takes about {} s to be unsealed", .takes.as_secs())]
+    Unsealing {
+        /// How long it takes or still takes.
+        takes: Duration,
+    },
     /// The connection broke.
     #[error("the connection broke ({0})")]
     Broken(#[from] std::io::Error),
@@ -55,7 +64,7 @@ impl WireError {
     /// Whether the same holder may take the same bytes a little later.
     pub(super) const fn may_pass(&self) -> bool {
         match self {
-            Self::Broken(_) => true,
+            Self::Broken(_) | Self::Unsealing { .. } => true,
             Self::Refused { reason, .. } => match reason {
                 Refusal::Busy | Refusal::NotMatched | Refusal::WrongRoot => true,
                 Refusal::OtherNetwork
@@ -144,6 +153,9 @@ impl Wire {
                 reason,
                 detail: detail.as_str().to_owned(),
             }),
+            Reply::Unsealing { seconds } => Err(WireError::Unsealing {
+                takes: Duration::from_secs(u64::from(seconds)).min(UNSEALING_MAX),
+            }),
             reply @ (Reply::Ready { .. }
             | Reply::Accepted { .. }
             | Reply::Outboard { .. }
@@ -212,6 +224,7 @@ impl Wire {
             Reply::Ready { from } if from <= len => Ok(Ok(from)),
             Reply::Accepted { acceptance } => Ok(Err(acceptance)),
             Reply::Ready { .. }
+            | Reply::Unsealing { .. }
             | Reply::Outboard { .. }
             | Reply::Objects(_)
             | Reply::Newest(_)
@@ -287,12 +300,27 @@ impl Wire {
             Reply::Ready { from } if from == offset => Ok(()),
             Reply::Ready { .. }
             | Reply::Accepted { .. }
+            | Reply::Unsealing { .. }
             | Reply::Outboard { .. }
             | Reply::Objects(_)
             | Reply::Newest(_)
             | Reply::Proof(_)
             | Reply::HandOvers { .. }
             | Reply::Refused { .. } => Err(WireError::Protocol),
+        }
+    }
+
+    /// Has a sealed share made readable; returns how long that takes.
+    pub(super) async fn unseal(
+        &mut self,
+        deal: DealId,
+        slot: SlotIndexInDeal,
+    ) -> Result<Duration, WireError> {
+        let network = self.network;
+        match self.ask(&Request::Unseal { network, deal, slot }).await {
+            Err(WireError::Unsealing { takes }) => Ok(takes),
+            Err(error) => Err(error),
+            Ok(_) => Err(WireError::Protocol),
         }
     }
 

@@ -106,7 +106,7 @@ pub struct ProviderSection {
     pub capacity: Option<String>,
     /// Price in WATT per 10^9 bytes and day, for example `0.5`.
     pub price: Option<String>,
-    /// Whether data is kept unsealed beside the replica, so that a first read needs no unsealing.
+    /// Whether shares are kept as they came beside their replica. If not they take half the disk, and a read can take a minute.
     pub hot: Option<bool>,
     /// Smallest share taken, for example `16 KiB`.
     pub slot_bytes_min: Option<String>,

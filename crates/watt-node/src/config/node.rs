@@ -48,7 +48,7 @@ pub struct ProviderConfig {
     pub capacity_bytes: u64,
     /// Price per 10^9 bytes and day.
     pub price: Amount,
-    /// Whether data is kept unsealed beside the replica.
+    /// Whether shares are kept as they came beside their replica: twice the disk, and no wait for who reads.
     pub hot: bool,
     /// Smallest share taken, in bytes.
     pub slot_bytes_min: u64,

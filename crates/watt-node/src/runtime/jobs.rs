@@ -1,8 +1,10 @@
 //! A provider's work on its disk: seal, open, answer, prove, free. Runs on blocking threads; each job ends in one event.
 
+mod cold;
 mod folds;
 mod scrub;
 
+pub(crate) use cold::{Kept, keep};
 pub(crate) use folds::Folds;
 pub(crate) use scrub::Scrub;
 
@@ -14,6 +16,7 @@ use crate::config::ProviderConfig;
 use crate::error::CommandError;
 use crate::node::Shared;
 use anyhow::Context as _;
+use cold::Unsealing;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -76,6 +79,9 @@ pub(crate) struct Jobs {
     labelling: Arc<Mutex<()>>,
     /// If it settles by folded proofs.
     folds: Option<Folds>,
+    /// Held while bytes move between pieces and replicas; taken before `labelling`.
+    copies: Arc<Mutex<()>>,
+    unsealing: Arc<Mutex<Unsealing>>,
 }
 
 struct Log {
@@ -127,7 +133,7 @@ impl Jobs {
                 genesis.parameters.settlement_windows,
             )?),
         };
-        Ok(Self {
+        let jobs = Self {
             network: storage.restarts().network(genesis)?,
             account: AccountId::of_first_key(&config.account_key.public()),
             key: config.account_key.clone(),
@@ -139,7 +145,11 @@ impl Jobs {
             receiving: Arc::default(),
             labelling: Arc::default(),
             folds,
-        })
+            copies: Arc::default(),
+            unsealing: Arc::default(),
+        };
+        jobs.reconcile().map_err(|error| trouble(&error))?;
+        Ok(jobs)
     }
 
     pub(crate) const fn account(&self) -> AccountId {
@@ -162,6 +172,7 @@ impl Jobs {
             pieces: self.pieces.clone(),
             shared,
             receiving: Arc::clone(&self.receiving),
+            jobs: self.clone(),
         }
     }
 
@@ -254,6 +265,7 @@ impl Jobs {
     }
 
     fn seal(&self, job: SealJob) -> anyhow::Result<SealedRoots> {
+        self.bring_back_all(&job)?;
         let table = self.table(&job)?;
         let comm_d = table.comm_d(&self.network);
         let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
@@ -390,16 +402,27 @@ impl Jobs {
         is_shown.then_some(step)
     }
 
-    fn remove(&self, sector: SectorNumber, pieces: &[Piece]) {
-        if let Err(error) = self.replicas.remove(sector) {
-            tracing::warn!(%error, sector = sector.0, "a sealed sector could not be deleted");
-        }
-        for piece in pieces {
+    /// Removes a replica and the shares in it that are over. The others, which may lie in it alone, are given back before.
+    fn remove(&self, sector: SectorNumber, over: &[Piece]) {
+        let _copies = self.hold_copies();
+        for piece in over {
             if let Piece::Slot { deal, slot, .. } = piece
                 && let Err(error) = self.pieces.remove(*deal, *slot)
             {
                 tracing::warn!(%error, "a slot whose deal is over could not be deleted");
             }
+        }
+        if let Err(error) = self.bring_back(sector) {
+            let error = format!("{error:#}");
+            tracing::warn!(
+                error,
+                sector = sector.0,
+                "a sealed sector stays: shares lie in it alone"
+            );
+            return;
+        }
+        if let Err(error) = self.replicas.remove(sector) {
+            tracing::warn!(%error, sector = sector.0, "a sealed sector could not be deleted");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The answering end of a transfer stream: every node tells which block is the newest and proves it; a provider takes slots that the
 //! ledger assigns to it, and gives bytes to whoever asks.
 
+use super::jobs::Jobs;
 use super::receiving::Receiving;
 use crate::api::{NodeView, proofs};
 use crate::node::Shared;
@@ -42,6 +43,7 @@ pub(crate) struct Server {
     pub(crate) pieces: PieceStore,
     pub(crate) shared: Arc<Shared>,
     pub(crate) receiving: Arc<Receiving>,
+    pub(crate) jobs: Jobs,
 }
 
 /// Why a conversation goes no further.
@@ -70,7 +72,7 @@ impl From<PieceError> for Stop {
             PieceError::NoSpace { .. } => Refusal::NoSpace,
             PieceError::DamagedGroup { .. } | PieceError::Damaged { .. } => Refusal::Damaged,
             PieceError::WrongRoot { .. } => Refusal::WrongRoot,
-            PieceError::Busy { .. } => Refusal::Busy,
+            PieceError::Busy { .. } | PieceError::Cold { .. } => Refusal::Busy,
             PieceError::Unknown { .. } => Refusal::NotHeld,
             PieceError::TooLong { .. } | PieceError::WrongLength { .. } => Refusal::NotTheDeal,
             PieceError::Disk(_) | PieceError::Exists { .. } | PieceError::WrongGroup { .. } => {
@@ -151,6 +153,7 @@ async fn answer(
         }
         request @ (Request::Put { .. }
         | Request::Read { .. }
+        | Request::Unseal { .. }
         | Request::Outboard { .. }
         | Request::Objects { .. }) => {
             let provider = provider.ok_or(Refusal::NotHeld)?;
@@ -198,6 +201,11 @@ impl Server {
             } => {
                 self.check_network(&network)?;
                 self.read(stream, (deal, slot), offset, len).await
+            }
+            Request::Unseal { network, deal, slot } => {
+                self.check_network(&network)?;
+                let reply = self.unseal((deal, slot))?;
+                Ok(say(stream, &reply).await?)
             }
             Request::Outboard { network, deal, slot } => {
                 self.check_network(&network)?;
@@ -330,13 +338,19 @@ impl Server {
             .checked_add(len)
             .filter(|end| *end <= info.len)
             .ok_or(Refusal::OutOfRange)?;
+        if let Some(cold) = self.pieces.cold(deal, slot)
+            && !self.pieces.is_readable(deal, slot)
+        {
+            return Ok(say(stream, &later(self.jobs.wait_for(cold.sector))).await?);
+        }
         let (chunks, mut ready) = mpsc::channel::<Result<Vec<u8>, PieceError>>(CHUNKS_AHEAD);
         let pieces = self.pieces.clone();
+        let pieces = on_disk(move || pieces.reader(deal, slot)).await?;
         tokio::task::spawn_blocking(move || {
             let mut at = offset;
             while at < end {
                 let take = usize::try_from(end - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-                let chunk = pieces.read(deal, slot, at, take);
+                let chunk = pieces.read(at, take);
                 let is_over = chunk.is_err();
                 if chunks.blocking_send(chunk).is_err() || is_over {
                     return;
@@ -360,6 +374,16 @@ impl Server {
         Ok(stream.flush().await?)
     }
 
+    /// Begins to give a cold share back.
+    fn unseal(&self, (deal, slot): (DealId, SlotIndexInDeal)) -> Result<Reply, Refusal> {
+        let cold = self.pieces.cold(deal, slot);
+        if self.pieces.is_readable(deal, slot) {
+            return Ok(later(Duration::ZERO));
+        }
+        let wait = self.jobs.ask_for(cold.ok_or(Refusal::NotHeld)?.sector)?;
+        Ok(later(wait))
+    }
+
     async fn objects(&self, deal: DealId) -> Result<Objects, Stop> {
         let pieces = self.pieces.clone();
         let blocks = on_disk(move || {
@@ -378,6 +402,14 @@ impl Server {
             slot_roots: next()?,
             manifest: next()?,
         })
+    }
+}
+
+/// "Ask again."
+fn later(wait: Duration) -> Reply {
+    let seconds = wait.as_millis().div_ceil(1000);
+    Reply::Unsealing {
+        seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod agreement;
 mod circles;
+mod cold;
 mod errors;
 mod floods;
 mod folding;

@@ -161,7 +161,7 @@ fn piece_of_first_share(network: &Network, status: &Value) -> PathBuf {
     data.join("pieces").join(format!("{deal}-000.piece"))
 }
 
-fn replicas_of(network: &Network, node: &str) -> Vec<PathBuf> {
+pub(crate) fn replicas_of(network: &Network, node: &str) -> Vec<PathBuf> {
     let folder = network.node_dir(node).join("data/replicas");
     let files = std::fs::read_dir(folder)
         .unwrap()
@@ -172,7 +172,7 @@ fn replicas_of(network: &Network, node: &str) -> Vec<PathBuf> {
 }
 
 /// One bit rots.
-fn flip(path: &Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let file = std::fs::File::options()
         .read(true)
         .write(true)
@@ -224,7 +224,7 @@ fn its_holder_puts_right_what_one_copy_still_has(network: &Network, link: &str, 
     let said = network.run(&["provider", "status", &node]);
     let said = String::from_utf8(said.out).unwrap();
     assert!(
-        said.contains("1 groups of 16 KiB are damaged in both copies"),
+        said.contains("1 groups of 16 KiB are damaged and there is no other copy here"),
         "{said}"
     );
     assert!(network.get(link).0 == bytes, "the file came back changed");

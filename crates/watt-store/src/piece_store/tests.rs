@@ -2,8 +2,8 @@ use super::*;
 use crate::disk::sim::{Luck, SimDisk};
 use watt_primitives::slot_tree::GROUP_BYTES;
 
-const DIR: &str = "/p/pieces";
-const DEAL: DealId = DealId([0xd1; 32]);
+pub(super) const DIR: &str = "/p/pieces";
+pub(super) const DEAL: DealId = DealId([0xd1; 32]);
 const SLOT: SlotIndexInDeal = SlotIndexInDeal(3);
 const KEY: PieceKey = PieceKey {
     deal: DEAL,
@@ -14,17 +14,22 @@ const PLENTY: Space = Space {
     free_bytes_min: 0,
 };
 
-fn open(disk: &SimDisk) -> Result<PieceStore, PieceError> {
+pub(super) fn open(disk: &SimDisk) -> Result<PieceStore, PieceError> {
     PieceStore::open_on(disk.shared(), Path::new(DIR), PLENTY)
 }
 
-fn data(len: usize, seed: usize) -> Vec<u8> {
+pub(super) fn data(len: usize, seed: usize) -> Vec<u8> {
     (0..len)
         .map(|at| u8::try_from((at * 31 + at / 251 + seed * 17) % 251).unwrap())
         .collect()
 }
 
-fn store_piece(store: &PieceStore, slot: u8, data: &[u8], metadata: &[&[u8]]) -> Result<(), PieceError> {
+pub(super) fn store_piece(
+    store: &PieceStore,
+    slot: u8,
+    data: &[u8],
+    metadata: &[&[u8]],
+) -> Result<(), PieceError> {
     let mut writer = store.begin(DEAL, SlotIndexInDeal(slot), data.len() as u64)?;
     for part in data[usize::try_from(writer.resume_at()).unwrap()..].chunks(10_000) {
         writer.write(part)?;
@@ -32,7 +37,7 @@ fn store_piece(store: &PieceStore, slot: u8, data: &[u8], metadata: &[&[u8]]) ->
     writer.finish(&Hash::of_content(data), metadata)
 }
 
-fn assert_piece(store: &PieceStore, slot: u8, data: &[u8], metadata: &[&[u8]], case: &str) {
+pub(super) fn assert_piece(store: &PieceStore, slot: u8, data: &[u8], metadata: &[&[u8]], case: &str) {
     let slot = SlotIndexInDeal(slot);
     let read = store
         .read(DEAL, slot, 0, data.len())
@@ -338,13 +343,8 @@ fn no_space_is_told_in_numbers_and_spoils_nothing() {
         Err(PieceError::NoSpace { .. })
     ));
     writer.discard().unwrap();
-    assert_eq!(
-        store.space_use(),
-        SpaceUse {
-            used_bytes: 60_000,
-            left_bytes: 40_000
-        }
-    );
+    let space = store.space_use();
+    assert_eq!((space.used_bytes, space.left_bytes), (60_000, 40_000));
     let used = disk
         .bytes(&store.0.path(PieceKey {
             deal: DEAL,

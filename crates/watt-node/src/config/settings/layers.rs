@@ -90,7 +90,7 @@ impl Layers<'_> {
             validator_key: optional_path(self.path_or(None, "", node.validator_key.as_ref())),
             seat_account_key: optional_path(self.path_or(None, "", node.seat_account_key.as_ref())),
             owner: self.optional(None, "", None, node.owner.as_ref()),
-            circle_in_quorum: self.flag(node.circle_in_quorum),
+            circle_in_quorum: self.flag(node.circle_in_quorum, false),
             network_key: optional_path(self.path_or(None, "", node.network_key.as_ref())),
             listen: flagged(
                 "--listen",
@@ -147,7 +147,7 @@ impl Layers<'_> {
                         .map_err(|error: watt_primitives::amount::InvalidAmount| error.to_string())
                 },
             )?,
-            provider_hot: self.flag(provider.hot),
+            provider_hot: self.flag(provider.hot, true),
             provider_slot_bytes_min: self.parsed(
                 "provider.slot_bytes_min",
                 provider.slot_bytes_min.as_ref(),
@@ -181,10 +181,10 @@ impl Layers<'_> {
         })
     }
 
-    /// A switch of the file, off by default.
-    fn flag(&self, value: Option<bool>) -> Sourced<bool> {
+    /// A switch of the file.
+    fn flag(&self, value: Option<bool>, default: bool) -> Sourced<bool> {
         let origin = value.map_or(Origin::Default, |_| self.file());
-        let value = value.unwrap_or(false);
+        let value = value.unwrap_or(default);
         Sourced { value, origin }
     }
 

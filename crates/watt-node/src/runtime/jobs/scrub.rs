@@ -1,10 +1,11 @@
 //! Everything that is stored is read now and then, and what the disk has changed is put right (`docs/spec/store.md` §8).
 //!
-//! A share lies on the disk twice, as it came and in a sealed replica, and each byte of either is given back by the other with the
-//! sector's key. So what one copy has lost the other repairs, here, before a client or a window asks for it.
+//! A share that is kept hot lies on the disk twice, as it came and in a sealed replica, and each byte of either is given back by the
+//! other with the sector's key. So what one copy has lost the other repairs, here, before a client or a window asks for it. Of a cold
+//! share there is the replica alone: what it has lost is said.
 
-use super::{ANSWER_BYTES_MAX, Jobs, SealInfo};
-use crate::api::types::ScrubInfo;
+use super::Jobs;
+use crate::api::types::{ScrubInfo, StoredInfo};
 use crate::runtime::payload::Payload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -14,10 +15,10 @@ use std::time::{Duration, Instant};
 use watt_engine::effect::SealJob;
 use watt_primitives::slot_tree::GROUP_BYTES;
 use watt_primitives::terms::Piece;
-use watt_primitives::{DealId, SectorNumber, SlotIndexInDeal, codec};
+use watt_primitives::{DealId, SectorNumber, SlotIndexInDeal};
 use watt_proofs::seal::{self, PayloadRead};
 use watt_proofs::{PieceTable, ReplicaId};
-use watt_store::{PieceError, ReplicaError};
+use watt_store::{PieceError, PieceStore, ReplicaError};
 
 /// Sentences about what can't be put right that are kept.
 const LOST_SHOWN_MAX: usize = 16;
@@ -27,6 +28,7 @@ const LOST_SHOWN_MAX: usize = 16;
 pub(crate) struct Scrub {
     asked: Sender<()>,
     info: Arc<Mutex<ScrubInfo>>,
+    pieces: PieceStore,
 }
 
 impl Scrub {
@@ -34,6 +36,7 @@ impl Scrub {
     pub(crate) fn start(jobs: Jobs, interval: Duration) -> std::io::Result<Self> {
         let (asked, asks) = mpsc::channel();
         let info = Arc::new(Mutex::new(ScrubInfo::default()));
+        let pieces = jobs.pieces.clone();
         let scrubber = Scrubber {
             jobs,
             interval,
@@ -46,7 +49,7 @@ impl Scrub {
                 crate::runtime::node_loop::yield_to_others();
                 scrubber.run();
             })?;
-        Ok(Self { asked, info })
+        Ok(Self { asked, info, pieces })
     }
 
     /// Asks for everything to be read from now on, without pauses. It was when `answered` is `asks` of what this returns.
@@ -61,6 +64,16 @@ impl Scrub {
 
     pub(crate) fn info(&self) -> ScrubInfo {
         locked(&self.info).clone()
+    }
+
+    /// Where the shares lie that are read.
+    pub(crate) fn stored(&self) -> StoredInfo {
+        let space = self.pieces.space_use();
+        StoredInfo {
+            hot_bytes: space.hot_bytes,
+            cold_bytes: space.cold_bytes,
+            cached_bytes: space.cached_bytes,
+        }
     }
 }
 
@@ -155,10 +168,10 @@ fn share(interval: Duration, part: u64, total: u64) -> Duration {
 
 /// What came of one sector.
 #[derive(Default)]
-struct Found {
-    repaired: u64,
+pub(super) struct Found {
+    pub(super) repaired: u64,
     /// What can't be put right, in a sentence.
-    lost: Option<String>,
+    pub(super) lost: Option<String>,
 }
 
 /// Where a sector's two copies are not as they were stored, by groups of 16 KiB of the payload.
@@ -177,19 +190,30 @@ struct SlotGroup {
 }
 
 impl Jobs {
-    /// Sealed sectors with the bytes that both copies have.
+    /// Sealed sectors with the bytes that there are of them: both copies', but for shares that have one.
     fn stored(&self) -> Vec<(SectorNumber, u64)> {
+        let mut once: BTreeMap<SectorNumber, u64> = BTreeMap::new();
+        for (key, piece) in self.pieces.list_cold() {
+            if !self.pieces.is_readable(key.deal, key.slot) {
+                let bytes = once.entry(piece.sector).or_default();
+                *bytes = bytes.saturating_add(piece.info.len);
+            }
+        }
         let listed = self.replicas.list().into_iter();
         listed
-            .map(|(sector, len)| (sector, len.unwrap_or(0).saturating_mul(2)))
+            .map(|(sector, len)| {
+                let twice = len.unwrap_or(0).saturating_mul(2);
+                let once = once.get(&sector).copied().unwrap_or(0);
+                (sector, twice.saturating_sub(once))
+            })
             .collect()
     }
 
-    fn scrub(&self, sector: SectorNumber) -> Found {
-        let found = self.try_scrub(sector).unwrap_or_else(|error| Found {
-            repaired: 0,
-            lost: Some(format!("sector {sector}: {error:#}")),
-        });
+    pub(super) fn scrub(&self, sector: SectorNumber) -> Found {
+        let mut found = Found::default();
+        if let Err(error) = self.try_scrub(sector, &mut found) {
+            found.lost = Some(format!("sector {sector}: {error:#}"));
+        }
         if let Some(lost) = &found.lost {
             tracing::warn!(lost, "stored data can't be put right here");
         }
@@ -203,51 +227,49 @@ impl Jobs {
         found
     }
 
-    fn try_scrub(&self, sector: SectorNumber) -> anyhow::Result<Found> {
-        let info = match self.replicas.info(sector) {
+    fn try_scrub(&self, sector: SectorNumber, found: &mut Found) -> anyhow::Result<()> {
+        let _copies = self.hold_copies();
+        if let Err(ReplicaError::Unknown { .. }) = self.replicas.info(sector) {
             // It went meanwhile: its shares are over.
-            Err(ReplicaError::Unknown { .. }) => return Ok(Found::default()),
-            info => info?,
-        };
-        let job = codec::decode::<SealInfo>(&info, ANSWER_BYTES_MAX)?.job;
+            return Ok(());
+        }
+        let job = self.sealed_job(sector)?;
         let table = self.table(&job)?;
         let damage = self.damage(sector, &table)?;
-        if damage.replica.is_empty() && damage.slots.is_empty() {
-            return Ok(Found::default());
-        }
+        let mut key = Key::of(self, &job, &table);
         let is_twice = |group: &u64| damage.replica.contains(group) && damage.slots.contains_key(group);
-        let n_twice = damage.replica.iter().filter(|group| is_twice(group)).count();
-        let mut found = Found::default();
-        if n_twice < damage.replica.len().max(damage.slots.len()) {
-            let key = self.key(&job, &table)?;
-            for (group, place) in damage.slots.iter().filter(|(group, _)| !is_twice(group)) {
-                let mut bytes = self.replicas.read(sector, offset(*group), place.len)?;
-                apply(&key, *group, &mut bytes)?;
-                self.pieces
-                    .repair_group(place.deal, place.slot, place.group, &bytes)?;
+        let mut n_lost = damage.replica.iter().filter(|group| is_twice(group)).count();
+        for (group, place) in damage.slots.iter().filter(|(group, _)| !is_twice(group)) {
+            let mut bytes = self.replicas.read(sector, offset(*group), place.len)?;
+            key.apply(offset(*group), &mut bytes)?;
+            self.pieces
+                .repair_group(place.deal, place.slot, place.group, &bytes)?;
+            found.repaired += 1;
+        }
+        for group in damage.replica.iter().filter(|group| !is_twice(group)) {
+            let left = table.size().payload_bytes().saturating_sub(offset(*group));
+            let mut bytes = vec![0; usize::try_from(left)?.min(GROUP_BYTES)];
+            // Where a share is over or cold, there is no piece.
+            let is_there = Payload::new(&self.pieces, &table)
+                .read(offset(*group), &mut bytes)
+                .is_continue();
+            let is_put_right = is_there && {
+                key.apply(offset(*group), &mut bytes)?;
+                self.replicas.repair(sector, offset(*group), &bytes)?
+            };
+            if is_put_right {
                 found.repaired += 1;
-            }
-            for group in damage.replica.iter().filter(|group| !is_twice(group)) {
-                let left = table.size().payload_bytes().saturating_sub(offset(*group));
-                let mut bytes = vec![0; usize::try_from(left)?.min(GROUP_BYTES)];
-                let mut payload = Payload::new(&self.pieces, &table);
-                if payload.read(offset(*group), &mut bytes).is_break() {
-                    anyhow::bail!("its replica is damaged where a share that is over was stored");
-                }
-                apply(&key, *group, &mut bytes)?;
-                if !self.replicas.repair(sector, offset(*group), &bytes)? {
-                    anyhow::bail!("its replica is not made of what is stored");
-                }
-                found.repaired += 1;
+            } else {
+                n_lost += 1;
             }
         }
-        if n_twice > 0 {
+        if n_lost > 0 {
             found.lost = Some(format!(
-                "sector {sector}: {n_twice} groups of 16 KiB are damaged in both copies; other providers hold shares \
-                 from which clients restore them"
+                "sector {sector}: {n_lost} groups of 16 KiB are damaged and there is no other copy here; other providers hold \
+                 shares from which clients restore them"
             ));
         }
-        Ok(found)
+        Ok(())
     }
 
     fn damage(&self, sector: SectorNumber, table: &PieceTable) -> anyhow::Result<Damage> {
@@ -269,8 +291,8 @@ impl Jobs {
                 continue;
             };
             let groups = match self.pieces.damaged_groups(*deal, *slot) {
-                // A share whose deal is over is not kept.
-                Err(PieceError::Unknown { .. }) => continue,
+                // A share whose deal is over is not kept, and a cold one lies in the replica alone.
+                Err(PieceError::Unknown { .. } | PieceError::Cold { .. }) => continue,
                 groups => groups?,
             };
             for group in groups {
@@ -305,15 +327,40 @@ fn offset(group: u64) -> u64 {
     group.saturating_mul(GROUP_BYTES as u64)
 }
 
-/// Turns a group of one copy into that of the other.
-fn apply(key: &[u8], group: u64, bytes: &mut [u8]) -> anyhow::Result<()> {
-    let from = usize::try_from(offset(group))?;
-    let key = key.get(from..).and_then(|rest| rest.get(..bytes.len()));
-    let key = key.ok_or_else(|| anyhow::anyhow!("a share lies outside its sector"))?;
-    for (byte, key) in bytes.iter_mut().zip(key) {
-        *byte ^= key;
+/// What the two copies of a sector differ by; made when it is first needed.
+pub(super) struct Key<'a> {
+    jobs: &'a Jobs,
+    job: &'a SealJob,
+    table: &'a PieceTable,
+    made: Option<Vec<u8>>,
+}
+
+impl<'a> Key<'a> {
+    pub(super) const fn of(jobs: &'a Jobs, job: &'a SealJob, table: &'a PieceTable) -> Self {
+        let made = None;
+        Self {
+            jobs,
+            job,
+            table,
+            made,
+        }
     }
-    Ok(())
+
+    /// Turns the bytes of one copy from `offset` on into those of the other.
+    pub(super) fn apply(&mut self, offset: u64, bytes: &mut [u8]) -> anyhow::Result<()> {
+        let made = match self.made.take() {
+            Some(made) => made,
+            None => self.jobs.key(self.job, self.table)?,
+        };
+        let from = usize::try_from(offset)?;
+        let key = made.get(from..).and_then(|rest| rest.get(..bytes.len()));
+        let key = key.ok_or_else(|| anyhow::anyhow!("a share lies outside its sector"))?;
+        for (byte, key) in bytes.iter_mut().zip(key) {
+            *byte ^= key;
+        }
+        self.made = Some(made);
+        Ok(())
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,0 +1,239 @@
+use super::*;
+use crate::runtime::jobs::Log;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use watt_engine::event::SealedRoots;
+use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, Window};
+use watt_proofs::ProofParams;
+use watt_store::{Journal, PieceStore, ReplicaStore, Space};
+
+const GROUP: u64 = 16 << 10;
+const DEAL: DealId = DealId([3; 32]);
+const SECTOR: SectorNumber = SectorNumber(1);
+const PAYLOAD: u64 = 62 * GROUP;
+const LENGTHS: [u64; 2] = [20 * GROUP, 30 * GROUP];
+
+/// A provider's disk, without a node around it.
+fn jobs(dir: &Path) -> Jobs {
+    let space = Space {
+        quota_bytes: 1 << 30,
+        free_bytes_min: 0,
+    };
+    let (journal, _) = Journal::open(&dir.join("heartbeats")).unwrap();
+    let key = SecretKey::from_seed([5; 32]);
+    Jobs {
+        network: NetworkId::new([7; 32]),
+        account: AccountId::of_first_key(&key.public()),
+        key,
+        params: ProofParams::DEVNET,
+        pieces: PieceStore::open(&dir.join("pieces"), space).unwrap(),
+        replicas: Arc::new(ReplicaStore::open(&dir.join("replicas")).unwrap()),
+        log: Arc::new(Mutex::new(Log {
+            journal,
+            answers: BTreeMap::new(),
+        })),
+        local: Arc::default(),
+        receiving: Arc::default(),
+        labelling: Arc::default(),
+        folds: None,
+        copies: Arc::default(),
+        unsealing: Arc::default(),
+    }
+}
+
+fn slot(n: u8) -> SlotIndexInDeal {
+    SlotIndexInDeal(n)
+}
+
+fn bytes(n: u8) -> Vec<u8> {
+    let len = usize::try_from(LENGTHS[usize::from(n)]).unwrap();
+    (0..len)
+        .map(|at| u8::try_from((at * 7 + at / 251) % 251).unwrap() ^ n)
+        .collect()
+}
+
+/// A sector of two shares and filler.
+fn job() -> SealJob {
+    let piece = |n: u8, offset: u64| Piece::Slot {
+        deal: DEAL,
+        slot: slot(n),
+        root: Hash::of_content(&bytes(n)),
+        offset,
+        len: LENGTHS[usize::from(n)],
+    };
+    let held = LENGTHS[0] + LENGTHS[1];
+    let filler = Piece::Filler {
+        offset: held,
+        len: PAYLOAD - held,
+    };
+    SealJob {
+        provider: AccountId([0; 20]),
+        sector: SECTOR,
+        units: 1,
+        pieces: vec![piece(0, 0), piece(1, LENGTHS[0]), filler],
+        seal_window: Window(1),
+        seal_seed: Hash([9; 32]),
+    }
+}
+
+/// Two shares received and sealed.
+fn sealed(dir: &Path) -> (Jobs, SealedRoots) {
+    let jobs = jobs(dir);
+    for n in 0..2 {
+        let mut writer = jobs.pieces.begin(DEAL, slot(n), LENGTHS[usize::from(n)]).unwrap();
+        writer.write(&bytes(n)).unwrap();
+        writer
+            .finish(&Hash::of_content(&bytes(n)), &[b"header", b"roots"])
+            .unwrap();
+    }
+    let roots = jobs.seal(job()).unwrap();
+    (jobs, roots)
+}
+
+/// ... and sent to the replica.
+fn cold(dir: &Path) -> Jobs {
+    let (jobs, roots) = sealed(dir);
+    jobs.chill(SECTOR, &roots.comm_r).unwrap();
+    jobs
+}
+
+fn is_readable(jobs: &Jobs, n: u8) -> bool {
+    jobs.pieces.is_readable(DEAL, slot(n))
+}
+
+fn assert_share(jobs: &Jobs, n: u8) {
+    let len = usize::try_from(LENGTHS[usize::from(n)]).unwrap();
+    assert!(jobs.pieces.read(DEAL, slot(n), 0, len).unwrap() == bytes(n));
+    let metadata = jobs.pieces.metadata(DEAL, slot(n)).unwrap();
+    assert_eq!(metadata, [b"header".to_vec(), b"roots".to_vec()]);
+}
+
+fn flip_replica(dir: &Path, at: u64) {
+    let path = dir.join("replicas").join(format!("{:020}.replica", SECTOR.0));
+    let mut file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(&[byte[0] ^ 1]).unwrap();
+}
+
+/// Shares lie in the replica alone, and are given back from it as they came: as copies to whoever asks, and as pieces before the replica
+/// goes.
+///
+/// Covers: C1, D2.
+#[test]
+fn cold_shares_are_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = cold(dir.path());
+    assert!(!is_readable(&jobs, 0) && !is_readable(&jobs, 1));
+    assert_eq!(jobs.cold_in(SECTOR).len(), 2);
+    jobs.serve_cold(SECTOR);
+    assert_share(&jobs, 0);
+    assert_share(&jobs, 1);
+    assert_eq!(jobs.cold_in(SECTOR).len(), 2, "these are copies");
+
+    // The sector ends; one of its shares is over, the other is to be sealed again.
+    jobs.pieces.make_room(u64::MAX).unwrap();
+    assert!(!is_readable(&jobs, 1));
+    jobs.remove(SECTOR, &job().pieces[..1]);
+    assert!(jobs.replicas.list().is_empty());
+    assert_eq!(jobs.pieces.info(DEAL, slot(0)), None);
+    assert_share(&jobs, 1);
+    assert!(jobs.cold_in(SECTOR).is_empty());
+}
+
+/// Pieces stay while the replica is not whole or not the one that the ledger knows.
+///
+/// Covers: C1, C5.
+#[test]
+fn pieces_stay_beside_a_replica_that_can_not_be_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (jobs, roots) = sealed(dir.path());
+    let other = ReplicaTree::build(&vec![1; usize::try_from(PAYLOAD).unwrap()]).root();
+    assert!(jobs.chill(SECTOR, &other).is_err());
+    flip_replica(dir.path(), PAYLOAD - 1);
+    assert!(jobs.chill(SECTOR, &roots.comm_r).is_err());
+    assert!(jobs.cold_in(SECTOR).is_empty());
+    assert_share(&jobs, 0);
+    // What the pieces give back heals it.
+    let mut scrubbed = 0;
+    while jobs.chill(SECTOR, &roots.comm_r).is_err() {
+        assert_eq!(scrubbed, 0);
+        scrubbed = jobs.scrub(SECTOR).repaired;
+    }
+    assert_eq!(scrubbed, 1);
+    assert_eq!(jobs.cold_in(SECTOR).len(), 2);
+}
+
+/// Of a sector whose replica has rotted in one share the other share is given back; the first is refused as damaged, and its replica
+/// stays.
+///
+/// Covers: C1, C5.
+#[test]
+fn a_rotten_share_is_refused_and_the_others_are_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = cold(dir.path());
+    flip_replica(dir.path(), 5 * GROUP + 3);
+    jobs.serve_cold(SECTOR);
+    assert!(!is_readable(&jobs, 0));
+    assert_share(&jobs, 1);
+    assert_eq!(jobs.ask_for(SECTOR), Err(Refusal::Damaged));
+    jobs.remove(SECTOR, &[]);
+    assert_eq!(
+        jobs.replicas.list().len(),
+        1,
+        "it has the only copy of what is left"
+    );
+    let found = jobs.scrub(SECTOR);
+    assert_eq!(found.repaired, 0);
+    assert!(found.lost.unwrap().contains("1 groups of 16 KiB are damaged"));
+    // Once the deal is over it goes.
+    jobs.remove(SECTOR, &job().pieces[..2]);
+    assert!(jobs.replicas.list().is_empty() && jobs.pieces.list().is_empty());
+}
+
+/// A share that is to be sealed once more is a piece before it is, and a sector number names what was sealed under it.
+///
+/// Covers: C1, D1.
+#[test]
+fn a_cold_share_is_sealed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = cold(dir.path());
+    let again = SealJob {
+        sector: SectorNumber(2),
+        seal_seed: Hash([8; 32]),
+        ..job()
+    };
+    let roots = jobs.seal(again).unwrap();
+    assert_share(&jobs, 0);
+    assert!(jobs.cold_in(SECTOR).is_empty());
+    jobs.chill(SectorNumber(2), &roots.comm_r).unwrap();
+    jobs.remove(SECTOR, &[]);
+    assert_eq!(jobs.cold_in(SectorNumber(2)).len(), 2);
+    jobs.serve_cold(SectorNumber(2));
+    assert_share(&jobs, 0);
+    assert_share(&jobs, 1);
+}
+
+/// After a start, what lay in a replica that is gone is a piece again if there is a copy, and else not held.
+///
+/// Covers: C1.
+#[test]
+fn shares_whose_replica_is_gone_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = cold(dir.path());
+    jobs.serve_cold(SECTOR);
+    jobs.pieces.chill(DEAL, slot(0), SECTOR).unwrap();
+    assert!(!is_readable(&jobs, 0) && is_readable(&jobs, 1));
+    jobs.replicas.remove(SECTOR).unwrap();
+    jobs.reconcile().unwrap();
+    assert_eq!(jobs.pieces.info(DEAL, slot(0)), None);
+    assert_share(&jobs, 1);
+    assert!(jobs.pieces.list_cold().is_empty());
+}
