@@ -14,6 +14,9 @@ use watt_primitives::BlockHeight;
 /// How long the first folded proof may take, in milliseconds: two periods of a minute, and some compressing on a small machine.
 const SETTLE_MS_MAX: u64 = 480_000;
 
+/// Windows that a provider has settled by then: the first period may have begun just before its end.
+const WINDOWS_SETTLED_MIN: u64 = 4;
+
 /// A settlement as it stands in a block.
 pub(super) struct Settled {
     /// Who.
@@ -24,7 +27,7 @@ pub(super) struct Settled {
     pub(super) n_voters: usize,
 }
 
-/// Waits until a provider that folds its windows has settled some of them, looking through all blocks.
+/// Waits until a provider that folds its windows has settled enough of them, looking through all blocks.
 pub(super) async fn wait_settled(
     ui: &Ui,
     devnet: &Devnet,
@@ -55,7 +58,11 @@ pub(super) async fn wait_settled(
                 let Some(name) = folding.get(info.account.as_str()) else {
                     continue;
                 };
-                if info.outcome == Outcome::Applied {
+                let providers = context.api.providers().await?;
+                let is_enough = providers.iter().any(|provider| {
+                    provider.address == info.account && provider.windows_proven >= WINDOWS_SETTLED_MIN
+                });
+                if info.outcome == Outcome::Applied && is_enough {
                     return Ok(Settled {
                         provider: (*name).to_owned(),
                         done: info.done.first().cloned().unwrap_or_default(),
