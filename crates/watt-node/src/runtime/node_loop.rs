@@ -700,7 +700,6 @@ impl NodeLoop {
         });
     }
 
-    /// Runs `work` beside the loop; its outcome comes back as a command.
     /// Gets ready to verify folded proofs when somebody folds windows, before the first proof is there: it is some seconds of work.
     fn expect_folded(&mut self, header: &Header) {
         let is_time = header.height.0.is_multiple_of(FOLDED_LOOK_BLOCKS);
@@ -724,6 +723,7 @@ impl NodeLoop {
         }
     }
 
+    /// Runs `work` beside the loop; its outcome comes back as a command.
     fn work(&self, work: impl Future<Output = Command> + Send + 'static) {
         let commands = self.commands.clone();
         tokio::spawn(async move {

@@ -3,37 +3,16 @@
 use crate::network::{Network, amount};
 use crate::wait::{PATIENCE, until, until_some};
 use serde_json::Value;
-use std::io::Write as _;
-use watt_post::{NovaPasta, PostBackend as _};
-use watt_primitives::{Amount, Hash};
-use watt_proofs::Shape;
-use watt_store::Kv;
+use watt_primitives::Amount;
 
-/// Who folds.
-const FOLDS: &str = "p1";
+/// Who folds: the last.
+const FOLDS: &str = "p10";
 
 /// One network, with one provider that folds.
 #[test]
 fn many_windows_are_settled_by_one_proof() {
-    let network = Network::up(4, 10);
-    make_parameters_for_all(&network);
-    network.stop(FOLDS);
-    let config = network.node_dir(FOLDS).join("config.toml");
-    let mut config = std::fs::File::options().append(true).open(config).unwrap();
-    writeln!(config, "settle = \"folded\"").unwrap();
-    network.start_ready(FOLDS);
+    let network = Network::up_with(4, 10, &["--folding", "1"]);
     a_killed_provider_settles_all_the_same(&network);
-}
-
-/// Every node makes the parameters of proofs when it sees the first one: seconds of work, which here is done once for all of them.
-fn make_parameters_for_all(network: &Network) {
-    let made = NovaPasta::derive(Shape::SMALL).unwrap();
-    let name = format!("small-{}", Hash(made.digest().to_bytes()));
-    let bytes = made.save().unwrap();
-    for node in &network.nodes {
-        let kept = Kv::open(&network.node_dir(&node.name).join("data/proof-parameters")).unwrap();
-        kept.put(&name, &bytes).unwrap();
-    }
 }
 
 fn report(network: &Network) -> Value {
