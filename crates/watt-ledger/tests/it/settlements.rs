@@ -230,7 +230,7 @@ fn sectors_count_from_their_first_whole_period() {
         if let Some(due) = due.filter(|due| !due.period.faulty.is_empty() && due.period.n_windows == 3) {
             break due;
         }
-        let is_first = stored.window() % 3 == 0 && n_declared == 0;
+        let is_first = stored.window().is_multiple_of(3) && n_declared == 0;
         n_declared += u32::from(is_first);
         stored.answer_declaring(if is_first { &[2] } else { &[] });
     };
@@ -277,9 +277,9 @@ fn a_deal_waits_for_its_last_windows() {
 fn ending_early_pays_for_waiting_windows() {
     let mut stored = Stored::new();
     let due = stored.answer_a_whole_period();
-    let ends_at = match query::deal(&stored.world.state, &stored.deal).unwrap().row.stage {
-        DealStage::Active { ends_at, .. } => ends_at,
-        _ => unreachable!(),
+    let stage = query::deal(&stored.world.state, &stored.deal).unwrap().row.stage;
+    let DealStage::Active { ends_at, .. } = stage else {
+        unreachable!()
     };
     let waiting: u64 = query::waiting_windows(&stored.world.state, &id(10))
         .iter()
