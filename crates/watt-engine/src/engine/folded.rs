@@ -7,11 +7,15 @@ use crate::effect::Effect;
 use crate::event::VerifyTicket;
 use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::StateRead;
+use watt_ledger::folded::FOLDED_PER_BLOCK_MAX;
 use watt_light::{FoldedProof, SignedTransaction};
 use watt_primitives::{AccountId, Timestamp, Window};
 
 /// As how many signatures a transaction with folded proofs counts among what is verified for its sender.
 pub(super) const SIGNATURES_PER_FOLDED: usize = 64;
+
+/// Transactions with folded proofs that are verified at once, whoever sent them: as many as a block holds, some seconds of a core.
+const VERIFYING_MAX: usize = FOLDED_PER_BLOCK_MAX;
 
 /// Accounts whose proof did not hold that are remembered: more than can be verified in a window.
 const REFUSED_MAX: usize = 4_096;
@@ -63,6 +67,9 @@ impl Engine {
             )
         } else if self.folded.verifying.contains(&account) {
             Some("another folded proof of this account is being verified; try again in a moment")
+        } else if self.folded.verifying.len() >= VERIFYING_MAX {
+            self.count("too busy");
+            Some("too many folded proofs are being verified; try again in a moment")
         } else {
             None
         };
