@@ -116,13 +116,7 @@ impl Jobs {
             let info = len.and_then(|_| replicas.info(sector).ok());
             match info.and_then(|bytes| codec::decode::<SealInfo>(&bytes, ANSWER_BYTES_MAX).ok()) {
                 Some(SealInfo { job, roots }) => local.push(LocalSector { job, roots }),
-                None => {
-                    tracing::warn!(
-                        sector = sector.0,
-                        "a sealed sector on disk is damaged; its data is sealed again"
-                    );
-                    replicas.remove(sector).map_err(|error| trouble(&error))?;
-                }
+                None => cold::forget_damaged(&pieces, &replicas, sector).map_err(|error| trouble(&error))?,
             }
         }
         let folds = match config.settle {

@@ -16,7 +16,7 @@ use watt_ledger::rows::SectorStage;
 use watt_primitives::terms::Piece;
 use watt_primitives::{DealId, SectorNumber, SlotIndexInDeal, codec};
 use watt_proofs::{Element, ReplicaTree};
-use watt_store::PieceKey;
+use watt_store::{ColdPiece, PieceKey, PieceStore, ReplicaError, ReplicaStore};
 
 /// Pause between two looks at what the ledger says of the sectors on this disk.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
@@ -362,6 +362,30 @@ impl Jobs {
         }
         Ok(())
     }
+}
+
+/// Removes a replica whose notes can't be read, so that its data is sealed again; but not one in which shares lie alone: most of it is
+/// sound, and nothing else has them here.
+pub(super) fn forget_damaged(
+    pieces: &PieceStore,
+    replicas: &ReplicaStore,
+    sector: SectorNumber,
+) -> Result<(), ReplicaError> {
+    let lies_here = |(key, piece): &(PieceKey, ColdPiece)| {
+        piece.sector == sector && !pieces.is_readable(key.deal, key.slot)
+    };
+    if pieces.list_cold().iter().any(lies_here) {
+        tracing::warn!(
+            sector = sector.0,
+            "the notes of a sealed sector are damaged, and shares lie in it alone: it stays, and clients restore them from other providers"
+        );
+        return Ok(());
+    }
+    tracing::warn!(
+        sector = sector.0,
+        "a sealed sector on disk is damaged; its data is sealed again"
+    );
+    replicas.remove(sector)
 }
 
 /// Deal, slot, place in the payload and length of each share of a sector.

@@ -237,3 +237,28 @@ fn shares_whose_replica_is_gone_are_told_apart() {
     assert_share(&jobs, 1);
     assert!(jobs.pieces.list_cold().is_empty());
 }
+
+/// A replica whose notes are damaged is sealed again from the shares beside it; where there are none it is not thrown away with them.
+///
+/// Covers: C1, C5.
+#[test]
+fn a_damaged_replica_stays_while_shares_lie_in_it_alone() {
+    for is_cold in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let jobs = if is_cold {
+            cold(dir.path())
+        } else {
+            sealed(dir.path()).0
+        };
+        let path = dir
+            .path()
+            .join("replicas")
+            .join(format!("{:020}.replica", SECTOR.0));
+        flip_replica(dir.path(), std::fs::metadata(&path).unwrap().len() - 1);
+        drop(jobs);
+        let jobs = self::jobs(dir.path());
+        assert!(jobs.replicas.info(SECTOR).is_err());
+        forget_damaged(&jobs.pieces, &jobs.replicas, SECTOR).unwrap();
+        assert_eq!(path.exists(), is_cold);
+    }
+}
