@@ -1,11 +1,18 @@
 //! Mission rows and the tests that cover them: collects `Covers: A4` from doc comments and compares with
 //! `docs/requirements.md`. A row that claims to work needs a test that names it.
+//! And attacks: every test that `docs/spec/attacks.md` names has to be there.
 
 use crate::{root, tracked};
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 pub(crate) fn run() -> Result<()> {
+    rows()?;
+    attacks()
+}
+
+fn rows() -> Result<()> {
     let mut covered: BTreeMap<String, usize> = BTreeMap::new();
     for path in tracked(&[".rs", ".mjs"])? {
         for line in std::fs::read_to_string(&path)?.lines() {
@@ -41,6 +48,48 @@ pub(crate) fn run() -> Result<()> {
     if !bare.is_empty() {
         bail!("requirements:\n  {}", bare.join("\n  "));
     }
+    Ok(())
+}
+
+/// In each table of the page the last column names functions, or scenarios of the simulator.
+fn attacks() -> Result<()> {
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for path in tracked(&[".rs"])? {
+        for line in std::fs::read_to_string(&path)?.lines() {
+            let name = line
+                .trim()
+                .strip_prefix("fn ")
+                .and_then(|rest| rest.split_once('('));
+            known.extend(name.map(|(name, _)| name.to_owned()));
+        }
+    }
+    for path in tracked(&[".toml"])? {
+        let name = Path::new(&path)
+            .file_stem()
+            .map(|name| name.to_string_lossy().into_owned());
+        known.extend(name);
+    }
+    let page = root().join("docs/spec/attacks.md");
+    let page = std::fs::read_to_string(page).context("reading docs/spec/attacks.md")?;
+    let mut missing = Vec::new();
+    let mut n_named = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ")) {
+        let tests = line.trim_matches('|').rsplit('|').next().unwrap_or_default();
+        // Every second part stands between backticks.
+        for name in tests.split('`').skip(1).step_by(2) {
+            n_named += 1;
+            if !known.contains(name) {
+                missing.push(name.to_owned());
+            }
+        }
+    }
+    if !missing.is_empty() {
+        bail!(
+            "docs/spec/attacks.md names tests that are not there: {}",
+            missing.join(", ")
+        );
+    }
+    println!("docs/spec/attacks.md names {n_named} tests");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use crate::sectors::{certified, load_of, ten_providers};
 use crate::windows::Stored;
 use crate::world::{World, id, provide, result};
 use std::collections::BTreeSet;
+use watt_ledger::genesis::TERM_WINDOWS_MAIN;
 use watt_ledger::rows::{self, SectorRow, SectorStage};
 use watt_ledger::{Done, Refused, Writes, query};
 use watt_light::Operation;
@@ -458,4 +459,21 @@ fn sets_of_sectors_are_bounded_per_block() {
     let all = heartbeats(&world, window.next());
     let results = keep(&mut world, all);
     assert!(results.iter().all(Result::is_ok), "{results:?}");
+}
+
+/// With the samples and windows of a main network, whoever dropped a hundredth of its sectors passes a day with a probability below
+/// one in a hundred, in either shape. Covers: D2, D3.
+#[test]
+fn dropping_a_hundredth_is_caught_within_a_day() {
+    const ONE: u128 = 1 << 64;
+    for (shape, sectors, dropped) in [
+        (Shape::LARGE, 4096, 41),
+        (Shape::LARGE, 100, 1),
+        (Shape::SMALL, 64, 1),
+    ] {
+        let n_samples = u64::from(shape.samples()) * TERM_WINDOWS_MAIN;
+        // Rounded up at each step.
+        let passes = (0..n_samples).fold(ONE, |passes, _| (passes * (sectors - dropped)).div_ceil(sectors));
+        assert!(passes * 100 < ONE, "{dropped} of {sectors}");
+    }
 }
