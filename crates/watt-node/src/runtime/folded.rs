@@ -5,7 +5,7 @@ use super::storage::trouble;
 use crate::error::CommandError;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use watt_ledger::VerifyFolded;
 use watt_ledger::folded::FOLDED_BYTES_MAX;
 use watt_light::{FoldedProof, FoldedWindows, WindowShape};
@@ -27,6 +27,10 @@ struct Inner {
     small: Mutex<Loaded>,
     large: Mutex<Loaded>,
     good: Mutex<Good>,
+    /// What the parameters of a shape are named.
+    digest: fn(Shape) -> Option<Element>,
+    /// Why this machine can't tell good proofs from bad ones, once that was found.
+    unable: OnceLock<String>,
 }
 
 /// The parameters of a shape, as far as they were needed: who only verifies needs less memory.
@@ -46,12 +50,24 @@ struct Good {
 impl Folded {
     /// Keeps parameters in the folder `dir`.
     pub(crate) fn open(dir: &Path) -> Result<Self, KvError> {
+        Self::with_digests(dir, params_digest)
+    }
+
+    fn with_digests(dir: &Path, digest: fn(Shape) -> Option<Element>) -> Result<Self, KvError> {
         Ok(Self(Arc::new(Inner {
             kept: Kv::open(dir)?,
             small: Mutex::default(),
             large: Mutex::default(),
             good: Mutex::default(),
+            digest,
+            unable: OnceLock::new(),
         })))
+    }
+
+    /// Why no verdict since can be believed, if a proof came that this machine could not look at. Whoever goes on would call good
+    /// blocks bad.
+    pub(crate) fn unable(&self) -> Option<&str> {
+        self.0.unable.get().map(String::as_str)
     }
 
     /// Has what is needed to verify proofs of these shapes ready. The first time in the life of a data folder that is seconds of work.
@@ -68,7 +84,7 @@ impl Folded {
         if let Some(prover) = &loaded.prover {
             return Ok(Arc::clone(prover));
         }
-        let (shape, digest) = named(shape)?;
+        let (shape, digest) = self.named(shape)?;
         let kept = self.read(shape, digest);
         let prover = match kept.and_then(|bytes| NovaPasta::load(shape, digest, &bytes).ok()) {
             Some(prover) => prover,
@@ -84,7 +100,7 @@ impl Folded {
         if let Some(verifier) = &loaded.verifier {
             return Ok(Arc::clone(verifier));
         }
-        let (shape, digest) = named(shape)?;
+        let (shape, digest) = self.named(shape)?;
         let kept = self.read(shape, digest);
         let verifier = match kept.and_then(|bytes| Verifier::load(digest, &bytes).ok()) {
             Some(verifier) => verifier,
@@ -93,6 +109,12 @@ impl Folded {
         let verifier = Arc::new(verifier);
         loaded.verifier = Some(Arc::clone(&verifier));
         Ok(verifier)
+    }
+
+    /// A shape, and what its parameters are named.
+    fn named(&self, shape: WindowShape) -> Result<(Shape, Element), PostError> {
+        let shape = shape_of(shape);
+        Ok((shape, (self.0.digest)(shape).ok_or(PostError::Params)?))
     }
 
     fn loaded(&self, shape: WindowShape) -> &Mutex<Loaded> {
@@ -141,7 +163,7 @@ impl Folded {
                 Some(refused.at)
             }
             Some(Err(error)) => {
-                tracing::error!(%error, "folded proofs can't be verified on this machine");
+                self.0.unable.get_or_init(|| error.to_string());
                 Some(0)
             }
             None => {
@@ -219,12 +241,6 @@ fn statement(proof: &FoldedProof) -> Option<Settlement> {
         n_good,
     };
     is_possible.then_some(settlement)
-}
-
-/// A shape, and what its parameters are named.
-fn named(shape: WindowShape) -> Result<(Shape, Element), PostError> {
-    let shape = shape_of(shape);
-    Ok((shape, params_digest(shape).ok_or(PostError::Params)?))
 }
 
 pub(crate) const fn shape_of(shape: WindowShape) -> Shape {

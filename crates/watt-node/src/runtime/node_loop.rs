@@ -382,6 +382,10 @@ impl NodeLoop {
     }
 
     fn handle(&mut self, event: Event) {
+        if let Some(why) = self.storage.folded().unable() {
+            self.failure = Some(cannot_verify(why));
+            return;
+        }
         let now = self.clocks();
         let mut effects = Vec::new();
         let state = self.storage.snapshot();
@@ -804,6 +808,13 @@ pub(crate) fn yield_to_others() {
 fn unsafe_to_go_on(error: &dyn std::fmt::Display) -> CommandError {
     let hint = "the node stopped so that nothing wrong is said; look at the disk, then start it again";
     CommandError::new(ErrorKind::Other, error.to_string(), hint)
+}
+
+fn cannot_verify(why: &str) -> CommandError {
+    let sentence =
+        format!("this machine can't verify folded proofs ({why}), so it can't tell which blocks are good");
+    let hint = "the node stopped so that nothing wrong is said; start it again with 512 MiB of memory to spare, or update the program";
+    CommandError::new(ErrorKind::Other, sentence, hint)
 }
 
 /// Milliseconds since `beginning`, by a clock that nobody sets.

@@ -78,6 +78,7 @@ fn proofs_are_verified_once_and_parameters_made_once() {
     );
     assert_eq!(folded.first_bad(&[good.clone(), good.clone()]), None);
     assert_eq!(good_names(&folded), 1);
+    assert_eq!(folded.unable(), None);
 
     // A second life reads what the first one made; the disk changed a byte before the third.
     let kept = std::fs::read_dir(dir.path())
@@ -101,6 +102,30 @@ fn proofs_are_verified_once_and_parameters_made_once() {
         "the same on every machine"
     );
     assert_eq!(third.first_bad(std::slice::from_ref(&good)), None);
+}
+
+/// A machine that can't look at a proof at all says so, beside its verdict, which nobody may believe; one that can says nothing, however
+/// bad the proof. Covers: D3.
+#[test]
+fn a_machine_that_cannot_verify_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let folded = Folded::with_digests(dir.path(), |_| None).unwrap();
+    let element = |name| Hash(element(name).to_bytes());
+    let mut proof = FoldedProof {
+        windows: FoldedWindows {
+            shape: WindowShape::Small,
+            from: element("from"),
+            to: element("to"),
+            n_windows: 0,
+            n_good: 0,
+        },
+        proof: vec![1, 2, 3],
+    };
+    assert_eq!(folded.first_bad(std::slice::from_ref(&proof)), Some(0));
+    assert_eq!(folded.unable(), None, "no proof shows no window");
+    proof.windows.n_windows = 1;
+    assert_eq!(folded.first_bad(std::slice::from_ref(&proof)), Some(0));
+    assert!(folded.unable().is_some());
 }
 
 /// What is remembered is bounded: the oldest makes way. Covers: D3.
