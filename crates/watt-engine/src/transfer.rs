@@ -6,11 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 use watt_light::restart::{Plans, are_none};
-use watt_light::{Acceptance, FinalityProof, HandOver, ShownEntry, SignedNewest};
+use watt_light::{Acceptance, FinalityProof, HandOver, ShownEntry, SignedNewest, Verdict};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::{
     AccountId, BlockHeight, BoundedBytes, BoundedString, BoundedVec, DealId, Hash, NetworkId,
-    SlotIndexInDeal, Term,
+    SectorNumber, SlotIndexInDeal, Term,
 };
 
 /// The most bytes of a control frame: the objects of a bundle, or the outboard of its largest slot.
@@ -33,6 +33,9 @@ pub struct Objects {
     /// The manifest block of the file.
     pub manifest: BoundedBytes<OBJECT_BYTES_MAX>,
 }
+
+/// The most bytes of the openings of a sector; those of a main sector have up to 2.9 MB.
+pub const OPENINGS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The most hand-overs in one answer.
 pub const HAND_OVERS_PER_REPLY_MAX: usize = 16;
@@ -124,6 +127,24 @@ pub enum Request {
         /// Which deal.
         deal: DealId,
     },
+    /// "Show me the openings of your sector." The answer is [`Reply::Openings`], then exactly as many raw bytes as it says.
+    Openings {
+        /// Which network.
+        network: NetworkId,
+        /// Which sector.
+        sector: SectorNumber,
+    },
+    /// "They hold." The answer is [`Reply::Taken`].
+    Verdict {
+        /// Which network.
+        network: NetworkId,
+        /// On which sector.
+        sector: SectorNumber,
+        /// Hash of the openings.
+        openings: Hash,
+        /// By a member of its committee.
+        verdict: Verdict,
+    },
     /// "Which block is the newest that is final with you?" Every node answers with [`Reply::Newest`].
     Newest {
         /// Which network.
@@ -180,6 +201,12 @@ pub enum Refusal {
     /// The provider's disk does not do its work.
     #[error("the provider has trouble with its disk")]
     Trouble,
+    /// No such sector waits for verdicts, or its openings are not made yet.
+    #[error("the sector waits for no verdicts, or is not opened yet")]
+    NotShown,
+    /// The verdict is not by a member of the sector's committee over what is shown.
+    #[error("the verdict is not by a member of the committee over what is shown")]
+    NotAVerdict,
     /// Too many transfers at once.
     #[error("the provider is busy")]
     Busy,
@@ -214,6 +241,13 @@ pub enum Reply {
     },
     /// The bundle's objects.
     Objects(Box<Objects>),
+    /// The openings of a sector follow.
+    Openings {
+        /// Their length in bytes.
+        len: u32,
+    },
+    /// The verdict is counted.
+    Taken {},
     /// The newest block that is final there.
     Newest(SignedNewest),
     /// What was to be proven.

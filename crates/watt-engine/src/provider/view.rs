@@ -8,6 +8,7 @@ use watt_ledger::rows::{
     self, AskRow, ChainRow, DealRow, DealStage, HeartbeatRow, ProviderRow, RulesRow, SectorRow, SectorStage,
     SlotRow,
 };
+use watt_ledger::query::Shown;
 use watt_ledger::{Beacon, StateRead, query};
 use watt_light::SlotRef;
 use watt_light::operation::CLAIM_SLOTS_MAX;
@@ -159,6 +160,11 @@ impl<'a, S: StateRead> View<'a, S> {
             comm_c,
             comm_r,
         ))
+    }
+
+    /// What the committee of a pre-committed sector looks at.
+    pub(super) fn shown(&self, sector: SectorNumber) -> Option<Shown> {
+        query::shown_sector(self.chain, &self.account, sector)
     }
 
     /// Whether a sealed sector has no future on the ledger.
