@@ -1,5 +1,5 @@
 //! What a validator does for providers: it looks at the openings of sectors whose committee it is in, and says that they hold
-//! (`docs/spec/proofs.md` 6.8, `docs/spec/node.md` §14).
+//! (`docs/spec/proofs.md` 6.8, `docs/spec/node.md` §13).
 //!
 //! Which sectors wait, who looks at them and until when is the ledger's to say. What is remembered beside it is what was asked, what
 //! came of it, and what was signed. One sector is looked at a time, and providers take turns: one that never answers costs the others
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use watt_ledger::query::{self, Shown};
+use watt_ledger::rows::{self, ProviderRow};
 use watt_ledger::{ChallengedSector, StateRead};
 use watt_light::Verdict;
 use watt_primitives::terms::Endpoint;
@@ -283,7 +284,9 @@ impl Examiner {
         self.given.insert((given.provider, given.sector), given);
         while self.given.len() > GIVEN_MAX {
             let first = self.given.iter().min_by_key(|(_, one)| one.deadline);
-            let Some(key) = first.map(|(key, _)| *key) else { break };
+            let Some(key) = first.map(|(key, _)| *key) else {
+                break;
+            };
             self.given.remove(&key);
         }
         effects.push(Effect::KeepVerdicts(self.given.values().copied().collect()));
@@ -329,12 +332,16 @@ fn of_provider(cases: &BTreeMap<Key, Case>, provider: &AccountId) -> usize {
 }
 
 fn endpoint_of(chain: &impl StateRead, provider: &AccountId) -> Option<Endpoint> {
-    query::provider(chain, provider).map(|provider| provider.row.endpoint)
+    rows::read::<ProviderRow>(chain, &rows::provider(provider)).map(|row| row.endpoint)
 }
 
 /// This node's place in a committee.
 fn own_place(shown: &Shown, keys: &VotingKeys) -> Option<u8> {
-    let own = shown.committee.members.iter().find(|member| keys.has(&member.key))?;
+    let own = shown
+        .committee
+        .members
+        .iter()
+        .find(|member| keys.has(&member.key))?;
     shown.committee.place_of(&own.key)
 }
 

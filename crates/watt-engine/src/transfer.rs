@@ -9,8 +9,8 @@ use watt_light::restart::{Plans, are_none};
 use watt_light::{Acceptance, FinalityProof, HandOver, ShownEntry, SignedNewest, Verdict};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::{
-    AccountId, BlockHeight, BoundedBytes, BoundedString, BoundedVec, DealId, Hash, NetworkId,
-    SectorNumber, SlotIndexInDeal, Term,
+    AccountId, BlockHeight, BoundedBytes, BoundedString, BoundedVec, DealId, Hash, NetworkId, SectorNumber,
+    SlotIndexInDeal, Term,
 };
 
 /// The most bytes of a control frame: the objects of a bundle, or the outboard of its largest slot.
@@ -287,3 +287,52 @@ macro_rules! frame {
 }
 frame!(Request);
 frame!(Reply);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watt_primitives::SectorNumber;
+    use watt_primitives::terms::{PIECES_MAX, Piece};
+    use watt_proofs::verify::{PorepStatement, porep_bytes_max};
+    use watt_proofs::{Element, PieceTable, ProofParams, SectorSize};
+
+    /// The most openings that a sector of the main parameters can have, with as many shares as fit in its table, are above what a
+    /// transaction takes and below what a member takes from a provider. Covers: D1, D2 (TS4).
+    #[test]
+    fn openings_of_main_parameters_fit_the_wire() {
+        let params = ProofParams::MAIN;
+        let size = SectorSize::new(&params, params.units_max).unwrap();
+        let group = 16 * 1024;
+        let n = u64::try_from(PIECES_MAX).unwrap() - 1;
+        let len = size.payload_bytes() / group / n * group;
+        let slot = |at: u64| Piece::Slot {
+            deal: DealId([u8::try_from(at).unwrap(); 32]),
+            slot: SlotIndexInDeal(0),
+            root: Hash([1; 32]),
+            offset: at * len,
+            len,
+        };
+        let rest = Piece::Filler {
+            offset: n * len,
+            len: size.payload_bytes() - n * len,
+        };
+        let pieces = PieceTable::check(size, (0..n).map(slot).chain([rest]).collect()).unwrap();
+        let network = NetworkId::derive(Hash([2; 32]));
+        let lengths = (0..16).map(|seed| {
+            let statement = PorepStatement {
+                network: &network,
+                provider: &AccountId([3; 20]),
+                sector: SectorNumber(1),
+                pieces: &pieces,
+                comm_c: Hash::ZERO,
+                comm_r: Element::default(),
+                seal_seed: Hash::ZERO,
+                challenge_seed: Hash([seed; 32]),
+            };
+            porep_bytes_max(&params, &statement)
+        });
+        let longest = lengths.max().unwrap();
+        let bound = watt_light::transaction::WITNESS_BYTES_MAX * 4..OPENINGS_BYTES_MAX * 3 / 4;
+        assert!(bound.contains(&longest), "{longest}");
+    }
+}

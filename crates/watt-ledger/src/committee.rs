@@ -51,7 +51,13 @@ impl Committee {
             .map(|entry| {
                 let account = entry.account;
                 let order = beacon.committee_order(provider, sector, &account);
-                (order, Member { account, key: entry.key })
+                (
+                    order,
+                    Member {
+                        account,
+                        key: entry.key,
+                    },
+                )
             })
             .collect();
         drawn.sort_unstable_by_key(|(order, member)| (*order, member.account));
@@ -236,3 +242,6 @@ impl ChallengedSector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -232,12 +232,14 @@ pub enum InvalidGenesis {
         /// Most slots.
         max: u64,
     },
-    /// Committees that are too large, or none where the openings fit in no block, or terms so short that the members' term is forgotten
-    /// before a sector is due.
+    /// Committees that are too large, or not as large as they must be where the openings fit in no block.
     #[error(
-        "a committee has at most {COMMITTEE_MAX} members, and as many where proofs are secure; with one a sector must be due within a term"
+        "a committee has at most {COMMITTEE_MAX} members, and as many where proofs are secure; not {found}"
     )]
-    Committee,
+    Committee {
+        /// What the document says.
+        found: u8,
+    },
     /// A unit of power of no bytes, or candidates of a main network who prove less than they must.
     #[error(
         "a unit of power must be at least a byte, and who stands for a seat of a main network must prove at least {STANDBY_POWER_MAIN_MIN} bytes"
@@ -397,8 +399,9 @@ impl NetworkParameters {
         }
         let members = usize::from(self.porep_committee);
         let is_sound = members == COMMITTEE_MAX || members < COMMITTEE_MAX && self.insecure_proofs;
-        if !is_sound || members > 0 && self.commit_slots > term_slots {
-            return Err(InvalidGenesis::Committee);
+        if !is_sound {
+            let found = self.porep_committee;
+            return Err(InvalidGenesis::Committee { found });
         }
         if self.power_unit_bytes == 0 {
             return Err(InvalidGenesis::Power);

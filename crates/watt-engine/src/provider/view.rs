@@ -4,11 +4,11 @@ use super::pack::LooseSlot;
 use crate::effect::{AnsweredWindow, FoldJob, SealJob, WindowJob};
 use crate::event::SealedRoots;
 use std::collections::{BTreeMap, BTreeSet};
+use watt_ledger::query::Shown;
 use watt_ledger::rows::{
     self, AskRow, ChainRow, DealRow, DealStage, HeartbeatRow, ProviderRow, RulesRow, SectorRow, SectorStage,
     SlotRow,
 };
-use watt_ledger::query::Shown;
 use watt_ledger::{Beacon, StateRead, query};
 use watt_light::SlotRef;
 use watt_light::operation::CLAIM_SLOTS_MAX;

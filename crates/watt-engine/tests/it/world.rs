@@ -479,6 +479,7 @@ impl World {
                     account_key,
                     secrets: this.disk.secrets.clone(),
                 }),
+            verdicts: Vec::new(),
             restarts: watt_engine::RestartLog::default(),
             logs_scp: true,
         };
@@ -752,6 +753,10 @@ impl World {
             }
             Effect::Seal(_)
             | Effect::OpenPorep { .. }
+            | Effect::HideOpenings { .. }
+            | Effect::KeepVerdicts(_)
+            | Effect::Examine(_)
+            | Effect::HandVerdict(_)
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::LogWindow { .. }

@@ -67,24 +67,14 @@ impl Ledger<'_> {
         beacon: &Beacon,
         witness: &[u8],
     ) -> Result<(), Refused> {
-        let challenged =
-            ChallengedSector::of(&self.rows, &self.rules, (&actor.account, sector), row, beacon)
-                .ok_or(Refused::Invariant)?;
+        let challenged = ChallengedSector::of(&self.rows, &self.rules, (&actor.account, sector), row, beacon)
+            .ok_or(Refused::Invariant)?;
         if self.rules.parameters.porep_committee == 0 {
-            return challenged
-                .verify(witness)
-                .map_err(|_| Refused::Porep { sector });
+            return challenged.verify(witness).map_err(|_| Refused::Porep { sector });
         }
         let window = challenged.window;
-        let committee = Committee::draw(
-            &self.rows,
-            &self.rules,
-            beacon,
-            &actor.account,
-            sector,
-            window,
-        )
-        .ok_or(Refused::ChallengeUnknown { sector, window })?;
+        let committee = Committee::draw(&self.rows, &self.rules, beacon, &actor.account, sector, window)
+            .ok_or(Refused::ChallengeUnknown { sector, window })?;
         challenged.check_verdicts(&committee, witness)
     }
 

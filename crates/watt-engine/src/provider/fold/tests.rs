@@ -153,7 +153,12 @@ impl Ledger {
             units: (1, 64),
             settle,
         };
-        Provider::new(config, self.genesis.network(), &self.genesis.parameters, Vec::new())
+        Provider::new(
+            config,
+            self.genesis.network(),
+            &self.genesis.parameters,
+            Vec::new(),
+        )
     }
 
     /// What the provider wants done, and the settlements that it hands in.
