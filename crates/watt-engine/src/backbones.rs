@@ -388,8 +388,14 @@ impl VotingKeys {
     /// Whether one of them has this name.
     #[must_use]
     pub fn has(&self, key: &NodeId) -> bool {
+        self.named(key).is_some()
+    }
+
+    /// The one with this name.
+    #[must_use]
+    pub fn named(&self, key: &NodeId) -> Option<&SecretKey> {
         let mut all = self.fixed.iter().chain(self.of_terms.values());
-        all.any(|known| known.node_id() == *key)
+        all.find(|known| known.node_id() == *key)
     }
 
     /// Whether there are none.

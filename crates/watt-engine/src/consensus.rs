@@ -290,6 +290,11 @@ impl Consensus {
         self.slot
     }
 
+    /// The keys with which this node votes.
+    pub(crate) const fn keys(&self) -> &VotingKeys {
+        &self.keys
+    }
+
     pub(crate) const fn is_validator(&self) -> bool {
         self.listens
     }

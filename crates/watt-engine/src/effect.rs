@@ -4,16 +4,17 @@ use crate::candidates::Candidates;
 use crate::checkpoint::Incoming;
 use crate::engine::RestartLog;
 use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
+use crate::examiner::GivenVerdict;
 use crate::journal::Entry;
 use crate::mempool::Pooled;
 use crate::message::{DecidedBlock, Message};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::tree::chunk::StateChunk;
-use watt_ledger::{BlockOutcome, UncheckedBlock};
-use watt_light::{FoldedProof, HandOver, Header, Proposal, Restart, Succession, WindowShape};
+use watt_ledger::{BlockOutcome, ChallengedSector, UncheckedBlock};
+use watt_light::{FoldedProof, HandOver, Header, Proposal, Restart, Succession, Verdict, WindowShape};
 use watt_primitives::key::SignatureCheck;
-use watt_primitives::terms::Piece;
+use watt_primitives::terms::{Endpoint, Piece};
 use watt_primitives::{
     AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Term, Timestamp, TransactionId, Window,
 };
@@ -76,6 +77,8 @@ pub enum Effect {
     },
     /// Keep these successions durably, in place of those kept before; they are given back when the node starts again.
     KeepSuccessions(Vec<Succession>),
+    /// Keep these verdicts durably, in place of those kept before; they are given back when the node starts again.
+    KeepVerdicts(Vec<GivenVerdict>),
     /// Keep this about plans to restart the network durably, in place of what was kept before; it is given back when the node starts
     /// again.
     KeepRestarts(Box<RestartLog>),
@@ -241,6 +244,16 @@ pub enum Effect {
         /// Challenge seed.
         seed: Hash,
     },
+    /// Stop showing the openings of a sector to its committee, and let go of them.
+    HideOpenings {
+        /// Which sector.
+        sector: SectorNumber,
+    },
+    /// Ask a provider for the openings of a sector and look at them, off the main loop and behind everything else.
+    /// [`Event::Examined`](crate::Event::Examined) ends it, in bounded time.
+    Examine(Box<ExamineJob>),
+    /// Hand a verdict back to the provider. [`Event::VerdictHanded`](crate::Event::VerdictHanded) ends it, in bounded time.
+    HandVerdict(Box<HandVerdictJob>),
     /// Answer a window: read a leaf for each position, make the answers durable, and give `R_w`.
     Respond(Box<WindowJob>),
     /// Open the sampled responses of a window from its durable log.
@@ -312,6 +325,30 @@ pub struct SealJob {
     pub seal_window: Window,
     /// Makes this replica distinct from all others.
     pub seal_seed: Hash,
+}
+
+/// A sector to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExamineJob {
+    /// Where its provider is reached.
+    pub endpoint: Endpoint,
+    /// Whose and which it is, and what its openings have to show.
+    pub sector: ChallengedSector,
+}
+
+/// A verdict to hand back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandVerdictJob {
+    /// Where the provider is reached.
+    pub endpoint: Endpoint,
+    /// Whose sector.
+    pub provider: AccountId,
+    /// Which.
+    pub sector: SectorNumber,
+    /// Hash of the openings that held.
+    pub openings: Hash,
+    /// The verdict.
+    pub verdict: Verdict,
 }
 
 /// An answered window, as the ledger has it.

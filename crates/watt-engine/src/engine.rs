@@ -6,6 +6,7 @@ use crate::consensus::{Consensus, Context, Head};
 use crate::effect::{Effect, Priority};
 use crate::event::{Clocks, Event, PeerId, RequestId, VerifyTicket};
 use crate::evidence::EvidenceLog;
+use crate::examiner::{Examined, Examiner, GivenVerdict};
 use crate::gossip::Gossip;
 use crate::hearing::Hearing;
 use crate::journal::Entry;
@@ -100,6 +101,8 @@ pub struct EngineConfig {
     pub provider: Option<(ProviderConfig, Vec<LocalSector>)>,
     /// The seat whose duties it does, if its owner has one or wants one.
     pub seat: Option<SeatConfig>,
+    /// Verdicts on sectors that earlier lives gave.
+    pub verdicts: Vec<GivenVerdict>,
     /// What earlier lives kept about plans to restart.
     pub restarts: RestartLog,
     /// Whether all that goes into SCP and comes out is kept for [`Engine::take_scp_log`].
@@ -206,6 +209,7 @@ pub struct Engine {
     refused: BTreeMap<&'static str, u64>,
     provider: Option<Provider>,
     seat: Option<Seat>,
+    examiner: Examiner,
     /// Until then statements of others are kept, and nothing is said.
     quiet_until: Timestamp,
     /// Where this node votes with a successor's key: slots up to this one may have been voted in by the lost one, so that it listens
@@ -237,6 +241,9 @@ impl Engine {
         let mut way = Way::new(config.walk);
         way.see_state(&head, chain);
         let block_bytes_max = config.parameters.block_bytes_max;
+        let provider = config
+            .provider
+            .map(|(provider, local)| Provider::new(provider, config.network, &config.parameters, local));
         let live = entries
             .into_iter()
             .filter(|entry| entry.slot() >= head.next_slot())
@@ -270,10 +277,9 @@ impl Engine {
             sources: Sources::default(),
             hearing: Hearing::default(),
             refused: BTreeMap::new(),
-            provider: config
-                .provider
-                .map(|(provider, local)| Provider::new(provider, config.network, local)),
+            provider,
             seat: config.seat.map(|seat| Seat::new(seat, config.network, protocol)),
+            examiner: Examiner::new(config.network, config.verdicts),
             quiet_until: Timestamp(0),
             listens_to: None,
             filling: None,
@@ -439,6 +445,7 @@ impl Engine {
                 self.committed(*header, &spent, now, chain, effects);
                 self.provide(chain, effects);
                 self.do_duties(chain, effects);
+                self.examine(chain, effects);
             }
             Event::Uploaded { to, bytes } => self.uploaded(to, bytes),
             Event::ChunkTaken { is_good } => {
@@ -453,6 +460,7 @@ impl Engine {
             Event::Looked => {
                 self.provide(chain, effects);
                 self.do_duties(chain, effects);
+                self.examine(chain, effects);
             }
             Event::VotingKeysMade(secrets) => {
                 for secrets in &secrets {
@@ -467,6 +475,33 @@ impl Engine {
             }
             Event::PorepOpened { sector, result } => {
                 self.with_provider(chain, effects, |provider| provider.porep_opened(sector, result));
+            }
+            Event::VerdictGiven {
+                sector,
+                openings,
+                verdict,
+            } => {
+                self.with_provider(chain, effects, |provider| {
+                    provider.verdict_given(sector, openings, verdict);
+                });
+            }
+            Event::Examined {
+                provider,
+                sector,
+                result,
+            } => {
+                let (keys, head) = (self.consensus.keys(), self.head.header.height);
+                self.examiner
+                    .examined(chain, keys, head, (provider, sector), result, effects);
+            }
+            Event::VerdictHanded {
+                provider,
+                sector,
+                is_taken,
+            } => {
+                let (keys, head) = (self.consensus.keys(), self.head.header.height);
+                self.examiner
+                    .handed_back(chain, keys, head, (provider, sector), is_taken, effects);
             }
             Event::Responded { window, result } => {
                 self.with_provider(chain, effects, |provider| provider.responded(window, result));
@@ -557,6 +592,21 @@ impl Engine {
         for signed in transactions {
             self.offered(Origin::Own, vec![signed], chain, effects);
         }
+    }
+
+    /// Looks at sectors that wait for this node's verdict.
+    fn examine(&mut self, chain: &impl StateRead, effects: &mut Vec<Effect>) {
+        let has_committees = self.parameters.porep_committee > 0;
+        if has_committees && self.is_validator() && self.unknown_version().is_none() {
+            let (keys, head) = (self.consensus.keys(), self.head.header.height);
+            self.examiner.look(chain, keys, head, effects);
+        }
+    }
+
+    /// What this node did since it started for the committees that it is in.
+    #[must_use]
+    pub const fn examined(&self) -> Examined {
+        self.examiner.done()
     }
 
     /// What the provider is doing, if this node is one.

@@ -1,15 +1,16 @@
 //! Everything that can happen to a node.
 
 use crate::effect::Timer;
+use crate::examiner::NotExamined;
 use crate::mempool::{Filled, Spent};
 use crate::message::Message;
 use crate::seat::TermSecrets;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, Body, InvalidBlock};
-use watt_light::{FoldedWindows, Header, SignedTransaction};
+use watt_light::{FoldedWindows, Header, SignedTransaction, Verdict};
 use watt_primitives::codec::InvalidEncoding;
-use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, Window};
+use watt_primitives::{AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, Window};
 use watt_proofs::Element;
 use watt_scp::Value;
 
@@ -152,6 +153,33 @@ pub enum Event {
         sector: SectorNumber,
         /// Encoded openings.
         result: Result<Vec<u8>, String>,
+    },
+    /// [`Effect::Examine`](crate::Effect::Examine) is done.
+    Examined {
+        /// Whose sector.
+        provider: AccountId,
+        /// Which.
+        sector: SectorNumber,
+        /// Hash of the openings if they hold.
+        result: Result<Hash, NotExamined>,
+    },
+    /// [`Effect::HandVerdict`](crate::Effect::HandVerdict) is done.
+    VerdictHanded {
+        /// Whose sector.
+        provider: AccountId,
+        /// Which.
+        sector: SectorNumber,
+        /// Whether the provider took it.
+        is_taken: bool,
+    },
+    /// A member of a committee gave this provider a verdict, which [`check_verdict`](crate::examiner::check_verdict) let pass.
+    VerdictGiven {
+        /// On which sector.
+        sector: SectorNumber,
+        /// Hash of the openings.
+        openings: Hash,
+        /// The verdict.
+        verdict: Verdict,
     },
     /// [`Effect::Respond`](crate::Effect::Respond) is done and its log is durable.
     Responded {

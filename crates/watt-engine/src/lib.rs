@@ -25,6 +25,7 @@ pub mod effect;
 pub mod engine;
 pub mod event;
 pub mod evidence;
+pub mod examiner;
 mod gossip;
 pub mod hearing;
 pub mod journal;
@@ -48,4 +49,5 @@ pub use engine::{
 };
 pub use event::{Clocks, Event, PeerId, RequestId};
 pub use evidence::{Evidence, EvidenceLog};
+pub use examiner::{GivenVerdict, NotExamined};
 pub use hearing::Hearing;

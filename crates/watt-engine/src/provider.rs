@@ -19,12 +19,15 @@ use pack::pack;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use view::View;
-use watt_ledger::StateRead;
 use watt_ledger::rows::SectorStage;
+use watt_ledger::{NetworkParameters, StateRead};
 use watt_light::transaction::witness_hash;
-use watt_light::{Operation, SignedTransaction};
+use watt_light::verdict::COMMITTEE_MAX;
+use watt_light::{Operation, SignedTransaction, Verdict, Verdicts};
 use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
-use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Window};
+use watt_primitives::{
+    AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Signature, Window,
+};
 use watt_proofs::ProofParams;
 
 /// How a provider settles its windows (`docs/spec/proofs.md` §10): the ledger takes either.
@@ -90,10 +93,37 @@ pub struct ProviderWork {
     pub n_sealing: usize,
     /// Sealed sectors on this disk.
     pub n_sealed: usize,
+    /// Sectors that wait for the verdicts of their committees.
+    pub shown: Vec<ShownToCommittee>,
     /// How far folding is, if it settles by folded proofs.
     pub folding: Option<FoldingWork>,
     /// What went wrong last, in one sentence.
     pub trouble: Option<String>,
+}
+
+/// A sealed sector that is shown to its committee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownToCommittee {
+    /// Which.
+    pub sector: SectorNumber,
+    /// Members who said that it holds.
+    pub n_given: usize,
+    /// Members who have to.
+    pub n_needed: usize,
+    /// Last height for that.
+    pub deadline: BlockHeight,
+}
+
+/// The openings of a sector, once they are made.
+#[derive(Clone, Debug)]
+enum Opened {
+    /// They go into a block.
+    Whole(Vec<u8>),
+    /// They are shown to a committee, which gives verdicts, by member.
+    Shown {
+        openings: Hash,
+        given: BTreeMap<u8, Signature>,
+    },
 }
 
 /// Sectors sealed at once: each costs a few times its size in memory.
@@ -107,6 +137,8 @@ pub(crate) struct Provider {
     config: ProviderConfig,
     account: AccountId,
     network: NetworkId,
+    /// Whether openings are shown to committees, and not in blocks.
+    has_committees: bool,
     submitter: Submitter,
     /// Sealed and on disk.
     local: BTreeMap<SectorNumber, LocalSector>,
@@ -114,15 +146,23 @@ pub(crate) struct Provider {
     sealing: BTreeMap<SectorNumber, SealJob>,
     /// Being opened, and opened.
     opening: BTreeSet<SectorNumber>,
-    openings: BTreeMap<SectorNumber, Vec<u8>>,
+    openings: BTreeMap<SectorNumber, Opened>,
+    /// Those that wait for verdicts, as of the newest block.
+    waiting: Vec<ShownToCommittee>,
     answered: BTreeMap<Window, Answered>,
     folding: Folding,
     trouble: Option<String>,
 }
 
 impl Provider {
-    pub(crate) fn new(config: ProviderConfig, network: NetworkId, local: Vec<LocalSector>) -> Self {
+    pub(crate) fn new(
+        config: ProviderConfig,
+        network: NetworkId,
+        parameters: &NetworkParameters,
+        local: Vec<LocalSector>,
+    ) -> Self {
         Self {
+            has_committees: parameters.porep_committee > 0,
             account: AccountId::of_first_key(&config.account_key.public()),
             submitter: Submitter::new(config.account_key.clone(), network),
             config,
@@ -134,6 +174,7 @@ impl Provider {
             sealing: BTreeMap::new(),
             opening: BTreeSet::new(),
             openings: BTreeMap::new(),
+            waiting: Vec::new(),
             answered: BTreeMap::new(),
             folding: Folding::default(),
             trouble: None,
@@ -144,6 +185,7 @@ impl Provider {
         ProviderWork {
             n_sealing: self.sealing.len(),
             n_sealed: self.local.len(),
+            shown: self.waiting.clone(),
             folding: (self.config.settle == Settle::Folded).then(|| self.folding.work()),
             trouble: self.trouble.clone(),
         }
@@ -227,7 +269,7 @@ impl Provider {
             .collect();
         for number in dead {
             if let Some(sector) = self.local.remove(&number) {
-                self.openings.remove(&number);
+                self.hide(number, effects);
                 let pieces = sector
                     .job
                     .pieces
@@ -293,6 +335,7 @@ impl Provider {
         effects: &mut Vec<Effect>,
         out: &mut Vec<SignedTransaction>,
     ) {
+        self.waiting.clear();
         let sectors: Vec<LocalSector> = self.local.values().cloned().collect();
         for LocalSector { job, roots } in sectors {
             let number = job.sector;
@@ -311,13 +354,15 @@ impl Provider {
                     }
                 }
                 Some(SectorStage::PreCommitted { challenge_window, .. }) => {
-                    if let Some(witness) = self.openings.get(&number).cloned() {
-                        let openings = witness_hash(&self.network, &witness);
-                        let operation = Operation::CommitSector {
-                            sector: number,
-                            openings,
-                        };
-                        self.submit(Purpose::Commit(number), vec![operation], vec![witness], view, out);
+                    if self.openings.contains_key(&number) {
+                        if let Some(witness) = self.witness_of(number, view) {
+                            let openings = witness_hash(&self.network, &witness);
+                            let operation = Operation::CommitSector {
+                                sector: number,
+                                openings,
+                            };
+                            self.submit(Purpose::Commit(number), vec![operation], vec![witness], view, out);
+                        }
                     } else if !self.opening.contains(&number)
                         && let Some(seed) = view.porep_seed(number, challenge_window, &roots)
                     {
@@ -329,17 +374,80 @@ impl Provider {
                         });
                     }
                 }
-                Some(SectorStage::Active { .. } | SectorStage::Ended { .. }) => {
-                    self.openings.remove(&number);
-                }
+                Some(SectorStage::Active { .. } | SectorStage::Ended { .. }) => self.hide(number, effects),
             }
+        }
+    }
+
+    /// Lets go of the openings of a sector.
+    fn hide(&mut self, sector: SectorNumber, effects: &mut Vec<Effect>) {
+        if let Some(Opened::Shown { .. }) = self.openings.remove(&sector) {
+            effects.push(Effect::HideOpenings { sector });
+        }
+    }
+
+    /// What shows that the openings of a sector hold: themselves, or enough verdicts on them. Notes how many are missing.
+    fn witness_of(&mut self, sector: SectorNumber, view: &View<'_, impl StateRead>) -> Option<Vec<u8>> {
+        let is_on_its_way = self.submitter.is_on_its_way(Purpose::Commit(sector));
+        match self.openings.get_mut(&sector)? {
+            Opened::Whole(openings) => (!is_on_its_way).then(|| openings.clone()),
+            Opened::Shown { openings, given } => {
+                let shown = view.shown(sector)?;
+                let n_needed = shown.committee.needed();
+                if given.len() >= n_needed && !is_on_its_way {
+                    // One that does not hold would fail them all, and who votes for a seat can change while a sector waits.
+                    given.retain(|member, signature| {
+                        let (member, signature) = (*member, *signature);
+                        let verdict = Verdict { member, signature };
+                        let check = shown
+                            .challenged
+                            .signature_check(&shown.committee, *openings, &verdict);
+                        check.is_some_and(|check| check.holds())
+                    });
+                }
+                self.waiting.push(ShownToCommittee {
+                    sector,
+                    n_given: given.len(),
+                    n_needed,
+                    deadline: shown.challenged.deadline,
+                });
+                let verdicts = given.iter().take(n_needed).map(|(member, signature)| Verdict {
+                    member: *member,
+                    signature: *signature,
+                });
+                let verdicts = Verdicts {
+                    openings: *openings,
+                    given: BoundedVec::new(verdicts.collect()).ok()?,
+                };
+                (given.len() >= n_needed && !is_on_its_way).then(|| verdicts.encode())
+            }
+        }
+    }
+
+    /// A member of a committee looked at a sector and says that it holds.
+    pub(crate) fn verdict_given(&mut self, sector: SectorNumber, of: Hash, verdict: Verdict) {
+        if let Some(Opened::Shown { openings, given }) = self.openings.get_mut(&sector)
+            && *openings == of
+            && usize::from(verdict.member) < COMMITTEE_MAX
+        {
+            given.insert(verdict.member, verdict.signature);
         }
     }
 
     pub(crate) fn porep_opened(&mut self, sector: SectorNumber, result: Result<Vec<u8>, String>) {
         self.opening.remove(&sector);
         match result {
-            Ok(openings) => drop(self.openings.insert(sector, openings)),
+            Ok(openings) => {
+                let opened = if self.has_committees {
+                    Opened::Shown {
+                        openings: witness_hash(&self.network, &openings),
+                        given: BTreeMap::new(),
+                    }
+                } else {
+                    Opened::Whole(openings)
+                };
+                self.openings.insert(sector, opened);
+            }
             Err(trouble) => {
                 self.trouble = Some(format!(
                     "answering the challenge of sector {sector} failed: {trouble}"

@@ -6,7 +6,7 @@
 use crate::rows::{self, DutyWindowRow, RulesRow};
 use crate::state::StateRead;
 use watt_primitives::hash::{self, Domain};
-use watt_primitives::{DealId, Hash, NetworkId, Term, Window};
+use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, Term, Window};
 
 /// First blocks after a window whose revealed layers make its beacon; half a window if that is less. Any of their proposers may
 /// include a layer, so no single one can leave it out.
@@ -119,6 +119,13 @@ impl Beacon {
     #[must_use]
     pub fn seats_seed(&self, term: Term) -> Hash {
         self.draw("seats", &[&term.0.to_be_bytes()])
+    }
+
+    /// The value that orders the seats of a backbone for the committee of a sector: the lowest are its members.
+    #[must_use]
+    pub fn committee_order(&self, provider: &AccountId, sector: SectorNumber, member: &AccountId) -> Hash {
+        let sector = sector.0.to_be_bytes();
+        self.draw("porep-committee", &[provider.as_ref(), &sector, member.as_ref()])
     }
 
     /// The value that orders bids of one height. A deal's id is that of its bid's account, key and number: grinding a bid's terms moves

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use watt_light::Walk;
 use watt_light::backbone::{Backbone, BackboneEntry, SEATS_MAX, TERM_SLOTS_MIN, Terms};
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
+use watt_light::verdict::COMMITTEE_MAX;
 use watt_primitives::amount::SUPPLY_MAX;
 use watt_primitives::hash::DomainHasher;
 use watt_primitives::{
@@ -91,6 +92,10 @@ pub struct NetworkParameters {
     pub standby_power_bytes: u64,
     /// Whether sealing uses small, openly insecure parameters; refused on a main network.
     pub insecure_proofs: bool,
+    /// Most members of the committee to which a sector's openings are shown; with 0, which is left out, they are in the block, which
+    /// only small ones fit. A network with secure proofs has [`COMMITTEE_MAX`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub porep_committee: u8,
     /// For how many windows' time a node looks at a plan to restart before it follows it; a main network has
     /// [`RESTART_WINDOWS_MAIN`], and leaves it out like every other that does.
     #[serde(
@@ -98,6 +103,14 @@ pub struct NetworkParameters {
         skip_serializing_if = "is_restart_windows_main"
     )]
     pub restart_windows: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
+const fn is_zero(n: &u8) -> bool {
+    *n == 0
 }
 
 const fn restart_windows_main() -> u64 {
@@ -219,6 +232,14 @@ pub enum InvalidGenesis {
         min: u64,
         /// Most slots.
         max: u64,
+    },
+    /// Committees that are too large, or not as large as they must be where the openings fit in no block.
+    #[error(
+        "a committee has at most {COMMITTEE_MAX} members, and as many where proofs are secure; not {found}"
+    )]
+    Committee {
+        /// What the document says.
+        found: u8,
     },
     /// A unit of power of no bytes, or candidates of a main network who prove less than they must.
     #[error(
@@ -376,6 +397,12 @@ impl NetworkParameters {
         let (min, max) = (self.window_slots.saturating_mul(2), COMMIT_SLOTS_MAX);
         if !(min..=max).contains(&self.commit_slots) {
             return Err(InvalidGenesis::CommitSlots { min, max });
+        }
+        let members = usize::from(self.porep_committee);
+        let is_sound = members == COMMITTEE_MAX || members < COMMITTEE_MAX && self.insecure_proofs;
+        if !is_sound {
+            let found = self.porep_committee;
+            return Err(InvalidGenesis::Committee { found });
         }
         if self.power_unit_bytes == 0 {
             return Err(InvalidGenesis::Power);

@@ -1,9 +1,11 @@
 //! What others may ask of a state: typed reads for the API, the provider's side and the engine.
 
+mod committees;
 mod leaders;
 mod seats;
 mod upgrades;
 
+pub use committees::{Shown, shown_sector, waiting_sectors};
 pub use leaders::{leader_weights, power_bytes, reduced_leaders};
 pub use seats::{
     Duties, DutyToAttend, all_standing, attendance, can_accuse, cold_key, duties, faulty, seats, standing,

@@ -270,6 +270,44 @@ pub enum Refused {
         /// Which.
         sector: SectorNumber,
     },
+    /// What should be the verdicts of a committee is none.
+    #[error("the verdicts on sector {sector} can't be read")]
+    Verdicts {
+        /// Which.
+        sector: SectorNumber,
+    },
+    /// Fewer verdicts than the committee has to give.
+    #[error("sector {sector} has {given} verdicts of its committee, {needed} are needed")]
+    TooFewVerdicts {
+        /// Which.
+        sector: SectorNumber,
+        /// Given.
+        given: u32,
+        /// Needed.
+        needed: u32,
+    },
+    /// Verdicts out of order, or two of one member.
+    #[error("the verdicts on sector {sector} must ascend by member, one of each")]
+    VerdictOrder {
+        /// Which.
+        sector: SectorNumber,
+    },
+    /// Somebody who is not in the committee.
+    #[error("the committee of sector {sector} has {members} members, and none with number {member}")]
+    VerdictMember {
+        /// Which.
+        sector: SectorNumber,
+        /// Number given, from 0.
+        member: u8,
+        /// How many there are.
+        members: u32,
+    },
+    /// A signature that is not by the member's voting key over this sector's verdict.
+    #[error("a verdict on sector {sector} is not signed by the member that it names")]
+    VerdictSignature {
+        /// Which.
+        sector: SectorNumber,
+    },
     /// Not the window that this belongs to.
     #[error("window {window} is not the one this belongs to; the chain is in window {current}")]
     WrongWindow {
@@ -525,6 +563,12 @@ impl Refused {
                 "send it again after the first blocks of that window"
             }
             Self::Porep { .. } => "check the replica and open it again before the deadline",
+            Self::Verdicts { .. } | Self::TooFewVerdicts { .. } | Self::VerdictOrder { .. } => {
+                "collect the verdicts of the committee, by member"
+            }
+            Self::VerdictMember { .. } | Self::VerdictSignature { .. } => {
+                "look up the committee, and leave out what does not hold"
+            }
             Self::WrongWindow { .. } => "send it in its own window; a missed one is lost",
             Self::NoSectors { .. } => "commit a sector; it counts from the next window",
             Self::HeartbeatTwice { .. } | Self::ProvenTwice { .. } => "nothing: it is on the ledger already",

@@ -294,6 +294,27 @@ pub fn sector_due_at_height(height: BlockHeight, provider: &AccountId, number: S
     join(&[DUE_AT_HEIGHT, &height, b"k", provider.as_ref(), &number])
 }
 
+/// What has something due at a height.
+pub(crate) enum Due {
+    Deal(DealId),
+    Sector(AccountId, SectorNumber),
+}
+
+/// The height that a key under [`DUE_AT_HEIGHT`] names, and what is due.
+pub(crate) fn due_at_height(key: &[u8]) -> Option<(BlockHeight, Due)> {
+    let (height, rest) = split::<8>(key.strip_prefix(DUE_AT_HEIGHT)?)?;
+    let due = match rest.split_first()? {
+        (b'd', deal) => Due::Deal(DealId(deal.try_into().ok()?)),
+        (b'k', rest) => {
+            let (provider, number) = split::<20>(rest)?;
+            let number = u64::from_be_bytes(number.try_into().ok()?);
+            Due::Sector(AccountId(provider), SectorNumber(number))
+        }
+        _ => return None,
+    };
+    Some((BlockHeight(u64::from_be_bytes(height)), due))
+}
+
 /// Key of a deal whose term is over at `time`.
 #[must_use]
 pub fn deal_due_at_time(time: LedgerTime, deal: &DealId) -> Vec<u8> {

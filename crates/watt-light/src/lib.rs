@@ -36,6 +36,7 @@ pub mod shown;
 pub mod state_proof;
 pub mod succession;
 pub mod transaction;
+pub mod verdict;
 
 pub use backbone::{Backbone, BackboneEntry, Terms};
 pub use duty::{Evidence, NewVotingKey, Onion};
@@ -50,3 +51,4 @@ pub use shown::{Shown, ShownEntry};
 pub use state_proof::StateProof;
 pub use succession::{Succession, Voters};
 pub use transaction::{FoldedProof, SignedTransaction, Transaction};
+pub use verdict::{PorepVerdict, Verdict, Verdicts};

@@ -203,7 +203,7 @@ pub enum Operation {
     CommitSector {
         /// Which sector.
         sector: SectorNumber,
-        /// Hash of the openings in the witness.
+        /// Hash of the witness: the openings, or on a network with committees the [`Verdicts`](crate::Verdicts) on them.
         openings: Hash,
     },
     /// Commits to the responses of all sectors in a window, before the sample exists.

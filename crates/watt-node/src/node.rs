@@ -332,6 +332,12 @@ impl NodeView for NodeHandle {
         if work.n_sealing > 0 {
             lines.push(format!("sealing {} sector", work.n_sealing));
         }
+        lines.extend(work.shown.iter().map(|shown| {
+            format!(
+                "sector {} is shown to its committee: {} of {} members needed have said that it holds, until block {}",
+                shown.sector, shown.n_given, shown.n_needed, shown.deadline
+            )
+        }));
         lines.extend(work.trouble.iter().map(|trouble| format!("trouble: {trouble}")));
         let summary = match (work.n_sealing, work.n_sealed) {
             (0, 0) => "offering space; waiting for a client's data",

@@ -3,6 +3,7 @@
 mod apply;
 mod checkpoints;
 mod circle;
+mod committee;
 pub(crate) mod folded;
 pub(crate) mod hand_overs;
 pub(crate) mod jobs;
@@ -217,6 +218,7 @@ fn engine(
         incoming: storage.incoming(),
         provider,
         seat,
+        verdicts: storage.verdicts(),
         restarts: storage.restarts().log()?,
         logs_scp: config.record_scp.is_some(),
     };

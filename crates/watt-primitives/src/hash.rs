@@ -106,11 +106,13 @@ pub enum Domain {
     Newest,
     /// A plan with which people begin again, and its signatures.
     Restart,
+    /// A committee member's word that the openings of a sector hold.
+    PorepVerdict,
 }
 
 impl Domain {
     /// Every domain, for tests that must not forget one.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Network,
         Self::Genesis,
         Self::Account,
@@ -152,6 +154,7 @@ impl Domain {
         Self::Succession,
         Self::Newest,
         Self::Restart,
+        Self::PorepVerdict,
     ];
 
     /// The string that begins every hash and signature of this domain.
@@ -199,6 +202,7 @@ impl Domain {
             Self::Succession => "watt/1/succession",
             Self::Newest => "watt/1/newest",
             Self::Restart => "watt/1/restart",
+            Self::PorepVerdict => "watt/1/porep-verdict",
         }
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use watt_primitives::{Hash, codec};
 
 /// Bytes that CBOR adds to the strings of one proof: map and string heads and five names.
-const FRAME_BYTES_MAX: usize = 128;
+pub(crate) const FRAME_BYTES_MAX: usize = 128;
 
 /// Openings of one sector's PoRep challenges; what is opened follows from the challenge seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use crate::graph::Graph;
 use crate::label::{Label, Labeler, NO_PARENT, column_digest, parents};
 use crate::octal::{self, REPLICA_LEVELS};
 pub use crate::openings::Part;
-use crate::openings::{self, PorepOpenings, check_len, decode, digests, elements};
+use crate::openings::{self, FRAME_BYTES_MAX, PorepOpenings, check_len, decode, digests, elements};
 use crate::params::{LEAF_BYTES, NODE_BYTES, ProofParams, index};
 use crate::poseidon::Poseidon;
 use crate::sector::{PieceTable, ReplicaId, extent, filler};
@@ -144,6 +144,18 @@ pub fn porep(
     Ok(())
 }
 
+/// The most bytes that the openings of this statement have: their strings' exact lengths, with room for the encoding around them.
+#[must_use]
+pub fn porep_bytes_max(params: &ProofParams, statement: &PorepStatement<'_>) -> usize {
+    let graph = Graph::new(statement.pieces.size());
+    let (network, seed) = (statement.network, &statement.challenge_seed);
+    let challenges = PorepChallenges::draw(params, network, statement.pieces, &graph, seed);
+    let lengths = porep_lengths(params, statement.pieces, &challenges);
+    lengths
+        .iter()
+        .fold(FRAME_BYTES_MAX, |sum, bytes| sum.saturating_add(*bytes))
+}
+
 /// Number of chunks in the slot that is piece `index`.
 fn n_chunks(pieces: &PieceTable, index: usize) -> u64 {
     pieces
@@ -152,12 +164,8 @@ fn n_chunks(pieces: &PieceTable, index: usize) -> u64 {
         .map_or(0, |piece| extent(piece).1 >> 10)
 }
 
-fn decode_porep(
-    params: &ProofParams,
-    pieces: &PieceTable,
-    challenges: &PorepChallenges,
-    bytes: &[u8],
-) -> Result<PorepOpenings, InvalidProof> {
+/// Lengths of the five strings that are opened, in their order.
+fn porep_lengths(params: &ProofParams, pieces: &PieceTable, challenges: &PorepChallenges) -> [usize; 5] {
     let size = pieces.size();
     let times = |n: usize, bytes: usize| n.saturating_mul(bytes);
     let columns = times(
@@ -180,7 +188,17 @@ fn decode_porep(
         .fold(times(challenges.chunks.len(), CHUNK_BYTES), |sum, path| {
             sum.saturating_add(times(path, Hash::LEN))
         });
-    let expected = [columns, column_siblings, leaves, leaf_siblings, chunks];
+    [columns, column_siblings, leaves, leaf_siblings, chunks]
+}
+
+fn decode_porep(
+    params: &ProofParams,
+    pieces: &PieceTable,
+    challenges: &PorepChallenges,
+    bytes: &[u8],
+) -> Result<PorepOpenings, InvalidProof> {
+    let expected = porep_lengths(params, pieces, challenges);
+    let [columns, column_siblings, leaves, leaf_siblings, chunks] = expected;
     let openings: PorepOpenings = decode(bytes, expected.iter().fold(0, |sum, n| n.saturating_add(sum)))?;
     check_len(Part::Columns, &openings.columns, columns)?;
     check_len(Part::ColumnSiblings, &openings.column_siblings, column_siblings)?;

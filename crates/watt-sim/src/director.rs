@@ -153,6 +153,7 @@ impl Director {
             puppets: network.puppets,
             block_transactions_max: network.block_transactions_max,
             checkpoint_blocks: network.checkpoint_blocks,
+            porep_committee: network.porep_committee,
             cold_keys: network.cold_keys,
             people: Setup::default().people + scenario.people.accounts,
             weather: network.weather.weather(),

@@ -52,6 +52,8 @@ pub struct Disk {
     pub hand_overs: Vec<HandOver>,
     /// Other keys that vote for seats.
     pub successions: Vec<watt_light::Succession>,
+    /// Verdicts on sectors that it gave.
+    pub verdicts: Vec<watt_engine::GivenVerdict>,
     /// What it keeps about plans to restart the network.
     pub restarts: RestartLog,
     /// The restarts that it follows, in their order.

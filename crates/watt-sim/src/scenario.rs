@@ -107,6 +107,8 @@ pub struct Network {
     /// Blocks between two states that nodes serve to fresh ones, and how far behind a fresh one must be to take one: 2 to
     /// 100,000.
     pub checkpoint_blocks: u64,
+    /// Most members of the committees to which sectors are shown: 0 to 15, with 0 for openings in blocks.
+    pub porep_committee: u8,
     /// Whether nobody can execute the first block of a term under the first version of the rules.
     pub broken_terms: bool,
     /// Whether the seats of the genesis have cold keys, which `succeed` takes; only where the ledger elects.
@@ -135,6 +137,7 @@ impl Default for Network {
             puppets: 0,
             block_transactions_max: 500,
             checkpoint_blocks: 64,
+            porep_committee: 0,
             broken_terms: false,
             cold_keys: false,
             weather: WeatherName::Fair,
@@ -477,6 +480,12 @@ impl Scenario {
         self.within("network.slot_ms", network.slot_ms, 200, 60_000)?;
         self.within("network.window_slots", network.window_slots, 2, 64)?;
         self.within("network.term_windows", network.term_windows, 2, 4_096)?;
+        self.within(
+            "network.porep_committee",
+            u64::from(network.porep_committee),
+            0,
+            15,
+        )?;
         let (seats, validators) = (
             u64::try_from(network.seats).unwrap_or(u64::MAX),
             u64::from(network.validators),

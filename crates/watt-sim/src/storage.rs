@@ -1,6 +1,7 @@
 //! What providers keep and clients ask for.
 
 mod clients;
+mod committee;
 mod devices;
 mod file;
 mod trade;

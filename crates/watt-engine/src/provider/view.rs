@@ -4,6 +4,7 @@ use super::pack::LooseSlot;
 use crate::effect::{AnsweredWindow, FoldJob, SealJob, WindowJob};
 use crate::event::SealedRoots;
 use std::collections::{BTreeMap, BTreeSet};
+use watt_ledger::query::Shown;
 use watt_ledger::rows::{
     self, AskRow, ChainRow, DealRow, DealStage, HeartbeatRow, ProviderRow, RulesRow, SectorRow, SectorStage,
     SlotRow,
@@ -159,6 +160,11 @@ impl<'a, S: StateRead> View<'a, S> {
             comm_c,
             comm_r,
         ))
+    }
+
+    /// What the committee of a pre-committed sector looks at.
+    pub(super) fn shown(&self, sector: SectorNumber) -> Option<Shown> {
+        query::shown_sector(self.chain, &self.account, sector)
     }
 
     /// Whether a sealed sector has no future on the ledger.

@@ -68,6 +68,7 @@ impl Alone {
             incoming: None,
             provider: None,
             seat: None,
+            verdicts: Vec::new(),
             restarts: watt_engine::RestartLog::default(),
             logs_scp: false,
         };

@@ -219,6 +219,7 @@ pub fn parameters() -> NetworkParameters {
         power_unit_bytes: 1 << 20,
         standby_power_bytes: 0,
         insecure_proofs: true,
+        porep_committee: 0,
         restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
     }
 }
@@ -478,6 +479,7 @@ impl World {
                     account_key,
                     secrets: this.disk.secrets.clone(),
                 }),
+            verdicts: Vec::new(),
             restarts: watt_engine::RestartLog::default(),
             logs_scp: true,
         };
@@ -751,6 +753,10 @@ impl World {
             }
             Effect::Seal(_)
             | Effect::OpenPorep { .. }
+            | Effect::HideOpenings { .. }
+            | Effect::KeepVerdicts(_)
+            | Effect::Examine(_)
+            | Effect::HandVerdict(_)
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::LogWindow { .. }

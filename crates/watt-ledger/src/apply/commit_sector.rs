@@ -2,20 +2,19 @@
 
 use super::Actor;
 use crate::beacon::Beacon;
+use crate::committee::{ChallengedSector, Committee};
 use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, PieceTableRow, SectorRow, SectorStage};
 use watt_primitives::SectorNumber;
-use watt_proofs::verify::{self, PorepStatement};
-use watt_proofs::{PieceTable, SectorSize};
 
 impl Ledger<'_> {
     pub(super) fn commit_sector(
         &mut self,
         actor: &Actor,
         sector: SectorNumber,
-        openings: &[u8],
+        witness: &[u8],
     ) -> Result<Done, Refused> {
         let key = rows::sector(&actor.account, sector);
         let mut row: SectorRow = self.rows.read(&key).ok_or(Refused::NotPreCommitted { sector })?;
@@ -34,7 +33,7 @@ impl Ledger<'_> {
             window: challenge_window,
         };
         let beacon = Beacon::asking(&self.rows, self.network(), challenge_window).ok_or(unknown)?;
-        self.verify_porep(actor, sector, &row, &beacon, openings)?;
+        self.check_shown(actor, sector, &row, &beacon, witness)?;
 
         let from = self.window().next();
         row.stage = SectorStage::Active { from };
@@ -59,40 +58,24 @@ impl Ledger<'_> {
         Ok(Done::SectorCommitted { sector, from })
     }
 
-    fn verify_porep(
+    /// The openings hold: as the block shows, or as enough of the sector's committee say.
+    fn check_shown(
         &self,
         actor: &Actor,
         sector: SectorNumber,
         row: &SectorRow,
         beacon: &Beacon,
-        openings: &[u8],
+        witness: &[u8],
     ) -> Result<(), Refused> {
-        let (network, params) = (self.network(), self.proof_params());
-        let size = SectorSize::new(&params, u32::from(row.units)).map_err(|_| Refused::Invariant)?;
-        let pieces: PieceTableRow = self
-            .rows
-            .read(&rows::piece_table(&actor.account, sector))
+        let challenged = ChallengedSector::of(&self.rows, &self.rules, (&actor.account, sector), row, beacon)
             .ok_or(Refused::Invariant)?;
-        let table = PieceTable::check(size, pieces.0.into_inner()).map_err(|_| Refused::Invariant)?;
-        let challenge_seed = watt_proofs::challenge::porep_seed(
-            network,
-            beacon.value(),
-            &actor.account,
-            sector,
-            &row.comm_c,
-            &row.comm_r,
-        );
-        let statement = PorepStatement {
-            network,
-            provider: &actor.account,
-            sector,
-            pieces: &table,
-            comm_c: row.comm_c,
-            comm_r: row.comm_r,
-            seal_seed: row.seal_seed,
-            challenge_seed,
-        };
-        verify::porep(&params, &statement, openings).map_err(|_| Refused::Porep { sector })
+        if self.rules.parameters.porep_committee == 0 {
+            return challenged.verify(witness).map_err(|_| Refused::Porep { sector });
+        }
+        let window = challenged.window;
+        let committee = Committee::draw(&self.rows, &self.rules, beacon, &actor.account, sector, window)
+            .ok_or(Refused::ChallengeUnknown { sector, window })?;
+        challenged.check_verdicts(&committee, witness)
     }
 
     /// Whether the sector was sealed with slots, all of whose deals may be over by now.

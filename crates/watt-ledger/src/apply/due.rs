@@ -1,18 +1,12 @@
 //! What happens by itself when its height or time has come: bounded in each block, the oldest first.
 
 use crate::ledger::Ledger;
-use crate::rows::{self, DealEnd, DealRow, DealStage};
+use crate::rows::{self, DealEnd, DealRow, DealStage, Due};
 use crate::state::StateRead;
-use watt_primitives::{AccountId, BlockHeight, DealId, LedgerTime, SectorNumber};
+use watt_primitives::{DealId, LedgerTime};
 
 /// The most that one block does by itself of either kind.
 pub const DUE_PER_BLOCK_MAX: usize = 64;
-
-/// What has come due.
-enum Due {
-    Deal(DealId),
-    Sector(AccountId, SectorNumber),
-}
 
 impl Ledger<'_> {
     pub(super) fn do_what_is_due(&mut self) {
@@ -27,7 +21,7 @@ impl Ledger<'_> {
             self.begin_ending(&deal);
         }
         for (key, _) in self.rows.scan(rows::DUE_AT_HEIGHT, None, DUE_PER_BLOCK_MAX) {
-            let Some((height, due)) = due_at_height(&key) else {
+            let Some((height, due)) = rows::due_at_height(&key) else {
                 continue;
             };
             if height > self.height() {
@@ -97,18 +91,4 @@ fn due_at_time(key: &[u8]) -> Option<(LedgerTime, DealId)> {
         LedgerTime(u64::from_be_bytes(time)),
         DealId(deal.try_into().ok()?),
     ))
-}
-
-fn due_at_height(key: &[u8]) -> Option<(BlockHeight, Due)> {
-    let (height, rest) = rows::split::<8>(key.strip_prefix(rows::DUE_AT_HEIGHT)?)?;
-    let due = match rest.split_first()? {
-        (b'd', deal) => Due::Deal(DealId(deal.try_into().ok()?)),
-        (b'k', rest) => {
-            let (provider, number) = rows::split::<20>(rest)?;
-            let number = u64::from_be_bytes(number.try_into().ok()?);
-            Due::Sector(AccountId(provider), SectorNumber(number))
-        }
-        _ => return None,
-    };
-    Some((BlockHeight(u64::from_be_bytes(height)), due))
 }

@@ -48,7 +48,10 @@ fn senseless_networks_are_refused() {
         }
     };
     assert_eq!(refused(&|g| g.is_main = true), InvalidGenesis::InsecureProofs);
-    let secure_main = |g: &mut Genesis| (g.is_main, g.parameters.insecure_proofs) = (true, false);
+    let secure_main = |g: &mut Genesis| {
+        (g.is_main, g.parameters.insecure_proofs) = (true, false);
+        g.parameters.porep_committee = 15;
+    };
     let enough_seeds = |g: &mut Genesis, n: u8| {
         secure_main(g);
         let accounts = (0..n).map(|n| GenesisAccount {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use watt_engine::transfer::{FRAME_BYTES_MAX, Objects, ProofOf, ProofPart, Refusal, Reply, Request};
-use watt_light::{Acceptance, HandOver, SignedNewest};
+use watt_light::{Acceptance, HandOver, SignedNewest, Verdict};
 use watt_net::{Multiaddr, Net, PeerId, TransferStream};
 use watt_primitives::terms::Endpoint;
-use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, SlotIndexInDeal, Term};
+use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Term};
 
 /// How long a holder has to answer a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
@@ -74,6 +74,8 @@ impl WireError {
                 | Refusal::NoSpace
                 | Refusal::Damaged
                 | Refusal::Trouble
+                | Refusal::NotShown
+                | Refusal::NotAVerdict
                 | Refusal::NotProven => false,
             },
             Self::Unreachable(_) | Self::Protocol | Self::StrangeKey | Self::BadSignature => false,
@@ -101,14 +103,17 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(super) async fn open(net: &Net, network: NetworkId, holder: &Holder) -> Result<Self, WireError> {
-        let peer: PeerId = holder
-            .endpoint
+        Self::at(net, network, &holder.endpoint).await
+    }
+
+    /// Opens a conversation with a provider where the ledger says it is.
+    pub(crate) async fn at(net: &Net, network: NetworkId, endpoint: &Endpoint) -> Result<Self, WireError> {
+        let peer: PeerId = endpoint
             .peer_id
             .as_str()
             .parse()
             .map_err(|_| WireError::Unreachable("it declared no peer id".to_owned()))?;
-        let addresses: Vec<Multiaddr> = holder
-            .endpoint
+        let addresses: Vec<Multiaddr> = endpoint
             .addresses
             .iter()
             .filter_map(|address| address.as_str().parse().ok())
@@ -160,6 +165,8 @@ impl Wire {
             | Reply::Accepted { .. }
             | Reply::Outboard { .. }
             | Reply::Objects(_)
+            | Reply::Openings { .. }
+            | Reply::Taken {}
             | Reply::Newest(_)
             | Reply::Proof(_)
             | Reply::HandOvers { .. }) => Ok(reply),
@@ -189,6 +196,37 @@ impl Wire {
             return Err(WireError::Protocol);
         };
         Ok(*part)
+    }
+
+    /// Asks for the openings of a sector, at most `max` bytes; unchecked.
+    pub(crate) async fn openings(&mut self, sector: SectorNumber, max: usize) -> Result<Vec<u8>, WireError> {
+        let network = self.network;
+        let Reply::Openings { len } = self.ask(&Request::Openings { network, sector }).await? else {
+            return Err(WireError::Protocol);
+        };
+        let len = usize::try_from(len).ok().filter(|len| *len <= max);
+        let mut openings = vec![0; len.ok_or(WireError::Protocol)?];
+        self.stream.read_exact(&mut openings).await?;
+        Ok(openings)
+    }
+
+    /// Hands a verdict on a sector back.
+    pub(crate) async fn verdict(
+        &mut self,
+        sector: SectorNumber,
+        openings: Hash,
+        verdict: Verdict,
+    ) -> Result<(), WireError> {
+        let request = Request::Verdict {
+            network: self.network,
+            sector,
+            openings,
+            verdict,
+        };
+        let Reply::Taken {} = self.ask(&request).await? else {
+            return Err(WireError::Protocol);
+        };
+        Ok(())
     }
 
     /// Asks for hand-overs of the terms from `from` on; unchecked.
@@ -227,6 +265,8 @@ impl Wire {
             | Reply::Unsealing { .. }
             | Reply::Outboard { .. }
             | Reply::Objects(_)
+            | Reply::Openings { .. }
+            | Reply::Taken {}
             | Reply::Newest(_)
             | Reply::Proof(_)
             | Reply::HandOvers { .. }
@@ -303,6 +343,8 @@ impl Wire {
             | Reply::Unsealing { .. }
             | Reply::Outboard { .. }
             | Reply::Objects(_)
+            | Reply::Openings { .. }
+            | Reply::Taken {}
             | Reply::Newest(_)
             | Reply::Proof(_)
             | Reply::HandOvers { .. }

@@ -63,6 +63,7 @@ pub(super) fn network_parameters(term_windows: Option<u64>) -> Result<NetworkPar
         power_unit_bytes: 1 << 20,
         standby_power_bytes: 0,
         insecure_proofs: true,
+        porep_committee: 15,
         // Half a minute, so that it can be watched.
         restart_windows: 4,
     })

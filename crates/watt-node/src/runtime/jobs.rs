@@ -8,6 +8,7 @@ pub(crate) use cold::{Kept, keep};
 pub(crate) use folds::Folds;
 pub(crate) use scrub::Scrub;
 
+use super::node_loop::Command;
 use super::payload::Payload;
 use super::receiving::Receiving;
 use super::storage::{Storage, trouble};
@@ -21,11 +22,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
 use watt_engine::effect::{AnsweredWindow, SealJob, WindowJob};
 use watt_engine::event::{Responded, SealedRoots};
 use watt_engine::provider::{LocalSector, Settle};
 use watt_engine::{Effect, Event};
 use watt_ledger::Genesis;
+use watt_light::transaction::witness_hash;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, SectorNumber, Window, codec};
 use watt_proofs::post::{self, ReplicaRead, Responses};
@@ -82,7 +85,12 @@ pub(crate) struct Jobs {
     /// Held while bytes move between pieces and replicas; taken before `labelling`.
     copies: Arc<Mutex<()>>,
     unsealing: Arc<Mutex<Unsealing>>,
+    /// Openings that committees look at, with their hashes; `None` on a network that has none.
+    shown: Option<Arc<Mutex<BTreeMap<SectorNumber, Openings>>>>,
 }
+
+/// The openings of a sector, with their hash.
+type Openings = (Hash, Arc<Vec<u8>>);
 
 struct Log {
     journal: Journal,
@@ -141,6 +149,7 @@ impl Jobs {
             folds,
             copies: Arc::default(),
             unsealing: Arc::default(),
+            shown: (genesis.parameters.porep_committee > 0).then(Arc::default),
         };
         jobs.reconcile().map_err(|error| trouble(&error))?;
         Ok(jobs)
@@ -158,8 +167,34 @@ impl Jobs {
         self.folds.clone()
     }
 
-    pub(crate) fn server(&self, shared: Arc<Shared>) -> Server {
+    /// The openings of a sector, while a committee looks at them.
+    pub(crate) fn shown(&self, sector: SectorNumber) -> Option<Openings> {
+        let shown = self.shown.as_ref()?.lock();
+        shown
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&sector)
+            .cloned()
+    }
+
+    /// Shows the openings of a sector to whoever asks, if this network has committees.
+    fn show(&self, sector: SectorNumber, openings: &[u8]) {
+        if let Some(shown) = &self.shown {
+            let opened = (witness_hash(&self.network, openings), Arc::new(openings.to_vec()));
+            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.insert(sector, opened);
+        }
+    }
+
+    fn hide(&self, sector: SectorNumber) {
+        if let Some(shown) = &self.shown {
+            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.remove(&sector);
+        }
+    }
+
+    pub(crate) fn server(&self, shared: Arc<Shared>, commands: mpsc::Sender<Command>) -> Server {
         Server {
+            commands,
             network: self.network,
             account: self.account,
             key: self.key.clone(),
@@ -179,10 +214,15 @@ impl Jobs {
             },
             Effect::OpenPorep { job, roots, seed } => {
                 let sector = job.sector;
-                Event::PorepOpened {
-                    sector,
-                    result: self.open_porep(&job, &roots, seed).map_err(sentence),
+                let result = self.open_porep(&job, &roots, seed).map_err(sentence);
+                if let Ok(openings) = &result {
+                    self.show(sector, openings);
                 }
+                Event::PorepOpened { sector, result }
+            }
+            Effect::HideOpenings { sector } => {
+                self.hide(sector);
+                Event::Looked
             }
             Effect::Respond(job) => Event::Responded {
                 window: job.window,
@@ -244,6 +284,9 @@ impl Jobs {
             | Effect::SendHandOvers { .. }
             | Effect::KeepHandOvers { .. }
             | Effect::KeepSuccessions(_)
+            | Effect::KeepVerdicts(_)
+            | Effect::Examine(_)
+            | Effect::HandVerdict(_)
             | Effect::KeepRestarts(_)
             | Effect::FollowRestart(_)
             | Effect::TakeChunk { .. }

@@ -3,6 +3,7 @@
 
 use super::apply::{try_block, try_decided, verdicts};
 use super::checkpoints::Checkpoints;
+use super::committee::Member;
 use super::jobs::Jobs;
 use super::pace::{Histogram, Pace, own_time};
 use super::storage::Storage;
@@ -354,7 +355,7 @@ impl NodeLoop {
             watt_net::Event::Transfer { stream, .. } => {
                 let node = NodeHandle::new(Arc::clone(&self.shared), self.commands.clone());
                 let jobs = self.jobs.as_ref();
-                let provider = jobs.map(|jobs| jobs.server(Arc::clone(&self.shared)));
+                let provider = jobs.map(|jobs| jobs.server(Arc::clone(&self.shared), self.commands.clone()));
                 tokio::spawn(transfer_server::serve(stream, Arc::new(node), provider));
             }
         }
@@ -670,8 +671,22 @@ impl NodeLoop {
                     drop(answer.send(outcome));
                 }
             }
+            Effect::KeepVerdicts(verdicts) => {
+                if let Err(error) = self.storage.keep_verdicts(&verdicts) {
+                    self.fail(&error);
+                }
+            }
+            Effect::Examine(job) => {
+                let member = self.member();
+                self.work(async move { Command::Event(Box::new(member.examine(*job).await)) });
+            }
+            Effect::HandVerdict(job) => {
+                let member = self.member();
+                self.work(async move { Command::Event(Box::new(member.hand_back(*job).await)) });
+            }
             Effect::Seal(_)
             | Effect::OpenPorep { .. }
+            | Effect::HideOpenings { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::LogWindow { .. }
@@ -684,6 +699,17 @@ impl NodeLoop {
             }
             // Taken out before: persisting and verifying are done for many at once.
             Effect::PersistScp { .. } | Effect::Verify { .. } => {}
+        }
+    }
+
+    /// This node, as a member of committees.
+    fn member(&self) -> Member {
+        Member {
+            network: self.storage.head().network,
+            net: self.net.clone(),
+            jobs: self.jobs.clone(),
+            state: self.storage.snapshot(),
+            commands: self.commands.clone(),
         }
     }
 
@@ -782,7 +808,7 @@ impl NodeLoop {
 
 /// Runs long computation on a thread of its own that yields to everything else on the machine, as far as the system allows:
 /// lending space must not make a person's computer slow. `None` if it panicked.
-async fn background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(crate) async fn background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, outcome) = oneshot::channel();
     let spawned = std::thread::Builder::new()
         .name("seal".to_owned())

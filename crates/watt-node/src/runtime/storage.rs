@@ -9,10 +9,11 @@ use crate::config::NodeConfig;
 use crate::error::{CommandError, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
-use watt_engine::EvidenceLog;
 use watt_engine::checkpoint::Incoming;
+use watt_engine::examiner::GIVEN_MAX;
 use watt_engine::journal::Entry;
 use watt_engine::message::DecidedBlock;
+use watt_engine::{EvidenceLog, GivenVerdict};
 use watt_ledger::tree::chunk;
 use watt_ledger::{BlockOutcome, Genesis, Receipt, Rescue, Rescues, StateRead, Writes, genesis_block};
 use watt_light::succession::{SUCCESSION_BYTES_MAX, SUCCESSIONS_MAX};
@@ -34,6 +35,12 @@ const EVIDENCE: &str = "evidence";
 
 /// Name of the successions among the small values.
 const SUCCESSIONS: &str = "successions";
+
+/// Name of the verdicts on sectors among the small values.
+const VERDICTS: &str = "verdicts";
+
+/// The most bytes of these.
+const VERDICTS_BYTES_MAX: usize = GIVEN_MAX * 256;
 
 /// Those of three terms.
 type StoredSuccessions = BoundedVec<Succession, { 3 * SUCCESSIONS_MAX }>;
@@ -262,6 +269,28 @@ impl Storage {
     /// Makes them durable, in place of those before.
     pub(crate) fn keep_successions(&self, successions: &[Succession]) -> Result<(), KvError> {
         self.values.put(SUCCESSIONS, &codec::encode(&successions))
+    }
+
+    /// Verdicts on sectors that earlier lives gave. A file that can't be read is said and counts as none: they are looked at again.
+    pub(crate) fn verdicts(&self) -> Vec<GivenVerdict> {
+        let stored = self.values.get(VERDICTS).map_err(|error| error.to_string());
+        let list = stored.and_then(|bytes| {
+            let decode = |bytes: Vec<u8>| {
+                codec::decode::<BoundedVec<GivenVerdict, GIVEN_MAX>>(&bytes, VERDICTS_BYTES_MAX)
+                    .map_err(|error| error.to_string())
+            };
+            bytes.map(decode).transpose()
+        });
+        let list = list.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the verdicts on sectors can't be read; sectors that wait are looked at again");
+            None
+        });
+        list.map(BoundedVec::into_inner).unwrap_or_default()
+    }
+
+    /// Makes them durable, in place of those before.
+    pub(crate) fn keep_verdicts(&self, verdicts: &[GivenVerdict]) -> Result<(), KvError> {
+        self.values.put(VERDICTS, &codec::encode(&verdicts))
     }
 
     /// The way from genesis' backbone to the newest.

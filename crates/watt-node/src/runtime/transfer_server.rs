@@ -1,7 +1,9 @@
 //! The answering end of a transfer stream: every node tells which block is the newest and proves it; a provider takes slots that the
 //! ledger assigns to it, and gives bytes to whoever asks.
 
+use super::committee::take;
 use super::jobs::Jobs;
+use super::node_loop::Command;
 use super::receiving::Receiving;
 use crate::api::{NodeView, proofs};
 use crate::node::Shared;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use watt_content::{Header, SlotRoots};
+use watt_engine::effect::HandVerdictJob;
 use watt_engine::transfer::{
     FRAME_BYTES_MAX, HAND_OVERS_PER_REPLY_MAX, Objects, ProofOf, ProofPart, Refusal, Reply, Request,
 };
@@ -17,6 +20,7 @@ use watt_ledger::query;
 use watt_ledger::rows::DealStage;
 use watt_light::operation::AcceptanceTerms;
 use watt_net::TransferStream;
+use watt_primitives::terms::Endpoint;
 use watt_primitives::{
     AccountId, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Hash, NetworkId, SecretKey,
     SlotIndexInDeal,
@@ -44,6 +48,7 @@ pub(crate) struct Server {
     pub(crate) shared: Arc<Shared>,
     pub(crate) receiving: Arc<Receiving>,
     pub(crate) jobs: Jobs,
+    pub(crate) commands: mpsc::Sender<Command>,
 }
 
 /// Why a conversation goes no further.
@@ -155,7 +160,9 @@ async fn answer(
         | Request::Read { .. }
         | Request::Unseal { .. }
         | Request::Outboard { .. }
-        | Request::Objects { .. }) => {
+        | Request::Objects { .. }
+        | Request::Openings { .. }
+        | Request::Verdict { .. }) => {
             let provider = provider.ok_or(Refusal::NotHeld)?;
             return provider.answer(request, stream).await;
         }
@@ -218,6 +225,35 @@ impl Server {
                 self.check_network(&network)?;
                 let objects = self.objects(deal).await?;
                 Ok(say(stream, &Reply::Objects(Box::new(objects))).await?)
+            }
+            Request::Openings { network, sector } => {
+                self.check_network(&network)?;
+                let (_, openings) = self.jobs.shown(sector).ok_or(Refusal::NotShown)?;
+                let len = u32::try_from(openings.len()).map_err(|_| Refusal::Trouble)?;
+                say(stream, &Reply::Openings { len }).await?;
+                for chunk in openings.chunks(CHUNK_BYTES) {
+                    stream.write_all(chunk).await?;
+                }
+                Ok(stream.flush().await?)
+            }
+            Request::Verdict {
+                network,
+                sector,
+                openings,
+                verdict,
+            } => {
+                self.check_network(&network)?;
+                let given = HandVerdictJob {
+                    endpoint: Endpoint::default(),
+                    provider: self.account,
+                    sector,
+                    openings,
+                    verdict,
+                };
+                if !take(&self.jobs, self.shared.snapshot(), &self.commands, &given).await {
+                    return Err(Refusal::NotAVerdict.into());
+                }
+                Ok(say(stream, &Reply::Taken {}).await?)
             }
             // Every node answers them, provider or not.
             Request::Newest { .. } | Request::Proof { .. } | Request::HandOvers { .. } => {

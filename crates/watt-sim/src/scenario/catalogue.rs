@@ -29,6 +29,7 @@ files![
     "clocks-ten-minutes-off",
     "clock-set-back",
     "cloned-folder",
+    "committees",
     "crash-at-every-persist",
     "deadbeat-clients",
     "denial-of-service",

@@ -210,7 +210,7 @@ fn calmer(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
 /// Numbers that are no size as they are by default, so that the file need not say them.
 fn plainer(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
     let plain = Network::default();
-    let changes: [fn(&mut Network, &Network); 6] = [
+    let changes: [fn(&mut Network, &Network); 7] = [
         |network, plain| {
             network.slot_ms = plain.slot_ms;
         },
@@ -222,6 +222,9 @@ fn plainer(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
         },
         |network, plain| {
             network.window_slots = plain.window_slots;
+        },
+        |network, plain| {
+            network.porep_committee = plain.porep_committee;
         },
         |network, plain| {
             network.checkpoint_blocks = plain.checkpoint_blocks;

@@ -22,6 +22,8 @@ pub enum Trade {
     GreedyProvider,
     /// Keeps its proofs back until it is too late for them.
     LateProver,
+    /// Seals, and shows the openings to nobody.
+    OpeningsWithholder,
     /// Commits to bytes drawn by lot in place of the replica, and answers with what it likes.
     Forger,
 }
@@ -36,6 +38,7 @@ impl Trade {
             Self::ReadWithholder => "read-withholder",
             Self::GreedyProvider => "greedy-provider",
             Self::LateProver => "late-prover",
+            Self::OpeningsWithholder => "openings-withholder",
             Self::Forger => "forger",
         }
     }
@@ -45,7 +48,25 @@ impl Trade {
     pub const fn gives_to_readers(self) -> bool {
         match self {
             Self::Outsourcer | Self::ReadWithholder => false,
-            Self::LazyProvider | Self::GreedyProvider | Self::LateProver | Self::Forger => true,
+            Self::LazyProvider
+            | Self::GreedyProvider
+            | Self::LateProver
+            | Self::OpeningsWithholder
+            | Self::Forger => true,
+        }
+    }
+
+    /// Whether a committee gets to see the openings of its sectors.
+    #[must_use]
+    pub const fn shows_openings(self) -> bool {
+        match self {
+            Self::OpeningsWithholder => false,
+            Self::LazyProvider
+            | Self::Outsourcer
+            | Self::ReadWithholder
+            | Self::GreedyProvider
+            | Self::LateProver
+            | Self::Forger => true,
         }
     }
 
@@ -54,7 +75,11 @@ impl Trade {
     pub const fn has_replica(self) -> bool {
         match self {
             Self::LazyProvider | Self::Outsourcer => false,
-            Self::ReadWithholder | Self::GreedyProvider | Self::LateProver | Self::Forger => true,
+            Self::ReadWithholder
+            | Self::GreedyProvider
+            | Self::LateProver
+            | Self::OpeningsWithholder
+            | Self::Forger => true,
         }
     }
 }

@@ -10,6 +10,8 @@ use watt_engine::effect::{SealJob, WindowJob};
 use watt_engine::event::{Responded, SealedRoots};
 use watt_engine::provider::LocalSector;
 use watt_engine::{Effect, Event};
+use watt_ledger::query;
+use watt_ledger::rows::SectorStage;
 use watt_primitives::terms::Piece;
 use watt_primitives::{Hash, NetworkId, SectorNumber, Window};
 use watt_proofs::post::{self, ReplicaRead};
@@ -47,6 +49,9 @@ impl World {
             }
             Effect::OpenPorep { job, roots, seed } => {
                 let result = vault.open_porep(&network, &job, &roots, seed).map_err(sentence);
+                if let Ok(openings) = &result {
+                    vault.shown.insert(job.sector, openings.clone());
+                }
                 (
                     SEAL_MS,
                     Event::PorepOpened {
@@ -54,6 +59,17 @@ impl World {
                         result,
                     },
                 )
+            }
+            Effect::HideOpenings { sector } => {
+                vault.shown.remove(&sector);
+                let provider = vault.replicas.get(&sector).map(|replica| replica.sector.job.provider);
+                let state = &*self.nodes[node].disk.state;
+                let row = provider.and_then(|provider| query::sector(state, &provider, sector));
+                if row.is_some_and(|row| matches!(row.stage, SectorStage::Active { .. })) {
+                    self.trace
+                        .note(self.now, format_args!("n{node} has sector {sector} committed"));
+                }
+                (ANSWER_MS, Event::Looked)
             }
             Effect::Respond(job) => {
                 let result = Ok(vault.respond(&job));
@@ -124,6 +140,9 @@ impl World {
             | Effect::SendHandOvers { .. }
             | Effect::KeepHandOvers { .. }
             | Effect::KeepSuccessions(_)
+            | Effect::KeepVerdicts(_)
+            | Effect::Examine(_)
+            | Effect::HandVerdict(_)
             | Effect::KeepRestarts(_)
             | Effect::FollowRestart(_)
             | Effect::TakeChunk { .. }

@@ -68,6 +68,7 @@ impl World {
             checkpoint_gap: self.checkpoint_blocks,
             incoming: this.disk.incoming.as_ref().map(|(incoming, _)| incoming.clone()),
             seat: this.seat_config(),
+            verdicts: this.disk.verdicts.clone(),
             restarts: this.disk.restarts.clone(),
             logs_scp: false,
             provider: this

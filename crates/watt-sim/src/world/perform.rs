@@ -186,8 +186,12 @@ impl World {
                 let is_excused = self.nodes[node].can_not_go_on(&self.compute);
                 self.halt(node, sentence, is_excused);
             }
+            Effect::KeepVerdicts(verdicts) => self.nodes[node].disk.verdicts = verdicts,
+            Effect::Examine(job) => self.examine(node, &job),
+            Effect::HandVerdict(job) => self.hand_back(node, &job),
             Effect::Seal(_)
             | Effect::OpenPorep { .. }
+            | Effect::HideOpenings { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::LogWindow { .. }

@@ -85,6 +85,8 @@ pub struct Setup {
     pub links: usize,
     /// Milliseconds between blocks.
     pub slot_ms: u64,
+    /// Most members of the committees to which sectors are shown; 0: openings are in blocks.
+    pub porep_committee: u8,
     /// Slots in a proving window.
     pub window_slots: u64,
     /// Windows in a term.
@@ -124,6 +126,7 @@ impl Default for Setup {
             trades: BTreeMap::new(),
             links: 4,
             slot_ms: 1_000,
+            porep_committee: 0,
             window_slots: 8,
             term_windows: 144,
             seats: 0,
@@ -224,6 +227,7 @@ impl Setup {
                 power_unit_bytes: 1 << 20,
                 standby_power_bytes: 0,
                 insecure_proofs: true,
+                porep_committee: self.porep_committee,
                 restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
             },
             protocol: 1,
@@ -323,6 +327,7 @@ impl Setup {
                     state: Arc::clone(&state),
                     hand_overs: Vec::new(),
                     successions: Vec::new(),
+                    verdicts: Vec::new(),
                     restarts: RestartLog::default(),
                     followed: Vec::new(),
                     incoming: None,

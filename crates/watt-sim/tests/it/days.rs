@@ -19,6 +19,21 @@ fn readers_go_elsewhere() {
     assert!(report.n_refused > 0 && report.n_read > 0);
 }
 
+/// Sectors are shown to committees: garbage and what is not shown gets nobody's verdict, and with one member of four away all others are
+/// committed.
+///
+/// Covers: D1, D2 (TS4).
+#[test]
+fn committees_let_in_what_holds() {
+    let (_, lines) = day("committees");
+    let n = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+    assert!(n(": they hold") > 0, "nobody looked");
+    assert!(n(": they do not hold") > 0, "garbage was not looked at");
+    assert!(n(": they were not shown") > 0, "everybody showed");
+    // Of twelve honest providers or fewer, whom the draws for two files leave out moves it.
+    assert!(n(" has sector ") >= 8, "{} sectors", n(" has sector "));
+}
+
 /// Nodes that lost everything start from the state of a checkpoint, not from genesis, while blocks are full.
 ///
 /// Covers: A1.

@@ -49,6 +49,7 @@ fn genesis() -> Genesis {
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,
+            porep_committee: 0,
             restart_windows: 4,
         },
         accounts: BoundedVec::new(people().map(funded).collect()).unwrap(),
@@ -152,7 +153,12 @@ impl Ledger {
             units: (1, 64),
             settle,
         };
-        Provider::new(config, self.genesis.network(), Vec::new())
+        Provider::new(
+            config,
+            self.genesis.network(),
+            &self.genesis.parameters,
+            Vec::new(),
+        )
     }
 
     /// What the provider wants done, and the settlements that it hands in.

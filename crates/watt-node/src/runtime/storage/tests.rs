@@ -32,6 +32,7 @@ fn config(dir: &Path) -> NodeConfig {
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,
+            porep_committee: 0,
             restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
         },
         accounts: BoundedVec::new(vec![GenesisAccount {

@@ -1,0 +1,181 @@
+use super::*;
+use crate::genesis::{NetworkParameters, RESTART_WINDOWS_MAIN};
+use crate::state::{MemoryState, Writes};
+use watt_light::backbone::BackboneEntry;
+use watt_light::verdict::COMMITTEE_MAX;
+use watt_primitives::{BoundedString, codec};
+
+/// Seats of the largest backbone.
+const SEATS: u8 = 61;
+
+fn account(n: u8) -> AccountId {
+    AccountId([n; 20])
+}
+
+fn rules() -> RulesRow {
+    RulesRow {
+        network: NetworkId::derive(Hash([7; 32])),
+        name: BoundedString::new("test".to_owned()).unwrap(),
+        is_main: false,
+        parameters: NetworkParameters {
+            slot_ms: 5_000,
+            window_slots: 120,
+            term_windows: 144,
+            settlement_windows: 144,
+            block_transactions_max: 200,
+            block_bytes_max: 2 << 20,
+            certify_slots: 20,
+            certify_slots_per_gb: 10,
+            commit_slots: 240,
+            power_unit_bytes: 1,
+            standby_power_bytes: 0,
+            insecure_proofs: false,
+            porep_committee: 15,
+            restart_windows: RESTART_WINDOWS_MAIN,
+        },
+    }
+}
+
+/// A state of `n` seats.
+fn seats(n: u8) -> MemoryState {
+    let entry = |n: u8| BackboneEntry {
+        account: account(n),
+        key: NodeId([n; 32]),
+        cold_key: None,
+    };
+    let backbone = Backbone::new((1..=n).map(entry).collect()).unwrap();
+    let term = rules().terms().of_height(BlockHeight(120));
+    let mut state = MemoryState::default();
+    let row = (rows::backbone(term), Some(codec::encode(&backbone)));
+    state.write(&Writes::from([row]));
+    state
+}
+
+/// One of many beacons.
+fn beacon(n: u64) -> Beacon {
+    let network = rules().network;
+    let layer = Hash::of_content(&n.to_be_bytes());
+    Beacon::of_window(
+        &network,
+        &Beacon::first(&network),
+        Window(0),
+        &[1],
+        &[layer],
+        None,
+    )
+}
+
+fn draw(state: &MemoryState, beacon: &Beacon, provider: u8, sector: u64) -> Committee {
+    let (provider, sector) = (account(provider), SectorNumber(sector));
+    Committee::draw(state, &rules(), beacon, &provider, sector, Window(1)).unwrap()
+}
+
+/// Binomial coefficient.
+fn choose(n: u128, k: u128) -> u128 {
+    (0..k).fold(1, |product, i| product * (n - i) / (i + 1))
+}
+
+/// Ways to draw 15 of 61 seats of which `captured` are one attacker's, so that at least 11 are; and all ways.
+fn captures(captured: u128) -> (u128, u128) {
+    let others = 61 - captured;
+    let ways = |own: u128| choose(captured, own) * choose(others, 15 - own);
+    ((11..=15).map(ways).sum(), choose(61, 15))
+}
+
+/// Of how many draws one has 11 members or more of an attacker with `percent` of very many seats.
+fn one_in(percent: u128) -> u128 {
+    let ways = |own: u32| choose(15, own.into()) * percent.pow(own) * (100 - percent).pow(15 - own);
+    100u128.pow(15) / (11..=15).map(ways).sum::<u128>()
+}
+
+/// Who repeats pre-commitments until the committee is theirs needs as many sector numbers, replicas and windows as the table of
+/// `proofs.md` 6.13 says: each number draws a committee of its own, by a beacon that is made after the pre-commitment, and the draws come
+/// out as chance has it. Covers: D2 (TS4).
+#[test]
+fn porep_committee_retry_until_captured() {
+    let state = seats(SEATS);
+    let (first, second) = (beacon(1), beacon(2));
+    let committee = draw(&state, &first, 100, 7);
+    assert_eq!((committee.members.len(), committee.needed()), (COMMITTEE_MAX, 11));
+    assert_eq!(
+        committee,
+        draw(&state, &first, 100, 7),
+        "everybody draws the same"
+    );
+    assert_ne!(committee, draw(&state, &first, 100, 8), "another number");
+    assert_ne!(committee, draw(&state, &first, 101, 7), "another provider");
+    assert_ne!(committee, draw(&state, &second, 100, 7), "another beacon");
+
+    // An attacker with half of the seats, and more than half: what is counted is what chance says.
+    for (captured, n_draws) in [(30u8, 4_000u64), (37, 1_000)] {
+        let is_captured = |n: &u64| {
+            let members = draw(&state, &beacon(*n), 100, 1).members;
+            let own = members
+                .iter()
+                .filter(|member| member.account <= account(captured));
+            own.count() >= 11
+        };
+        let counted = (0..n_draws).filter(is_captured).count() as u128;
+        let (ways, all) = captures(captured.into());
+        let expected = u128::from(n_draws) * ways / all;
+        assert!(expected > 20, "{expected}");
+        assert!(
+            counted * 4 > expected * 3 && counted * 4 < expected * 5,
+            "{counted} of {expected}"
+        );
+    }
+    // The table: very many seats, and 61 of which the attacker has 18, 20, 24, 30.
+    assert_eq!([30, 33, 40, 50].map(one_in), [1487, 607, 106, 16]);
+    let of_61 = [18, 20, 24, 30].map(|captured| {
+        let (ways, all) = captures(captured);
+        all / ways
+    });
+    assert_eq!(of_61, [16_938, 3_830, 376, 32]);
+}
+
+/// A small backbone looks at a sector whole, with its own quorum; in one of more seats than members the provider's own is left out.
+/// Covers: D2.
+#[test]
+fn committees_of_small_backbones() {
+    for (n, needed) in [(1, 1), (4, 3), (7, 5), (13, 9), (15, 11)] {
+        let committee = draw(&seats(n), &beacon(1), 1, 1);
+        assert_eq!(
+            (committee.members.len(), committee.needed()),
+            (usize::from(n), needed)
+        );
+        assert!(committee.members.is_sorted_by_key(|member| member.account));
+        assert!(
+            committee
+                .members
+                .iter()
+                .any(|member| member.account == account(1))
+        );
+    }
+    let state = seats(16);
+    for n in 0..100 {
+        let committee = draw(&state, &beacon(n), 1, 1);
+        assert_eq!(committee.members.len(), 15);
+        assert!(
+            committee
+                .members
+                .iter()
+                .all(|member| member.account != account(1))
+        );
+    }
+}
+
+/// A successor's key counts as its seat's, and the lost one no more. Covers: A9, D2.
+#[test]
+fn a_successor_gives_verdicts() {
+    let mut state = seats(4);
+    let term = rules().terms().of_height(BlockHeight(120));
+    let row = SuccessionRow {
+        generation: 1,
+        key: NodeId([99; 32]),
+    };
+    let key = rows::succession(term, &account(2));
+    state.write(&Writes::from([(key, Some(codec::encode(&row)))]));
+    let committee = draw(&state, &beacon(1), 100, 1);
+    assert_eq!(committee.place_of(&NodeId([99; 32])), Some(1));
+    assert_eq!(committee.place_of(&NodeId([2; 32])), None);
+}

@@ -1,0 +1,277 @@
+//! Sectors whose openings a committee looks at (`docs/spec/proofs.md` 6.8 to 6.13).
+
+use crate::miner::{Load, Miner};
+use crate::sectors::SLOT;
+use crate::sectors::{certified, load_of};
+use crate::world::{WATT, World, genesis, id, key, provide};
+use watt_ledger::genesis::InvalidGenesis;
+use watt_ledger::query::{self, Shown, SlotCondition};
+use watt_ledger::{Done, Event, Outcome, Refused};
+use watt_light::transaction::witness_hash;
+use watt_light::{Operation, PorepVerdict, Verdict, Verdicts};
+use watt_primitives::{BoundedVec, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window};
+
+const SECTOR: SectorNumber = SectorNumber(1);
+
+/// Ten providers on a network of four seats with committees.
+fn world() -> World {
+    let mut genesis = genesis("committees");
+    genesis.parameters.porep_committee = 15;
+    let mut world = World::of(&genesis);
+    provide(&mut world, 10..20, 100 * SLOT, WATT);
+    world
+}
+
+/// A sector of person 10 with a share, pre-committed and challenged.
+fn challenged(world: &mut World) -> (Miner, Load) {
+    let deal = certified(world, 1);
+    let load = load_of(world, deal, 1, 10);
+    let mut miner = Miner::new(10);
+    let operation = miner.seal(world, 1, &[load]);
+    world.act(10, operation).unwrap();
+    world.open_next_window();
+    (miner, load)
+}
+
+fn shown(world: &World, sector: SectorNumber) -> Shown {
+    query::shown_sector(&world.state, &id(10), sector).unwrap()
+}
+
+/// The verdict of the member at `place`, as `change` makes it.
+fn verdict_on(
+    world: &World,
+    (shown, openings): (&Shown, Hash),
+    place: u8,
+    change: impl Fn(&mut PorepVerdict, &mut NetworkId),
+) -> Verdict {
+    let member = shown.committee.member(place).unwrap();
+    let own = (200..204).find(|n| key(*n).node_id() == member.key).unwrap();
+    let (mut said, mut network) = (shown.challenged.verdict(openings), world.network);
+    change(&mut said, &mut network);
+    let signature = said.sign(&key(own), &network);
+    Verdict {
+        member: place,
+        signature,
+    }
+}
+
+/// What a provider hands in with these verdicts.
+fn commit(
+    world: &mut World,
+    sector: SectorNumber,
+    openings: Hash,
+    given: Vec<Verdict>,
+) -> Result<Done, Refused> {
+    let witness = Verdicts {
+        openings,
+        given: BoundedVec::new(given).unwrap(),
+    };
+    commit_with(world, sector, witness.encode())
+}
+
+fn commit_with(world: &mut World, sector: SectorNumber, witness: Vec<u8>) -> Result<Done, Refused> {
+    let operation = Operation::CommitSector {
+        sector,
+        openings: witness_hash(&world.network, &witness),
+    };
+    world.act_with(10, operation, vec![witness])
+}
+
+/// Three of four members look at the openings and say that they hold; the sector is proven, and the ledger keeps 32 bytes of it all.
+/// Covers: D1, D2 (TS4).
+#[test]
+fn a_committee_lets_a_sector_in() {
+    let mut world = world();
+    let deal = certified(&mut world, 1);
+    let load = load_of(&world, deal, 1, 10);
+    let mut miner = Miner::new(10);
+    let operation = miner.seal(&world, 1, &[load]);
+    world.act(10, operation).unwrap();
+    assert!(
+        query::shown_sector(&world.state, &id(10), SECTOR).is_none(),
+        "nobody knows the committee before the window that asks is open"
+    );
+    let (waiting, _) = query::waiting_sectors(&world.state, None, 64);
+    assert_eq!(waiting, [(id(10), SECTOR)]);
+    world.open_next_window();
+    let shown = shown(&world, SECTOR);
+    assert_eq!((shown.committee.members.len(), shown.committee.needed()), (4, 3));
+    let (_, openings) = miner.commit(&world, 1);
+    assert!(openings.len() <= shown.challenged.openings_bytes_max());
+    assert_eq!(shown.challenged.verify(&openings), Ok(()));
+    assert!(shown.challenged.verify(&openings[1..]).is_err());
+    let hash = witness_hash(&world.network, &openings);
+    let given = [0, 2, 3].map(|place| verdict_on(&world, (&shown, hash), place, |_, _| ()));
+    let done = commit(&mut world, SECTOR, hash, given.to_vec());
+    assert!(matches!(done, Ok(Done::SectorCommitted { .. })), "{done:?}");
+    assert!(query::shown_sector(&world.state, &id(10), SECTOR).is_none());
+    assert!(query::waiting_sectors(&world.state, None, 64).0.is_empty());
+}
+
+/// Everything that can be wrong with verdicts is refused in its own words, costs no penalty, and the right ones are still taken.
+/// Covers: D1, D2 (TS4).
+#[test]
+fn wrong_verdicts_are_refused() {
+    let mut world = world();
+    let (miner, _) = challenged(&mut world);
+    let sector = SECTOR;
+    let seen = shown(&world, sector);
+    let (_, openings) = miner.commit(&world, 1);
+    let hash = witness_hash(&world.network, &openings);
+    let on = (&seen, hash);
+    let right: Vec<Verdict> = (0..4)
+        .map(|place| verdict_on(&world, on, place, |_, _| ()))
+        .collect();
+    let (one, two, three) = (right[0], right[1], right[2]);
+
+    assert_eq!(
+        commit_with(&mut world, sector, openings.clone()),
+        Err(Refused::Verdicts { sector })
+    );
+    let few = |given| {
+        Err(Refused::TooFewVerdicts {
+            sector,
+            given,
+            needed: 3,
+        })
+    };
+    assert_eq!(commit(&mut world, sector, hash, Vec::new()), few(0));
+    assert_eq!(commit(&mut world, sector, hash, vec![one, two]), few(2));
+    let order = Err(Refused::VerdictOrder { sector });
+    assert_eq!(
+        commit(&mut world, sector, hash, vec![one, one, two]),
+        order,
+        "one member twice"
+    );
+    assert_eq!(commit(&mut world, sector, hash, vec![two, one, three]), order);
+    let stranger = Verdict { member: 4, ..one };
+    let none = Err(Refused::VerdictMember {
+        sector,
+        member: 4,
+        members: 4,
+    });
+    assert_eq!(
+        commit(&mut world, sector, hash, vec![one, two, three, stranger]),
+        none
+    );
+
+    let unsigned = Err(Refused::VerdictSignature { sector });
+    let mut refuse = |third: Verdict, what: &str| {
+        assert_eq!(
+            commit(&mut world, sector, hash, vec![one, two, third]),
+            unsigned,
+            "{what}"
+        );
+    };
+    refuse(Verdict { member: 2, ..one }, "another member's");
+    let said = seen.challenged.verdict(hash);
+    let strange = said.sign(&key(99), &NetworkId::derive(Hash::ZERO));
+    refuse(
+        Verdict {
+            member: 2,
+            signature: strange,
+        },
+        "a stranger's",
+    );
+    let changes: [(&str, fn(&mut PorepVerdict, &mut NetworkId)); 7] = [
+        ("another provider", |said, _| said.provider = id(11)),
+        ("another sector", |said, _| said.sector = SectorNumber(2)),
+        ("other columns", |said, _| said.comm_c = Hash::ZERO),
+        ("another replica", |said, _| said.comm_r = Hash::ZERO),
+        ("another window", |said, _| said.window = Window(99)),
+        ("other openings", |said, _| said.openings = Hash::ZERO),
+        ("another network", |_, network| {
+            *network = NetworkId::derive(Hash::ZERO)
+        }),
+    ];
+    for (what, change) in changes {
+        let third = verdict_on(&world, on, 2, change);
+        assert_eq!(
+            commit(&mut world, sector, hash, vec![one, two, third]),
+            unsigned,
+            "{what}"
+        );
+    }
+    let other = Err(Refused::VerdictSignature { sector });
+    assert_eq!(
+        commit(&mut world, sector, Hash::ZERO, vec![one, two, three]),
+        other,
+        "other openings named"
+    );
+    let Outcome::Failed { penalty, .. } = world.last.receipts[0].outcome else {
+        unreachable!()
+    };
+    assert_eq!(
+        penalty.0, 0,
+        "whoever is given a wrong verdict pays no penalty for it"
+    );
+    assert_eq!(
+        query::provider(&world.state, &id(10)).unwrap().row.proofs_failed,
+        0
+    );
+    assert!(commit(&mut world, sector, hash, right).is_ok());
+    let over = Err(Refused::NotPreCommitted { sector });
+    assert_eq!(commit(&mut world, sector, hash, vec![one, two, three]), over);
+}
+
+/// A provider that shows its openings to nobody, or to too few, gets no further than the deadline: its share is free for another sector,
+/// its number and its replica are not. Covers: D1, D2, C5 (TS4).
+#[test]
+fn porep_openings_withheld() {
+    let mut world = world();
+    let (mut miner, load) = challenged(&mut world);
+    let seen = shown(&world, SECTOR);
+    let (_, openings) = miner.commit(&world, 1);
+    let hash = witness_hash(&world.network, &openings);
+    let given = [0, 1, 2].map(|place| verdict_on(&world, (&seen, hash), place, |_, _| ()));
+    world.go_to_height(seen.challenged.deadline.0);
+    let late = commit(&mut world, SECTOR, hash, given.to_vec());
+    assert_eq!(late, Err(Refused::NotPreCommitted { sector: SECTOR }));
+    let expired = Event::SectorExpired {
+        provider: id(10),
+        sector: SECTOR,
+    };
+    assert!(world.last.events.contains(&expired));
+    let condition = |world: &World| {
+        query::slot(&world.state, &load.0, SlotIndexInDeal(load.1))
+            .unwrap()
+            .condition
+    };
+    assert_eq!(condition(&world), SlotCondition::Accepted);
+    let again = miner.seal(&world, 1, &[load]);
+    assert_eq!(world.act(10, again), Err(Refused::SectorUsed { sector: SECTOR }));
+
+    // Under another number another committee looks, and what the first one said is worth nothing.
+    let second = SectorNumber(2);
+    let operation = miner.seal(&world, 2, &[load]);
+    world.act(10, operation).unwrap();
+    world.open_next_window();
+    let seen = shown(&world, second);
+    assert_eq!(
+        commit(&mut world, second, hash, given.to_vec()),
+        Err(Refused::VerdictSignature { sector: second })
+    );
+    let (_, openings) = miner.commit(&world, 2);
+    let hash = witness_hash(&world.network, &openings);
+    let given = [0, 1, 2].map(|place| verdict_on(&world, (&seen, hash), place, |_, _| ()));
+    assert!(commit(&mut world, second, hash, given.to_vec()).is_ok());
+}
+
+/// Committees that can't be are refused with the document: too many members, or too few where proofs are secure. Covers: D1, D2.
+#[test]
+fn committees_of_a_genesis() {
+    let of = |is_insecure: bool, members: u8| {
+        let mut genesis = genesis("committees");
+        genesis.parameters.insecure_proofs = is_insecure;
+        genesis.parameters.porep_committee = members;
+        genesis.check()
+    };
+    let refused = |found| Err(InvalidGenesis::Committee { found });
+    assert_eq!([0, 3, 15].map(|members| of(true, members)), [Ok(()); 3]);
+    assert_eq!(of(true, 16), refused(16));
+    assert_eq!(of(false, 15), Ok(()));
+    assert_eq!(
+        [0, 14, 16].map(|members| of(false, members)),
+        [0, 14, 16].map(refused)
+    );
+}

@@ -1,0 +1,94 @@
+//! A committee's work: members ask providers for the openings of sectors and hand verdicts back, as `watt-node`'s `committee` does.
+
+use super::Trade;
+use crate::world::World;
+use watt_engine::effect::{ExamineJob, HandVerdictJob};
+use watt_engine::examiner::{check_verdict, look_at};
+use watt_engine::{Event, NotExamined};
+use watt_primitives::AccountId;
+
+/// Milliseconds until openings are here and looked at, or a verdict is handed back.
+const WIRE_MS: u64 = 200;
+
+/// Milliseconds until it is clear that a provider does not answer.
+const PATIENCE_MS: u64 = 3_000;
+
+impl World {
+    /// The node of a provider that can be reached.
+    fn reach(&self, provider: &AccountId) -> Option<usize> {
+        self.provider_node(provider).filter(|at| self.nodes[*at].is_up())
+    }
+
+    /// A member asks for the openings of a sector and looks at them.
+    pub(crate) fn examine(&mut self, node: usize, job: &ExamineJob) {
+        let (provider, sector) = (job.sector.provider, job.sector.sector);
+        let shown = self.reach(&provider).and_then(|at| {
+            let (trade, vault) = (self.nodes[at].trade, &self.nodes[at].disk.vault);
+            let shows = trade.is_none_or(Trade::shows_openings);
+            vault.shown.get(&sector).filter(|_| shows)
+        });
+        let (ms, result) = match shown {
+            Some(openings) => (WIRE_MS, look_at(&job.sector, &self.network_of(node), openings)),
+            None => {
+                let why = NotExamined::NotShown("nobody answers".to_owned());
+                (PATIENCE_MS, Err(why))
+            }
+        };
+        let outcome = match &result {
+            Ok(_) => "they hold".to_owned(),
+            Err(why) => why.to_string(),
+        };
+        self.trace.note(
+            self.now,
+            format_args!("n{node} asks {provider} for the openings of sector {sector}: {outcome}"),
+        );
+        self.later(
+            node,
+            ms,
+            Event::Examined {
+                provider,
+                sector,
+                result,
+            },
+        );
+    }
+
+    /// A member hands a verdict back; the provider looks at it by its own ledger.
+    pub(crate) fn hand_back(&mut self, node: usize, job: &HandVerdictJob) {
+        let HandVerdictJob {
+            provider,
+            sector,
+            openings,
+            verdict,
+            ..
+        } = *job;
+        let taker = self.reach(&provider).filter(|at| {
+            let state = &*self.nodes[*at].disk.state;
+            check_verdict(state, &provider, sector, openings, &verdict).is_ok()
+        });
+        if let Some(at) = taker {
+            self.later(
+                at,
+                WIRE_MS,
+                Event::VerdictGiven {
+                    sector,
+                    openings,
+                    verdict,
+                },
+            );
+        }
+        let (ms, is_taken) = match taker {
+            Some(_) => (WIRE_MS, true),
+            None => (PATIENCE_MS, false),
+        };
+        self.later(
+            node,
+            ms,
+            Event::VerdictHanded {
+                provider,
+                sector,
+                is_taken,
+            },
+        );
+    }
+}
