@@ -27,6 +27,7 @@ pub mod event;
 pub mod evidence;
 mod gossip;
 pub mod hearing;
+pub mod heartbeats;
 pub mod journal;
 pub mod mempool;
 pub mod message;

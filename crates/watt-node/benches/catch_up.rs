@@ -173,7 +173,7 @@ fn transfers(genesis: &Genesis, below: BlockHeight) -> Vec<SignedTransaction> {
 
 fn decided(genesis: &Genesis, head: &Header, transactions: Vec<SignedTransaction>) -> DecidedBlock {
     let (network, quorum_set) = (genesis.network(), genesis.quorum_set());
-    let (body_root, n_transactions, body_bytes) = Body::new(&network, transactions.to_vec()).description();
+    let (body_root, n_transactions, body_bytes) = Body::new(&network, transactions.to_vec(), Heartbeats::empty()).description();
     let slot = SlotIndex(head.height.0 + 1);
     let proposal = Proposal {
         network,

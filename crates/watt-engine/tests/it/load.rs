@@ -116,7 +116,7 @@ impl Alone {
             version: 1,
             parent: self.head,
             close_time: self.genesis.time.plus(after_ms),
-            body_root: watt_light::transaction::body_root(&self.network, &[] as &[SignedTransaction]),
+            body_root: watt_light::transaction::body_root(&self.network, &[], &[]),
             n_transactions: 0,
             body_bytes: 0,
             proposer: key(seed).node_id(),

@@ -82,7 +82,7 @@ fn open(config: &NodeConfig) -> Storage {
 /// The next block, without transactions, and what applying it gives.
 fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
     let head = storage.head();
-    let (body_root, n_transactions, body_bytes) = Body::new(&head.network, Vec::new()).description();
+    let (body_root, n_transactions, body_bytes) = Body::empty(&head.network).description();
     let proposal = Proposal {
         network: head.network,
         slot: SlotIndex(head.height.0 + 1),
