@@ -18,7 +18,7 @@ use watt_ledger::{
     apply_rescued,
 };
 use watt_light::transaction::body_root;
-use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
+use watt_light::{Header, Operation, SignedHeartbeat, SignedProposal, SignedTransaction};
 use watt_primitives::key::{PublicKey, SignatureCheck};
 use watt_primitives::{BlockHeight, Hash, SlotIndex};
 

@@ -16,8 +16,7 @@ const HONEST: [usize; 3] = [0, 1, 2];
 /// Two proposals of the liar for the slot above the head, both well made, with empty bodies.
 pub(crate) fn two_proposals(world: &World) -> [SignedProposal; 2] {
     let head = world.head(0);
-    let (body_root, n_transactions, body_bytes) =
-        watt_ledger::Body::empty(&world.network).description();
+    let (body_root, n_transactions, body_bytes) = watt_ledger::Body::empty(&world.network).description();
     [0, 1].map(|later_ms| {
         Proposal {
             network: world.network,

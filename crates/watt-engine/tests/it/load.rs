@@ -5,8 +5,8 @@ use crate::world::{World, key};
 use watt_engine::message::{BLOCKS_BYTES_MAX, Message};
 use watt_engine::{Clocks, Effect, Engine, EngineConfig, Event, PeerId, VotingKeys};
 use watt_ledger::{Genesis, MemoryState, genesis_block};
+use watt_light::Proposal;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
-use watt_light::{Proposal, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SharedBytes, SlotIndex, Timestamp};
 use watt_scp::{Envelope, Pledges, Statement, Value};
 

@@ -92,6 +92,7 @@ fn decided(genesis: &Genesis, head: &Header, signers: &[u8]) -> DecidedBlock {
         proposal: proposal.sign(&key(11)),
         is_empty: false,
         transactions: BoundedVec::empty(),
+        heartbeats: BoundedVec::empty(),
         decision: BoundedVec::new(signers.iter().map(says).collect()).unwrap(),
         successions: BoundedVec::empty(),
     }

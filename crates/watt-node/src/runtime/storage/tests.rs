@@ -98,6 +98,7 @@ fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
         proposal: proposal.sign(&validator()),
         is_empty: false,
         transactions: BoundedVec::empty(),
+        heartbeats: BoundedVec::empty(),
         decision: BoundedVec::empty(),
         successions: BoundedVec::empty(),
     };
