@@ -263,7 +263,17 @@ const DERIVE = {
       witness_hashes: witness.map((entry) => hash('witness', network, entry)),
     }
   },
-  Body: (body, { network }) => ({ root: merkleRoot(body.map((signed) => bodyLeaf(signed, network))) }),
+  SignedHeartbeat([, response_root, ...rest], { network, seed, account, window }) {
+    const signature = rest.pop()
+    const [faults = []] = rest
+    const message = encode({ account, window, response_root, faults })
+    checkSignature(signature, 'heartbeat', network, message, ed25519.getPublicKey(seed), seed)
+    return { signed_bytes: signingBytes('heartbeat', network, message) }
+  },
+  Body([transactions, heartbeats], { network }) {
+    const leaves = transactions.map((signed) => bodyLeaf(signed, network))
+    return { root: merkleRoot([...leaves, hash('heartbeats', network, encode(heartbeats))]) }
+  },
   Proposal(proposal) {
     const value = proposalValue(proposal)
     return { value, empty_value: emptyValue(proposal.network, value) }

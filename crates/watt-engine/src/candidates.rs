@@ -55,6 +55,7 @@ impl BodyState {
             proposal: proposal.clone(),
             is_empty: false,
             transactions: body.transactions,
+            heartbeats: body.heartbeats,
         };
         Self::Read(ReadBody {
             block: Some(Arc::new(block)),
@@ -309,14 +310,12 @@ impl Candidates {
         candidate.is_acceptable.then_some(value)
     }
 
-    /// The best of `values`: most transactions, then the order of bytes.
+    /// The best of `values`: most transactions, then most bytes, which heartbeats make, then the order of bytes.
     pub(crate) fn combine(&self, values: &[Value]) -> Option<Value> {
         let rank = |value: &Value| {
-            let n_transactions = self
-                .by_value
-                .get(value)
-                .map(|known| known.signed.proposal.n_transactions);
-            (n_transactions, *value)
+            let proposal = self.by_value.get(value).map(|known| &known.signed.proposal);
+            let size = proposal.map(|proposal| (proposal.n_transactions, proposal.body_bytes));
+            (size, *value)
         };
         values.iter().copied().max_by_key(rank)
     }

@@ -6,7 +6,7 @@ use crate::engine::RestartLog;
 use crate::event::{PeerId, RequestId, SealedRoots, VerifyTicket};
 use crate::examiner::GivenVerdict;
 use crate::journal::Entry;
-use crate::mempool::Pooled;
+use crate::mempool::{Pool, Pooled};
 use crate::message::{DecidedBlock, Message};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub enum Timer {
         /// Which value's body.
         value: Value,
     },
-    /// Transactions gathered for peers are due.
+    /// Transactions and heartbeats gathered for peers are due.
     Gossip,
     /// Re-send own latest statements; ask others when stuck; retry whatever waits.
     Tick,
@@ -133,7 +133,7 @@ pub enum Effect {
         /// Slot.
         slot: SlotIndex,
         /// What waits.
-        waiting: Vec<Arc<Pooled>>,
+        waiting: Pool,
     },
     /// Read what came as the body of a proposal, with [`Body::read`](watt_ledger::Body::read), off the main loop.
     ReadBody {

@@ -9,6 +9,7 @@ use crate::evidence::EvidenceLog;
 use crate::examiner::{Examined, Examiner, GivenVerdict};
 use crate::gossip::Gossip;
 use crate::hearing::Hearing;
+use crate::heartbeats::HeartbeatPool;
 use crate::journal::Entry;
 use crate::mempool::Mempool;
 use crate::message::Message;
@@ -22,8 +23,10 @@ use crate::way::Way;
 use folded::FoldedChecks;
 use std::collections::BTreeMap;
 use watt_ledger::{NetworkParameters, StateRead};
-use watt_light::{Header, SignedProposal, SignedTransaction, Succession, Walk};
-use watt_primitives::{BlockHeight, NetworkId, NodeId, SecretKey, SlotIndex, Term, Timestamp};
+use watt_light::{Header, SignedHeartbeat, SignedProposal, SignedTransaction, Succession, Walk};
+use watt_primitives::{
+    BlockHeight, NetworkId, NodeId, PublicKey, SecretKey, SlotIndex, Term, Timestamp, Window,
+};
 use watt_scp::{Envelope, QuorumSet, Statement};
 
 mod circle;
@@ -124,6 +127,12 @@ enum Verifying {
         from: Origin,
         transactions: Vec<SignedTransaction>,
     },
+    Heartbeats {
+        from: Origin,
+        window: Window,
+        /// Each with the key that has to have signed it.
+        heartbeats: Vec<(SignedHeartbeat, PublicKey)>,
+    },
     /// The signature of this one holds, its folded proofs are looked at.
     Folded {
         from: Origin,
@@ -160,7 +169,9 @@ impl Verifying {
     const fn of(&self) -> VerifyingOf {
         match self {
             Self::Statement { from, .. } | Self::Successions { from, .. } => (Some(*from), Kind::Statement),
-            Self::Transactions { from, .. } | Self::Folded { from, .. } => (from.peer(), Kind::Transaction),
+            Self::Transactions { from, .. } | Self::Heartbeats { from, .. } | Self::Folded { from, .. } => {
+                (from.peer(), Kind::Transaction)
+            }
         }
     }
 }
@@ -190,6 +201,7 @@ pub struct Engine {
     peers: Peers,
     consensus: Consensus,
     mempool: Mempool,
+    heartbeats: HeartbeatPool,
     sync: Sync,
     checkpoint: Checkpoint,
     backbones: Backbones,
@@ -263,6 +275,7 @@ impl Engine {
             head,
             peers: Peers::default(),
             mempool: Mempool::default(),
+            heartbeats: HeartbeatPool::default(),
             sync: Sync::default(),
             checkpoint: Checkpoint::new(config.checkpoint_gap, protocol, config.incoming),
             backbones,
@@ -419,6 +432,10 @@ impl Engine {
             } => {
                 self.offered(Origin::Local(reply_to), vec![*transaction], chain, effects);
             }
+            Event::HeartbeatSubmitted { window, heartbeat } => {
+                let offered = vec![*heartbeat];
+                self.offered_heartbeats(Origin::Own, window, offered, chain, effects);
+            }
             Event::Verified { ticket, holds } => self.verified(ticket, &holds, now, chain, effects),
             Event::FoldedVerified { ticket, holds } => {
                 self.folded_verified(ticket, holds, now, chain, effects);
@@ -432,7 +449,11 @@ impl Engine {
                     peers: &self.peers,
                     effects,
                 };
-                for culprit in self.consensus.tried(value, result, &mut context) {
+                let culprits = self.consensus.tried(value, result, &mut context);
+                if culprits.are_heartbeats {
+                    self.heartbeats.bar();
+                }
+                for culprit in culprits.transactions {
                     self.mempool.quarantine(&culprit, self.head.header.height);
                 }
             }
@@ -568,14 +589,18 @@ impl Engine {
             return;
         };
         let mempool = &self.mempool;
-        let transactions = provider.look(
+        let said = provider.look(
             chain,
             self.head.header.height,
             |place| mempool.has(place),
             effects,
         );
-        for signed in transactions {
+        for signed in said.transactions {
             self.offered(Origin::Own, vec![signed], chain, effects);
+        }
+        if let Some((window, heartbeat)) = said.heartbeat.filter(|(window, _)| *window == self.next_window())
+        {
+            self.offered_heartbeats(Origin::Own, window, vec![heartbeat], chain, effects);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::seat::TermSecrets;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, Body, InvalidBlock};
-use watt_light::{FoldedWindows, Header, SignedTransaction, Verdict};
+use watt_light::{FoldedWindows, Header, SignedHeartbeat, SignedTransaction, Verdict};
 use watt_primitives::codec::InvalidEncoding;
 use watt_primitives::{AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, Window};
 use watt_proofs::Element;
@@ -71,6 +71,13 @@ pub enum Event {
         /// Whom to answer.
         reply_to: RequestId,
     },
+    /// A heartbeat is handed in here, with the window that it is for.
+    HeartbeatSubmitted {
+        /// Which window.
+        window: Window,
+        /// The heartbeat.
+        heartbeat: Box<SignedHeartbeat>,
+    },
     /// [`Effect::Verify`](crate::Effect::Verify) is done: one verdict per claim.
     Verified {
         /// Which batch.
@@ -89,7 +96,7 @@ pub enum Event {
     BodyFilled {
         /// For which slot.
         slot: SlotIndex,
-        /// What was chosen; `None` if that failed, and the node proposes a block without transactions.
+        /// What was chosen; `None` if that failed, and the node proposes a block without body.
         filled: Option<Box<Filled>>,
     },
     /// [`Effect::ReadBody`](crate::Effect::ReadBody) is done.

@@ -1,11 +1,14 @@
-//! Transactions on their way to peers: gathered for a moment, so that many of them cost each peer one message of its quota.
+//! Transactions and heartbeats on their way to peers: gathered for a moment, so that many of them cost each peer one message of its quota.
 
 use crate::consensus::Context;
 use crate::effect::{Effect, Priority, Timer};
 use crate::event::PeerId;
-use crate::message::{Message, TRANSACTIONS_BYTES_MAX, TRANSACTIONS_PER_MESSAGE_MAX};
-use watt_light::SignedTransaction;
-use watt_primitives::{BoundedVec, Timestamp, codec};
+use crate::heartbeats;
+use crate::message::{
+    HEARTBEATS_PER_MESSAGE_MAX, Message, TRANSACTIONS_BYTES_MAX, TRANSACTIONS_PER_MESSAGE_MAX,
+};
+use watt_light::{SignedHeartbeat, SignedTransaction};
+use watt_primitives::{BoundedVec, Timestamp, Window, codec};
 
 /// Least time between two batches, in milliseconds; the first transaction after a pause goes out at once.
 const BATCH_MS: u64 = 50;
@@ -19,10 +22,20 @@ struct Waiting {
     bytes: usize,
 }
 
+/// A heartbeat that waits to be sent.
+#[derive(Debug)]
+struct WaitingHeartbeat {
+    /// Who sent it here.
+    except: Option<PeerId>,
+    window: Window,
+    signed: SignedHeartbeat,
+}
+
 /// What waits.
 #[derive(Debug, Default)]
 pub(crate) struct Gossip {
     waiting: Vec<Waiting>,
+    heartbeats: Vec<WaitingHeartbeat>,
     next: Timestamp,
     is_timer_set: bool,
 }
@@ -41,7 +54,29 @@ impl Gossip {
             signed,
             bytes,
         });
-        if context.now >= self.next || self.waiting.len() >= TRANSACTIONS_PER_MESSAGE_MAX {
+        let is_full = self.waiting.len() >= TRANSACTIONS_PER_MESSAGE_MAX;
+        self.flush_or_wait(is_full, context);
+    }
+
+    /// The same with a heartbeat.
+    pub(crate) fn add_heartbeat(
+        &mut self,
+        except: Option<PeerId>,
+        window: Window,
+        signed: SignedHeartbeat,
+        context: &mut Context<'_>,
+    ) {
+        self.heartbeats.push(WaitingHeartbeat {
+            except,
+            window,
+            signed,
+        });
+        let is_full = self.heartbeats.len() >= HEARTBEATS_PER_MESSAGE_MAX;
+        self.flush_or_wait(is_full, context);
+    }
+
+    fn flush_or_wait(&mut self, is_full: bool, context: &mut Context<'_>) {
+        if context.now >= self.next || is_full {
             self.flush(context);
         } else if !self.is_timer_set {
             self.is_timer_set = true;
@@ -56,7 +91,8 @@ impl Gossip {
     pub(crate) fn flush(&mut self, context: &mut Context<'_>) {
         self.is_timer_set = false;
         let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() {
+        let heartbeats = std::mem::take(&mut self.heartbeats);
+        if waiting.is_empty() && heartbeats.is_empty() {
             return;
         }
         self.next = context.now.plus(BATCH_MS);
@@ -64,6 +100,15 @@ impl Gossip {
             let news = waiting.iter().filter(|one| one.except != Some(peer));
             for message in batches(news.map(|one| (&one.signed, one.bytes))) {
                 context.send(peer, &message, Priority::Bulk);
+            }
+            // All are of one window but around its end.
+            for of_window in heartbeats.chunk_by(|one, next| one.window == next.window) {
+                let news = of_window.iter().filter(|one| one.except != Some(peer));
+                let news = news.map(|one| one.signed.clone()).collect();
+                let window = of_window.first().map(|one| one.window);
+                if let Some(message) = window.and_then(|window| heartbeats::message(window, news)) {
+                    context.send(peer, &message, Priority::Bulk);
+                }
             }
         }
     }

@@ -28,6 +28,7 @@ pub mod evidence;
 pub mod examiner;
 mod gossip;
 pub mod hearing;
+pub mod heartbeats;
 pub mod journal;
 pub mod mempool;
 pub mod message;

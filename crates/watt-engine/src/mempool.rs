@@ -1,10 +1,11 @@
 //! Transactions that wait for a block: one pending chain per key, bounded, highest fee first (A8).
 
+use crate::heartbeats::PooledHeartbeat;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use watt_ledger::check::admit_unverified;
-use watt_ledger::select::{self, Candidate};
+use watt_ledger::select::{self, Candidate, HeartbeatCandidate};
 use watt_ledger::{Admission, Body, Refused, StateRead};
 use watt_light::{SignedTransaction, Transaction};
 use watt_primitives::{AccountId, BlockHeight, NetworkId, TransactionId};
@@ -108,31 +109,44 @@ pub enum NotPooled {
     Quarantined,
 }
 
-/// What [`fill`] chose.
+/// What [`fill`] chose, and what it found to be possible no more.
 #[derive(Debug)]
 pub struct Filled {
-    body: Body,
-    stale: Vec<Place>,
+    pub(crate) body: Body,
+    pub(crate) stale: Vec<Place>,
+    pub(crate) stale_heartbeats: Vec<Arc<PooledHeartbeat>>,
 }
 
-impl Filled {
-    /// The body, and what was found to be possible no more.
-    pub(crate) fn into_parts(self) -> (Body, Vec<Place>) {
-        (self.body, self.stale)
-    }
+/// What [`fill`] chooses from.
+#[derive(Clone, Debug, Default)]
+pub struct Pool {
+    /// Transactions.
+    pub transactions: Vec<Arc<Pooled>>,
+    /// Heartbeats, ascending by provider.
+    pub heartbeats: Vec<Arc<PooledHeartbeat>>,
 }
 
 /// Chooses a body for the block above `chain`: the ledger's own order of choice.
 #[must_use]
-pub fn fill(chain: &impl StateRead, network: &NetworkId, waiting: &[Arc<Pooled>]) -> Filled {
-    let eligible: Vec<Candidate<'_>> = waiting
+pub fn fill(chain: &impl StateRead, network: &NetworkId, pool: &Pool) -> Filled {
+    let heartbeats: Vec<HeartbeatCandidate<'_>> = pool
+        .heartbeats
+        .iter()
+        .map(|pooled| HeartbeatCandidate {
+            heartbeat: &pooled.heartbeat,
+            admission: &pooled.admission,
+        })
+        .collect();
+    let heartbeats = select::fill_heartbeats(chain, &heartbeats);
+    let eligible: Vec<Candidate<'_>> = pool
+        .transactions
         .iter()
         .map(|pooled| Candidate {
             transaction: &pooled.transaction,
             admission: &pooled.admission,
         })
         .collect();
-    let chosen = select::fill_block(chain, &eligible);
+    let chosen = select::fill_block(chain, &eligible, &heartbeats.block);
     let at = |places: &[usize]| -> Vec<Candidate<'_>> {
         places
             .iter()
@@ -144,11 +158,16 @@ pub fn fill(chain: &impl StateRead, network: &NetworkId, waiting: &[Arc<Pooled>]
         .iter()
         .map(|candidate| candidate.transaction.clone())
         .collect();
+    let stale_heartbeats = heartbeats.stale.iter();
     Filled {
-        body: Body::new(network, transactions),
+        body: Body::new(network, transactions, heartbeats.block),
         stale: at(&chosen.stale)
             .iter()
             .map(|candidate| Place::of(&candidate.transaction.transaction, candidate.admission.id))
+            .collect(),
+        stale_heartbeats: stale_heartbeats
+            .filter_map(|at| pool.heartbeats.get(*at))
+            .map(Arc::clone)
             .collect(),
     }
 }

@@ -9,11 +9,14 @@ use watt_light::proposal::empty_value;
 use watt_light::succession::{Successions, are_none};
 use watt_light::transaction::body_root;
 use watt_light::{
-    DecisionProof, FinalityProof, HandOver, Header, SignedProposal, SignedTransaction, Succession, Voters,
+    DecisionProof, FinalityProof, HandOver, Header, Heartbeats, SignedHeartbeat, SignedProposal,
+    SignedTransaction, Succession, Voters,
 };
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
-use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SharedBytes, SlotIndex, Term};
+use watt_primitives::{
+    BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SharedBytes, SlotIndex, Term, Window,
+};
 use watt_scp::{Envelope, Value};
 
 /// The most bytes of an encoded message; the transport's frame limit.
@@ -37,6 +40,9 @@ pub const BLOCKS_BYTES_MAX: usize = 512 * 1024;
 
 /// The most transactions in one message.
 pub const TRANSACTIONS_PER_MESSAGE_MAX: usize = 256;
+
+/// The most heartbeats in one message.
+pub const HEARTBEATS_PER_MESSAGE_MAX: usize = 256;
 
 /// Bytes of transactions in one message, unless its only one is longer.
 pub const TRANSACTIONS_BYTES_MAX: usize = 256 * 1024;
@@ -96,6 +102,13 @@ pub enum Message {
     Transactions {
         /// Each stands for itself.
         transactions: BoundedVec<SignedTransaction, TRANSACTIONS_PER_MESSAGE_MAX>,
+    },
+    /// Heartbeats for the pool.
+    Heartbeats {
+        /// The window of all of them.
+        window: Window,
+        /// Each stands for itself.
+        heartbeats: BoundedVec<SignedHeartbeat, HEARTBEATS_PER_MESSAGE_MAX>,
     },
     /// The sender's head is now this; ask if you want the block.
     NewBlock {
@@ -169,10 +182,12 @@ pub enum Message {
 pub struct DecidedBlock {
     /// What was agreed on.
     pub proposal: SignedProposal,
-    /// Whether the fallback `E(V)` was decided: then there are no transactions.
+    /// Whether the fallback `E(V)` was decided: then there are no transactions and no heartbeats.
     pub is_empty: bool,
-    /// The body.
+    /// The body's transactions.
     pub transactions: BoundedVec<SignedTransaction, BODY_TRANSACTIONS_MAX>,
+    /// The body's heartbeats.
+    pub heartbeats: Heartbeats,
     /// CONFIRM and EXTERNALIZE statements of a quorum slice.
     pub decision: BoundedVec<Envelope, 128>,
     /// By which keys some of them are that are not in the backbone, ascending by account and generation; left out if there are none.
@@ -186,9 +201,9 @@ impl DecidedBlock {
     pub fn is_decided<'a>(&self, voters: impl Into<Voters<'a>>) -> bool {
         let proposal = &self.proposal.proposal;
         let is_the_body = if self.is_empty {
-            self.transactions.is_empty()
+            self.transactions.is_empty() && self.heartbeats.is_empty()
         } else {
-            body_root(&proposal.network, &self.transactions) == proposal.body_root
+            body_root(&proposal.network, &self.transactions, &self.heartbeats) == proposal.body_root
         };
         is_the_body
             && self
@@ -250,6 +265,7 @@ impl DecidedBlock {
             proposal: self.proposal.clone(),
             is_empty: self.is_empty,
             transactions: self.transactions.to_vec(),
+            heartbeats: self.heartbeats.clone(),
         }
     }
 }
@@ -272,6 +288,7 @@ impl Message {
         };
         let bulk = [
             "transactions",
+            "heartbeats",
             "body",
             "blocks",
             "checkpoint",

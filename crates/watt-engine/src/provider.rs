@@ -13,7 +13,7 @@ pub use fold::{FoldingWork, SettledPeriod};
 use crate::effect::{Effect, SealJob, WindowJob};
 use crate::event::{Responded, SealedRoots};
 use crate::mempool::Place;
-use crate::submitter::{Purpose, Submitter};
+use crate::submitter::{OWN_KEY, Purpose, Submitter};
 use fold::Folding;
 use pack::pack;
 use std::collections::btree_map::Entry;
@@ -23,7 +23,7 @@ use watt_ledger::rows::SectorStage;
 use watt_ledger::{NetworkParameters, StateRead};
 use watt_light::transaction::witness_hash;
 use watt_light::verdict::COMMITTEE_MAX;
-use watt_light::{Operation, SignedTransaction, Verdict, Verdicts};
+use watt_light::{Heartbeat, Operation, SignedHeartbeat, SignedTransaction, Verdict, Verdicts};
 use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{
     AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Signature, Window,
@@ -132,6 +132,14 @@ const SEALING_MAX: usize = 1;
 /// Windows whose answers are remembered.
 const WINDOWS_REMEMBERED: usize = 4;
 
+/// What a provider hands in after a block.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) transactions: Vec<SignedTransaction>,
+    /// Of the window of the head, until it is on the ledger.
+    pub(crate) heartbeat: Option<(Window, SignedHeartbeat)>,
+}
+
 /// A provider.
 pub(crate) struct Provider {
     config: ProviderConfig,
@@ -191,29 +199,32 @@ impl Provider {
         }
     }
 
-    /// Looks at the new head; returns the transactions to hand in.
+    /// Looks at the new head; returns what to hand in.
     pub(crate) fn look(
         &mut self,
         chain: &impl StateRead,
         head: BlockHeight,
         is_pooled: impl Fn(&Place) -> bool,
         effects: &mut Vec<Effect>,
-    ) -> Vec<SignedTransaction> {
+    ) -> Said {
         self.submitter.settle(chain, head, is_pooled);
         let Some(view) = View::read(chain, self.network, self.account) else {
-            return Vec::new();
+            return Said::default();
         };
         let mut out = Vec::new();
         self.offer(&view, &mut out);
         self.drop_dead(&view, effects);
         self.seal_next(&view, effects);
         self.commit_sectors(&view, effects, &mut out);
-        self.answer_window(&view, effects, &mut out);
+        let heartbeat = self.answer_window(&view, effects);
         match self.config.settle {
             Settle::Windows => self.prove_window(&view, effects, &mut out),
             Settle::Folded => self.fold_windows(&view, effects, &mut out),
         }
-        out
+        Said {
+            transactions: out,
+            heartbeat,
+        }
     }
 
     fn submit(
@@ -235,6 +246,7 @@ impl Provider {
             row.capacity_bytes == self.config.capacity_bytes
                 && row.endpoint == self.config.endpoint
                 && row.person == person
+                && row.heartbeat_key == OWN_KEY
         });
         if !is_pledged {
             let (capacity_bytes, endpoint) = (self.config.capacity_bytes, self.config.endpoint.clone());
@@ -242,6 +254,7 @@ impl Provider {
                 capacity_bytes,
                 endpoint,
                 person,
+                heartbeat_key: None,
             });
         }
         if view.ask.as_ref().is_none_or(|row| row.terms != self.config.ask) {
@@ -456,52 +469,42 @@ impl Provider {
         }
     }
 
-    /// Answers the current window, then says so on the ledger.
+    /// Answers the current window, then says so until it is on the ledger. The answers are durable before they come here, and another
+    /// life of this program gets the same for the window: so it never says two things of it.
     fn answer_window(
         &mut self,
         view: &View<'_, impl StateRead>,
         effects: &mut Vec<Effect>,
-        out: &mut Vec<SignedTransaction>,
-    ) {
+    ) -> Option<(Window, SignedHeartbeat)> {
         let window = view.window;
         if view.heartbeat(window).is_some() {
-            return;
+            return None;
         }
-        match self.answered.get(&window) {
-            None => {
-                let Some(job) = view.window_job(window) else {
-                    return;
-                };
-                while self.answered.len() >= WINDOWS_REMEMBERED {
-                    self.answered.pop_first();
-                }
-                let job = Box::new(job);
-                let answered = Answered {
-                    job: job.clone(),
-                    responded: None,
-                    is_opening: false,
-                    openings: None,
-                };
-                self.answered.insert(window, answered);
-                effects.push(Effect::Respond(job));
+        let Some(answered) = self.answered.get(&window) else {
+            let job = Box::new(view.window_job(window)?);
+            while self.answered.len() >= WINDOWS_REMEMBERED {
+                self.answered.pop_first();
             }
-            Some(Answered {
-                responded: Some(responded),
-                ..
-            }) => {
-                let Ok(faults) = BoundedVec::new(responded.faults.clone()) else {
-                    return;
-                };
-                let response_root = Hash(responded.response_root.to_bytes());
-                let operation = Operation::Heartbeat {
-                    window,
-                    response_root,
-                    faults,
-                };
-                self.submit(Purpose::Heartbeat(window), vec![operation], Vec::new(), view, out);
-            }
-            Some(Answered { responded: None, .. }) => {}
-        }
+            let answered = Answered {
+                job: job.clone(),
+                responded: None,
+                is_opening: false,
+                openings: None,
+            };
+            self.answered.insert(window, answered);
+            effects.push(Effect::Respond(job));
+            return None;
+        };
+        let responded = answered.responded.as_ref()?;
+        let heartbeat = Heartbeat {
+            account: self.account,
+            window,
+            response_root: Hash(responded.response_root.to_bytes()),
+            faults: BoundedVec::new(responded.faults.clone()).ok()?,
+        };
+        let number = view.provider.as_ref()?.number;
+        let signed = heartbeat.sign(number, &self.config.account_key, &self.network);
+        Some((window, signed))
     }
 
     pub(crate) fn responded(&mut self, window: Window, result: Result<Responded, String>) {

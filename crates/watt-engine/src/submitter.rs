@@ -14,7 +14,7 @@ use watt_primitives::{
 const PATIENCE_BLOCKS: u64 = 12;
 
 /// Which of the account's keys signs: its first.
-const OWN_KEY: u16 = 0;
+pub(crate) const OWN_KEY: u16 = 0;
 
 /// Blocks to wait before a purpose is tried again after its transaction landed and failed.
 const PAUSE_BLOCKS: u64 = 3;
@@ -25,7 +25,6 @@ pub(crate) enum Purpose {
     Pledge,
     PreCommit(SectorNumber),
     Commit(SectorNumber),
-    Heartbeat(Window),
     Prove(Window),
     Settle(Window),
     RegisterKeys,

@@ -19,7 +19,7 @@ use watt_ledger::{
     BlockOutcome, Genesis, MemoryState, NetworkParameters, NoFolded, Outcome, StateRead, UncheckedBlock,
     apply_block, genesis_block, query,
 };
-use watt_light::{BackboneEntry, Operation, Proposal, SignedTransaction, Transaction};
+use watt_light::{BackboneEntry, Heartbeats, Operation, Proposal, SignedTransaction, Transaction};
 use watt_primitives::key::all_hold;
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, SecretKey, SlotIndex, Term,
@@ -121,7 +121,7 @@ impl Chain {
     fn block(&self, transactions: Vec<SignedTransaction>) -> UncheckedBlock {
         let network = self.genesis.network();
         let (body_root, n_transactions, body_bytes) =
-            Body::new(&network, transactions.to_vec()).description();
+            Body::new(&network, transactions.to_vec(), Heartbeats::empty()).description();
         let proposal = Proposal {
             network,
             slot: SlotIndex(self.last.header.height.0 + 1),
@@ -137,6 +137,7 @@ impl Chain {
             proposal: proposal.sign(&key(u32::MAX)),
             is_empty: false,
             transactions,
+            heartbeats: Heartbeats::empty(),
         }
     }
 

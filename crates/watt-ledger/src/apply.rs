@@ -2,9 +2,10 @@
 //!
 //! 1. The block fits on top of the state below and within the network's limits.
 //! 2. What falls due by itself: window and term roll over, deals end, bids of earlier windows are matched.
-//! 3. Every transaction is admitted and its fee taken, in the block's order.
-//! 4. Every transaction is done or undone, in the block's order.
-//! 5. Money is counted, the tree is brought up to date, the header is made.
+//! 3. Heartbeats are taken.
+//! 4. Every transaction is admitted and its fee taken, in the block's order.
+//! 5. Every transaction is done or undone, in the block's order.
+//! 6. Money is counted, the tree is brought up to date, the header is made.
 
 mod ask;
 mod attend;
@@ -107,6 +108,8 @@ pub fn apply_rescued(
     let proposal = block.proposal();
     let mut ledger = open(below, proposal)?;
     check_limits(&ledger.rules, block)?;
+    let (window, heartbeats) = (ledger.window(), block.heartbeats());
+    let providers = heartbeat::signed_by(below, &proposal.network, window, heartbeats)?;
 
     let rescue = rescues.above(&proposal.parent);
     if let Some(rescue) = rescue.filter(|rescue| rescue.version > ledger.version) {
@@ -116,6 +119,7 @@ pub fn apply_rescued(
     if block.is_empty() {
         ledger.note_empty(proposal.proposer);
     }
+    ledger.take_heartbeats(heartbeats, &providers);
     let actors = ledger.admit_all(block)?;
     let receipts = block
         .transactions()
@@ -391,7 +395,8 @@ impl Ledger<'_> {
                 capacity_bytes,
                 endpoint,
                 person,
-            } => self.pledge(actor, *capacity_bytes, endpoint, person),
+                heartbeat_key,
+            } => self.pledge(actor, *capacity_bytes, endpoint, person, *heartbeat_key),
             Operation::PlaceAsk { terms } => self.place_ask(actor, terms),
             Operation::WithdrawAsk {} => self.withdraw_ask(actor),
             Operation::PlaceBid {
@@ -431,11 +436,6 @@ impl Ledger<'_> {
                 },
             ),
             Operation::CommitSector { sector, openings: _ } => self.commit_sector(actor, *sector, witness),
-            Operation::Heartbeat {
-                window,
-                response_root,
-                faults,
-            } => self.heartbeat(actor, *window, *response_root, faults),
             Operation::ProveWindow { window, openings: _ } => self.prove_window(actor, *window, witness),
             Operation::SettleWindows { windows, proof: _ } => self.settle_windows(actor, windows),
             Operation::Claim { slots } => self.claim(actor, slots),

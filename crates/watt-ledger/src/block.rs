@@ -4,12 +4,16 @@ use crate::folded::{FOLDED_PER_BLOCK_MAX, VerifyFolded};
 use crate::refused::Refused;
 use crate::restart::RefusedRestart;
 use std::sync::Arc;
+use watt_light::heartbeat::{are_in_order, section_hash};
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
-use watt_light::transaction::TRANSACTION_BYTES_MAX;
-use watt_light::{FoldedProof, Proposal, SignedProposal, SignedTransaction, Transaction};
+use watt_light::transaction::{TRANSACTION_BYTES_MAX, body_root_of};
+use watt_light::{
+    FoldedProof, Heartbeats, Proposal, ProviderNumber, SignedHeartbeat, SignedProposal, SignedTransaction,
+    Transaction,
+};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::{SignatureCheck, all_hold};
-use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, Timestamp, TransactionId, merkle};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, Timestamp, TransactionId};
 
 /// The most transactions a body may have on any network.
 pub const BODY_TRANSACTIONS_MAX: usize = 10_000;
@@ -25,18 +29,21 @@ pub struct UncheckedBlock {
     pub proposal: SignedProposal,
     /// Whether the fallback `E(V)` is meant: same slot, parent and time, no body.
     pub is_empty: bool,
-    /// The body; none for the fallback.
+    /// The body's transactions; none for the fallback.
     pub transactions: Vec<SignedTransaction>,
+    /// The body's heartbeats; none for the fallback.
+    pub heartbeats: Heartbeats,
 }
 
-/// A block whose signatures hold and whose body is the one its proposal names. What it does to a state is
-/// [`crate::apply_block`]'s to say.
+/// A block whose body is the one its proposal names, and whose signatures hold but those of its heartbeats. What it does to a state is
+/// [`crate::apply_block`]'s to say, and so is whether the heartbeats are signed: by which keys, only the state below tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     proposal: SignedProposal,
     is_empty: bool,
     transactions: Vec<SignedTransaction>,
     ids: Vec<TransactionId>,
+    heartbeats: Heartbeats,
 }
 
 /// What has to hold before a block is applied.
@@ -51,8 +58,8 @@ pub struct Claims {
 /// Why a block is refused: one variant per rule, in the order they are checked. Nothing changes then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBlock {
-    /// The body is not an encoded list of transactions.
-    #[error("the body is not a list of transactions: {0}")]
+    /// The body is not an encoded list of transactions and heartbeats.
+    #[error("the body is no transactions and heartbeats: {0}")]
     Encoding(#[from] InvalidEncoding),
     /// Made for another network.
     #[error("the block is for another network")]
@@ -77,7 +84,7 @@ pub enum InvalidBlock {
         expected: u32,
     },
     /// The fallback has no body.
-    #[error("a block without body has transactions")]
+    #[error("a block without body has transactions or heartbeats")]
     EmptyWithBody,
     /// A transaction is malformed.
     #[error("transaction {index} is malformed")]
@@ -85,6 +92,9 @@ pub enum InvalidBlock {
         /// Its place.
         index: u32,
     },
+    /// A provider has two heartbeats, or they do not ascend.
+    #[error("the heartbeats do not ascend by the numbers of their providers, each once")]
+    HeartbeatOrder,
     /// The proposal names another body.
     #[error("the body is not the one the proposal names")]
     OtherBody,
@@ -137,6 +147,12 @@ pub enum InvalidBlock {
         /// Allowed.
         max: usize,
     },
+    /// A heartbeat of nobody, or not signed by its provider for this window on this network.
+    #[error("the heartbeat of provider number {provider} is not signed by such a provider for this window")]
+    Heartbeat {
+        /// The number.
+        provider: ProviderNumber,
+    },
     /// A transaction that may not be in this block.
     #[error("transaction {index} may not be in this block: {why}")]
     Transaction {
@@ -158,18 +174,21 @@ pub enum InvalidBlock {
 
 /// Encodes a body as its proposal counts it.
 #[must_use]
-pub fn encode_body(transactions: &[SignedTransaction]) -> Vec<u8> {
-    codec::encode(transactions)
+pub fn encode_body(transactions: &[SignedTransaction], heartbeats: &[SignedHeartbeat]) -> Vec<u8> {
+    codec::encode(&(transactions, heartbeats))
 }
 
 /// Decodes a body of at most `bytes_max` bytes.
 ///
 /// # Errors
 /// [`InvalidEncoding`].
-pub fn decode_body(bytes: &[u8], bytes_max: usize) -> Result<Vec<SignedTransaction>, InvalidEncoding> {
-    let body: BoundedVec<SignedTransaction, BODY_TRANSACTIONS_MAX> =
+pub fn decode_body(
+    bytes: &[u8],
+    bytes_max: usize,
+) -> Result<(Vec<SignedTransaction>, Heartbeats), InvalidEncoding> {
+    let (transactions, heartbeats): (BoundedVec<SignedTransaction, BODY_TRANSACTIONS_MAX>, Heartbeats) =
         codec::decode(bytes, bytes_max.min(BODY_BYTES_MAX))?;
-    Ok(body.into_inner())
+    Ok((transactions.into_inner(), heartbeats))
 }
 
 /// A body with everything that is said and asked of it. Making one of thousands of transactions takes many milliseconds.
@@ -177,7 +196,9 @@ pub fn decode_body(bytes: &[u8], bytes_max: usize) -> Result<Vec<SignedTransacti
 pub struct Body {
     /// In block order.
     pub transactions: Vec<SignedTransaction>,
-    /// Their names.
+    /// Ascending by provider.
+    pub heartbeats: Heartbeats,
+    /// Names of the transactions.
     pub ids: Vec<TransactionId>,
     /// The encoding.
     pub bytes: Arc<[u8]>,
@@ -186,11 +207,17 @@ pub struct Body {
 }
 
 impl Body {
-    /// The body of these transactions.
+    /// The body of these transactions and heartbeats.
     #[must_use]
-    pub fn new(network: &NetworkId, transactions: Vec<SignedTransaction>) -> Self {
-        let bytes = encode_body(&transactions);
-        Self::of_parts(network, transactions, bytes.into())
+    pub fn new(network: &NetworkId, transactions: Vec<SignedTransaction>, heartbeats: Heartbeats) -> Self {
+        let bytes = encode_body(&transactions, &heartbeats);
+        Self::of_parts(network, transactions, heartbeats, bytes.into())
+    }
+
+    /// The body without anything.
+    #[must_use]
+    pub fn empty(network: &NetworkId) -> Self {
+        Self::new(network, Vec::new(), Heartbeats::empty())
     }
 
     /// Reads the body that `proposal` names.
@@ -198,8 +225,8 @@ impl Body {
     /// # Errors
     /// [`InvalidBlock::Encoding`], [`InvalidBlock::OtherBody`].
     pub fn read(bytes: Arc<[u8]>, proposal: &Proposal) -> Result<Self, InvalidBlock> {
-        let transactions = decode_body(&bytes, bytes.len())?;
-        let body = Self::of_parts(&proposal.network, transactions, bytes);
+        let (transactions, heartbeats) = decode_body(&bytes, bytes.len())?;
+        let body = Self::of_parts(&proposal.network, transactions, heartbeats, bytes);
         let named = (proposal.body_root, proposal.n_transactions, proposal.body_bytes);
         if body.description() == named {
             Ok(body)
@@ -208,19 +235,24 @@ impl Body {
         }
     }
 
-    fn of_parts(network: &NetworkId, transactions: Vec<SignedTransaction>, bytes: Arc<[u8]>) -> Self {
+    fn of_parts(
+        network: &NetworkId,
+        transactions: Vec<SignedTransaction>,
+        heartbeats: Heartbeats,
+        bytes: Arc<[u8]>,
+    ) -> Self {
         let ids: Vec<TransactionId> = transactions
             .iter()
             .map(|signed| signed.transaction.id(network))
             .collect();
-        let leaves: Vec<Hash> = transactions
+        let leaves = transactions
             .iter()
             .zip(&ids)
-            .map(|(signed, id)| signed.body_leaf_of(id, network))
-            .collect();
+            .map(|(signed, id)| signed.body_leaf_of(id, network));
         Self {
-            root: merkle::root(&leaves),
+            root: body_root_of(leaves, section_hash(network, &heartbeats)),
             transactions,
+            heartbeats,
             ids,
             bytes,
         }
@@ -310,6 +342,7 @@ impl UncheckedBlock {
             is_empty: self.is_empty,
             transactions: self.transactions,
             ids,
+            heartbeats: self.heartbeats,
         };
         Ok((block, Claims { signatures, folded }))
     }
@@ -323,11 +356,14 @@ impl UncheckedBlock {
         is_verified: impl Fn(&SignedTransaction) -> bool,
     ) -> Result<(Vec<TransactionId>, Vec<SignatureCheck>), InvalidBlock> {
         if self.is_empty {
-            return if self.transactions.is_empty() {
+            return if self.transactions.is_empty() && self.heartbeats.is_empty() {
                 Ok((Vec::new(), Vec::new()))
             } else {
                 Err(InvalidBlock::EmptyWithBody)
             };
+        }
+        if !are_in_order(&self.heartbeats) {
+            return Err(InvalidBlock::HeartbeatOrder);
         }
         let proposal = &self.proposal.proposal;
         let n = self.transactions.len();
@@ -346,8 +382,9 @@ impl UncheckedBlock {
                 checks.push(signed.signature_check_of(&encoded, network));
             }
         }
-        let bytes = encode_body(&self.transactions).len();
-        let is_named = merkle::root(&leaves) == proposal.body_root
+        let bytes = encode_body(&self.transactions, &self.heartbeats).len();
+        let root = body_root_of(leaves, section_hash(network, &self.heartbeats));
+        let is_named = root == proposal.body_root
             && u32::try_from(n) == Ok(proposal.n_transactions)
             && u32::try_from(bytes) == Ok(proposal.body_bytes);
         if is_named {
@@ -389,7 +426,13 @@ impl Block {
         &self.transactions
     }
 
-    /// The same block with only its first `n` transactions: no block of the chain, but how the one that can't be executed is
+    /// The body's heartbeats, ascending by provider.
+    #[must_use]
+    pub fn heartbeats(&self) -> &[SignedHeartbeat] {
+        &self.heartbeats
+    }
+
+    /// The same block with only its first `n` transactions, and all heartbeats: no block of the chain, but how the one that can't be executed is
     /// found (TC7).
     #[must_use]
     pub fn prefix(&self, n: usize) -> Self {
@@ -398,6 +441,7 @@ impl Block {
             is_empty: self.is_empty,
             transactions: self.transactions.iter().take(n).cloned().collect(),
             ids: self.ids.iter().take(n).copied().collect(),
+            heartbeats: self.heartbeats.clone(),
         }
     }
 
@@ -409,6 +453,7 @@ impl Block {
             is_empty: true,
             transactions: Vec::new(),
             ids: Vec::new(),
+            heartbeats: Heartbeats::empty(),
         }
     }
 }

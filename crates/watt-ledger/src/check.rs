@@ -1,16 +1,21 @@
 //! Whether a transaction may be in the next block: what the mempool asks, and what applying asks again.
 
+use crate::apply::heartbeat::{due, signer_of};
+use crate::apply::sectors::proof_params;
 use crate::duty;
 use crate::fee::{self, FeeRate};
+use crate::ledger::window_of;
 use crate::query;
 use crate::refused::Refused;
-use crate::rows::{self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, RulesRow, UpgradesRow};
+use crate::rows::{
+    self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, ProviderRow, RulesRow, UpgradesRow,
+};
 use crate::state::StateRead;
 use watt_light::transaction::TRANSACTION_BYTES_MAX;
-use watt_light::{KeyRole, Operation, SignedTransaction, Transaction};
+use watt_light::{KeyRole, Operation, SignedHeartbeat, SignedTransaction, Transaction};
 use watt_primitives::hash::DomainHasher;
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedVec, Domain, NetworkId, PublicKey, TransactionId, codec,
+    AccountId, Amount, BlockHeight, BoundedVec, Domain, NetworkId, PublicKey, TransactionId, Window, codec,
 };
 
 /// How many heights ahead a transaction may stay valid: an hour of 5 s blocks. What was signed and not included by then never
@@ -110,6 +115,63 @@ fn check_settlement(state: &impl StateRead, transaction: &Transaction) -> Result
     } else {
         Err(Refused::OtherWindows)
     }
+}
+
+/// A heartbeat that the next block may take, if its signature holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeartbeatAdmission {
+    /// Whose it is.
+    pub account: AccountId,
+    /// The key that has to have signed it.
+    pub key: PublicKey,
+    /// For which window.
+    pub window: Window,
+}
+
+/// Checks what costs a few rows to look up: that a heartbeat is for the window of the next block and by a provider with sectors who has
+/// none on the ledger yet. Its signature is for the caller to verify, and whether it counts for [`heartbeat_counts`] to say.
+///
+/// # Errors
+/// The first rule broken.
+pub fn admit_heartbeat(
+    state: &impl StateRead,
+    window: Window,
+    heartbeat: &SignedHeartbeat,
+) -> Result<HeartbeatAdmission, Refused> {
+    let rules: RulesRow = rows::read(state, rows::RULES).ok_or(Refused::Invariant)?;
+    let chain: ChainRow = rows::read(state, rows::CHAIN).ok_or(Refused::Invariant)?;
+    let current = window_of(&rules, chain.height.next());
+    if window != current {
+        return Err(Refused::WrongWindow { window, current });
+    }
+    let (account, key) = signer_of(state, heartbeat.provider).ok_or(Refused::NotAProvider)?;
+    let provider: ProviderRow = rows::read(state, &rows::provider(&account)).ok_or(Refused::NotAProvider)?;
+    if provider.n_sectors == 0 {
+        return Err(Refused::NoSectors { window });
+    }
+    if u64::try_from(heartbeat.faults.len()).map_or(true, |n| n > u64::from(provider.n_sectors)) {
+        return Err(Refused::Faults);
+    }
+    if state.get(&rows::heartbeat(&account, window)).is_some() {
+        return Err(Refused::HeartbeatTwice { window });
+    }
+    Ok(HeartbeatAdmission { account, key, window })
+}
+
+/// Whether a heartbeat of `account` for the window of the next block counts in it, but for what that block does before. Reads all
+/// sectors of the provider.
+///
+/// # Errors
+/// The first rule broken.
+pub fn heartbeat_counts(
+    state: &impl StateRead,
+    admission: &HeartbeatAdmission,
+    heartbeat: &SignedHeartbeat,
+) -> Result<(), Refused> {
+    let rules: RulesRow = rows::read(state, rows::RULES).ok_or(Refused::Invariant)?;
+    let params = proof_params(rules.parameters.insecure_proofs);
+    let HeartbeatAdmission { account, window, .. } = admission;
+    due(state, &rules.network, &params, account, *window, heartbeat).map(drop)
 }
 
 fn admission(network: &NetworkId, signed: &SignedTransaction, nonces_ahead: u64, is_duty: bool) -> Admission {

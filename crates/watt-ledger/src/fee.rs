@@ -14,6 +14,9 @@ pub const RATE_BYTES: u64 = 1024;
 /// A block with less room left than this, in bytes, is full: hardly any transaction would have fitted.
 pub const FULL_MARGIN_BYTES: u32 = 4096;
 
+/// In the smallest block the largest transaction leaves so much room, in bytes: for 600 heartbeats.
+pub const HEARTBEAT_BYTES_MIN: u32 = 64 << 10;
+
 /// The most operations with a witness in one block: what the slowest machine verifies in half a second (TC14).
 pub const PROOFS_PER_BLOCK_MAX: usize = 64;
 
@@ -66,7 +69,6 @@ pub fn is_duty(signed: &SignedTransaction, version: u32) -> bool {
         .all(|operation| match operation {
             Operation::PreCommit { .. }
             | Operation::CommitSector { .. }
-            | Operation::Heartbeat { .. }
             | Operation::ProveWindow { .. }
             | Operation::SettleWindows { .. }
             | Operation::RegisterVotingKeys { .. }
@@ -112,9 +114,20 @@ pub fn uniform_rate(is_full: bool, rates: impl Iterator<Item = FeeRate>) -> FeeR
     }
 }
 
-/// The smallest block size that leaves room for any transaction.
+/// The smallest block size that leaves room for any transaction beside heartbeats.
 #[must_use]
 pub fn block_bytes_min() -> u32 {
+    largest_transaction().saturating_add(HEARTBEAT_BYTES_MIN)
+}
+
+/// Bytes of a body that proposers give to heartbeats at most: a quarter, and never what the largest transaction needs.
+#[must_use]
+pub fn heartbeat_bytes_max(parameters: &NetworkParameters) -> u32 {
+    let beside = parameters.block_bytes_max.saturating_sub(largest_transaction());
+    beside.min(parameters.block_bytes_max / 4)
+}
+
+fn largest_transaction() -> u32 {
     u32::try_from(TRANSACTION_BYTES_MAX)
         .unwrap_or(u32::MAX)
         .saturating_add(FULL_MARGIN_BYTES)

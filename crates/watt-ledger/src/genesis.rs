@@ -539,6 +539,7 @@ fn empty_ledger<'a>(genesis: &Genesis, below: &'a MemoryState) -> Ledger<'a> {
             in_escrow: Amount::ZERO,
             in_protocol_wallet: Amount::ZERO,
             n_providing: 0,
+            n_providers: 0,
         },
         has_removed_keys: false,
         set_hashes: 0,

@@ -45,7 +45,7 @@ mod trust;
 pub use apply::{BlockOutcome, apply_block, apply_rescued};
 pub use beacon::Beacon;
 pub use block::{Block, Body, InvalidBlock, UncheckedBlock};
-pub use check::{Admission, admit};
+pub use check::{Admission, HeartbeatAdmission, admit, admit_heartbeat};
 pub use committee::{ChallengedSector, Committee};
 pub use folded::{NoFolded, VerifyFolded};
 pub use genesis::{Genesis, NetworkParameters, genesis_block};

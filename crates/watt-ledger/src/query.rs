@@ -29,7 +29,7 @@ use crate::rows::{
 use crate::state::StateRead;
 use crate::trust;
 use std::collections::BTreeSet;
-use watt_light::{Backbone, Header, WindowShape};
+use watt_light::{Backbone, Header, ProviderNumber, WindowShape};
 use watt_primitives::terms::{BundleTerms, Piece};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, NetworkId, SectorNumber, SlotIndexInDeal,
@@ -503,6 +503,12 @@ pub fn heartbeat(state: &impl StateRead, id: &AccountId, window: Window) -> Opti
     rows::read(state, &rows::heartbeat(id, window))
 }
 
+/// Whose this provider's number is.
+#[must_use]
+pub fn provider_of(state: &impl StateRead, number: ProviderNumber) -> Option<AccountId> {
+    rows::read(state, &rows::provider_number(number))
+}
+
 /// A provider's part of `window`, which is the current one or the one before; `None` if it has no sectors in it or is not open yet.
 #[must_use]
 pub fn provider_window(state: &impl StateRead, id: &AccountId, window: Window) -> Option<ProviderWindow> {
@@ -584,6 +590,7 @@ pub fn recount(state: &impl StateRead) -> SupplyRow {
         in_escrow: Amount::ZERO,
         in_protocol_wallet: Amount::ZERO,
         n_providing: 0,
+        n_providers: 0,
     };
     let add = |to: &mut Amount, amount: Amount| to.0 = to.0.saturating_add(amount.0);
     for (_, row) in state.scan(b"Ea", None, usize::MAX) {
@@ -608,6 +615,7 @@ pub fn recount(state: &impl StateRead) -> SupplyRow {
     for (_, row) in state.scan(rows::PROVIDERS, None, usize::MAX) {
         let row: ProviderRow = rows::decode(&row);
         found.n_providing = found.n_providing.saturating_add(u64::from(row.n_active > 0));
+        found.n_providers = found.n_providers.saturating_add(1);
     }
     let all = [found.in_accounts, found.in_escrow, found.in_protocol_wallet];
     found.supply = Amount::checked_sum(all).unwrap_or(Amount(u64::MAX));

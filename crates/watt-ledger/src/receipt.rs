@@ -94,11 +94,6 @@ pub enum Done {
         /// First window in which it is in the set.
         from: Window,
     },
-    /// The window is committed to.
-    HeartbeatRecorded {
-        /// Which.
-        window: Window,
-    },
     /// The window is proven.
     WindowProven {
         /// Which.
@@ -217,6 +212,13 @@ pub enum Event {
         provider: AccountId,
         /// Which.
         sector: SectorNumber,
+    },
+    /// A heartbeat in the block counts for nothing.
+    HeartbeatIgnored {
+        /// Whose.
+        provider: AccountId,
+        /// Why.
+        why: Refused,
     },
     /// A proving window is over.
     WindowClosed {

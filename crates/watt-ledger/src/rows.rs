@@ -31,6 +31,7 @@ pub use upgrade::{
 use crate::state::{StateRead, Writes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use watt_light::ProviderNumber;
 use watt_light::backbone::backbone_key;
 use watt_primitives::{
     AccountId, BlockHeight, Cid, DealId, LedgerTime, NodeId, SectorNumber, SlotIndexInDeal, Term, Window,
@@ -339,6 +340,12 @@ pub fn slots_of_provider(provider: &AccountId) -> Vec<u8> {
     join(&[b"Ip", provider.as_ref()])
 }
 
+/// Key of an index row: whose this provider's number is.
+#[must_use]
+pub fn provider_number(number: ProviderNumber) -> Vec<u8> {
+    join(&[b"In", &number.0.to_be_bytes()])
+}
+
 /// Prefix of the index of those in whose circles a person is; their ids follow.
 #[must_use]
 pub fn trusters_of(person: &AccountId) -> Vec<u8> {
@@ -382,6 +389,9 @@ pub(crate) fn indexes_of(entries: &Writes) -> Writes {
             let row: SlotRow = decode(value);
             let key = indexed_slot(&row.provider, &DealId(deal), SlotIndexInDeal(*slot));
             indexes.insert(key, Some(encode(&())));
+        } else if let Some((account, [])) = key.strip_prefix(PROVIDERS).and_then(split::<20>) {
+            let row: ProviderRow = decode(value);
+            indexes.insert(provider_number(row.number), Some(encode(&AccountId(account))));
         } else if let Some((person, [])) = key.strip_prefix(CIRCLES).and_then(split::<20>) {
             let circle: Circle = decode(value);
             let marks = circle.edges.iter();

@@ -1,8 +1,8 @@
-//! Which transactions a proposer puts into a block (`docs/spec/ledger.md` §5). A policy, never a rule of validity.
+//! Which heartbeats and transactions a proposer puts into a block (`docs/spec/ledger.md` §5). A policy, never a rule of validity.
 
 use crate::beacon::Beacon;
-use crate::check::{self, Admission};
-use crate::fee::{FeeRate, PROOFS_PER_BLOCK_MAX};
+use crate::check::{self, Admission, HeartbeatAdmission};
+use crate::fee::{self, FeeRate, PROOFS_PER_BLOCK_MAX};
 use crate::folded::FOLDED_PER_BLOCK_MAX;
 use crate::ledger::window_of;
 use crate::refused::Refused;
@@ -10,15 +10,16 @@ use crate::rows::{self, AccountRow, ChainRow, RulesRow};
 use crate::state::StateRead;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use watt_light::SignedTransaction;
-use watt_primitives::{AccountId, Amount, Hash};
+use watt_light::heartbeat::HEARTBEATS_PER_BLOCK_MAX;
+use watt_light::{Heartbeats, SignedHeartbeat, SignedTransaction};
+use watt_primitives::{AccountId, Amount, Hash, codec};
 
 /// One in this many places of a block is first offered to providers' duties, so that a flood of others can't make an honest
 /// provider miss its window.
 const DUTY_ONE_IN: u32 = 4;
 
-/// Bytes that a body takes for the length of its list.
-const LIST_BYTES: usize = 5;
+/// Bytes that a body takes for the lengths of its lists.
+const LIST_BYTES: usize = 8;
 
 /// A transaction that [`check::admit`] let in.
 #[derive(Clone, Copy, Debug)]
@@ -39,13 +40,72 @@ pub struct Chosen {
     pub stale: Vec<usize>,
 }
 
-/// The transactions for the next block.
+/// A heartbeat that [`check::admit_heartbeat`] let in, and whose signature holds.
+#[derive(Clone, Copy, Debug)]
+pub struct HeartbeatCandidate<'a> {
+    /// The heartbeat.
+    pub heartbeat: &'a SignedHeartbeat,
+    /// What was found out about it.
+    pub admission: &'a HeartbeatAdmission,
+}
+
+/// Heartbeats that were chosen for the next block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChosenHeartbeats {
+    /// In block order.
+    pub block: Heartbeats,
+    /// Places in the list of candidates of those that can count no more. Not all there are: a full section is not looked beyond.
+    pub stale: Vec<usize>,
+}
+
+/// The heartbeats for the next block: of each provider one that would count, in the order of `candidates`, which is that of numbers, as
+/// long as there is room. The others have the blocks after this one.
+#[must_use]
+pub fn fill_heartbeats(state: &impl StateRead, candidates: &[HeartbeatCandidate<'_>]) -> ChosenHeartbeats {
+    let Some(rules) = rows::read::<RulesRow>(state, rows::RULES) else {
+        return ChosenHeartbeats::default();
+    };
+    let mut bytes_left = usize::try_from(fee::heartbeat_bytes_max(&rules.parameters)).unwrap_or(0);
+    let (mut block, mut stale) = (Vec::<SignedHeartbeat>::new(), Vec::new());
+    for (at, HeartbeatCandidate { heartbeat, admission }) in candidates.iter().enumerate() {
+        if block.len() >= HEARTBEATS_PER_BLOCK_MAX {
+            break;
+        }
+        // Asked again: keys may be others by now, and a signature that does not hold makes the block invalid.
+        let counts = match check::admit_heartbeat(state, admission.window, heartbeat) {
+            Ok(now) if now == **admission => check::heartbeat_counts(state, admission, heartbeat),
+            Ok(_) => Err(Refused::UnknownKey),
+            Err(why) => Err(why),
+        };
+        let bytes = codec::encode(heartbeat).len();
+        let is_next = block.last().is_none_or(|last| last.provider < heartbeat.provider);
+        match counts {
+            Ok(()) if is_next && bytes <= bytes_left => {
+                bytes_left = bytes_left.saturating_sub(bytes);
+                block.push((*heartbeat).clone());
+            }
+            Ok(()) | Err(Refused::WindowNotOpen { .. }) => {}
+            Err(_) => stale.push(at),
+        }
+    }
+    ChosenHeartbeats {
+        block: Heartbeats::new(block).unwrap_or_default(),
+        stale,
+    }
+}
+
+/// The transactions for the next block, which `heartbeats` go into as well.
 ///
 /// Of each account's key only transactions whose numbers follow one another are taken. Duties get a quarter of the places; the
 /// rest goes to the highest fee per kept byte, equal fees in an order that the newest beacon of a window draws. What is returned passes
 /// [`crate::apply_block`] on top of `state`.
 #[must_use]
-pub fn fill_block(state: &impl StateRead, candidates: &[Candidate<'_>]) -> Chosen {
+pub fn fill_block(
+    state: &impl StateRead,
+    candidates: &[Candidate<'_>],
+    heartbeats: &[SignedHeartbeat],
+) -> Chosen {
+    let taken = codec::encode(heartbeats).len().saturating_add(LIST_BYTES);
     let rules: Option<RulesRow> = rows::read(state, rows::RULES);
     let chain: Option<ChainRow> = rows::read(state, rows::CHAIN);
     let (Some(rules), Some(chain)) = (rules, chain) else {
@@ -61,7 +121,7 @@ pub fn fill_block(state: &impl StateRead, candidates: &[Candidate<'_>]) -> Chose
         chosen: Chosen::default(),
         bytes_left: usize::try_from(rules.parameters.block_bytes_max)
             .unwrap_or(0)
-            .saturating_sub(LIST_BYTES),
+            .saturating_sub(taken),
         proofs_left: PROOFS_PER_BLOCK_MAX,
         folded_left: FOLDED_PER_BLOCK_MAX,
     };

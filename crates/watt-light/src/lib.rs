@@ -2,7 +2,8 @@
 //!
 //! It executes nothing: what a transaction does to the state is the ledger's; what a proof of it looks like is here.
 //!
-//! Reading order: [`operation`], [`duty`] (what a seat signs beside blocks), [`transaction`], [`proposal`] (proposal, value `V`,
+//! Reading order: [`operation`], [`duty`] (what a seat signs beside blocks), [`transaction`], [`heartbeat`] (what a provider
+//! signs once a window), [`proposal`] (proposal, value `V`,
 //! fallback `E(V)`, header), [`backbone`] (who decides in which term), [`succession`] (a lost
 //! voting key is replaced), [`restart`] (people begin again), [`finality`] (what makes a block final), [`hand_over`] (from
 //! one backbone to the next), [`history`] (old blocks), [`state_proof`] (one row of the state), [`shown`] (all of it
@@ -28,6 +29,7 @@ pub mod duty;
 pub mod finality;
 pub mod freshness;
 pub mod hand_over;
+pub mod heartbeat;
 pub mod history;
 pub mod operation;
 pub mod proposal;
@@ -43,6 +45,7 @@ pub use duty::{Evidence, NewVotingKey, Onion};
 pub use finality::{DecisionProof, FinalityProof};
 pub use freshness::{BlockName, SignedNewest};
 pub use hand_over::{HandOver, Walk};
+pub use heartbeat::{Heartbeat, Heartbeats, ProviderNumber, SignedHeartbeat};
 pub use history::{History, HistoryProof};
 pub use operation::{Acceptance, FoldedWindows, KeyRole, Operation, SlotRef, WindowShape};
 pub use proposal::{Header, Proposal, SignedProposal};

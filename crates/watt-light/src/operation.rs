@@ -15,9 +15,6 @@ use watt_primitives::{
 /// The most slots that one claim names.
 pub const CLAIM_SLOTS_MAX: usize = 256;
 
-/// The most sectors one provider may declare faulty in one heartbeat.
-pub const FAULTS_MAX: usize = 4096;
-
 /// How many people vouch for somebody who offers to hold a seat.
 pub const VOUCHERS: usize = 3;
 
@@ -156,6 +153,9 @@ pub enum Operation {
         endpoint: Endpoint,
         /// Whose power the storage is that it proves: that of the person who runs it.
         person: AccountId,
+        /// Position of the account's key that signs heartbeats, which may be a device key; the one that signs this if none is named.
+        #[serde(with = "zero_or_one")]
+        heartbeat_key: Option<u16>,
     },
     /// Places or replaces the provider's standing offer.
     PlaceAsk {
@@ -205,15 +205,6 @@ pub enum Operation {
         sector: SectorNumber,
         /// Hash of the witness: the openings, or on a network with committees the [`Verdicts`](crate::Verdicts) on them.
         openings: Hash,
-    },
-    /// Commits to the responses of all sectors in a window, before the sample exists.
-    Heartbeat {
-        /// The current window.
-        window: Window,
-        /// `R_w`.
-        response_root: Hash,
-        /// Sectors declared faulty, ascending.
-        faults: BoundedVec<SectorNumber, FAULTS_MAX>,
     },
     /// Opens the sampled responses of the window before.
     ProveWindow {
@@ -322,7 +313,6 @@ impl Operation {
             | Self::PlaceBid { .. }
             | Self::Certify { .. }
             | Self::PreCommit { .. }
-            | Self::Heartbeat { .. }
             | Self::Claim { .. }
             | Self::Terminate { .. }
             | Self::Settle { .. }
@@ -345,7 +335,6 @@ impl Operation {
         match self {
             Self::PreCommit { .. }
             | Self::CommitSector { .. }
-            | Self::Heartbeat { .. }
             | Self::ProveWindow { .. }
             | Self::SettleWindows { .. }
             | Self::Claim { .. }
@@ -390,7 +379,6 @@ impl Operation {
             | Self::Certify { .. }
             | Self::PreCommit { .. }
             | Self::CommitSector { .. }
-            | Self::Heartbeat { .. }
             | Self::ProveWindow { .. }
             | Self::SettleWindows { .. }
             | Self::Claim { .. }

@@ -33,7 +33,7 @@ pub struct Proposal {
     pub parent: Hash,
     /// When the block closes, in milliseconds since the Unix epoch.
     pub close_time: Timestamp,
-    /// Merkle root over the body's transactions.
+    /// Merkle root over the body's transactions and the hash of its heartbeats.
     pub body_root: Hash,
     /// Transactions in the body.
     pub n_transactions: u32,

@@ -1,5 +1,6 @@
 //! Transactions: what an account's key asks of the ledger (`docs/spec/ledger.md` §3).
 
+use crate::heartbeat::{SignedHeartbeat, section_hash};
 use crate::operation::{FoldedWindows, Operation};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -201,12 +202,22 @@ impl SignedTransaction {
     }
 }
 
-/// The body root over transactions in their order.
+/// The body root: over the leaves of the transactions in their order, and the hash of the heartbeats as the last leaf.
 #[must_use]
-pub fn body_root(network: &NetworkId, transactions: &[SignedTransaction]) -> Hash {
-    let leaves: Vec<Hash> = transactions
+pub fn body_root(
+    network: &NetworkId,
+    transactions: &[SignedTransaction],
+    heartbeats: &[SignedHeartbeat],
+) -> Hash {
+    let leaves = transactions
         .iter()
-        .map(|transaction| transaction.body_leaf(network))
-        .collect();
+        .map(|transaction| transaction.body_leaf(network));
+    body_root_of(leaves, section_hash(network, heartbeats))
+}
+
+/// As [`body_root`], for who has the leaves, or nothing but the hash of heartbeats that were pruned.
+#[must_use]
+pub fn body_root_of(leaves: impl IntoIterator<Item = Hash>, heartbeats: Hash) -> Hash {
+    let leaves: Vec<Hash> = leaves.into_iter().chain([heartbeats]).collect();
     watt_primitives::merkle::root(&leaves)
 }

@@ -19,7 +19,7 @@ use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{
     Genesis, MemoryState, NetworkParameters, NoFolded, UncheckedBlock, apply_block, genesis_block,
 };
-use watt_light::{BackboneEntry, Header, Operation, Proposal, SignedTransaction, Transaction};
+use watt_light::{BackboneEntry, Header, Heartbeats, Operation, Proposal, SignedTransaction, Transaction};
 use watt_net::{Bytes, Net, NetConfig, Priority};
 use watt_node::config::{ApiAddresses, NodeConfig, Role};
 use watt_node::runtime::pace::Taken;
@@ -174,7 +174,8 @@ fn transfers(genesis: &Genesis, below: BlockHeight) -> Vec<SignedTransaction> {
 
 fn decided(genesis: &Genesis, head: &Header, transactions: Vec<SignedTransaction>) -> DecidedBlock {
     let (network, quorum_set) = (genesis.network(), genesis.quorum_set());
-    let (body_root, n_transactions, body_bytes) = Body::new(&network, transactions.to_vec()).description();
+    let (body_root, n_transactions, body_bytes) =
+        Body::new(&network, transactions.to_vec(), Heartbeats::empty()).description();
     let slot = SlotIndex(head.height.0 + 1);
     let proposal = Proposal {
         network,
@@ -204,6 +205,7 @@ fn decided(genesis: &Genesis, head: &Header, transactions: Vec<SignedTransaction
         proposal: proposal.sign(&key(slot.0 % VALIDATORS)),
         is_empty: false,
         transactions: BoundedVec::new(transactions).unwrap(),
+        heartbeats: Heartbeats::empty(),
         decision: BoundedVec::new((0..3).map(says).collect()).unwrap(),
         successions: BoundedVec::empty(),
     }

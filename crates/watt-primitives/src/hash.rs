@@ -36,6 +36,10 @@ pub enum Domain {
     Witness,
     /// Block body root: leaves.
     BodyLeaf,
+    /// A heartbeat's signature.
+    Heartbeat,
+    /// Hash of the heartbeats of a block: the last leaf of its body root.
+    HeartbeatSection,
     /// Proposal hash `V` and the proposer's signature.
     Proposal,
     /// The fallback value `E(V)`: the same slot with an empty body.
@@ -112,13 +116,15 @@ pub enum Domain {
 
 impl Domain {
     /// Every domain, for tests that must not forget one.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 44] = [
         Self::Network,
         Self::Genesis,
         Self::Account,
         Self::Transaction,
         Self::Witness,
         Self::BodyLeaf,
+        Self::Heartbeat,
+        Self::HeartbeatSection,
         Self::Proposal,
         Self::EmptyProposal,
         Self::Header,
@@ -167,6 +173,8 @@ impl Domain {
             Self::Transaction => "watt/1/transaction",
             Self::Witness => "watt/1/witness",
             Self::BodyLeaf => "watt/1/body-leaf",
+            Self::Heartbeat => "watt/1/heartbeat",
+            Self::HeartbeatSection => "watt/1/heartbeats",
             Self::Proposal => "watt/1/proposal",
             Self::EmptyProposal => "watt/1/empty",
             Self::Header => "watt/1/header",

@@ -18,7 +18,7 @@ use watt_ledger::{
     apply_rescued,
 };
 use watt_light::transaction::body_root;
-use watt_light::{Header, Operation, SignedProposal, SignedTransaction};
+use watt_light::{Header, Operation, SignedHeartbeat, SignedProposal, SignedTransaction};
 use watt_primitives::key::{PublicKey, SignatureCheck};
 use watt_primitives::{BlockHeight, Hash, SlotIndex};
 
@@ -97,6 +97,15 @@ struct Tried {
     is_rescued: bool,
     block: UncheckedBlock,
     applied: Applied,
+}
+
+/// What makes a block.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    proposal: &'a SignedProposal,
+    is_empty: bool,
+    transactions: &'a [SignedTransaction],
+    heartbeats: &'a [SignedHeartbeat],
 }
 
 /// Computes for all nodes.
@@ -187,7 +196,12 @@ impl Compute {
         holds: bool,
     ) -> Applied {
         let is_rescued = self.is_rescued(head, holds);
-        let parts = (&block.proposal, block.is_empty, block.transactions.as_slice());
+        let parts = Parts {
+            proposal: &block.proposal,
+            is_empty: block.is_empty,
+            transactions: &block.transactions,
+            heartbeats: &block.heartbeats,
+        };
         match self.known(head, is_rescued, parts) {
             Some(known) => {
                 if self.luck.below(RECHECK_ONE_IN) == 0
@@ -202,13 +216,13 @@ impl Compute {
         }
     }
 
-    fn known(
-        &self,
-        head: &Hash,
-        is_rescued: bool,
-        parts: (&SignedProposal, bool, &[SignedTransaction]),
-    ) -> Option<Applied> {
-        let (proposal, is_empty, transactions) = parts;
+    fn known(&self, head: &Hash, is_rescued: bool, parts: Parts<'_>) -> Option<Applied> {
+        let Parts {
+            proposal,
+            is_empty,
+            transactions,
+            heartbeats,
+        } = parts;
         let tried = self.blocks.get(&proposal.proposal.slot)?;
         let is_same = |tried: &&Tried| {
             let block = &tried.block;
@@ -217,6 +231,7 @@ impl Compute {
                 && block.is_empty == is_empty
                 && block.proposal == *proposal
                 && block.transactions == transactions
+                && *block.heartbeats == *heartbeats
         };
         tried.iter().find(is_same).map(|tried| tried.applied.clone())
     }
@@ -279,7 +294,12 @@ impl Compute {
         let (mut head, mut above) = (head, Arc::clone(state));
         let (mut outcomes, mut failure) = (Vec::with_capacity(blocks.len()), None);
         for block in blocks {
-            let parts = (&block.proposal, block.is_empty, &*block.transactions);
+            let parts = Parts {
+                proposal: &block.proposal,
+                is_empty: block.is_empty,
+                transactions: &block.transactions,
+                heartbeats: &block.heartbeats,
+            };
             let is_rescued = self.is_rescued(&head, holds);
             let applied = match self
                 .is_decided(&above, block)
@@ -366,9 +386,9 @@ impl Compute {
         // again ask it itself.
         let proposal = &block.proposal.proposal;
         let is_the_body = if block.is_empty {
-            block.transactions.is_empty()
+            block.transactions.is_empty() && block.heartbeats.is_empty()
         } else {
-            body_root(&proposal.network, &block.transactions) == proposal.body_root
+            body_root(&proposal.network, &block.transactions, &block.heartbeats) == proposal.body_root
         };
         let backbones = Backbones::in_state(below);
         let is_here = proposal.network == *backbones.network();

@@ -8,17 +8,18 @@ use crate::mempool::Place;
 use crate::message::DecidedBlock;
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, UncheckedBlock};
+use watt_light::Heartbeats;
 use watt_primitives::{BlockHeight, BoundedVec};
 use watt_scp::{Envelope, Input, Statement, Value};
 
 impl Consensus {
-    /// A trial is over. Returns transactions to quarantine.
+    /// A trial is over. Returns what to keep out of own proposals.
     pub(crate) fn tried(
         &mut self,
         value: Value,
         result: Result<Arc<BlockOutcome>, ApplyFailure>,
         context: &mut Context<'_>,
-    ) -> Vec<Place> {
+    ) -> Culprits {
         if self
             .decision
             .as_ref()
@@ -36,18 +37,18 @@ impl Consensus {
                     .effects
                     .push(Effect::Halt(cannot_execute(self.slot.into(), &failure))),
             }
-            return Vec::new();
+            return Culprits::default();
         }
         let Some(candidate) = self.candidates.get_mut(&value) else {
-            return Vec::new();
+            return Culprits::default();
         };
         let BodyState::Read(body) = &mut candidate.body else {
-            return Vec::new();
+            return Culprits::default();
         };
         if !matches!(body.trial, Trial::Running) {
-            return Vec::new();
+            return Culprits::default();
         }
-        let mut culprits = Vec::new();
+        let mut culprits = Culprits::default();
         match result {
             Ok(outcome) => body.trial = Trial::Good(outcome),
             Err(failure) => {
@@ -85,6 +86,7 @@ impl Consensus {
                 proposal: candidate.signed.clone(),
                 is_empty: true,
                 transactions: Vec::new(),
+                heartbeats: Heartbeats::empty(),
             };
             context.effects.push(Effect::Apply {
                 value,
@@ -142,11 +144,12 @@ impl Consensus {
             return;
         };
         // Its trial is over, so nobody else holds the block, and its thousands of transactions are not copied.
-        let transactions = match &mut candidate.body {
+        let block = match &mut candidate.body {
             BodyState::Read(body) if !is_empty => body.block.take().map(Arc::unwrap_or_clone),
             BodyState::Read(_) | BodyState::Missing => None,
         };
-        let transactions = transactions.map_or_else(Vec::new, |block| block.transactions);
+        let (transactions, heartbeats) =
+            block.map_or_else(Default::default, |block| (block.transactions, block.heartbeats));
         let (Ok(transactions), Ok(decision), Ok(successions)) = (
             BoundedVec::new(transactions),
             BoundedVec::new(envelopes),
@@ -159,6 +162,7 @@ impl Consensus {
             proposal: candidate.signed.clone(),
             is_empty,
             transactions,
+            heartbeats,
             decision,
             successions,
         };
@@ -169,7 +173,6 @@ impl Consensus {
     }
 }
 
-/// Whom to keep out of own proposals after a failed trial: the culprit if it is known, else everyone in the block.
 /// What the owner is told when this program can't follow the network.
 pub(crate) fn cannot_execute(height: BlockHeight, why: &impl core::fmt::Display) -> String {
     format!(
@@ -177,14 +180,29 @@ pub(crate) fn cannot_execute(height: BlockHeight, why: &impl core::fmt::Display)
     )
 }
 
-fn culprits_of(body: &ReadBody, failure: &ApplyFailure) -> Vec<Place> {
+/// What to keep out of own proposals after a failed trial.
+#[derive(Debug, Default)]
+pub(crate) struct Culprits {
+    pub(crate) transactions: Vec<Place>,
+    /// Whether it may have been the heartbeats.
+    pub(crate) are_heartbeats: bool,
+}
+
+/// The culprit if it is known, else everything in the block.
+fn culprits_of(body: &ReadBody, failure: &ApplyFailure) -> Culprits {
     let transactions = body.block.iter().flat_map(|block| &block.transactions);
     let places = transactions
         .zip(&body.ids)
         .map(|(signed, id)| Place::of(&signed.transaction, *id));
     match failure {
-        ApplyFailure::Panicked { culprit: Some(at) } => places.skip(*at).take(1).collect(),
-        ApplyFailure::Panicked { culprit: None } | ApplyFailure::TooSlow => places.collect(),
-        ApplyFailure::Invalid(_) | ApplyFailure::Undecided | ApplyFailure::NotHere(_) => Vec::new(),
+        ApplyFailure::Panicked { culprit: Some(at) } => Culprits {
+            transactions: places.skip(*at).take(1).collect(),
+            are_heartbeats: false,
+        },
+        ApplyFailure::Panicked { culprit: None } | ApplyFailure::TooSlow => Culprits {
+            transactions: places.collect(),
+            are_heartbeats: body.block.iter().any(|block| !block.heartbeats.is_empty()),
+        },
+        ApplyFailure::Invalid(_) | ApplyFailure::Undecided | ApplyFailure::NotHere(_) => Culprits::default(),
     }
 }

@@ -109,6 +109,12 @@ impl Engine {
         reply(from, Err(bad.to_owned()), effects);
     }
 
+    /// The window that the next block lies in.
+    pub(super) fn next_window(&self) -> Window {
+        let height = self.head.header.height.next().0;
+        Window(height.checked_div(self.parameters.window_slots).unwrap_or(0))
+    }
+
     /// The window of the head.
     pub(super) fn window(&self) -> Window {
         let height = self.head.header.height.0;

@@ -1,12 +1,13 @@
-//! Transactions on their way into the pool.
+//! Transactions and heartbeats on their way into the pool.
 
 use super::{Engine, Origin, Verifying};
 use crate::consensus::Context;
 use crate::effect::Effect;
+use crate::heartbeats;
 use crate::mempool::NotPooled;
-use watt_ledger::StateRead;
-use watt_light::SignedTransaction;
-use watt_primitives::{Timestamp, TransactionId};
+use watt_ledger::{HeartbeatAdmission, StateRead};
+use watt_light::{SignedHeartbeat, SignedTransaction};
+use watt_primitives::{PublicKey, Timestamp, TransactionId, Window};
 
 impl Engine {
     /// Transactions are offered: everything that is cheap to check is checked before their signatures.
@@ -95,6 +96,69 @@ impl Engine {
         let is_local = except.is_none();
         self.mempool.add(admission, signed, is_local);
         reply(from, Ok(id), effects);
+    }
+}
+
+impl Engine {
+    /// Heartbeats are offered: everything that is cheap to check is checked before their signatures. Nobody is disconnected for one
+    /// that is refused: whose head is another one may see it otherwise.
+    pub(super) fn offered_heartbeats(
+        &mut self,
+        from: Origin,
+        window: Window,
+        offered: Vec<SignedHeartbeat>,
+        chain: &impl StateRead,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.unknown_version().is_some() {
+            return;
+        }
+        let (mut heartbeats, mut checks) = (Vec::new(), Vec::new());
+        for heartbeat in offered {
+            match self.heartbeats.would_take(window, &heartbeat, chain) {
+                Ok(HeartbeatAdmission { account, key, .. }) => {
+                    checks.push(heartbeat.signature_check(account, window, key, &self.network));
+                    heartbeats.push((heartbeat, key));
+                }
+                Err(heartbeats::NotPooled::Known) => {}
+                Err(_) => self.count("refused heartbeat"),
+            }
+        }
+        if !heartbeats.is_empty() {
+            let pending = Verifying::Heartbeats {
+                from,
+                window,
+                heartbeats,
+            };
+            self.verify(pending, checks, effects);
+        }
+    }
+
+    /// A heartbeat is signed with this key: it waits for a block, and is passed on, once.
+    pub(super) fn pooled_heartbeat(
+        &mut self,
+        from: Origin,
+        window: Window,
+        (heartbeat, key): (SignedHeartbeat, PublicKey),
+        now: Timestamp,
+        chain: &impl StateRead,
+        effects: &mut Vec<Effect>,
+    ) {
+        // Asked again: the head may have moved while the signature was checked.
+        let admission = self.heartbeats.would_take(window, &heartbeat, chain);
+        let Some(admission) = admission.ok().filter(|admission| admission.key == key) else {
+            return;
+        };
+        let except = from.peer();
+        let mut context = Context {
+            now,
+            wall: self.wall,
+            peers: &self.peers,
+            effects,
+        };
+        self.gossip
+            .add_heartbeat(except, window, heartbeat.clone(), &mut context);
+        self.heartbeats.add(heartbeat, admission, except.is_none());
     }
 }
 

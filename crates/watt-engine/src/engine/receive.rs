@@ -138,6 +138,15 @@ impl Engine {
                 }
                 self.offered(Origin::Peer(from), of_quota, chain, effects);
             }
+            Message::Heartbeats { window, heartbeats } => {
+                let n_sent = heartbeats.len();
+                let mut of_quota = heartbeats.into_inner();
+                of_quota.retain(|_| peer.transactions.take(now));
+                if of_quota.len() < n_sent {
+                    self.count("over quota");
+                }
+                self.offered_heartbeats(Origin::Peer(from), window, of_quota, chain, effects);
+            }
             Message::NewBlock { height, .. } => {
                 peer.height = peer.height.max(Some(height));
                 self.catch_up(now, effects);
@@ -265,7 +274,8 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         if self.peers.towards_agreement(None).contains(&from) {
-            let local = in_batches(self.mempool.local());
+            let mut local = in_batches(self.mempool.local());
+            local.extend(self.heartbeats.local());
             self.answer(from, &local, Priority::Bulk, now, effects);
         }
         if wants_statements {
@@ -566,6 +576,19 @@ impl Engine {
                             Err("the signature is not valid on this network".to_owned()),
                             effects,
                         );
+                    }
+                }
+            }
+            Verifying::Heartbeats {
+                from,
+                window,
+                heartbeats,
+            } => {
+                for ((heartbeat, key), holds) in heartbeats.into_iter().zip(holds) {
+                    if *holds {
+                        self.pooled_heartbeat(from, window, (heartbeat, key), now, chain, effects);
+                    } else {
+                        self.count("bad heartbeat signature");
                     }
                 }
             }

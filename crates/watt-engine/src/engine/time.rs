@@ -7,7 +7,7 @@ use crate::consensus::{Context, Head, cannot_execute};
 use crate::effect::{Discarded, Effect, Priority, Timer};
 use crate::event::ApplyFailure;
 use crate::gossip::in_batches;
-use crate::mempool::{Filled, Spent};
+use crate::mempool::{Filled, Pool, Spent};
 use crate::message::Message;
 use crate::sync::Checked;
 use std::sync::Arc;
@@ -110,14 +110,19 @@ impl Engine {
             return;
         }
         let slot = self.consensus.slot();
-        if self.mempool.len() == 0 || self.consensus.own_proposal().is_some() {
-            self.begin_with(Body::new(&self.network, Vec::new()), now, effects);
+        if self.consensus.own_proposal().is_some() {
+            self.begin_with(Body::empty(&self.network), now, effects);
         } else if self.filling != Some(slot) {
+            let waiting = Pool {
+                transactions: self.mempool.waiting(),
+                heartbeats: self.heartbeats.waiting(),
+            };
+            if waiting.transactions.is_empty() && waiting.heartbeats.is_empty() {
+                self.begin_with(Body::empty(&self.network), now, effects);
+                return;
+            }
             self.filling = Some(slot);
-            effects.push(Effect::FillBody {
-                slot,
-                waiting: self.mempool.waiting(),
-            });
+            effects.push(Effect::FillBody { slot, waiting });
         }
     }
 
@@ -129,11 +134,19 @@ impl Engine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        let (body, stale) = match filled {
-            Some(filled) => filled.into_parts(),
-            None => (Body::new(&self.network, Vec::new()), Vec::new()),
+        let body = match filled {
+            Some(filled) => {
+                let Filled {
+                    body,
+                    stale,
+                    stale_heartbeats,
+                } = *filled;
+                self.mempool.forget(&stale);
+                self.heartbeats.forget(&stale_heartbeats);
+                body
+            }
+            None => Body::empty(&self.network),
         };
-        self.mempool.forget(&stale);
         if slot == self.consensus.slot() {
             self.begin_with(body, now, effects);
         }
@@ -327,6 +340,7 @@ impl Engine {
             transactions: self.mempool.settle(spent, self.head.header.height),
             candidates: self.consensus.advance(&self.head, &self.backbones, now),
         })));
+        self.heartbeats.settle(self.next_window());
         self.way.see_state(&self.head, chain);
         self.consensus.weigh(leader_weights(chain));
         let announcement = Message::NewBlock {
@@ -344,7 +358,10 @@ impl Engine {
         }
         // Said again every few blocks: a message may be lost, and so may whoever got it.
         if self.head.header.height.0.is_multiple_of(RESEND_EVERY) {
-            for message in in_batches(self.mempool.local()) {
+            for message in in_batches(self.mempool.local())
+                .into_iter()
+                .chain(self.heartbeats.local())
+            {
                 for peer in self.peers.towards_agreement(None) {
                     context.send(peer, &message, Priority::Bulk);
                 }

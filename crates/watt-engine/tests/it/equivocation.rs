@@ -16,8 +16,7 @@ const HONEST: [usize; 3] = [0, 1, 2];
 /// Two proposals of the liar for the slot above the head, both well made, with empty bodies.
 pub(crate) fn two_proposals(world: &World) -> [SignedProposal; 2] {
     let head = world.head(0);
-    let (body_root, n_transactions, body_bytes) =
-        watt_ledger::Body::new(&world.network, Vec::new()).description();
+    let (body_root, n_transactions, body_bytes) = watt_ledger::Body::empty(&world.network).description();
     [0, 1].map(|later_ms| {
         Proposal {
             network: world.network,
@@ -112,7 +111,7 @@ fn a_second_proposal_that_others_saw_first_does_not_stop_the_network() {
             );
             world.run_for(40);
             for (node, value) in [(0, values[0]), (1, values[1]), (2, values[1])] {
-                let body = SharedBytes::new(watt_ledger::block::encode_body(&[]).into()).unwrap();
+                let body = SharedBytes::new(watt_ledger::block::encode_body(&[], &[]).into()).unwrap();
                 world.inject(LIAR, node, Message::Body { value, body }.encode());
             }
             let target = world.height(0) + 1;

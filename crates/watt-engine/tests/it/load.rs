@@ -5,8 +5,8 @@ use crate::world::{World, key};
 use watt_engine::message::{BLOCKS_BYTES_MAX, Message};
 use watt_engine::{Clocks, Effect, Engine, EngineConfig, Event, PeerId, VotingKeys};
 use watt_ledger::{Genesis, MemoryState, genesis_block};
+use watt_light::Proposal;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
-use watt_light::{Proposal, SignedTransaction};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SharedBytes, SlotIndex, Timestamp};
 use watt_scp::{Envelope, Pledges, Statement, Value};
 
@@ -117,7 +117,7 @@ impl Alone {
             version: 1,
             parent: self.head,
             close_time: self.genesis.time.plus(after_ms),
-            body_root: watt_light::transaction::body_root(&self.network, &[] as &[SignedTransaction]),
+            body_root: watt_light::transaction::body_root(&self.network, &[], &[]),
             n_transactions: 0,
             body_bytes: 0,
             proposer: key(seed).node_id(),

@@ -1,55 +1,60 @@
 //! Committing to a window's answers before the sample exists. The first heartbeat of a provider in a window counts (TS3).
 
-use super::Actor;
 use super::sectors::{all_sectors, sector_set};
 use crate::beacon::Beacon;
+use crate::block::InvalidBlock;
 use crate::ledger::Ledger;
-use crate::receipt::Done;
+use crate::receipt::Event;
 use crate::refused::Refused;
-use crate::rows::{self, HeartbeatRow, KeptSet, ProviderRow, SectorRow, WindowRow};
+use crate::rows::{self, AccountRow, HeartbeatRow, KeptSet, ProviderRow, SectorRow, WindowRow};
 use crate::state::StateRead;
 use std::collections::BTreeSet;
-use watt_light::operation::FAULTS_MAX;
+use watt_light::heartbeat::FAULTS_MAX;
+use watt_light::{ProviderNumber, SignedHeartbeat};
 use watt_primitives::hash::{Domain, hash};
-use watt_primitives::{AccountId, BoundedVec, Hash, NetworkId, SectorNumber, Window};
+use watt_primitives::key::all_hold;
+use watt_primitives::{AccountId, BoundedVec, NetworkId, PublicKey, SectorNumber, Window};
 use watt_proofs::window::{self, beacon_element};
-use watt_proofs::{Element, SectorSet, SetTree, Shape};
+use watt_proofs::{Element, ProofParams, SectorSet, SetTree, Shape};
 
 /// Hashes that one block spends on building sets of sectors again: sixteen of the largest. A provider whose set has changed in a
 /// block that has no more of them comes in the next.
 pub const SET_HASHES_PER_BLOCK_MAX: usize = 16 * 585;
 
 impl Ledger<'_> {
-    pub(super) fn heartbeat(
-        &mut self,
-        actor: &Actor,
-        window: Window,
-        response_root: Hash,
-        faults: &BoundedVec<SectorNumber, FAULTS_MAX>,
-    ) -> Result<Done, Refused> {
-        let provider_id = &actor.account;
-        let provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
-        let current = self.window();
-        if window != current {
-            return Err(Refused::WrongWindow { window, current });
+    /// Takes the block's heartbeats, which come from these providers, in their order. One that can't count does nothing, and the block
+    /// says so: whether it counts may depend on what this very block did before.
+    pub(super) fn take_heartbeats(&mut self, heartbeats: &[SignedHeartbeat], providers: &[AccountId]) {
+        for (heartbeat, provider) in heartbeats.iter().zip(providers) {
+            self.rows.keep();
+            let savepoint = self.savepoint();
+            if let Err(why) = self.take_heartbeat(provider, heartbeat) {
+                self.roll_back(savepoint);
+                self.events.push(Event::HeartbeatIgnored {
+                    provider: *provider,
+                    why,
+                });
+            }
         }
-        Beacon::asking(&self.rows, self.network(), window).ok_or(Refused::WindowNotOpen { window })?;
-        let key = rows::heartbeat(provider_id, window);
-        if self.rows.has(&key) {
-            return Err(Refused::HeartbeatTwice { window });
-        }
-        let sectors = all_sectors(&self.rows, provider_id);
-        let set = sector_set(&self.proof_params(), &sectors, window).ok_or(Refused::NoSectors { window })?;
-        check_faults(&set, faults)?;
-        let answers = Element::from_bytes(response_root.0).ok_or(Refused::NotARoot)?;
-        let left_out = left_out(&self.rows, provider_id, provider.last_heartbeat, &set);
-        let kept = self.build_set(provider.set, &set, &left_out)?;
-        let state = state_after(&self.rows, self.network(), provider_id, provider.last_heartbeat);
-        self.note_waiting(provider_id, &provider);
-        self.forget_ended_sectors(provider_id, &sectors);
-        self.mark_faults(provider_id, window, faults);
+    }
 
-        let mut provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
+    fn take_heartbeat(&mut self, id: &AccountId, heartbeat: &SignedHeartbeat) -> Result<(), Refused> {
+        let window = self.window();
+        let params = self.proof_params();
+        let Due {
+            mut provider,
+            sectors,
+            set,
+            answers,
+        } = due(&self.rows, self.network(), &params, id, window, heartbeat)?;
+        let left_out = left_out(&self.rows, id, provider.last_heartbeat, &set);
+        let kept = self.build_set(provider.set, &set, &left_out)?;
+        let state = state_after(&self.rows, self.network(), id, provider.last_heartbeat);
+        self.note_waiting(id, &provider);
+        self.forget_ended_sectors(id, &sectors);
+        self.mark_faults(id, window, &heartbeat.faults);
+
+        provider = self.provider(id).ok_or(Refused::NotAProvider)?;
         let mut row = HeartbeatRow {
             state,
             set: kept.map_or(Element::default(), |set| set.root),
@@ -57,22 +62,22 @@ impl Ledger<'_> {
             n_sectors: u16::try_from(set.len()).map_err(|_| Refused::Invariant)?,
             bytes: 0,
             left_out,
-            faults: faults.clone(),
+            faults: heartbeat.faults.clone(),
             is_proven: false,
         };
         let unpaid: BTreeSet<SectorNumber> = row.unpaid().collect();
         let paid = set.without(&unpaid);
         row.bytes = paid.iter().map(|sector| sector.size.sealed_bytes()).sum();
         provider.set = kept;
-        self.forget_heartbeats(provider_id, &provider, window);
+        self.forget_heartbeats(id, &provider, window);
         self.note_counted_before(&mut provider);
         provider.last_heartbeat = Some(window);
-        self.rows.write(key, &row);
-        self.write_provider(provider_id, &provider);
+        self.rows.write(rows::heartbeat(id, window), &row);
+        self.write_provider(id, &provider);
         self.change_window(window, |row| {
             row.n_heartbeats = row.n_heartbeats.saturating_add(1);
         });
-        Ok(Done::HeartbeatRecorded { window })
+        Ok(())
     }
 
     /// The set of this window: the one of the heartbeat before unless what is in it has changed since; `None` if all sectors are left
@@ -154,6 +159,75 @@ pub(crate) fn left_out(
         .map(|sector| sector.number)
         .filter(|number| all.contains(number));
     here.collect::<Vec<_>>().try_into().unwrap_or_default()
+}
+
+/// What a heartbeat for `window` rests on.
+pub(crate) struct Due {
+    provider: ProviderRow,
+    sectors: Vec<(SectorNumber, SectorRow)>,
+    set: SectorSet,
+    answers: Element,
+}
+
+/// What the heartbeat of provider `id` for `window` rests on, if it counts in this state.
+pub(crate) fn due(
+    state: &(impl StateRead + ?Sized),
+    network: &NetworkId,
+    params: &ProofParams,
+    id: &AccountId,
+    window: Window,
+    heartbeat: &SignedHeartbeat,
+) -> Result<Due, Refused> {
+    let provider: ProviderRow = rows::read(state, &rows::provider(id)).ok_or(Refused::NotAProvider)?;
+    Beacon::asking(state, network, window).ok_or(Refused::WindowNotOpen { window })?;
+    if state.get(&rows::heartbeat(id, window)).is_some() {
+        return Err(Refused::HeartbeatTwice { window });
+    }
+    let sectors = all_sectors(state, id);
+    let set = sector_set(params, &sectors, window).ok_or(Refused::NoSectors { window })?;
+    check_faults(&set, &heartbeat.faults)?;
+    let answers = Element::from_bytes(heartbeat.response_root.0).ok_or(Refused::NotARoot)?;
+    Ok(Due {
+        provider,
+        sectors,
+        set,
+        answers,
+    })
+}
+
+/// Whose number this is, and the key that signs the heartbeats of that provider, unless it was removed.
+pub(crate) fn signer_of(
+    state: &(impl StateRead + ?Sized),
+    number: ProviderNumber,
+) -> Option<(AccountId, PublicKey)> {
+    let id: AccountId = rows::read(state, &rows::provider_number(number))?;
+    let provider: ProviderRow = rows::read(state, &rows::provider(&id))?;
+    let account: AccountRow = rows::read(state, &rows::account(&id))?;
+    Some((id, account.live_key(provider.heartbeat_key)?.key))
+}
+
+/// Whose heartbeats these are, if all are signed for `window` with the keys that the state below the block says.
+pub(super) fn signed_by(
+    below: &impl StateRead,
+    network: &NetworkId,
+    window: Window,
+    heartbeats: &[SignedHeartbeat],
+) -> Result<Vec<AccountId>, InvalidBlock> {
+    let (mut providers, mut checks) = (Vec::new(), Vec::new());
+    for heartbeat in heartbeats {
+        let provider = heartbeat.provider;
+        let (id, key) = signer_of(below, provider).ok_or(InvalidBlock::Heartbeat { provider })?;
+        checks.push(heartbeat.signature_check(id, window, key, network));
+        providers.push(id);
+    }
+    if all_hold(&checks) {
+        return Ok(providers);
+    }
+    let bad = checks.iter().zip(heartbeats).find(|(check, _)| !check.holds());
+    let (_, bad) = bad.ok_or(InvalidBlock::Signature)?;
+    Err(InvalidBlock::Heartbeat {
+        provider: bad.provider,
+    })
 }
 
 fn check_faults(set: &SectorSet, faults: &[SectorNumber]) -> Result<(), Refused> {

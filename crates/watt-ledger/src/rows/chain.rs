@@ -92,6 +92,8 @@ pub struct SupplyRow {
     pub in_protocol_wallet: Amount,
     /// Providers with at least one active sector; here because it, too, is undone with a failed transaction.
     pub n_providing: u64,
+    /// Accounts that ever pledged, each with a number; here for the same reason.
+    pub n_providers: u32,
 }
 
 impl SupplyRow {

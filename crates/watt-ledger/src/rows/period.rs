@@ -1,7 +1,7 @@
 //! Windows that wait to be settled together.
 
 use serde::{Deserialize, Serialize};
-use watt_light::operation::FAULTS_MAX;
+use watt_light::heartbeat::FAULTS_MAX;
 use watt_light::{FoldedWindows, WindowShape};
 use watt_primitives::codec::zero_or_one;
 use watt_primitives::{BoundedVec, Hash, SectorNumber, Window};

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use watt_light::operation::FAULTS_MAX;
+use watt_light::ProviderNumber;
+use watt_light::heartbeat::FAULTS_MAX;
 use watt_primitives::codec::zero_or_one;
 use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, SectorNumber, Term, Window};
@@ -15,6 +16,10 @@ pub const SECTORS_MAX: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderRow {
+    /// Its number among all providers there ever were, from 0: the name that its heartbeats bear.
+    pub number: ProviderNumber,
+    /// Position of the account's key that signs heartbeats.
+    pub heartbeat_key: u16,
     /// Bytes it is ready to hold.
     pub capacity_bytes: u64,
     /// Bytes reserved or in use by slots.
@@ -61,10 +66,13 @@ pub struct ProviderRow {
 }
 
 impl ProviderRow {
-    /// A provider that has offered nothing, holds nothing and is reached nowhere yet.
+    /// A provider that has offered nothing, holds nothing and is reached nowhere yet; its number and its key for heartbeats are those
+    /// at the first place.
     #[must_use]
     pub fn new(person: AccountId, since: BlockHeight) -> Self {
         Self {
+            number: ProviderNumber(0),
+            heartbeat_key: 0,
             capacity_bytes: 0,
             used_bytes: 0,
             endpoint: Endpoint::default(),

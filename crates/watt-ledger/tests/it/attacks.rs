@@ -4,14 +4,14 @@
 use crate::miner::{Disk, Miner, asked};
 use crate::sectors::{certified, load_of, ten_providers};
 use crate::windows::Stored;
-use crate::world::{World, id, provide, result};
-use std::collections::BTreeSet;
+use crate::world::{World, id, ignored, provide, result};
+use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::genesis::TERM_WINDOWS_MAIN;
 use watt_ledger::rows::{self, SectorRow, SectorStage};
-use watt_ledger::{Done, Refused, Writes, query};
+use watt_ledger::{InvalidBlock, Refused, Writes, query};
 use watt_light::Operation;
 use watt_light::transaction::witness_hash;
-use watt_primitives::{BoundedVec, Hash, SectorNumber, SlotIndexInDeal, Window, codec};
+use watt_primitives::{Hash, SectorNumber, SlotIndexInDeal, Window, codec};
 use watt_proofs::post::{Answers, open, respond};
 use watt_proofs::window::Window as Answered;
 use watt_proofs::{Element, ReplicaTree, SetTree, Shape};
@@ -90,12 +90,8 @@ fn passes_with(stored: &Stored, roots: Vec<Element>) -> bool {
     let answers = Answers::compute(shape, view.state, &set, view.beacon, |_, place| {
         sealed.replica_tree.leaf(place, block(place))
     });
-    let heartbeat = Operation::Heartbeat {
-        window,
-        response_root: Hash(answers.root().to_bytes()),
-        faults: BoundedVec::empty(),
-    };
-    assert!(world.act(10, heartbeat).is_ok(), "a root says nothing yet");
+    let heartbeat = world.sign_beat(10, window, Hash(answers.root().to_bytes()), &[]);
+    assert!(world.beat(heartbeat).is_ok(), "a root says nothing yet");
     world.open_next_window();
     let next = query::provider_window(&world.state, &id(10), window)
         .unwrap()
@@ -118,37 +114,33 @@ fn passes_with(stored: &Stored, roots: Vec<Element>) -> bool {
     }
 }
 
-/// Many heartbeats for one window, so that the sample, which depends on the root, falls well for one of them: the first counts, all
-/// others are refused, before the sample and after it. Covers: D3.
+/// Many heartbeats for one window, so that the sample, which depends on the root, falls well for one of them: the first in the order
+/// of blocks counts, all others do nothing, before the sample and after it, and no block holds two. Covers: D3.
 #[test]
 fn heartbeat_variants_grind_sample() {
     let mut stored = Stored::new();
     let world = &mut stored.world;
     let window = Window(world.height() / 10);
     let first = stored.miners[0].heartbeat(world, window.0, &[]);
-    world.act(10, first).unwrap();
-    let root = |world: &crate::world::World| {
+    world.beat(first.clone()).unwrap();
+    let root = |world: &World| {
         let view = query::provider_window(&world.state, &id(10), window).unwrap();
         view.heartbeat.unwrap().answers
     };
     let recorded = root(world);
-    let variant = |byte: u8| Operation::Heartbeat {
-        window,
-        response_root: Hash([byte; 32]),
-        faults: BoundedVec::empty(),
-    };
+    let variant = |world: &World, byte: u8| world.sign_beat(10, window, Hash([byte; 32]), &[]);
     for byte in 1..4 {
-        assert_eq!(
-            world.act(10, variant(byte)),
-            Err(Refused::HeartbeatTwice { window })
-        );
+        let beat = variant(world, byte);
+        assert_eq!(world.beat(beat), Err(Refused::HeartbeatTwice { window }));
     }
+    let two = vec![variant(world, 1), variant(world, 2)];
+    let refused = world.attempt_with(Vec::new(), two);
+    assert_eq!(refused, Err(InvalidBlock::HeartbeatOrder));
     world.open_next_window();
-    let current = window.next();
-    assert_eq!(
-        world.act(10, variant(4)),
-        Err(Refused::WrongWindow { window, current })
-    );
+    let late = variant(world, 4);
+    let provider = late.provider;
+    let refused = world.attempt_with(Vec::new(), vec![late]);
+    assert_eq!(refused, Err(InvalidBlock::Heartbeat { provider }));
     assert_eq!(root(world), recorded);
 }
 
@@ -162,12 +154,9 @@ fn heartbeat_selective_amnesia() {
     let heartbeats: Vec<_> = stored
         .miners
         .iter_mut()
-        .map(|miner| {
-            let operation = miner.heartbeat(&stored.world, window.0, &[]);
-            stored.world.sign(miner.person, vec![operation])
-        })
+        .map(|miner| miner.heartbeat(&stored.world, window.0, &[]))
         .collect();
-    stored.world.block(heartbeats);
+    assert!(stored.world.beats(&heartbeats).iter().all(Result::is_ok));
     stored.world.open_next_window();
     let proofs = stored.miners[1..]
         .iter()
@@ -210,12 +199,8 @@ fn heartbeat_selective_amnesia() {
     amnesiac.state = row.state;
     let mut disk = Disk(&stored.miners[0].sectors);
     let responses = respond(&asked(&amnesiac), &[], &mut disk);
-    let heartbeat = Operation::Heartbeat {
-        window: now,
-        response_root: Hash(responses.root.to_bytes()),
-        faults: BoundedVec::empty(),
-    };
-    world.act(10, heartbeat).unwrap();
+    let heartbeat = world.sign_beat(10, now, Hash(responses.root.to_bytes()), &[]);
+    world.beat(heartbeat).unwrap();
     world.open_next_window();
     let next = query::provider_window(&world.state, &id(10), now)
         .unwrap()
@@ -236,20 +221,13 @@ fn heartbeat_before_the_beacon() {
     let mut stored = Stored::new();
     let world = &mut stored.world;
     let next = Window(world.height() / 10 + 1);
-    let early = Operation::Heartbeat {
-        window: next,
-        response_root: Hash::ZERO,
-        faults: BoundedVec::empty(),
-    };
+    let early = world.sign_beat(10, next, Hash::ZERO, &[]);
     world.go_to_height(next.0 * 10);
     assert!(query::provider_window(&world.state, &id(10), next).is_none());
-    assert_eq!(world.act(10, early), Err(Refused::WindowNotOpen { window: next }));
+    assert_eq!(world.beat(early), Err(Refused::WindowNotOpen { window: next }));
     world.open_window();
     let heartbeat = stored.miners[0].heartbeat(world, next.0, &[]);
-    assert_eq!(
-        world.act(10, heartbeat),
-        Ok(Done::HeartbeatRecorded { window: next })
-    );
+    assert_eq!(world.beat(heartbeat), Ok(()));
 }
 
 /// Whoever throws sectors away and declares them faulty, all of them, is paid for none of them from that window on, and has nothing to
@@ -259,14 +237,10 @@ fn declared_faults_hide_nothing() {
     let mut stored = Stored::new();
     let world = &mut stored.world;
     let window = Window(world.height() / 10);
-    let declare = |numbers: &[u64]| Operation::Heartbeat {
-        window,
-        response_root: Hash::ZERO,
-        faults: BoundedVec::new(numbers.iter().copied().map(SectorNumber).collect()).unwrap(),
-    };
-    assert_eq!(world.act(10, declare(&[1, 2])), Err(Refused::Faults));
+    let unknown = world.sign_beat(10, window, Hash::ZERO, &[1, 2]);
+    assert_eq!(world.beat(unknown), Err(Refused::Faults));
     let all = stored.miners[0].heartbeat(world, window.0, &[1]);
-    world.act(10, all).unwrap();
+    world.beat(all).unwrap();
     let faulty: BTreeSet<_> = query::sectors(&world.state, &id(10))
         .into_iter()
         .filter(|(_, row)| row.last_fault == Some(window))
@@ -279,7 +253,7 @@ fn declared_faults_hide_nothing() {
     assert!(result(&world.last.receipts[0]).is_ok());
     let next = window.next();
     let still = stored.miners[0].heartbeat(world, next.0, &[1]);
-    world.act(10, still).unwrap();
+    world.beat(still).unwrap();
     world.open_next_window();
     let proof = stored.miners[0].signed_proof(world, next.0);
     world.block(vec![proof]);
@@ -326,12 +300,8 @@ fn drop_one_victim_slot_full_pay() {
     let world = &mut stored.world;
     let view = query::provider_window(&world.state, &id(10), window).unwrap();
     let responses = respond(&asked(&view), &[], &mut Disk(&stored.miners[0].sectors));
-    let heartbeat = Operation::Heartbeat {
-        window,
-        response_root: Hash(responses.root.to_bytes()),
-        faults: BoundedVec::empty(),
-    };
-    world.act(10, heartbeat).unwrap();
+    let heartbeat = world.sign_beat(10, window, Hash(responses.root.to_bytes()), &[]);
+    world.beat(heartbeat).unwrap();
     world.open_next_window();
     // Four samples of two sectors: they all miss the dropped one once in sixteen windows.
     stored.miners[0].sectors.remove(&2);
@@ -363,7 +333,7 @@ fn openings_of_others_and_of_before_are_refused() {
     let first = Window(stored.window());
     let beat = |stored: &mut Stored, n: usize, window: Window| {
         let heartbeat = stored.miners[n].heartbeat(&stored.world, window.0, &[]);
-        stored.world.act(stored.miners[n].person, heartbeat).unwrap();
+        stored.world.beat(heartbeat).unwrap();
     };
     beat(&mut stored, 0, first);
     beat(&mut stored, 1, first);
@@ -391,12 +361,9 @@ fn openings_of_others_and_of_before_are_refused() {
 #[test]
 fn answers_beyond_the_modulus() {
     let mut stored = Stored::new();
-    let heartbeat = Operation::Heartbeat {
-        window: Window(stored.window()),
-        response_root: Hash([0xff; 32]),
-        faults: BoundedVec::empty(),
-    };
-    assert_eq!(stored.world.act(10, heartbeat), Err(Refused::NotARoot));
+    let window = Window(stored.window());
+    let heartbeat = stored.world.sign_beat(10, window, Hash([0xff; 32]), &[]);
+    assert_eq!(stored.world.beat(heartbeat), Err(Refused::NotARoot));
 }
 
 /// Providers of many sectors whose sets have all changed can't make one block build them all: sixteen of the largest are built, the
@@ -431,34 +398,27 @@ fn sets_of_sectors_are_bounded_per_block() {
     }
     world.state.write(&writes);
     let heartbeats = |world: &World, window| {
-        let heartbeat = Operation::Heartbeat {
-            window,
-            response_root: Hash::ZERO,
-            faults: BoundedVec::empty(),
-        };
-        let signed = (10..28).map(|person| world.sign(person, vec![heartbeat.clone()]));
+        let signed = (10..28).map(|person| world.sign_beat(person, window, Hash::ZERO, &[]));
         signed.collect::<Vec<_>>()
     };
     // What is not said here is not in the tree, so the world is not counted.
-    let keep = |world: &mut World, transactions| -> Vec<_> {
-        let outcome = world.attempt(transactions).unwrap();
+    let keep = |world: &mut World, heartbeats| -> Vec<_> {
+        let outcome = world.attempt_with(Vec::new(), heartbeats).unwrap();
         world.state.write(&outcome.writes);
         world.last = outcome;
-        world.last.receipts.iter().map(result).collect()
+        ignored(&world.last).into_iter().collect()
     };
     let all = heartbeats(&world, window);
+    let late = [26, 27].map(|person| (id(person), Refused::SetsFull));
     let results = keep(&mut world, all);
-    assert!(results[..16].iter().all(Result::is_ok), "{results:?}");
-    assert_eq!(results[16..], [Err(Refused::SetsFull), Err(Refused::SetsFull)]);
+    assert_eq!(results, BTreeMap::from(late).into_iter().collect::<Vec<_>>());
     let again = heartbeats(&world, window).split_off(16);
-    let results = keep(&mut world, again);
-    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(keep(&mut world, again), []);
 
     // In the next window the sets are as they were, and nothing is built.
     world.blind_skip((window.0 + 1) * 10 + 3 - world.height());
     let all = heartbeats(&world, window.next());
-    let results = keep(&mut world, all);
-    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(keep(&mut world, all), []);
 }
 
 /// With the samples and windows of a main network, whoever dropped a hundredth of its sectors passes a day with a probability below

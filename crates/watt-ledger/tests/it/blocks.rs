@@ -1,16 +1,16 @@
 //! Blocks: what fits on top of the chain, and the limits.
 
-use crate::world::{World, genesis, key, result, transfer};
+use crate::world::{World, genesis, key, provide, result, transfer};
 use watt_ledger::Body;
 use watt_ledger::block::{decode_body, encode_body};
 use watt_ledger::fee::PROOFS_PER_BLOCK_MAX;
 use watt_ledger::{Event, Genesis, InvalidBlock, NoFolded, UncheckedBlock, apply_block, query, tree};
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::transaction::witness_hash;
-use watt_light::{Operation, SignedTransaction};
+use watt_light::{Heartbeats, Operation, SignedTransaction};
 use watt_primitives::{
     BlockHeight, BoundedBytes, BoundedVec, Hash, NetworkId, SectorNumber, Signature, SlotIndex, Timestamp,
-    merkle,
+    Window, merkle,
 };
 
 /// Every field of a proposal that does not fit is refused with its own reason, and the right one is applied. Covers: A5, A6.
@@ -81,6 +81,7 @@ fn bad_signatures_are_refused_and_good_ones_checked_once() {
         proposal: world.proposal(&transactions).sign(&key(200)),
         is_empty: false,
         transactions,
+        heartbeats: Heartbeats::empty(),
     };
     assert_eq!(
         unchecked(vec![forged.clone()]).check(&world.network, &NoFolded),
@@ -118,6 +119,7 @@ fn fallback_has_no_body() {
         proposal: proposal.clone().sign(&key(200)),
         is_empty: true,
         transactions: body.clone(),
+        heartbeats: Heartbeats::empty(),
     };
     assert_eq!(
         full.check(&world.network, &NoFolded),
@@ -189,7 +191,11 @@ fn bytes_at_limit_and_above() {
         };
         vec![proof(1, 512 * 1024), proof(2, last)]
     };
-    let bytes = |last: usize| Body::new(&world.network, body(last)).description().2;
+    let bytes = |last: usize| {
+        Body::new(&world.network, body(last), Heartbeats::empty())
+            .description()
+            .2
+    };
     let last = 100_000 + usize::try_from(max - bytes(100_000)).unwrap();
     assert_eq!(bytes(last), max);
     assert!(world.attempt(body(last)).is_ok());
@@ -235,13 +241,19 @@ fn proofs_at_limit_and_above() {
 /// Bodies survive encoding, and nothing but their canonical bytes is read. Covers: A6.
 #[test]
 fn bodies_round_trip() {
-    let world = World::new();
+    let mut world = World::new();
+    provide(&mut world, 10..12, 1 << 30, 1);
     let body = vec![
         world.sign(1, vec![transfer(2, 1)]),
         world.sign(2, vec![transfer(3, 1)]),
     ];
-    let bytes = encode_body(&body);
-    assert_eq!(decode_body(&bytes, bytes.len()), Ok(body));
+    let heartbeats = vec![
+        world.sign_beat(10, Window(0), Hash::ZERO, &[]),
+        world.sign_beat(11, Window(0), Hash::ZERO, &[7]),
+    ];
+    let heartbeats = Heartbeats::new(heartbeats).unwrap();
+    let bytes = encode_body(&body, &heartbeats);
+    assert_eq!(decode_body(&bytes, bytes.len()), Ok((body, heartbeats)));
     assert!(decode_body(&bytes, bytes.len() - 1).is_err());
     assert!(decode_body(&bytes[..bytes.len() - 1], bytes.len()).is_err());
     assert!(decode_body(&[], 10).is_err());
@@ -271,6 +283,7 @@ fn halted_time_counts_for_nobody() {
         Event::WindowClosed { is_void, .. } => Some(*is_void),
         Event::BidMatched { .. }
         | Event::DealEnded { .. }
+        | Event::HeartbeatIgnored { .. }
         | Event::SectorExpired { .. }
         | Event::TermBegan { .. }
         | Event::SeatGiven { .. }

@@ -4,8 +4,9 @@ use crate::world::{START, World, genesis, id, key, pledge, transfer};
 use watt_ledger::fee::{FeeRate, kept_bytes};
 use watt_ledger::select::{Candidate, Chosen, fill_block};
 use watt_ledger::{Admission, InvalidBlock, PROTOCOL_WALLET, Refused, admit, query};
+use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
-use watt_primitives::{Amount, BoundedVec, Hash, Window};
+use watt_primitives::{Amount, Window};
 
 fn with_fee(world: &World, person: u8, nonce: u64, fee: u64) -> SignedTransaction {
     let mut draft = world.draft(person, vec![transfer(40, 1)]);
@@ -33,7 +34,7 @@ fn choose(world: &World, offered: &[SignedTransaction], admissions: &[Admission]
             admission,
         })
         .collect();
-    fill_block(&world.state, &candidates)
+    fill_block(&world.state, &candidates, &[])
 }
 
 fn fill(world: &World, offered: &[SignedTransaction]) -> Vec<SignedTransaction> {
@@ -209,14 +210,14 @@ fn numbers_are_kept_in_order() {
 fn duties_get_through_a_flood() {
     let mut world = crowded();
     world.act(30, pledge(1 << 30)).unwrap();
-    let heartbeat = Operation::Heartbeat {
+    let witness = vec![7; 10];
+    let proof = Operation::ProveWindow {
         window: Window(0),
-        response_root: Hash::ZERO,
-        faults: BoundedVec::empty(),
+        openings: witness_hash(&world.network, &witness),
     };
-    let duty = world.sign(30, vec![heartbeat.clone()]);
+    let duty = world.sign_with(30, vec![proof.clone()], vec![witness.clone()]);
     // The same message from somebody who is no provider is no duty.
-    let fake = world.sign(31, vec![heartbeat]);
+    let fake = world.sign_with(31, vec![proof], vec![witness]);
     let mut offered: Vec<_> = (1..20)
         .map(|person| with_fee(&world, person, 0, 5_000_000))
         .collect();

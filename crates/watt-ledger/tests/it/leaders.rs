@@ -5,7 +5,7 @@ use crate::world::{World, id, key};
 use watt_ledger::apply::{EMPTY_WITHIN, REDUCED_FOR};
 use watt_ledger::query::reduced_leaders;
 use watt_ledger::{NoFolded, UncheckedBlock, apply_block};
-use watt_light::{Backbone, BackboneEntry};
+use watt_light::{Backbone, BackboneEntry, Heartbeats};
 use watt_primitives::NodeId;
 
 fn node(n: u8) -> NodeId {
@@ -20,6 +20,7 @@ pub fn come_out_empty(world: &mut World, n: u8) {
         proposal: proposal.sign(&key(n)),
         is_empty: true,
         transactions: Vec::new(),
+        heartbeats: Heartbeats::empty(),
     };
     let block = block.check(&world.network, &NoFolded).unwrap();
     let outcome = apply_block(&world.state, &block).unwrap();

@@ -17,6 +17,7 @@ mod draws;
 mod election;
 mod fees;
 mod genesis;
+mod heartbeats;
 mod leaders;
 mod market;
 mod miner;

@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 use watt_ledger::query::{self, ProviderWindow};
 use watt_ledger::{Done, Refused};
 use watt_light::transaction::witness_hash;
-use watt_light::{Operation, SignedTransaction};
+use watt_light::{Operation, SignedHeartbeat, SignedTransaction};
 use watt_primitives::terms::Piece;
 use watt_primitives::{BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
 use watt_proofs::post::{Asked, ReplicaRead, Responses, open, respond};
@@ -97,17 +97,14 @@ impl Miner {
     }
 
     /// The heartbeat for the current window, or for that of the next block.
-    pub fn heartbeat(&mut self, world: &World, window: u64, declared: &[u64]) -> Operation {
+    pub fn heartbeat(&mut self, world: &World, window: u64, declared: &[u64]) -> SignedHeartbeat {
         let view = query::provider_window(&world.state, &id(self.person), Window(window)).unwrap();
         let declared: Vec<SectorNumber> = declared.iter().copied().map(SectorNumber).collect();
         let responses = respond(&asked(&view), &declared, &mut Disk(&self.sectors));
-        let operation = Operation::Heartbeat {
-            window: Window(window),
-            response_root: Hash(responses.root.to_bytes()),
-            faults: BoundedVec::new(responses.faults.clone()).unwrap(),
-        };
+        let faults: Vec<u64> = responses.faults.iter().map(|fault| fault.0).collect();
+        let root = Hash(responses.root.to_bytes());
         self.answered.insert(window, responses);
-        operation
+        world.sign_beat(self.person, Window(window), root, &faults)
     }
 
     pub fn proof(&self, world: &World, window: u64) -> (Operation, Vec<u8>) {
@@ -135,17 +132,10 @@ impl Miner {
 pub fn live_one_window(world: &mut World, miners: &mut [&mut Miner]) -> Vec<Result<Done, Refused>> {
     world.open_window();
     let window = world.height() / 10;
-    let beats = miners.iter_mut().map(|miner| {
-        let operation = miner.heartbeat(world, window, &[]);
-        world.sign(miner.person, vec![operation])
-    });
-    let beats = beats.collect();
-    world.block(beats);
-    assert!(
-        world.last.receipts.iter().all(|receipt| result(receipt).is_ok()),
-        "{:?}",
-        world.last.receipts
-    );
+    let beats = miners.iter_mut().map(|miner| miner.heartbeat(world, window, &[]));
+    let beats: Vec<_> = beats.collect();
+    let taken = world.beats(&beats);
+    assert!(taken.iter().all(Result::is_ok), "{taken:?}");
     world.open_next_window();
     let proofs = miners
         .iter()

@@ -11,7 +11,7 @@ use watt_ledger::query::{self, WaitingWindows};
 use watt_ledger::rows::{self, DealStage, PowerRow};
 use watt_ledger::{Done, InvalidBlock, NoFolded, Refused, UncheckedBlock, admit};
 use watt_light::transaction::witness_hash;
-use watt_light::{FoldedWindows, Operation, SignedTransaction, WindowShape};
+use watt_light::{FoldedWindows, Heartbeats, Operation, SignedTransaction, WindowShape};
 use watt_market::deal::pay;
 use watt_primitives::{Amount, Hash, SectorNumber, SlotIndexInDeal, Window};
 
@@ -29,7 +29,7 @@ impl Stored {
     fn answer_declaring(&mut self, faults: &[u64]) {
         let window = self.window();
         let beat = self.miners[0].heartbeat(&self.world, window, faults);
-        self.world.act(10, beat).unwrap();
+        self.world.beat(beat).unwrap();
         let mut others: Vec<_> = self.miners.iter_mut().skip(1).collect();
         live_one_window(&mut self.world, &mut others);
     }
@@ -322,6 +322,7 @@ fn a_block_with_a_bad_folded_proof_is_refused() {
         proposal: stored.world.proposal(&transactions).sign(&key(200)),
         is_empty: false,
         transactions,
+        heartbeats: Heartbeats::empty(),
     };
     let refused = unchecked(vec![signed.clone()]).check(&stored.world.network, &NoFolded);
     assert_eq!(refused, Err(InvalidBlock::FoldedProof));

@@ -6,12 +6,12 @@ use crate::world::{START, WATT, World, bid, bundle, certificate, id, place, resu
 use std::sync::OnceLock;
 use watt_ledger::query::SlotCondition;
 use watt_ledger::rows::{DealEnd, DealStage};
-use watt_ledger::{Done, Event, Refused, query};
+use watt_ledger::{Done, Event, InvalidBlock, Refused, query};
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SlotRef};
 use watt_market::Paid;
 use watt_market::deal::{RESERVATION_MS_MIN, TERMINATION_MS_MAX, pay};
-use watt_primitives::{Amount, BoundedVec, DealId, SectorNumber, SlotIndexInDeal, Window};
+use watt_primitives::{Amount, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
 
 const DAY: u64 = 86_400_000;
 
@@ -133,22 +133,19 @@ fn one_heartbeat_one_proof_at_their_time() {
         window: Window(given),
         current: Window(window),
     };
-    for given in [window - 1, window + 1] {
-        let mut late = heartbeat.clone();
-        if let Operation::Heartbeat { window, .. } = &mut late {
-            *window = Window(given);
-        }
-        assert_eq!(stored.world.act(10, late), Err(wrong(given)));
-    }
     let at = Window(window);
-    assert_eq!(stored.world.act(3, heartbeat.clone()), Err(Refused::NotAProvider));
-    assert_eq!(
-        stored.world.act(10, heartbeat.clone()),
-        Ok(Done::HeartbeatRecorded { window: at })
-    );
+    let number = stored.world.number(10);
+    for given in [window - 1, window + 1] {
+        let other = stored
+            .world
+            .sign_beat(10, Window(given), heartbeat.response_root, &[]);
+        let refused = stored.world.attempt_with(Vec::new(), vec![other]);
+        assert_eq!(refused, Err(InvalidBlock::Heartbeat { provider: number }));
+    }
+    assert_eq!(stored.world.beat(heartbeat.clone()), Ok(()));
     // A variant whose sample might be friendlier.
     assert_eq!(
-        stored.world.act(10, heartbeat),
+        stored.world.beat(heartbeat),
         Err(Refused::HeartbeatTwice { window: at })
     );
     let junk = b"openings".to_vec();
@@ -201,13 +198,9 @@ fn one_heartbeat_one_proof_at_their_time() {
 #[test]
 fn no_sectors_no_heartbeat() {
     let mut world = ten_providers();
-    let heartbeat = Operation::Heartbeat {
-        window: Window(0),
-        response_root: watt_primitives::Hash::ZERO,
-        faults: BoundedVec::empty(),
-    };
+    let heartbeat = world.sign_beat(10, Window(0), Hash::ZERO, &[]);
     assert_eq!(
-        world.act(10, heartbeat),
+        world.beat(heartbeat),
         Err(Refused::NoSectors { window: Window(0) })
     );
 }
@@ -269,18 +262,13 @@ fn declared_fault_is_unpaid() {
     stored.world.open_next_window();
     let window = stored.window();
     let beat = stored.miners[0].heartbeat(&stored.world, window, &[1]);
-    let Operation::Heartbeat { faults, .. } = &beat else {
-        unreachable!()
-    };
-    assert_eq!(faults[..], [SectorNumber(1)]);
+    assert_eq!(beat.faults[..], [SectorNumber(1)]);
     for wrong in [vec![3], vec![2, 1], vec![1, 1]] {
-        let mut wrong_beat = beat.clone();
-        if let Operation::Heartbeat { faults, .. } = &mut wrong_beat {
-            *faults = BoundedVec::new(wrong.into_iter().map(SectorNumber).collect()).unwrap();
-        }
-        assert_eq!(stored.world.act(10, wrong_beat), Err(Refused::Faults));
+        let root = beat.response_root;
+        let wrong = stored.world.sign_beat(10, Window(window), root, &wrong);
+        assert_eq!(stored.world.beat(wrong), Err(Refused::Faults));
     }
-    stored.world.act(10, beat).unwrap();
+    stored.world.beat(beat).unwrap();
     let faulty = SlotCondition::Faulty {
         window: Window(window),
     };
@@ -312,8 +300,7 @@ fn rate_jump_before_settlement() {
     let load = load_of(&stored.world, deal, 2, 10);
     let window = stored.window();
     let beat = stored.miners[0].heartbeat(&stored.world, window, &[]);
-    let signed = stored.world.sign(10, vec![beat]);
-    stored.world.block(vec![signed]);
+    stored.world.beat(beat).unwrap();
     let operation = stored.miners[0].seal(&stored.world, 2, &[load]);
     stored.world.act(10, operation).unwrap();
     stored.world.open_next_window();

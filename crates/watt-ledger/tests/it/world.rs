@@ -6,16 +6,19 @@ use watt_ledger::query::{self, recount};
 use watt_ledger::rows::AccountRow;
 use watt_ledger::tree::chunk;
 use watt_ledger::{
-    Block, BlockOutcome, Done, Genesis, InvalidBlock, MemoryState, NetworkParameters, Outcome, Receipt,
-    Refused, Rescues, StateRead as _, UncheckedBlock, VerifyFolded, Writes, apply_rescued, genesis_block,
-    tree,
+    Block, BlockOutcome, Done, Event, Genesis, InvalidBlock, MemoryState, NetworkParameters, Outcome,
+    Receipt, Refused, Rescues, StateRead as _, UncheckedBlock, VerifyFolded, Writes, apply_rescued,
+    genesis_block, tree,
 };
-use watt_light::{BackboneEntry, FoldedProof, Operation, Proposal, SignedTransaction, Transaction};
+use watt_light::{
+    BackboneEntry, FoldedProof, Heartbeat, Heartbeats, Operation, Proposal, ProviderNumber, SignedHeartbeat,
+    SignedTransaction, Transaction,
+};
 use watt_primitives::class::Class;
 use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Hash, NetworkId,
-    SecretKey, SlotIndex, Term, Timestamp,
+    SecretKey, SectorNumber, SlotIndex, Term, Timestamp, Window,
 };
 
 pub const WATT: u64 = 100_000_000;
@@ -122,10 +125,20 @@ impl World {
         self.last.header.height.0
     }
 
-    /// A proposal for this body on top of the chain.
+    /// A proposal for a body of these transactions on top of the chain.
     pub fn proposal(&self, transactions: &[SignedTransaction]) -> Proposal {
+        self.proposal_with(transactions, &[])
+    }
+
+    /// A proposal for a body of these transactions and heartbeats on top of the chain.
+    pub fn proposal_with(
+        &self,
+        transactions: &[SignedTransaction],
+        heartbeats: &[SignedHeartbeat],
+    ) -> Proposal {
+        let heartbeats = Heartbeats::new(heartbeats.to_vec()).unwrap();
         let (body_root, n_transactions, body_bytes) =
-            Body::new(&self.network, transactions.to_vec()).description();
+            Body::new(&self.network, transactions.to_vec(), heartbeats).description();
         Proposal {
             network: self.network,
             slot: SlotIndex(self.height() + 1),
@@ -144,18 +157,73 @@ impl World {
         proposal: Proposal,
         transactions: Vec<SignedTransaction>,
     ) -> Result<Block, InvalidBlock> {
+        self.check_with(proposal, transactions, Vec::new())
+    }
+
+    fn check_with(
+        &self,
+        proposal: Proposal,
+        transactions: Vec<SignedTransaction>,
+        heartbeats: Vec<SignedHeartbeat>,
+    ) -> Result<Block, InvalidBlock> {
         let block = UncheckedBlock {
             proposal: proposal.sign(&key(200)),
             is_empty: false,
             transactions,
+            heartbeats: Heartbeats::new(heartbeats).unwrap(),
         };
         block.check(&self.network, &AnyFolded)
     }
 
     /// Applies without keeping.
     pub fn attempt(&self, transactions: Vec<SignedTransaction>) -> Result<BlockOutcome, InvalidBlock> {
-        let block = self.check(self.proposal(&transactions), transactions)?;
+        self.attempt_with(transactions, Vec::new())
+    }
+
+    /// Applies without keeping.
+    pub fn attempt_with(
+        &self,
+        transactions: Vec<SignedTransaction>,
+        heartbeats: Vec<SignedHeartbeat>,
+    ) -> Result<BlockOutcome, InvalidBlock> {
+        let proposal = self.proposal_with(&transactions, &heartbeats);
+        let block = self.check_with(proposal, transactions, heartbeats)?;
         apply_rescued(&self.state, &block, &self.rescues)
+    }
+
+    /// Closes a block with these heartbeats, in the order of numbers, and says in the order given what came of each.
+    pub fn beats(&mut self, heartbeats: &[SignedHeartbeat]) -> Vec<Result<(), Refused>> {
+        let mut in_order = heartbeats.to_vec();
+        in_order.sort_by_key(|heartbeat| heartbeat.provider);
+        let outcome = self.attempt_with(Vec::new(), in_order).unwrap();
+        let ignored = ignored(&outcome);
+        self.keep(outcome);
+        let came_of = |heartbeat: &SignedHeartbeat| {
+            let provider = query::provider_of(&self.state, heartbeat.provider).unwrap();
+            ignored.get(&provider).map_or(Ok(()), |why| Err(*why))
+        };
+        heartbeats.iter().map(came_of).collect()
+    }
+
+    /// Closes a block with this heartbeat, and says what came of it.
+    pub fn beat(&mut self, heartbeat: SignedHeartbeat) -> Result<(), Refused> {
+        self.beats(&[heartbeat])[0]
+    }
+
+    /// The heartbeat of person `n` for a window, with this root and these faults.
+    pub fn sign_beat(&self, n: u8, window: Window, response_root: Hash, faults: &[u64]) -> SignedHeartbeat {
+        let heartbeat = Heartbeat {
+            account: id(n),
+            window,
+            response_root,
+            faults: BoundedVec::new(faults.iter().copied().map(SectorNumber).collect()).unwrap(),
+        };
+        heartbeat.sign(self.number(n), &key(n), &self.network)
+    }
+
+    /// The number of person `n` as a provider.
+    pub fn number(&self, n: u8) -> ProviderNumber {
+        query::provider(&self.state, &id(n)).unwrap().row.number
     }
 
     /// Closes a block with these transactions.
@@ -284,6 +352,16 @@ impl World {
     }
 }
 
+/// The providers whose heartbeats counted for nothing, and why.
+pub fn ignored(outcome: &BlockOutcome) -> BTreeMap<AccountId, Refused> {
+    let events = outcome.events.iter();
+    let ignored = events.filter_map(|event| match event {
+        Event::HeartbeatIgnored { provider, why } => Some((*provider, *why)),
+        _ => None,
+    });
+    ignored.collect()
+}
+
 /// What the first operation did, or why the transaction failed.
 pub fn result(receipt: &Receipt) -> Result<Done, Refused> {
     match &receipt.outcome {
@@ -320,6 +398,7 @@ pub fn pledge_for(capacity_bytes: u64, n: u8) -> Operation {
         capacity_bytes,
         endpoint: Endpoint::default(),
         person: id(n),
+        heartbeat_key: None,
     }
 }
 

@@ -10,8 +10,9 @@ use watt_light::proposal::empty_value;
 use watt_light::succession::Claim;
 use watt_light::transaction::{body_root, witness_hash};
 use watt_light::{
-    BackboneEntry, Evidence, FoldedWindows, Header, KeyRole, NewVotingKey, Onion, Operation, Proposal,
-    SignedProposal, SignedTransaction, SlotRef, Succession, Transaction, WindowShape,
+    BackboneEntry, Evidence, FoldedWindows, Header, Heartbeat, KeyRole, NewVotingKey, Onion, Operation,
+    Proposal, ProviderNumber, SignedHeartbeat, SignedProposal, SignedTransaction, SlotRef, Succession,
+    Transaction, WindowShape,
 };
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
@@ -96,6 +97,7 @@ pub(crate) fn all() -> Vec<Vector> {
         cids(),
         foundations(),
         transactions(),
+        heartbeats(),
         proposals(),
         envelopes(),
         acceptances(),
@@ -230,6 +232,7 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
                 capacity_bytes: 1 << 40,
                 endpoint,
                 person: AccountId([7; 20]),
+                heartbeat_key: Some(1),
             },
         ),
         ("place-ask", Operation::PlaceAsk { terms: ask }),
@@ -267,14 +270,6 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
             Operation::CommitSector {
                 sector: SectorNumber(7),
                 openings: witness_hash(&network(), b"openings"),
-            },
-        ),
-        (
-            "heartbeat",
-            Operation::Heartbeat {
-                window: Window(9),
-                response_root: hash,
-                faults: list([SectorNumber(7)]),
             },
         ),
         (
@@ -510,12 +505,48 @@ fn transactions() -> Vec<Vector> {
         vectors.push(vector);
     }
     for count in 0..=body.len() {
-        let body = body[..count].to_vec();
-        let root = body_root(&network, &body);
-        let vector = Vector::new("Body", &format!("{count} transactions"), &body);
+        let heartbeats: Vec<SignedHeartbeat> = (0..u32::try_from(count).unwrap())
+            .map(|number| heartbeat(number, &[]))
+            .collect();
+        let root = body_root(&network, &body[..count], &heartbeats);
+        let detail = format!("{count} transactions and {count} heartbeats");
+        let vector = Vector::new("Body", &detail, &(body[..count].to_vec(), heartbeats));
         vectors.push(vector.input("network", &network).derived("root", &root));
     }
     vectors
+}
+
+/// The heartbeat of a provider with this number, for window 9.
+fn heartbeat(number: u32, faults: &[u64]) -> SignedHeartbeat {
+    let faults: Vec<SectorNumber> = faults.iter().copied().map(SectorNumber).collect();
+    let heartbeat = Heartbeat {
+        account: AccountId([7; 20]),
+        window: Window(9),
+        response_root: Hash([0xaa; 32]),
+        faults: list(faults),
+    };
+    heartbeat.sign(ProviderNumber(number), &key(5), &network())
+}
+
+fn heartbeats() -> Vec<Vector> {
+    let all = [
+        ("of one of the first", 7, &[][..]),
+        ("of a number of two bytes", 65_535, &[]),
+        ("of a number of four bytes", u32::MAX, &[]),
+        ("with faults", 65_535, &[7, 300]),
+    ];
+    let vector = |(detail, number, faults): (&str, u32, &[u64])| {
+        let (signed, network) = (heartbeat(number, faults), network());
+        let said = signed.of(AccountId([7; 20]), Window(9));
+        let message = signing_bytes(Domain::Heartbeat, &network, &codec::encode(&said));
+        Vector::new("SignedHeartbeat", detail, &signed)
+            .input("network", &network)
+            .input("seed", serde_bytes::Bytes::new(&[5; 32]))
+            .input("account", &said.account)
+            .input("window", &said.window)
+            .derived("signed_bytes", serde_bytes::Bytes::new(&message))
+    };
+    all.map(vector).into()
 }
 
 pub(crate) fn header() -> Header {

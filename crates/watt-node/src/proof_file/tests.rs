@@ -63,7 +63,7 @@ fn genesis() -> Genesis {
 /// The empty block above `head`, decided by those whose seats are given.
 fn decided(genesis: &Genesis, head: &Header, signers: &[u8]) -> DecidedBlock {
     let network = genesis.network();
-    let (body_root, n_transactions, body_bytes) = watt_ledger::Body::new(&network, Vec::new()).description();
+    let (body_root, n_transactions, body_bytes) = watt_ledger::Body::empty(&network).description();
     let slot = SlotIndex(head.height.0 + 1);
     let proposal = Proposal {
         network,
@@ -93,6 +93,7 @@ fn decided(genesis: &Genesis, head: &Header, signers: &[u8]) -> DecidedBlock {
         proposal: proposal.sign(&key(11)),
         is_empty: false,
         transactions: BoundedVec::empty(),
+        heartbeats: BoundedVec::empty(),
         decision: BoundedVec::new(signers.iter().map(says).collect()).unwrap(),
         successions: BoundedVec::empty(),
     }

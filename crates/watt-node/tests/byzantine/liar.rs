@@ -156,7 +156,7 @@ impl Lying {
         let (left, right) = self.peers.split_at(self.peers.len() / 2);
         for (later_ms, half) in [(1, left), (2, right)] {
             let (body_root, n_transactions, body_bytes) =
-                watt_ledger::Body::new(&self.network, Vec::new()).description();
+                watt_ledger::Body::empty(&self.network).description();
             let proposal = Proposal {
                 close_time: like.close_time.plus(later_ms),
                 body_root,
@@ -180,7 +180,7 @@ impl Lying {
                 };
                 self.say(&message, half);
             }
-            let body = SharedBytes::new(watt_ledger::block::encode_body(&[]).into()).unwrap();
+            let body = SharedBytes::new(watt_ledger::block::encode_body(&[], &[]).into()).unwrap();
             self.say(&Message::Body { value, body }, half);
         }
     }

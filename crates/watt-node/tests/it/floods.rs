@@ -196,7 +196,8 @@ async fn large_bodies(network: &Network) {
     let payer = Payer::of(network, "net/nodes/v3/account.key");
     let one = payer.transfer_with(0, 1, &[0; 32]);
     let n_transactions = LARGE_BYTES / codec::encode(&one).len();
-    let body = SharedBytes::new(watt_ledger::block::encode_body(&vec![one; n_transactions]).into()).unwrap();
+    let body =
+        SharedBytes::new(watt_ledger::block::encode_body(&vec![one; n_transactions], &[]).into()).unwrap();
     let mut stranger = Stranger::meet(network, "v1", 32).await;
     for n in 0..LARGE_MESSAGES {
         let message = Message::Body {

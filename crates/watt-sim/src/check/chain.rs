@@ -246,6 +246,7 @@ fn check_book(below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) 
             }
             Event::DealEnded { .. }
             | Event::SectorExpired { .. }
+            | Event::HeartbeatIgnored { .. }
             | Event::WindowClosed { .. }
             | Event::TermBegan { .. }
             | Event::SeatGiven { .. }

@@ -131,7 +131,7 @@ impl World {
                 let state = Arc::clone(&self.nodes[node].disk.state);
                 let filled = mempool::fill(&*state, &self.network_of(node), &waiting);
                 let filled = Some(Box::new(filled));
-                let ms = BODY_MS + u64::try_from(waiting.len() / 1_000).unwrap_or(0);
+                let ms = BODY_MS + u64::try_from(waiting.transactions.len() / 1_000).unwrap_or(0);
                 self.later(node, ms, Event::BodyFilled { slot, filled });
             }
             Effect::ReadBody {

@@ -165,7 +165,8 @@ impl Ledger {
     fn look(&self, provider: &mut Provider) -> (Vec<Effect>, Vec<SignedTransaction>) {
         let chain: ChainRow = rows::read(&self.state, rows::CHAIN).unwrap();
         let mut effects = Vec::new();
-        let mut out = provider.look(&self.state, chain.height, |_| true, &mut effects);
+        let said = provider.look(&self.state, chain.height, |_| true, &mut effects);
+        let mut out = said.transactions;
         let settles = |operation: &Operation| matches!(operation, Operation::SettleWindows { .. });
         out.retain(|signed| signed.transaction.operations.iter().any(settles));
         (effects, out)

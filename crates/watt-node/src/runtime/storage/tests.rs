@@ -83,7 +83,7 @@ fn open(config: &NodeConfig) -> Storage {
 /// The next block, without transactions, and what applying it gives.
 fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
     let head = storage.head();
-    let (body_root, n_transactions, body_bytes) = Body::new(&head.network, Vec::new()).description();
+    let (body_root, n_transactions, body_bytes) = Body::empty(&head.network).description();
     let proposal = Proposal {
         network: head.network,
         slot: SlotIndex(head.height.0 + 1),
@@ -99,6 +99,7 @@ fn next_block(storage: &Storage) -> (DecidedBlock, Arc<BlockOutcome>) {
         proposal: proposal.sign(&validator()),
         is_empty: false,
         transactions: BoundedVec::empty(),
+        heartbeats: BoundedVec::empty(),
         decision: BoundedVec::empty(),
         successions: BoundedVec::empty(),
     };
