@@ -3,7 +3,7 @@
 use super::rules;
 use crate::beacon::Beacon;
 use crate::committee::{ChallengedSector, Committee};
-use crate::rows::{self, Due, SectorRow, SectorStage};
+use crate::rows::{self, ChainRow, Due, SectorRow, SectorStage};
 use crate::state::StateRead;
 use watt_primitives::{AccountId, SectorNumber};
 
@@ -34,18 +34,29 @@ pub fn shown_sector(state: &impl StateRead, provider: &AccountId, sector: Sector
 }
 
 /// Pre-committed sectors, those that are due first coming first: those among the next `n_rows` rows of what falls due, after the row
-/// with the key `after`; and the key to go on after, which is `None` at the end.
+/// with the key `after`; and the key to go on after, which is `None` at the end. What falls due later than any sector that is
+/// pre-committed now is not looked through.
 #[must_use]
 pub fn waiting_sectors(
     state: &impl StateRead,
     after: Option<&[u8]>,
     n_rows: usize,
 ) -> (Vec<(AccountId, SectorNumber)>, Option<Vec<u8>>) {
-    let due = state.scan(rows::DUE_AT_HEIGHT, after, n_rows);
-    let sectors = due.iter().filter_map(|(key, _)| match rows::due_at_height(key)? {
-        (_, Due::Sector(provider, sector)) => Some((provider, sector)),
-        (_, Due::Deal(_)) => None,
+    let rules_and_chain = rules(state).zip(rows::read::<ChainRow>(state, rows::CHAIN));
+    let Some((rules, chain)) = rules_and_chain else {
+        return (Vec::new(), None);
+    };
+    let latest = chain.height.plus(rules.parameters.commit_slots).next();
+    let rows = state.scan(rows::DUE_AT_HEIGHT, after, n_rows);
+    let all = rows.iter().map_while(|(key, _)| rows::due_at_height(key));
+    let due: Vec<Due> = all
+        .take_while(|(height, _)| *height <= latest)
+        .map(|(_, due)| due)
+        .collect();
+    let last = rows.last().filter(|_| due.len() == n_rows);
+    let sectors = due.into_iter().filter_map(|due| match due {
+        Due::Sector(provider, sector) => Some((provider, sector)),
+        Due::Deal(_) => None,
     });
-    let last = due.last().filter(|_| due.len() == n_rows);
     (sectors.collect(), last.map(|(key, _)| key.clone()))
 }
