@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "counting how many ways there are")]
+
 use super::*;
 use crate::genesis::{NetworkParameters, RESTART_WINDOWS_MAIN};
 use crate::state::{MemoryState, Writes};
@@ -115,7 +117,8 @@ fn porep_committee_retry_until_captured() {
                 .filter(|member| member.account <= account(captured));
             own.count() >= 11
         };
-        let counted = (0..n_draws).filter(is_captured).count() as u128;
+        let counted = (0..n_draws).filter(is_captured).count();
+        let counted = u128::try_from(counted).unwrap();
         let (ways, all) = captures(captured.into());
         let expected = u128::from(n_draws) * ways / all;
         assert!(expected > 20, "{expected}");

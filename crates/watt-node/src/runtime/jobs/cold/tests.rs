@@ -39,6 +39,7 @@ fn jobs(dir: &Path) -> Jobs {
         folds: None,
         copies: Arc::default(),
         unsealing: Arc::default(),
+        shown: None,
     }
 }
 
