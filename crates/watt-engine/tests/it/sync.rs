@@ -363,10 +363,10 @@ fn without_a_checkpoint_all_blocks_are_fetched() {
 #[test]
 fn a_restart_in_the_middle_of_a_checkpoint_goes_on_from_there() {
     let mut in_the_middle = 0;
-    for seed in 0..10 {
+    for seed in 0..16 {
         let mut world = with_checkpoint(120);
         world.start(FOLLOWER);
-        world.run_for(1_004 + 6 * seed);
+        world.run_for(1_000 + 4 * seed);
         world.kill(FOLLOWER);
         in_the_middle += usize::from(world.disk(FOLLOWER).incoming.is_some());
         world.start(FOLLOWER);
