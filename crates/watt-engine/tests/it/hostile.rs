@@ -95,7 +95,7 @@ fn is_bad_body_asked_for(seed: u64) -> bool {
     }
     let (value, height) = (bodies(&world)[0], world.height(0));
     // Long enough for the others to ask for it, if it came before its proposal, and to try it.
-    world.run_for(250);
+    world.run_for(400);
     if (0..3).any(|node| world.height(node) != height) {
         return false;
     }

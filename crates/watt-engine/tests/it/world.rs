@@ -44,7 +44,7 @@ pub struct Disk {
     pub rotten: BTreeSet<u64>,
     /// Height up to which an earlier life may have voted.
     pub voted_to: BlockHeight,
-    state: MemoryState,
+    pub state: MemoryState,
     /// One per term, from term 0 on.
     pub hand_overs: Vec<HandOver>,
     /// Other keys that vote for seats.
@@ -590,7 +590,7 @@ impl World {
         Some(header)
     }
 
-    fn handle(&mut self, node: usize, event: Event) {
+    pub fn handle(&mut self, node: usize, event: Event) {
         let this = &mut self.nodes[node];
         let Some(engine) = this.engine.as_mut() else {
             return;
