@@ -17,7 +17,7 @@ pub(crate) struct Ledger<'a> {
     pub(crate) supply: SupplyRow,
     /// Whether a transaction of this block has removed a key, so that later ones have to look whether it was theirs.
     pub(crate) has_removed_keys: bool,
-    /// Hashes that sets of sectors have taken in this block, those of failed transactions included.
+    /// Hashes that sets of sectors have taken in this block, those of heartbeats that did not count included.
     pub(crate) set_hashes: usize,
     pub(crate) events: Vec<Event>,
 }

@@ -17,12 +17,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::{FoldingWork, ProviderWork};
-use watt_engine::{EvidenceLog, RestartLog};
+use watt_engine::{Event, EvidenceLog, RestartLog};
 use watt_health::{Report, View};
-use watt_ledger::{Genesis, Receipt};
-use watt_light::{BlockName, HandOver, Header, Restart, SignedNewest, SignedTransaction};
+use watt_ledger::{Genesis, Receipt, admit_heartbeat};
+use watt_light::{BlockName, HandOver, Header, Restart, SignedHeartbeat, SignedNewest, SignedTransaction};
 use watt_primitives::{
-    AccountId, BlockHeight, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term, TransactionId,
+    AccountId, BlockHeight, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term, TransactionId, Window,
 };
 use watt_scp::QuorumSet;
 use watt_store::{BlockStore, Snapshot};
@@ -291,6 +291,34 @@ impl NodeView for NodeHandle {
             };
             commands.send(command).await.map_err(|_| ending())?;
             answered.await.map_err(|_| ending())?
+        }
+        .boxed()
+    }
+
+    fn submit_heartbeat(
+        &self,
+        window: Window,
+        heartbeat: SignedHeartbeat,
+    ) -> BoxFuture<'static, Result<(), String>> {
+        let (commands, network) = (self.commands.clone(), self.network());
+        let judged = self.shared.snapshot().read(|rows| {
+            let admission = admit_heartbeat(rows, window, &heartbeat).map_err(|why| why.to_string())?;
+            let check = heartbeat.signature_check(admission.account, window, admission.key, &network);
+            if check.holds() {
+                Ok(())
+            } else {
+                Err("the heartbeat is not signed by its provider for this window".to_owned())
+            }
+        });
+        async move {
+            judged.map_err(|error| error.to_string())??;
+            let heartbeat = Box::new(heartbeat);
+            let event = Event::HeartbeatSubmitted { window, heartbeat };
+            let ending = |_| "the node is ending; try another one, or again later".to_owned();
+            commands
+                .send(Command::Event(Box::new(event)))
+                .await
+                .map_err(ending)
         }
         .boxed()
     }

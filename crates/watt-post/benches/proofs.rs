@@ -22,8 +22,12 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use watt_light::transaction::witness_hash;
+use watt_light::{FoldedWindows, Heartbeat, Operation, ProviderNumber, Transaction, WindowShape};
 use watt_post::{NovaPasta, PostBackend, Settlement, params_digest};
-use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Window, codec,
+};
 use watt_proofs::element::LEAF_BYTES;
 use watt_proofs::post::Answers;
 use watt_proofs::seal::{PayloadRead, Progress, seal_from, unseal};
@@ -271,6 +275,7 @@ fn shape(shape: Shape, case: &str, n_distinct: usize, batches: &[usize]) {
     report(case, "compress_cpu_s", compress_seconds / n_distinct as f64, "s");
     report(case, "compress_peak_mib", peak_mib(), "MiB");
     report(case, "proof_bytes", proofs[0].len() as f64, "B");
+    ledger_bytes(case, &backend.shown(&running), &proofs[0]);
     drop(steps);
     drop(provider);
     if batches.is_empty() {
@@ -279,6 +284,70 @@ fn shape(shape: Shape, case: &str, n_distinct: usize, batches: &[usize]) {
         return;
     }
     verification(&backend, case, backend.shown(&running), &proofs, batches);
+}
+
+/// Windows of a day of a main network.
+const WINDOWS_PER_DAY: f64 = 144.0;
+
+/// What the design allows a device to take of the ledger in a day, in bytes: besides heartbeats, and each of these.
+const DEVICE_DAY_BYTES: f64 = 12_000.0;
+const HEARTBEAT_BYTES: f64 = 104.0;
+
+/// What a device that settles daily, or weekly, takes of the ledger in a day: the transaction that settles, of which the signed part and
+/// its signature are kept for ever and the proof can be pruned, and heartbeats, which can be pruned.
+fn ledger_bytes(case: &str, shown: &Settlement, proof: &[u8]) {
+    let key = SecretKey::from_seed([3; 32]);
+    let root = Hash::of_content(b"answers");
+    let heartbeat = Heartbeat {
+        account: PROVIDER,
+        window: Window(u64::from(u32::MAX)),
+        response_root: root,
+        faults: BoundedVec::empty(),
+    };
+    let heartbeat = heartbeat.sign(ProviderNumber(u32::from(u16::MAX)), &key, &NETWORK);
+    let windows = FoldedWindows {
+        shape: WindowShape::Large,
+        from: Hash(shown.from.to_bytes()),
+        to: Hash(shown.to.to_bytes()),
+        n_windows: 144,
+        n_good: 144,
+    };
+    let operation = Operation::SettleWindows {
+        windows,
+        proof: witness_hash(&NETWORK, proof),
+    };
+    let transaction = Transaction {
+        account: PROVIDER,
+        key_index: 0,
+        key: key.public(),
+        nonce: u64::from(u16::MAX),
+        valid_until: BlockHeight(u64::from(u32::MAX)),
+        fee: Amount::ZERO,
+        operations: BoundedVec::new(vec![operation]).unwrap(),
+    };
+    let signed = transaction.sign(&key, &NETWORK, vec![proof.to_vec()]).unwrap();
+    let kept = codec::encode(&signed.transaction).len() as f64 + 64.0;
+    let prunable = codec::encode(&signed).len() as f64 - kept;
+    let of_heartbeat = codec::encode(&heartbeat).len() as f64;
+    for (how, days) in [("daily", 1.0), ("weekly", 7.0)] {
+        let metric = |what: &str| format!("ledger_bytes_per_device_day_{what}_{how}");
+        report(case, &metric("kept"), kept / days, "B");
+        report(case, &metric("prunable"), prunable / days, "B");
+        report_against(
+            case,
+            &metric("settled"),
+            (kept + prunable) / days,
+            "B",
+            DEVICE_DAY_BYTES,
+        );
+    }
+    report_against(case, "heartbeat_bytes", of_heartbeat, "B", HEARTBEAT_BYTES);
+    report(
+        case,
+        "heartbeat_bytes_per_device_day",
+        of_heartbeat * WINDOWS_PER_DAY,
+        "B",
+    );
 }
 
 /// Batches of all sizes, on one thread.

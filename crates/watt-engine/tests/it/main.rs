@@ -12,6 +12,7 @@ mod circle;
 mod equivocation;
 mod folded;
 mod hearing;
+mod heartbeats;
 mod hostile;
 mod load;
 mod recovery;

@@ -21,7 +21,7 @@ const SLOT_MS_MAX: u64 = 15_000;
 #[test]
 fn withheld_bodies_delay_and_do_not_stop() {
     for withholding in [Withholding::All, Withholding::Half, Withholding::AllButOne] {
-        let mut world = World::new(7, 0, 1);
+        let mut world = World::new(7, 0, 2);
         world.withholding.insert(5, withholding);
         world.withholding.insert(6, withholding);
         for slot in 0..SLOTS {

@@ -44,7 +44,7 @@ pub struct Disk {
     pub rotten: BTreeSet<u64>,
     /// Height up to which an earlier life may have voted.
     pub voted_to: BlockHeight,
-    state: MemoryState,
+    pub state: MemoryState,
     /// One per term, from term 0 on.
     pub hand_overs: Vec<HandOver>,
     /// Other keys that vote for seats.
@@ -148,6 +148,8 @@ pub struct World {
     pub overheard: Vec<Vec<u8>>,
     serving: BTreeMap<usize, Serving>,
     pub withholding: BTreeMap<usize, Withholding>,
+    /// Nodes that leave heartbeats out of their proposals.
+    pub censors: BTreeSet<usize>,
     /// Blocks between two states that are served, and how far behind a fresh node asks for one.
     pub checkpoint_gap: u64,
     /// Chunks served, by whom.
@@ -312,6 +314,7 @@ impl World {
             overheard: Vec::new(),
             serving: BTreeMap::new(),
             withholding: BTreeMap::new(),
+            censors: BTreeSet::new(),
             checkpoint_gap: 720,
             chunks: Vec::new(),
             taken: Vec::new(),
@@ -589,7 +592,7 @@ impl World {
         Some(header)
     }
 
-    fn handle(&mut self, node: usize, event: Event) {
+    pub fn handle(&mut self, node: usize, event: Event) {
         let this = &mut self.nodes[node];
         let Some(engine) = this.engine.as_mut() else {
             return;
@@ -683,7 +686,10 @@ impl World {
                 );
             }
             Effect::Discard(over) => drop(over),
-            Effect::FillBody { slot, waiting } => {
+            Effect::FillBody { slot, mut waiting } => {
+                if self.censors.contains(&node) {
+                    waiting.heartbeats.clear();
+                }
                 let state = &self.nodes[node].disk.state;
                 let filled = Some(Box::new(mempool::fill(state, &self.network, &waiting)));
                 self.schedule(1, soon(Event::BodyFilled { slot, filled }));

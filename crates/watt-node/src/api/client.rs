@@ -9,8 +9,8 @@ use super::problem::ProblemBody;
 use super::seats::{SeatInfo, SeatsInfo};
 use super::trust::{NodesInfo, TrustInfo};
 use super::types::{
-    AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, HealthInfo, ProviderInfo, StatusInfo, SubmitReply,
-    TransactionInfo,
+    AccountInfo, BlockInfo, DealInfo, DealsPage, HandedHeartbeat, HeadInfo, HealthInfo, ProviderInfo,
+    StatusInfo, SubmitReply, TransactionInfo,
 };
 use super::upgrades::UpgradesInfo;
 use crate::error::{CommandError, ErrorKind};
@@ -203,6 +203,17 @@ impl ApiClient {
         let body = Body::Cbor(codec::encode(transaction));
         let bytes = self.call(Method::POST, "/api/v1/transactions", &body).await?;
         serde_json::from_slice(&bytes).map_err(|error| self.nonsense(&error.to_string()))
+    }
+
+    /// Hands in a signed heartbeat; handing it in again does no harm.
+    ///
+    /// # Errors
+    /// No answer, or the node refuses it with a reason.
+    pub async fn submit_heartbeat(&self, handed: &HandedHeartbeat) -> Result<(), CommandError> {
+        let body = Body::Cbor(codec::encode(handed));
+        self.call(Method::POST, "/api/v1/heartbeats", &body)
+            .await
+            .map(drop)
     }
 
     /// Balance and keys of an account.

@@ -80,6 +80,7 @@ impl Facts<'_> {
         let row = &provider.row;
         ProviderInfo {
             address: self.address(&provider.id),
+            number: row.number.0,
             capacity_bytes: row.capacity_bytes,
             used_bytes: row.used_bytes,
             person: self.address(&row.person),
@@ -381,6 +382,11 @@ pub(super) fn block(node: &dyn NodeView, block: &DecidedBlock, header: &Header) 
             .map(|envelope| envelope.statement.node.to_string())
             .collect(),
         transactions: block.transactions.iter().map(summary).collect(),
+        heartbeats: block
+            .heartbeats
+            .iter()
+            .map(|heartbeat| heartbeat.provider.0)
+            .collect(),
     }
 }
 
@@ -462,7 +468,6 @@ pub(super) const fn operation_name(operation: &Operation) -> &'static str {
         Operation::Certify { .. } => "certify",
         Operation::PreCommit { .. } => "pre-commit",
         Operation::CommitSector { .. } => "commit-sector",
-        Operation::Heartbeat { .. } => "heartbeat",
         Operation::ProveWindow { .. } => "prove-window",
         Operation::SettleWindows { .. } => "settle-windows",
         Operation::Claim { .. } => "claim",
@@ -503,7 +508,6 @@ fn done_text(done: &Done) -> String {
             format!("sector {sector} is challenged in window {challenge_window}")
         }
         Done::SectorCommitted { sector, from } => format!("sector {sector} is proven, from window {from} on"),
-        Done::HeartbeatRecorded { window } => format!("window {window} is committed to"),
         Done::WindowProven { window, proven_ms } => format!("window {window} is proven, {proven_ms} ms"),
         Done::WindowsSettled {
             first,

@@ -11,8 +11,8 @@ use super::proofs;
 use super::seats::{SeatInfo, SeatsInfo};
 use super::trust::{NodesInfo, Ranks, TrustInfo};
 use super::types::{
-    AccountInfo, BlockInfo, DealInfo, DealsPage, HeadInfo, HealthInfo, ProviderInfo, StatusInfo, SubmitReply,
-    TransactionInfo,
+    AccountInfo, BlockInfo, DealInfo, DealsPage, HandedHeartbeat, HeadInfo, HealthInfo, ProviderInfo,
+    StatusInfo, SubmitReply, TransactionInfo,
 };
 use super::upgrades::UpgradesInfo;
 use super::view::NodeView;
@@ -50,6 +50,8 @@ pub enum PublicRoute {
     Transaction,
     /// Hands in a signed transaction.
     Submit,
+    /// Hands in a signed heartbeat.
+    SubmitHeartbeat,
     /// An account.
     Account,
     /// Whom an account's owner trusts, and who trusts them.
@@ -94,11 +96,12 @@ pub enum PublicRoute {
 
 impl PublicRoute {
     /// Every route.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Head,
         Self::Block,
         Self::Transaction,
         Self::Submit,
+        Self::SubmitHeartbeat,
         Self::Account,
         Self::Trust,
         Self::Seat,
@@ -129,6 +132,7 @@ impl PublicRoute {
             Self::Block => "/api/v1/blocks/{height}",
             Self::Transaction => "/api/v1/transactions/{id}",
             Self::Submit => "/api/v1/transactions",
+            Self::SubmitHeartbeat => "/api/v1/heartbeats",
             Self::Account => "/api/v1/accounts/{address}",
             Self::Trust => "/api/v1/accounts/{address}/trust",
             Self::Seat => "/api/v1/accounts/{address}/seat",
@@ -158,6 +162,7 @@ impl PublicRoute {
             Self::Block => get(block),
             Self::Transaction => get(transaction),
             Self::Submit => post(submit),
+            Self::SubmitHeartbeat => post(submit_heartbeat),
             Self::Account => get(account),
             Self::Trust => get(trust),
             Self::Seat => get(seat),
@@ -416,6 +421,29 @@ async fn submit(
             Ok((StatusCode::ACCEPTED, reply).into_response())
         }
         Err(reason) => Err(Problem::refused(reason, "nothing was paid")),
+    }
+}
+
+/// The most bytes of a heartbeat that is handed in: one that declares as many sectors as there can be.
+const HEARTBEAT_BYTES_MAX: usize = 64 * 1024;
+
+async fn submit_heartbeat(
+    State(api): State<PublicState>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<StatusCode, Problem> {
+    let body = body.map_err(|error| Problem::bad_request(error.body_text(), "send the whole body"))?;
+    let handed: HandedHeartbeat = codec::decode(&body, HEARTBEAT_BYTES_MAX).map_err(|error| {
+        Problem::bad_request(
+            error.to_string(),
+            "encode window and heartbeat as canonical DAG-CBOR: docs/spec/api.md",
+        )
+    })?;
+    match api.node.submit_heartbeat(handed.window, handed.heartbeat).await {
+        Ok(()) => Ok(StatusCode::ACCEPTED),
+        Err(reason) => Err(Problem::refused(
+            reason,
+            "answer the running window, and send it again",
+        )),
     }
 }
 

@@ -18,12 +18,12 @@ use watt_health::{Report, View};
 use watt_ledger::genesis::GenesisAccount;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, Receipt, Writes, genesis_block, rows};
 use watt_light::{
-    BackboneEntry, BlockName, HandOver, Header, Operation, Proposal, SignedNewest, SignedProposal,
-    SignedTransaction, Transaction,
+    BackboneEntry, BlockName, HandOver, Header, Operation, Proposal, SignedHeartbeat, SignedNewest,
+    SignedProposal, SignedTransaction, Transaction,
 };
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Hash, LedgerTime, SecretKey,
-    SlotIndex, Term, Timestamp, TransactionId, TrustLevel, codec,
+    SlotIndex, Term, Timestamp, TransactionId, TrustLevel, Window, codec,
 };
 use watt_trust::Circle;
 
@@ -184,6 +184,16 @@ impl NodeView for StillNode {
         self.submitted.fetch_add(1, Ordering::SeqCst);
         let id = transaction.transaction.id(&self.genesis.network());
         Box::pin(async move { Ok(id) })
+    }
+
+    fn submit_heartbeat(
+        &self,
+        window: Window,
+        heartbeat: SignedHeartbeat,
+    ) -> BoxFuture<'static, Result<(), String>> {
+        let admitted = watt_ledger::admit_heartbeat(&self.state, window, &heartbeat);
+        let admitted = admitted.map(drop).map_err(|why| why.to_string());
+        Box::pin(async move { admitted })
     }
 
     fn evidence(&self) -> Arc<EvidenceLog> {

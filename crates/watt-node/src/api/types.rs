@@ -136,6 +136,18 @@ pub struct BlockInfo {
     pub decided_by: Vec<String>,
     /// Its transactions in order.
     pub transactions: Vec<TransactionSummary>,
+    /// Numbers of the providers whose heartbeats are in it, ascending.
+    pub heartbeats: Vec<u32>,
+}
+
+/// A heartbeat that is handed in, with the window that it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandedHeartbeat {
+    /// Which window.
+    pub window: watt_primitives::Window,
+    /// The heartbeat.
+    pub heartbeat: watt_light::SignedHeartbeat,
 }
 
 /// A transaction in a block.
@@ -295,6 +307,8 @@ fn key_text(key: &PublicKey) -> (&'static str, String) {
 pub struct ProviderInfo {
     /// Its account's address.
     pub address: String,
+    /// Its number among all providers: what its heartbeats name it by.
+    pub number: u32,
     /// Bytes it is ready to hold.
     pub capacity_bytes: u64,
     /// Bytes reserved or in use.

@@ -12,7 +12,7 @@ use watt_engine::message::DecidedBlock;
 use watt_engine::provider::SettledPeriod;
 use watt_engine::{EvidenceLog, RestartLog};
 use watt_ledger::{Genesis, Receipt, StateRead};
-use watt_light::{HandOver, Header, Restart, SignedNewest, SignedTransaction};
+use watt_light::{HandOver, Header, Restart, SignedHeartbeat, SignedNewest, SignedTransaction};
 use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, SlotIndex, Term, TransactionId, Window};
 
 /// What a provider is doing, as its node knows it; everything else about it stands on the ledger.
@@ -113,6 +113,12 @@ pub trait NodeView: Send + Sync {
     fn transaction(&self, id: TransactionId) -> anyhow::Result<Option<(BlockHeight, u32, Receipt)>>;
     /// Offers a transaction to the pool; an error is a sentence with a next step.
     fn submit(&self, transaction: SignedTransaction) -> BoxFuture<'static, Result<TransactionId, String>>;
+    /// Offers a heartbeat to the pool, if it is one that the next block may take; an error is a sentence with a next step.
+    fn submit_heartbeat(
+        &self,
+        window: Window,
+        heartbeat: SignedHeartbeat,
+    ) -> BoxFuture<'static, Result<(), String>>;
     /// Which validators contradicted themselves, with the proofs.
     fn evidence(&self) -> Arc<EvidenceLog>;
     /// Whether the node is correctly connected.

@@ -197,6 +197,7 @@ fn block_text(block: &BlockInfo) -> String {
         bytes_text(block.body_bytes)
     };
     table.row(["body".into(), body]);
+    table.row(["heartbeats".into(), block.heartbeats.len().to_string()]);
     let mut text = table.to_string();
     for transaction in &block.transactions {
         text.push_str(&format!(

@@ -168,6 +168,7 @@ mod tests {
     fn provider(index: u8, price: u64) -> ProviderInfo {
         ProviderInfo {
             address: format!("twatt1{index}"),
+            number: u32::from(index),
             capacity_bytes: 1 << 30,
             used_bytes: 0,
             person: String::new(),

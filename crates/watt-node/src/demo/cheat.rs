@@ -1,17 +1,19 @@
 //! A provider that has thrown its data away and says that it has it: what it says is said here, in its name, with its key.
 
 use super::story::{POLL_MS, wait_height};
+use crate::api::types::HandedHeartbeat;
 use crate::config::Home;
 use crate::context::Context;
 use crate::devnet::Devnet;
 use crate::error::{CommandError, ErrorKind};
 use crate::keyfile;
 use crate::ui::Ui;
+use std::ops::Range;
 use std::time::Duration;
 use watt_ledger::Refused;
-use watt_light::Operation;
 use watt_light::transaction::witness_hash;
-use watt_primitives::{Amount, BoundedVec, Hash, Window};
+use watt_light::{Heartbeat, Operation, ProviderNumber};
+use watt_primitives::{Amount, BlockHeight, BoundedVec, Hash, Window};
 use watt_proofs::Element;
 
 /// Windows in which it is tried: each is over in eight blocks, and what comes too late for one is refused.
@@ -81,23 +83,63 @@ pub(super) async fn cheat(ui: &Ui, devnet: &Devnet, home: &Home, name: &str) -> 
 
 /// Commits to answers that nobody computed, in the running window; returns which that was.
 async fn claim(ui: &Ui, context: &Context) -> Result<u64, CommandError> {
+    let account = context.account()?;
+    let address = context.address(&account.id);
+    let providers = context.api.providers().await?;
+    let provider = providers.iter().find(|provider| provider.address == address);
+    let number = provider.map(|provider| provider.number).ok_or_else(|| {
+        CommandError::new(
+            ErrorKind::NotFound,
+            format!("{address} is no provider"),
+            "run it again with --keep and report it",
+        )
+    })?;
     let mut refused = None;
     for _ in 0..TRIES {
         let window = wait_open(context).await?;
         let made_up = Element::of_hash(&Hash(keyfile::random_bytes()?));
-        let heartbeat = Operation::Heartbeat {
+        let heartbeat = Heartbeat {
+            account: account.id,
             window: Window(window),
             response_root: Hash(made_up.to_bytes()),
             faults: BoundedVec::empty(),
         };
-        let transaction = context.prepare(vec![heartbeat]).await?;
-        match context.submit_and_wait(ui, &transaction).await {
-            Ok(_) => return Ok(window),
+        let handed = HandedHeartbeat {
+            window: Window(window),
+            heartbeat: heartbeat.sign(ProviderNumber(number), &account.key, &context.network),
+        };
+        let head = context.api.head().await?.height;
+        match context.api.submit_heartbeat(&handed).await {
+            Ok(()) => {
+                if wait_recorded(ui, context, number, head..first_height(context, window + 1)).await? {
+                    return Ok(window);
+                }
+            }
             // It came too late for its window, or its provider had answered before it ended.
-            Err(error) => refused = Some(error),
+            Err(error) => {
+                refused = Some(error);
+                wait_height(ui, context, first_height(context, window + 1)).await?;
+            }
         }
     }
     Err(refused.unwrap_or_else(CommandError::interrupted))
+}
+
+/// Waits until one of these blocks holds a heartbeat of this provider; whether one does.
+async fn wait_recorded(
+    ui: &Ui,
+    context: &Context,
+    number: u32,
+    heights: Range<u64>,
+) -> Result<bool, CommandError> {
+    for height in heights {
+        wait_height(ui, context, height).await?;
+        let block = context.api.block(BlockHeight(height)).await?;
+        if block.heartbeats.contains(&number) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Waits until what a window asks is known, and blocks are left in it; returns which.

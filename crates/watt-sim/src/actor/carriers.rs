@@ -71,7 +71,7 @@ impl Actor for Censor {
     }
 
     fn hears(&mut self, message: &[u8]) -> bool {
-        !is_kind(message, "transaction")
+        !is_kind(message, "transaction") && !is_kind(message, "heartbeat")
     }
 }
 
