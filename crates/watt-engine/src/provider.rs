@@ -4,6 +4,7 @@
 //! a restart, a lost transaction and a changed plan all end in the same question. What it does remember is what it has asked
 //! for and not seen yet: work under way, and transactions on their way.
 
+mod disputes;
 mod fold;
 mod pack;
 mod view;
@@ -14,6 +15,7 @@ use crate::effect::{Effect, SealJob, WindowJob};
 use crate::event::{Responded, SealedRoots};
 use crate::mempool::Place;
 use crate::submitter::{Purpose, Submitter};
+use disputes::Answers;
 use fold::Folding;
 use pack::pack;
 use std::collections::btree_map::Entry;
@@ -23,7 +25,7 @@ use watt_ledger::StateRead;
 use watt_ledger::rows::SectorStage;
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
-use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
+use watt_primitives::terms::{AskTerms, Device, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Window};
 use watt_proofs::ProofParams;
 
@@ -48,6 +50,8 @@ pub struct ProviderConfig {
     pub endpoint: Endpoint,
     /// Whose power its storage is; the account's own if nobody is named.
     pub person: Option<AccountId>,
+    /// What it runs on.
+    pub device: Device,
     /// Its standing offer.
     pub ask: AskTerms,
     /// Smallest and largest sector it seals, in units of 1 MiB.
@@ -117,6 +121,7 @@ pub(crate) struct Provider {
     openings: BTreeMap<SectorNumber, Vec<u8>>,
     answered: BTreeMap<Window, Answered>,
     folding: Folding,
+    answers: Answers,
     trouble: Option<String>,
 }
 
@@ -136,6 +141,7 @@ impl Provider {
             openings: BTreeMap::new(),
             answered: BTreeMap::new(),
             folding: Folding::default(),
+            answers: Answers::default(),
             trouble: None,
         }
     }
@@ -162,6 +168,7 @@ impl Provider {
             return Vec::new();
         };
         let mut out = Vec::new();
+        self.answer_disputes(&view, effects, &mut out);
         self.offer(&view, &mut out);
         self.drop_dead(&view, effects);
         self.seal_next(&view, effects);
@@ -193,6 +200,7 @@ impl Provider {
             row.capacity_bytes == self.config.capacity_bytes
                 && row.endpoint == self.config.endpoint
                 && row.person == person
+                && row.device == self.config.device
         });
         if !is_pledged {
             let (capacity_bytes, endpoint) = (self.config.capacity_bytes, self.config.endpoint.clone());
@@ -200,6 +208,7 @@ impl Provider {
                 capacity_bytes,
                 endpoint,
                 person,
+                device: self.config.device,
             });
         }
         if view.ask.as_ref().is_none_or(|row| row.terms != self.config.ask) {

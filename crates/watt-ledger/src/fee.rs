@@ -69,6 +69,7 @@ pub fn is_duty(signed: &SignedTransaction, version: u32) -> bool {
             | Operation::Heartbeat { .. }
             | Operation::ProveWindow { .. }
             | Operation::SettleWindows { .. }
+            | Operation::AnswerDispute { .. }
             | Operation::RegisterVotingKeys { .. }
             | Operation::Attend { .. }
             | Operation::Succeed { .. } => true,
@@ -83,6 +84,7 @@ pub fn is_duty(signed: &SignedTransaction, version: u32) -> bool {
             | Operation::Claim { .. }
             | Operation::Terminate { .. }
             | Operation::Settle { .. }
+            | Operation::Dispute { .. }
             | Operation::AddTrust { .. }
             | Operation::RemoveTrust { .. }
             | Operation::StandForBackbone { .. }

@@ -1,10 +1,12 @@
 //! What others may ask of a state: typed reads for the API, the provider's side and the engine.
 
 mod leaders;
+mod losses;
 mod seats;
 mod upgrades;
 
 pub use leaders::{leader_weights, power_bytes, reduced_leaders};
+pub use losses::{SectorGrace, lost_slots_of_provider, sector_grace};
 pub use seats::{
     Duties, DutyToAttend, all_standing, attendance, can_accuse, cold_key, duties, faulty, seats, standing,
     struck_off_until, succession, voting_key,
@@ -602,10 +604,15 @@ pub fn recount(state: &impl StateRead) -> SupplyRow {
     for (_, row) in state.scan(b"Es", None, usize::MAX) {
         let row: SlotRow = rows::decode(&row);
         add(&mut found.in_escrow, row.funds.left());
+        if let Some(dispute) = row.dispute {
+            add(&mut found.in_escrow, dispute.fee);
+        }
     }
     for (_, row) in state.scan(rows::PROVIDERS, None, usize::MAX) {
         let row: ProviderRow = rows::decode(&row);
-        found.n_providing = found.n_providing.saturating_add(u64::from(row.n_active > 0));
+        found.n_providing = found
+            .n_providing
+            .saturating_add(u64::from(row.n_active > 0 && !row.is_silent));
     }
     let all = [found.in_accounts, found.in_escrow, found.in_protocol_wallet];
     found.supply = Amount::checked_sum(all).unwrap_or(Amount(u64::MAX));

@@ -1,9 +1,9 @@
 //! What happens by itself when its height or time has come: bounded in each block, the oldest first.
 
 use crate::ledger::Ledger;
-use crate::rows::{self, DealEnd, DealRow, DealStage};
+use crate::rows::{self, DealEnd, DealRow, DealStage, SectorRow, SectorStage};
 use crate::state::StateRead;
-use watt_primitives::{AccountId, BlockHeight, DealId, LedgerTime, SectorNumber};
+use watt_primitives::{AccountId, BlockHeight, DealId, LedgerTime, SectorNumber, SlotIndexInDeal};
 
 /// The most that one block does by itself of either kind.
 pub const DUE_PER_BLOCK_MAX: usize = 64;
@@ -12,6 +12,7 @@ pub const DUE_PER_BLOCK_MAX: usize = 64;
 enum Due {
     Deal(DealId),
     Sector(AccountId, SectorNumber),
+    Slot(DealId, SlotIndexInDeal),
 }
 
 impl Ledger<'_> {
@@ -36,8 +37,21 @@ impl Ledger<'_> {
             self.rows.remove(key);
             match due {
                 Due::Deal(deal) => self.end_due_deal(&deal),
-                Due::Sector(provider, sector) => self.expire_sector(&provider, sector),
+                Due::Sector(provider, sector) => self.judge_sector(&provider, sector),
+                Due::Slot(deal, slot) => self.judge_dispute(&deal, slot),
             }
+        }
+    }
+
+    /// A sector that was never proven expires; of one that was, what was not proven for too long is lost.
+    fn judge_sector(&mut self, provider: &AccountId, number: SectorNumber) {
+        let Some(sector) = self.rows.read::<SectorRow>(&rows::sector(provider, number)) else {
+            return;
+        };
+        match sector.stage {
+            SectorStage::PreCommitted { .. } => self.expire_sector(provider, number),
+            SectorStage::Active { .. } => self.look_at_sector(provider, number, &sector),
+            SectorStage::Ended { .. } => {}
         }
     }
 
@@ -103,6 +117,11 @@ fn due_at_height(key: &[u8]) -> Option<(BlockHeight, Due)> {
     let (height, rest) = rows::split::<8>(key.strip_prefix(rows::DUE_AT_HEIGHT)?)?;
     let due = match rest.split_first()? {
         (b'd', deal) => Due::Deal(DealId(deal.try_into().ok()?)),
+        (b's', rest) => {
+            let (deal, slot) = rows::split::<32>(rest)?;
+            let [slot] = slot else { return None };
+            Due::Slot(DealId(deal), SlotIndexInDeal(*slot))
+        }
         (b'k', rest) => {
             let (provider, number) = rows::split::<20>(rest)?;
             let number = u64::from_be_bytes(number.try_into().ok()?);

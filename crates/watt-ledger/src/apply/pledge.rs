@@ -6,7 +6,7 @@ use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, ProviderRow};
 use watt_primitives::AccountId;
-use watt_primitives::terms::Endpoint;
+use watt_primitives::terms::{Device, Endpoint};
 
 impl Ledger<'_> {
     pub(super) fn pledge(
@@ -15,6 +15,7 @@ impl Ledger<'_> {
         capacity_bytes: u64,
         endpoint: &Endpoint,
         person: &AccountId,
+        device: Device,
     ) -> Result<Done, Refused> {
         let mut row = match self.provider(&actor.account) {
             Some(row) => row,
@@ -26,12 +27,13 @@ impl Ledger<'_> {
                 used_bytes: row.used_bytes,
             });
         }
-        if row.capacity_bytes != capacity_bytes {
+        if row.capacity_bytes != capacity_bytes || row.device != device {
             self.renew_ask(&actor.account);
         }
         row.capacity_bytes = capacity_bytes;
         row.endpoint = endpoint.clone();
         row.person = *person;
+        row.device = device;
         self.write_provider(&actor.account, &row);
         Ok(Done::Pledged {})
     }

@@ -271,6 +271,8 @@ fn halted_time_counts_for_nobody() {
         Event::WindowClosed { is_void, .. } => Some(*is_void),
         Event::BidMatched { .. }
         | Event::DealEnded { .. }
+        | Event::SlotLost { .. }
+        | Event::SectorLost { .. }
         | Event::SectorExpired { .. }
         | Event::TermBegan { .. }
         | Event::SeatGiven { .. }

@@ -12,6 +12,7 @@ mod attacks;
 mod backbone;
 mod beacon;
 mod blocks;
+mod disputes;
 mod draws;
 mod election;
 mod fees;

@@ -115,10 +115,20 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
             },
             proof: openings,
         },
+        Operation::Dispute {
+            deal,
+            slot: SlotIndexInDeal(0),
+            group: 0,
+        },
+        Operation::AnswerDispute {
+            deal,
+            slot: SlotIndexInDeal(0),
+            shown: openings,
+        },
     ];
     assert_eq!(
         list.iter().map(kind).collect::<Vec<_>>(),
-        (0..26).collect::<Vec<_>>()
+        (0..28).collect::<Vec<_>>()
     );
     list
 }
@@ -151,6 +161,8 @@ fn kind(operation: &Operation) -> u8 {
         Operation::ApproveUpgrade { .. } => 23,
         Operation::Succeed { .. } => 24,
         Operation::SettleWindows { .. } => 25,
+        Operation::Dispute { .. } => 26,
+        Operation::AnswerDispute { .. } => 27,
     }
 }
 

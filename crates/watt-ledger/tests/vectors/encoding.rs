@@ -16,7 +16,7 @@ use watt_light::{
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
 use watt_primitives::key::{CompressedPoint, signing_bytes};
-use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, Piece};
+use watt_primitives::terms::{AskTerms, BundleTerms, Device, Endpoint, Piece};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Domain, Hash,
     NetworkId, PublicKey, SecretKey, SectorNumber, SlotIndex, SlotIndexInDeal, Term, Timestamp, TrustLevel,
@@ -55,6 +55,8 @@ pub(crate) fn genesis() -> Genesis {
             certify_slots: 100,
             certify_slots_per_gb: 10,
             commit_slots: 50,
+            dispute_slots: 60,
+            grace_windows: watt_ledger::genesis::GRACE_WINDOWS_MAIN,
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,
@@ -229,6 +231,7 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
                 capacity_bytes: 1 << 40,
                 endpoint,
                 person: AccountId([7; 20]),
+                device: Device::Daily,
             },
         ),
         ("place-ask", Operation::PlaceAsk { terms: ask }),
@@ -307,6 +310,22 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
         ),
         ("terminate", Operation::Terminate { deal }),
         ("settle", Operation::Settle { deal }),
+        (
+            "dispute",
+            Operation::Dispute {
+                deal,
+                slot: SlotIndexInDeal(3),
+                group: 1_983,
+            },
+        ),
+        (
+            "answer-dispute",
+            Operation::AnswerDispute {
+                deal,
+                slot: SlotIndexInDeal(3),
+                shown: witness_hash(&network(), b""),
+            },
+        ),
         (
             "add-trust",
             Operation::AddTrust {

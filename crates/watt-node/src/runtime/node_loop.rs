@@ -668,6 +668,7 @@ impl NodeLoop {
             }
             Effect::Seal(_)
             | Effect::OpenPorep { .. }
+            | Effect::ShowGroup { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::LogWindow { .. }

@@ -188,6 +188,7 @@ impl World {
             }
             Effect::Seal(_)
             | Effect::OpenPorep { .. }
+            | Effect::ShowGroup { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::LogWindow { .. }
