@@ -66,6 +66,10 @@ fn text(report: &StatusReport) -> String {
             lost.lost.slot, lost.lost.height, lost.lost.refunded
         ));
     }
+    let is_silent = |share: &ShareStatus| share.answer.is_missing() && share.dispute.is_none();
+    if report.shares.iter().any(is_silent) {
+        told.push_str("\nwho does not send its share can be made to show it or lose it: add --dispute");
+    }
     for one in &report.disputed {
         told.push_str(&format!(
             "\nshare {} is disputed: {} must show group {} by block {} or lose it; {} WATT locked until then",
