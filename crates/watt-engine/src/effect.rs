@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::tree::chunk::StateChunk;
 use watt_ledger::{BlockOutcome, ChallengedSector, UncheckedBlock};
-use watt_light::{FoldedProof, HandOver, Header, Proposal, Restart, Succession, Verdict, WindowShape};
+use watt_light::{
+    FoldedProof, HandOver, Header, Proposal, Restart, SlotRef, Succession, Verdict, WindowShape,
+};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::terms::{Endpoint, Piece};
 use watt_primitives::{
@@ -277,6 +279,14 @@ pub enum Effect {
     FoldAhead(Box<FoldJob>),
     /// Fold these windows, and make the proof that settles them.
     FoldWindows(Box<FoldJob>),
+    /// Read a group of a slot, from where it lies, and encode it with what shows that it is the slot's
+    /// ([`ShownGroup`](watt_light::operation::ShownGroup)); [`Event::GroupShown`](crate::Event::GroupShown) ends it.
+    ShowGroup {
+        /// Which slot.
+        slot: SlotRef,
+        /// Which group of it.
+        group: u32,
+    },
     /// Delete a sector's replica, and the data of these pieces, whose deals are over.
     RemoveSector {
         /// Which.

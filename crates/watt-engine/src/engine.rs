@@ -530,6 +530,11 @@ impl Engine {
             Event::WindowOpened { window, result } => {
                 self.with_provider(chain, effects, |provider| provider.window_opened(window, result));
             }
+            Event::GroupShown { slot, group, result } => {
+                self.with_provider(chain, effects, |provider| {
+                    provider.group_shown(slot, group, result);
+                });
+            }
             Event::WindowLogged { window, result } => {
                 self.with_provider(chain, effects, |provider| provider.window_logged(window, result));
             }

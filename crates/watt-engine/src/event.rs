@@ -8,7 +8,7 @@ use crate::seat::TermSecrets;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::{BlockOutcome, Body, InvalidBlock};
-use watt_light::{FoldedWindows, Header, SignedHeartbeat, SignedTransaction, Verdict};
+use watt_light::{FoldedWindows, Header, SignedHeartbeat, SignedTransaction, SlotRef, Verdict};
 use watt_primitives::codec::InvalidEncoding;
 use watt_primitives::{AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Timestamp, Window};
 use watt_proofs::Element;
@@ -200,6 +200,15 @@ pub enum Event {
         /// Which window.
         window: Window,
         /// Encoded openings.
+        result: Result<Vec<u8>, String>,
+    },
+    /// [`Effect::ShowGroup`](crate::Effect::ShowGroup) is done.
+    GroupShown {
+        /// Of which slot.
+        slot: SlotRef,
+        /// Which group.
+        group: u32,
+        /// The encoded [`ShownGroup`](watt_light::operation::ShownGroup).
         result: Result<Vec<u8>, String>,
     },
     /// [`Effect::LogWindow`](crate::Effect::LogWindow) is done.

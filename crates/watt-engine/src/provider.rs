@@ -4,6 +4,7 @@
 //! a restart, a lost transaction and a changed plan all end in the same question. What it does remember is what it has asked
 //! for and not seen yet: work under way, and transactions on their way.
 
+mod disputes;
 mod fold;
 mod pack;
 mod view;
@@ -14,6 +15,7 @@ use crate::effect::{Effect, SealJob, WindowJob};
 use crate::event::{Responded, SealedRoots};
 use crate::mempool::Place;
 use crate::submitter::{OWN_KEY, Purpose, Submitter};
+use disputes::Answers;
 use fold::Folding;
 use pack::pack;
 use std::collections::btree_map::Entry;
@@ -24,7 +26,7 @@ use watt_ledger::{NetworkParameters, StateRead};
 use watt_light::transaction::witness_hash;
 use watt_light::verdict::COMMITTEE_MAX;
 use watt_light::{Heartbeat, Operation, SignedHeartbeat, SignedTransaction, Verdict, Verdicts};
-use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
+use watt_primitives::terms::{AskTerms, Device, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{
     AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Signature, Window,
 };
@@ -51,6 +53,8 @@ pub struct ProviderConfig {
     pub endpoint: Endpoint,
     /// Whose power its storage is; the account's own if nobody is named.
     pub person: Option<AccountId>,
+    /// What it runs on.
+    pub device: Device,
     /// Its standing offer.
     pub ask: AskTerms,
     /// Smallest and largest sector it seals, in units of 1 MiB.
@@ -159,6 +163,7 @@ pub(crate) struct Provider {
     waiting: Vec<ShownToCommittee>,
     answered: BTreeMap<Window, Answered>,
     folding: Folding,
+    answers: Answers,
     trouble: Option<String>,
 }
 
@@ -185,6 +190,7 @@ impl Provider {
             waiting: Vec::new(),
             answered: BTreeMap::new(),
             folding: Folding::default(),
+            answers: Answers::default(),
             trouble: None,
         }
     }
@@ -212,6 +218,7 @@ impl Provider {
             return Said::default();
         };
         let mut out = Vec::new();
+        self.answer_disputes(&view, effects, &mut out);
         self.offer(&view, &mut out);
         self.drop_dead(&view, effects);
         self.seal_next(&view, effects);
@@ -247,6 +254,7 @@ impl Provider {
                 && row.endpoint == self.config.endpoint
                 && row.person == person
                 && row.heartbeat_key == OWN_KEY
+                && row.device == self.config.device
         });
         if !is_pledged {
             let (capacity_bytes, endpoint) = (self.config.capacity_bytes, self.config.endpoint.clone());
@@ -255,6 +263,7 @@ impl Provider {
                 endpoint,
                 person,
                 heartbeat_key: None,
+                device: self.config.device,
             });
         }
         if view.ask.as_ref().is_none_or(|row| row.terms != self.config.ask) {

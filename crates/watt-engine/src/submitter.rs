@@ -4,7 +4,7 @@ use crate::mempool::Place;
 use std::collections::BTreeMap;
 use watt_ledger::StateRead;
 use watt_ledger::query;
-use watt_light::{Operation, SignedTransaction, Transaction};
+use watt_light::{Operation, SignedTransaction, SlotRef, Transaction};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedVec, NetworkId, NodeId, SecretKey, SectorNumber, Term,
     TransactionId, Window,
@@ -27,6 +27,7 @@ pub(crate) enum Purpose {
     Commit(SectorNumber),
     Prove(Window),
     Settle(Window),
+    Answer(SlotRef),
     RegisterKeys,
     Attend(Window),
     Report(NodeId),

@@ -68,6 +68,8 @@ impl Chain {
                 certify_slots: 20,
                 certify_slots_per_gb: 10,
                 commit_slots: 30,
+                dispute_slots: 60,
+                grace_windows: watt_ledger::genesis::GRACE_WINDOWS_MAIN,
                 power_unit_bytes: 1 << 20,
                 standby_power_bytes: 0,
                 insecure_proofs: true,

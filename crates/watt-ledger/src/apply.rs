@@ -14,12 +14,15 @@ mod certify;
 mod claim;
 mod commit_sector;
 mod deal_end;
+mod dispute;
 mod due;
 mod election;
 mod evidence;
+pub(crate) mod grace;
 pub(crate) mod heartbeat;
 mod keys;
 mod leaders;
+mod lost;
 pub(crate) mod matching;
 pub(crate) mod periods;
 mod pledge;
@@ -37,6 +40,7 @@ mod voting_keys;
 mod window;
 
 pub use bid::{OPEN_BIDS_MAX, certify_slots, reservation_ms_max};
+pub use dispute::{DISPUTE_FEE, DISPUTES_PER_PROVIDER_MAX};
 pub use due::DUE_PER_BLOCK_MAX;
 pub use evidence::FAULTY_TERMS;
 pub use heartbeat::SET_HASHES_PER_BLOCK_MAX;
@@ -396,7 +400,14 @@ impl Ledger<'_> {
                 endpoint,
                 person,
                 heartbeat_key,
-            } => self.pledge(actor, *capacity_bytes, endpoint, person, *heartbeat_key),
+                device,
+            } => self.pledge(
+                actor,
+                *capacity_bytes,
+                endpoint,
+                person,
+                (*heartbeat_key, *device),
+            ),
             Operation::PlaceAsk { terms } => self.place_ask(actor, terms),
             Operation::WithdrawAsk {} => self.withdraw_ask(actor),
             Operation::PlaceBid {
@@ -441,6 +452,10 @@ impl Ledger<'_> {
             Operation::Claim { slots } => self.claim(actor, slots),
             Operation::Terminate { deal } => self.terminate(actor, deal),
             Operation::Settle { deal } => self.settle(deal),
+            Operation::Dispute { deal, slot, group } => self.dispute(actor, deal, *slot, *group),
+            Operation::AnswerDispute { deal, slot, shown: _ } => {
+                self.answer_dispute(actor, deal, *slot, witness)
+            }
             Operation::AddTrust { to, level } => self.add_trust(actor, to, *level),
             Operation::RemoveTrust { to } => self.remove_trust(actor, to),
             Operation::StandForBackbone { vouchers } => self.stand_for_backbone(actor, vouchers),
@@ -469,6 +484,7 @@ impl Ledger<'_> {
             why,
             Refused::Porep { .. }
                 | Refused::WindowProof { .. }
+                | Refused::WrongGroup { .. }
                 | Refused::OtherWindows
                 | Refused::NothingToSettle
         );

@@ -71,6 +71,7 @@ pub fn is_duty(signed: &SignedTransaction, version: u32) -> bool {
             | Operation::CommitSector { .. }
             | Operation::ProveWindow { .. }
             | Operation::SettleWindows { .. }
+            | Operation::AnswerDispute { .. }
             | Operation::RegisterVotingKeys { .. }
             | Operation::Attend { .. }
             | Operation::Succeed { .. } => true,
@@ -85,6 +86,7 @@ pub fn is_duty(signed: &SignedTransaction, version: u32) -> bool {
             | Operation::Claim { .. }
             | Operation::Terminate { .. }
             | Operation::Settle { .. }
+            | Operation::Dispute { .. }
             | Operation::AddTrust { .. }
             | Operation::RemoveTrust { .. }
             | Operation::StandForBackbone { .. }

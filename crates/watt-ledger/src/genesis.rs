@@ -19,6 +19,7 @@ use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::verdict::COMMITTEE_MAX;
 use watt_primitives::amount::SUPPLY_MAX;
 use watt_primitives::hash::DomainHasher;
+use watt_primitives::terms::Device;
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedString, BoundedVec, Domain, Hash, NetworkId, PublicKey, Term,
     Timestamp, codec,
@@ -62,6 +63,49 @@ pub const RESTART_WINDOWS_MAIN: u64 = 3 * TERM_WINDOWS_MAIN;
 /// The most windows in a term of any network.
 pub const TERM_WINDOWS_MAX: u64 = 4096;
 
+/// Slots that a holder on a main network has to answer a dispute: a day.
+pub const DISPUTE_SLOTS_MAIN: u64 = TERM_WINDOWS_MAIN * 120;
+
+/// The most slots that a holder on any network has to answer a dispute: a week of a main network's.
+pub const DISPUTE_SLOTS_MAX: u64 = 7 * DISPUTE_SLOTS_MAIN;
+
+/// For how many windows what a provider holds may go unproven on a main network: a day, three days, a week.
+pub const GRACE_WINDOWS_MAIN: GraceWindows = GraceWindows {
+    always_on: TERM_WINDOWS_MAIN,
+    daily: 3 * TERM_WINDOWS_MAIN,
+    phone: 7 * TERM_WINDOWS_MAIN,
+};
+
+/// The fewest windows that what a provider holds may go unproven on any network.
+pub const GRACE_WINDOWS_MIN: u64 = 2;
+
+/// The most: half as many as are remembered.
+pub const GRACE_WINDOWS_MAX: u64 = apply::WINDOWS_KEPT / 2;
+
+/// For how many windows, void ones left out, what a provider holds may go unproven, by what it runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraceWindows {
+    /// [`Device::AlwaysOn`].
+    pub always_on: u64,
+    /// [`Device::Daily`].
+    pub daily: u64,
+    /// [`Device::Phone`].
+    pub phone: u64,
+}
+
+impl GraceWindows {
+    /// Of this device.
+    #[must_use]
+    pub const fn of(&self, device: Device) -> u64 {
+        match device {
+            Device::AlwaysOn => self.always_on,
+            Device::Daily => self.daily,
+            Device::Phone => self.phone,
+        }
+    }
+}
+
 /// Numbers that rules depend on, fixed per network. They are state, never configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +129,10 @@ pub struct NetworkParameters {
     pub certify_slots_per_gb: u64,
     /// Slots a pre-committed sector has to answer its challenge.
     pub commit_slots: u64,
+    /// Slots that a holder has to answer a dispute; a main network has [`DISPUTE_SLOTS_MAIN`].
+    pub dispute_slots: u64,
+    /// For how many windows what a provider holds may go unproven; a main network has [`GRACE_WINDOWS_MAIN`].
+    pub grace_windows: GraceWindows,
     /// Proven bytes from which on an entry of the backbone leads more often than one without.
     pub power_unit_bytes: u64,
     /// Bytes that whoever works in shadow for a seat has to prove in each term; a main network has at least
@@ -241,6 +289,17 @@ pub enum InvalidGenesis {
         /// What the document says.
         found: u8,
     },
+    /// Disputes that can't be answered, that stay open too long, or of a main network and not a day.
+    #[error(
+        "a dispute must be open for 1 to {DISPUTE_SLOTS_MAX} slots, on a main network {DISPUTE_SLOTS_MAIN} slots"
+    )]
+    DisputeSlots,
+    /// A provider's grace that is too short or too long, or another than a main network has.
+    #[error(
+        "what a provider holds must be allowed to go unproven for {GRACE_WINDOWS_MIN} to {GRACE_WINDOWS_MAX} windows, on a main network for {}, {} or {}",
+        GRACE_WINDOWS_MAIN.always_on, GRACE_WINDOWS_MAIN.daily, GRACE_WINDOWS_MAIN.phone
+    )]
+    GraceWindows,
     /// A unit of power of no bytes, or candidates of a main network who prove less than they must.
     #[error(
         "a unit of power must be at least a byte, and who stands for a seat of a main network must prove at least {STANDBY_POWER_MAIN_MIN} bytes"
@@ -313,6 +372,12 @@ impl Genesis {
         }
         if self.is_main && self.parameters.settlement_windows != SETTLEMENT_WINDOWS_MAIN {
             return Err(InvalidGenesis::SettlementWindows);
+        }
+        if self.is_main && self.parameters.dispute_slots != DISPUTE_SLOTS_MAIN {
+            return Err(InvalidGenesis::DisputeSlots);
+        }
+        if self.is_main && self.parameters.grace_windows != GRACE_WINDOWS_MAIN {
+            return Err(InvalidGenesis::GraceWindows);
         }
         if self.is_main && self.parameters.standby_power_bytes < STANDBY_POWER_MAIN_MIN {
             return Err(InvalidGenesis::Power);
@@ -403,6 +468,16 @@ impl NetworkParameters {
         if !is_sound {
             let found = self.porep_committee;
             return Err(InvalidGenesis::Committee { found });
+        }
+        if !(1..=DISPUTE_SLOTS_MAX).contains(&self.dispute_slots) {
+            return Err(InvalidGenesis::DisputeSlots);
+        }
+        let graces = Device::ALL.map(|device| self.grace_windows.of(device));
+        if !graces
+            .iter()
+            .all(|windows| (GRACE_WINDOWS_MIN..=GRACE_WINDOWS_MAX).contains(windows))
+        {
+            return Err(InvalidGenesis::GraceWindows);
         }
         if self.power_unit_bytes == 0 {
             return Err(InvalidGenesis::Power);

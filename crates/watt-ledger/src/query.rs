@@ -2,11 +2,13 @@
 
 mod committees;
 mod leaders;
+mod losses;
 mod seats;
 mod upgrades;
 
 pub use committees::{Shown, shown_sector, waiting_sectors};
 pub use leaders::{leader_weights, power_bytes, reduced_leaders};
+pub use losses::{SectorGrace, lost_slots_of_provider, sector_grace};
 pub use seats::{
     Duties, DutyToAttend, all_standing, attendance, can_accuse, cold_key, duties, faulty, seats, standing,
     struck_off_until, succession, voting_key,
@@ -611,10 +613,15 @@ pub fn recount(state: &impl StateRead) -> SupplyRow {
     for (_, row) in state.scan(b"Es", None, usize::MAX) {
         let row: SlotRow = rows::decode(&row);
         add(&mut found.in_escrow, row.funds.left());
+        if let Some(dispute) = row.dispute {
+            add(&mut found.in_escrow, dispute.fee);
+        }
     }
     for (_, row) in state.scan(rows::PROVIDERS, None, usize::MAX) {
         let row: ProviderRow = rows::decode(&row);
-        found.n_providing = found.n_providing.saturating_add(u64::from(row.n_active > 0));
+        found.n_providing = found
+            .n_providing
+            .saturating_add(u64::from(row.n_active > 0 && !row.is_silent));
         found.n_providers = found.n_providers.saturating_add(1);
     }
     let all = [found.in_accounts, found.in_escrow, found.in_protocol_wallet];

@@ -1,13 +1,13 @@
 //! What came of a block: one receipt per transaction, and what the block did by itself.
 
 use crate::refused::Refused;
-use crate::rows::DealEnd;
+use crate::rows::{DealEnd, Loss};
 use serde::{Deserialize, Serialize};
 use watt_market::Paid;
 use watt_primitives::hash::{self, Domain};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber, Term,
-    TransactionId, Window, codec, merkle,
+    AccountId, Amount, BlockHeight, BoundedVec, DealId, Hash, LedgerTime, NetworkId, SectorNumber,
+    SlotIndexInDeal, Term, TransactionId, Window, codec, merkle,
 };
 use watt_trust::backbone::Why;
 
@@ -128,6 +128,20 @@ pub enum Done {
         /// Returned to the client in all.
         refunded: Amount,
     },
+    /// The holder has to show a group.
+    Disputed {
+        /// Whose slot it is.
+        provider: AccountId,
+        /// Last height for the answer; later if windows are void until then.
+        answer_by: BlockHeight,
+        /// Locked until the dispute is closed.
+        fee: Amount,
+    },
+    /// The group was shown.
+    DisputeAnswered {
+        /// What the holder has for it.
+        fee: Amount,
+    },
     /// The person is in the circle.
     TrustAdded {
         /// Ledger time, in milliseconds, at which the trust ends unless it is renewed.
@@ -205,6 +219,28 @@ pub enum Event {
         paid: Paid,
         /// Returned to the client in all.
         refunded: Amount,
+    },
+    /// A slot is lost: not stored any more, and not paid.
+    SlotLost {
+        /// The deal.
+        deal: DealId,
+        /// Which slot of it.
+        slot: SlotIndexInDeal,
+        /// Its client.
+        client: AccountId,
+        /// Who held it.
+        provider: AccountId,
+        /// Why.
+        why: Loss,
+        /// Returned to the client.
+        refunded: Amount,
+    },
+    /// A sector without slots was not proven for its provider's whole grace.
+    SectorLost {
+        /// Whose.
+        provider: AccountId,
+        /// Which.
+        sector: SectorNumber,
     },
     /// A pre-committed sector was never proven.
     SectorExpired {

@@ -373,6 +373,47 @@ pub enum Refused {
     /// A proof about other windows than those that the ledger has.
     #[error("the proof is about other windows than those that wait to be settled")]
     OtherWindows,
+    // Disputes.
+    /// The slot is in no proven sector.
+    #[error("slot {slot} is in no sector that was proven yet")]
+    SlotNotProven {
+        /// Which.
+        slot: SlotIndexInDeal,
+    },
+    /// No such group.
+    #[error("the slot has {n_groups} groups, the first of which is number 0")]
+    NoSuchGroup {
+        /// Groups of the slot.
+        n_groups: u64,
+    },
+    /// One dispute at a time.
+    #[error("there is a dispute about slot {slot} already; its holder must answer by height {answer_by}")]
+    DisputedAlready {
+        /// Which slot.
+        slot: SlotIndexInDeal,
+        /// Last height for the answer.
+        answer_by: BlockHeight,
+    },
+    /// Too many at a time about one provider.
+    #[error("there are {max} disputes about this provider already; only the deal's client can add one")]
+    TooManyDisputes {
+        /// The most.
+        max: u32,
+    },
+    /// Nothing to answer.
+    #[error("there is no dispute about slot {slot}")]
+    NotDisputed {
+        /// Which.
+        slot: SlotIndexInDeal,
+    },
+    /// What is shown is not the group of the slot that was asked for.
+    #[error("what is shown is not group {group} of slot {slot}")]
+    WrongGroup {
+        /// Which slot.
+        slot: SlotIndexInDeal,
+        /// Which group.
+        group: u32,
+    },
     // Trust.
     /// Everybody trusts themselves already.
     #[error("nobody is in their own circle")]
@@ -582,6 +623,18 @@ impl Refused {
             }
             Self::OtherWindows => "prove the windows that the ledger lists",
             Self::WindowProof { .. } => "scrub the sectors and declare the damaged ones",
+            Self::SlotNotProven { .. } => {
+                "wait until its sector is proven; until then its holder is not paid for it"
+            }
+            Self::NoSuchGroup { .. } => "name a group that the slot has",
+            Self::DisputedAlready { .. } => "wait until it is answered, or the slot is lost",
+            Self::TooManyDisputes { .. } => {
+                "wait until some of them are closed, or leave it to the deal's client"
+            }
+            Self::NotDisputed { .. } => "nothing: nobody asks for it any more",
+            Self::WrongGroup { .. } => {
+                "scrub the sectors; show the group that the dispute names, with its way to the slot's root"
+            }
             Self::OwnCircle | Self::UnknownPerson { .. } => {
                 "name the account of somebody you know; they have one once they have received or sent anything"
             }

@@ -13,7 +13,7 @@ mod upgrade;
 
 pub use account::{ACCOUNT_KEYS_MAX, AccountKey, AccountKind, AccountRow, DaySpending};
 pub use chain::{ChainRow, LeadersRow, RestartRow, RulesRow, SupplyRow, WindowRow, WithheldRow};
-pub use deal::{DealEnd, DealRow, DealStage, SlotRow};
+pub use deal::{DealEnd, DealRow, DealStage, DisputeRow, Loss, LostSlot, SlotRow};
 pub use duty::{
     ATTENDANCE_BYTES_MAX, AttendanceRow, DutyCountsRow, DutyWindowRow, FaultyRow, Revealed, RevealsRow,
     SeatsRow, StandingRow, SuccessionRow, UseOfKey, VotingKeyRow,
@@ -21,7 +21,7 @@ pub use duty::{
 pub use period::{PERIODS_MAX, Period, PeriodsRow};
 pub use provider::{
     AskRow, HeartbeatRow, KeptSet, PieceTableRow, PowerRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage,
-    UseOfReplica,
+    Unpaid, UseOfReplica,
 };
 pub use upgrade::{
     ApprovalRow, COUNCIL_QUORUM, COUNCIL_SEATS, DecisionOutcome, DecisionRow, ELECTORATE_OF_COUNCIL_MAX,
@@ -295,10 +295,23 @@ pub fn sector_due_at_height(height: BlockHeight, provider: &AccountId, number: S
     join(&[DUE_AT_HEIGHT, &height, b"k", provider.as_ref(), &number])
 }
 
+/// Key of a slot whose dispute has to be answered below `height`.
+#[must_use]
+pub fn slot_due_at_height(height: BlockHeight, deal: &DealId, slot: SlotIndexInDeal) -> Vec<u8> {
+    join(&[
+        DUE_AT_HEIGHT,
+        &height.0.to_be_bytes(),
+        b"s",
+        deal.as_ref(),
+        &[slot.0],
+    ])
+}
+
 /// What has something due at a height.
 pub(crate) enum Due {
     Deal(DealId),
     Sector(AccountId, SectorNumber),
+    Slot(DealId, SlotIndexInDeal),
 }
 
 /// The height that a key under [`DUE_AT_HEIGHT`] names, and what is due.
@@ -306,6 +319,11 @@ pub(crate) fn due_at_height(key: &[u8]) -> Option<(BlockHeight, Due)> {
     let (height, rest) = split::<8>(key.strip_prefix(DUE_AT_HEIGHT)?)?;
     let due = match rest.split_first()? {
         (b'd', deal) => Due::Deal(DealId(deal.try_into().ok()?)),
+        (b's', rest) => {
+            let (deal, slot) = split::<32>(rest)?;
+            let [slot] = slot else { return None };
+            Due::Slot(DealId(deal), SlotIndexInDeal(*slot))
+        }
         (b'k', rest) => {
             let (provider, number) = split::<20>(rest)?;
             let number = u64::from_be_bytes(number.try_into().ok()?);
@@ -346,6 +364,12 @@ pub fn provider_number(number: ProviderNumber) -> Vec<u8> {
     join(&[b"In", &number.0.to_be_bytes()])
 }
 
+/// Prefix of the index of slots that a provider lost; deal and slot follow.
+#[must_use]
+pub fn lost_slots_of_provider(provider: &AccountId) -> Vec<u8> {
+    join(&[b"Il", provider.as_ref()])
+}
+
 /// Prefix of the index of those in whose circles a person is; their ids follow.
 #[must_use]
 pub fn trusters_of(person: &AccountId) -> Vec<u8> {
@@ -370,6 +394,12 @@ pub fn indexed_slot(provider: &AccountId, deal: &DealId, slot: SlotIndexInDeal) 
     join(&[b"Ip", provider.as_ref(), deal.as_ref(), &[slot.0]])
 }
 
+/// Key of an index row: a slot that the provider lost.
+#[must_use]
+pub fn indexed_lost_slot(provider: &AccountId, deal: &DealId, slot: SlotIndexInDeal) -> Vec<u8> {
+    join(&[b"Il", provider.as_ref(), deal.as_ref(), &[slot.0]])
+}
+
 /// The rows of the indexes that follow from these entries: those that the ledger keeps while it writes the entries.
 pub(crate) fn indexes_of(entries: &Writes) -> Writes {
     let mut indexes = Writes::new();
@@ -381,6 +411,10 @@ pub(crate) fn indexes_of(entries: &Writes) -> Writes {
                 indexed_deal(&deals_of_client(&row.client), &deal),
                 Some(encode(&())),
             );
+            for lost in &row.lost {
+                let key = indexed_lost_slot(&lost.provider, &deal, lost.slot);
+                indexes.insert(key, Some(encode(&())));
+            }
             if !matches!(row.stage, DealStage::Ended { .. }) {
                 let of_manifest = deals_of_manifest(&row.terms.manifest);
                 indexes.insert(indexed_deal(&of_manifest, &deal), Some(encode(&())));

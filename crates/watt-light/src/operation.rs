@@ -6,7 +6,8 @@ use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
 use watt_primitives::codec::{self, zero_or_one};
 use watt_primitives::key::SignatureCheck;
-use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, PIECES_MAX, Piece, SLOTS_MAX};
+use watt_primitives::slot_tree::GROUP_BYTES;
+use watt_primitives::terms::{AskTerms, BundleTerms, Device, Endpoint, PIECES_MAX, Piece, SLOTS_MAX};
 use watt_primitives::{
     AccountId, Amount, BoundedBytes, BoundedVec, DealId, Domain, Hash, NetworkId, PublicKey, SecretKey,
     SectorNumber, Signature, SlotIndexInDeal, Term, TrustLevel, Window,
@@ -120,6 +121,22 @@ impl AcceptanceTerms {
     }
 }
 
+/// The most hashes beside the way from a group to its slot's root: more groups than any slot has.
+pub const GROUP_PATH_MAX: usize = 32;
+
+/// The most bytes of an encoded [`ShownGroup`].
+pub const SHOWN_GROUP_BYTES_MAX: usize = GROUP_BYTES + GROUP_PATH_MAX * 40 + 64;
+
+/// A group of a slot with what shows that it is the slot's (`docs/spec/encoding.md` §6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShownGroup {
+    /// Its bytes.
+    pub bytes: BoundedBytes<GROUP_BYTES>,
+    /// The hashes beside the way to the root, lowest first.
+    pub path: BoundedVec<Hash, GROUP_PATH_MAX>,
+}
+
 /// One thing a transaction does. A transaction's operations happen all or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -156,6 +173,8 @@ pub enum Operation {
         /// Position of the account's key that signs heartbeats, which may be a device key; the one that signs this if none is named.
         #[serde(with = "zero_or_one")]
         heartbeat_key: Option<u16>,
+        /// What it runs on: fixes for slots matched from now on how long they may go unproven.
+        device: Device,
     },
     /// Places or replaces the provider's standing offer.
     PlaceAsk {
@@ -235,6 +254,24 @@ pub enum Operation {
         /// Which deal.
         deal: DealId,
     },
+    /// Asks the holder of a slot to show one group of 16 KiB of it. Anyone may; a small sum is locked until it does.
+    Dispute {
+        /// Which deal.
+        deal: DealId,
+        /// Which slot of it.
+        slot: SlotIndexInDeal,
+        /// Which group of the slot, from 0.
+        group: u32,
+    },
+    /// Shows the group that a dispute asks for (by the slot's holder).
+    AnswerDispute {
+        /// Which deal.
+        deal: DealId,
+        /// Which slot of it.
+        slot: SlotIndexInDeal,
+        /// Hash of the encoded [`ShownGroup`] in the witness.
+        shown: Hash,
+    },
     /// Puts a person into the account's security circle, or renews the trust in one who is there.
     AddTrust {
         /// Who is trusted.
@@ -304,6 +341,7 @@ impl Operation {
         match self {
             Self::CommitSector { openings, .. } | Self::ProveWindow { openings, .. } => Some(openings),
             Self::SettleWindows { proof, .. } => Some(proof),
+            Self::AnswerDispute { shown, .. } => Some(shown),
             Self::Transfer { .. }
             | Self::AddKey { .. }
             | Self::RemoveKey { .. }
@@ -316,6 +354,7 @@ impl Operation {
             | Self::Claim { .. }
             | Self::Terminate { .. }
             | Self::Settle { .. }
+            | Self::Dispute { .. }
             | Self::AddTrust { .. }
             | Self::RemoveTrust { .. }
             | Self::StandForBackbone { .. }
@@ -340,6 +379,7 @@ impl Operation {
             | Self::Claim { .. }
             | Self::Certify { .. }
             | Self::Settle { .. }
+            | Self::AnswerDispute { .. }
             | Self::RegisterVotingKeys { .. }
             | Self::Attend { .. }
             | Self::ReportEvidence { .. }
@@ -352,6 +392,7 @@ impl Operation {
             | Self::WithdrawAsk {}
             | Self::PlaceBid { .. }
             | Self::Terminate { .. }
+            | Self::Dispute { .. }
             | Self::AddTrust { .. }
             | Self::RemoveTrust { .. }
             | Self::StandForBackbone { .. }
@@ -384,6 +425,8 @@ impl Operation {
             | Self::Claim { .. }
             | Self::Terminate { .. }
             | Self::Settle { .. }
+            | Self::Dispute { .. }
+            | Self::AnswerDispute { .. }
             | Self::AddTrust { .. }
             | Self::RemoveTrust { .. }
             | Self::RegisterVotingKeys { .. }

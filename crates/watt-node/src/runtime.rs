@@ -289,6 +289,7 @@ fn provider_config(
         capacity_bytes: offer.capacity_bytes,
         endpoint,
         person: config.owner(),
+        device: offer.device,
         ask,
         units: provider::ProviderConfig::units_of(&params),
         settle: offer.settle,

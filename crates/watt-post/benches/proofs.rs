@@ -333,13 +333,7 @@ fn ledger_bytes(case: &str, shown: &Settlement, proof: &[u8]) {
         let metric = |what: &str| format!("ledger_bytes_per_device_day{how}{what}");
         report(case, &metric("_kept"), kept / days, "B");
         report(case, &metric("_prunable"), prunable / days, "B");
-        report_against(
-            case,
-            &metric(""),
-            (kept + prunable) / days,
-            "B",
-            DEVICE_DAY_BYTES,
-        );
+        report_against(case, &metric(""), (kept + prunable) / days, "B", DEVICE_DAY_BYTES);
     }
     report_against(case, "heartbeat_bytes", of_heartbeat, "B", HEARTBEAT_BYTES);
     report(

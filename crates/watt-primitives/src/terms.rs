@@ -44,6 +44,34 @@ pub struct AskTerms {
     pub hot: bool,
 }
 
+/// What a provider runs on, as it declares itself: how long what it holds may go unproven before it counts as lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// A machine that is always on.
+    #[default]
+    AlwaysOn,
+    /// A laptop or home computer, on for some time of most days.
+    Daily,
+    /// A phone.
+    Phone,
+}
+
+impl Device {
+    /// All of them, the most reliable first.
+    pub const ALL: [Self; 3] = [Self::AlwaysOn, Self::Daily, Self::Phone];
+
+    /// Its name in encodings, settings and texts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AlwaysOn => "always-on",
+            Self::Daily => "daily",
+            Self::Phone => "phone",
+        }
+    }
+}
+
 /// Where a provider is reached: facts for dialling, never part of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

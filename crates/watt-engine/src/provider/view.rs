@@ -6,8 +6,8 @@ use crate::event::SealedRoots;
 use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::query::Shown;
 use watt_ledger::rows::{
-    self, AskRow, ChainRow, DealRow, DealStage, HeartbeatRow, ProviderRow, RulesRow, SectorRow, SectorStage,
-    SlotRow,
+    self, AskRow, ChainRow, DealRow, DealStage, DisputeRow, HeartbeatRow, ProviderRow, RulesRow, SectorRow,
+    SectorStage, SlotRow,
 };
 use watt_ledger::{Beacon, StateRead, query};
 use watt_light::SlotRef;
@@ -184,12 +184,24 @@ impl<'a, S: StateRead> View<'a, S> {
         is_used || is_stale || job.pieces.iter().any(|piece| self.is_over(piece))
     }
 
-    /// Whether the deal of this piece is over.
+    /// Slots of this provider that somebody wants to see a group of.
+    pub(super) fn disputes(&self) -> impl Iterator<Item = (SlotRef, DisputeRow)> {
+        self.slots.iter().filter_map(|(deal, slot, row)| {
+            let (deal, slot) = (*deal, *slot);
+            Some((SlotRef { deal, slot }, row.dispute?))
+        })
+    }
+
+    /// Whether nobody pays for this piece any more: its deal is over, or the slot is lost.
     pub(super) fn is_over(&self, piece: &Piece) -> bool {
         match piece {
-            Piece::Slot { deal, .. } => self
-                .deal(deal)
-                .is_none_or(|row| matches!(row.stage, DealStage::Ended { .. })),
+            Piece::Slot { deal, slot, .. } => self.deal(deal).is_none_or(|row| {
+                let is_lost = row
+                    .lost
+                    .iter()
+                    .any(|lost| lost.slot == *slot && lost.provider == self.account);
+                is_lost || matches!(row.stage, DealStage::Ended { .. })
+            }),
             Piece::Filler { .. } => false,
         }
     }

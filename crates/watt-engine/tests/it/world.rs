@@ -218,6 +218,8 @@ pub fn parameters() -> NetworkParameters {
         certify_slots: 60,
         certify_slots_per_gb: 60,
         commit_slots: 60,
+        dispute_slots: 60,
+        grace_windows: watt_ledger::genesis::GRACE_WINDOWS_MAIN,
         power_unit_bytes: 1 << 20,
         standby_power_bytes: 0,
         insecure_proofs: true,
@@ -763,6 +765,7 @@ impl World {
             | Effect::KeepVerdicts(_)
             | Effect::Examine(_)
             | Effect::HandVerdict(_)
+            | Effect::ShowGroup { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::LogWindow { .. }

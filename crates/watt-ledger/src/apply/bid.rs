@@ -65,6 +65,7 @@ impl Ledger<'_> {
             stage: DealStage::Open {
                 exclude: order.exclude.clone(),
             },
+            lost: BoundedVec::empty(),
         };
         self.rows.write(rows::deal(&deal), &row);
         self.rows.write(rows::pending_bid(self.height(), &deal), &());

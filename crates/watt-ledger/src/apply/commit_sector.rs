@@ -52,6 +52,7 @@ impl Ledger<'_> {
             .push(sector)
             .map_err(|_| Refused::TooManySectors)?;
         self.write_provider(&actor.account, &provider);
+        self.watch_sector(&actor.account, sector, from);
         if is_over {
             self.end_sector(&actor.account, sector, row);
         }

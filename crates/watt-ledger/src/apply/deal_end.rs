@@ -103,6 +103,9 @@ impl Ledger<'_> {
             self.move_money(Purse::Escrow, Purse::Account(row.client), row.escrow)?;
             totals.refunded = row.escrow;
         } else {
+            for lost in &row.lost {
+                totals.add(&lost.paid, lost.refunded);
+            }
             for slot in slots_of(&row) {
                 self.end_slot(deal, &row, slot, how, &mut totals)?;
             }
@@ -141,6 +144,7 @@ impl Ledger<'_> {
         let Some(mut held) = self.rows.read::<SlotRow>(&rows::slot(deal, slot)) else {
             return Ok(());
         };
+        self.drop_dispute(deal, slot, &mut held)?;
         let movement = match row.stage {
             DealStage::Matched { at, .. } => {
                 let elapsed_ms = self.now().0.saturating_sub(at.0);
@@ -216,7 +220,7 @@ impl Ledger<'_> {
         })
     }
 
-    fn is_in_active_sector(&self, held: &SlotRow) -> bool {
+    pub(super) fn is_in_active_sector(&self, held: &SlotRow) -> bool {
         held.sector
             .and_then(|number| self.rows.read::<SectorRow>(&rows::sector(&held.provider, number)))
             .is_some_and(|sector| match sector.stage {

@@ -1,9 +1,9 @@
 //! What happens by itself when its height or time has come: bounded in each block, the oldest first.
 
 use crate::ledger::Ledger;
-use crate::rows::{self, DealEnd, DealRow, DealStage, Due};
+use crate::rows::{self, DealEnd, DealRow, DealStage, Due, SectorRow, SectorStage};
 use crate::state::StateRead;
-use watt_primitives::{DealId, LedgerTime};
+use watt_primitives::{AccountId, DealId, LedgerTime, SectorNumber};
 
 /// The most that one block does by itself of either kind.
 pub const DUE_PER_BLOCK_MAX: usize = 64;
@@ -30,8 +30,21 @@ impl Ledger<'_> {
             self.rows.remove(key);
             match due {
                 Due::Deal(deal) => self.end_due_deal(&deal),
-                Due::Sector(provider, sector) => self.expire_sector(&provider, sector),
+                Due::Sector(provider, sector) => self.judge_sector(&provider, sector),
+                Due::Slot(deal, slot) => self.judge_dispute(&deal, slot),
             }
+        }
+    }
+
+    /// A sector that was never proven expires; of one that was, what was not proven for too long is lost.
+    fn judge_sector(&mut self, provider: &AccountId, number: SectorNumber) {
+        let Some(sector) = self.rows.read::<SectorRow>(&rows::sector(provider, number)) else {
+            return;
+        };
+        match sector.stage {
+            SectorStage::PreCommitted { .. } => self.expire_sector(provider, number),
+            SectorStage::Active { .. } => self.look_at_sector(provider, number, &sector),
+            SectorStage::Ended { .. } => {}
         }
     }
 

@@ -72,6 +72,9 @@ impl Ledger<'_> {
         self.forget_heartbeats(id, &provider, window);
         self.note_counted_before(&mut provider);
         provider.last_heartbeat = Some(window);
+        if core::mem::take(&mut provider.is_silent) && provider.n_active > 0 {
+            self.supply.n_providing = self.supply.n_providing.saturating_add(1);
+        }
         self.rows.write(rows::heartbeat(id, window), &row);
         self.write_provider(id, &provider);
         self.change_window(window, |row| {

@@ -161,6 +161,9 @@ impl Ledger<'_> {
         let bytes = row.terms.slot_bytes;
         let mut shares = Amount::ZERO;
         for pick in picks {
+            let Some(mut provider) = self.provider(&pick.provider) else {
+                continue;
+            };
             let funds = SlotFunds::open(pick.price, bytes, row.term_ms, row.reservation_ms_max)
                 .expect("the bid was checked with a price at least as high");
             shares = Amount(shares.0.saturating_add(funds.share.0));
@@ -169,15 +172,15 @@ impl Ledger<'_> {
                 funds,
                 accepted_height: BlockHeight(0),
                 sector: None,
+                device: provider.device,
+                dispute: None,
                 last_claim: None,
             };
             self.rows.write(rows::slot(deal, pick.slot), &slot);
             self.rows
                 .write(rows::indexed_slot(&pick.provider, deal, pick.slot), &());
-            if let Some(mut provider) = self.provider(&pick.provider) {
-                provider.used_bytes = provider.used_bytes.saturating_add(bytes);
-                self.write_provider(&pick.provider, &provider);
-            }
+            provider.used_bytes = provider.used_bytes.saturating_add(bytes);
+            self.write_provider(&pick.provider, &provider);
             if let Some(entry) = book.get_mut(&pick.provider) {
                 entry.free_bytes = entry.free_bytes.saturating_sub(bytes);
             }

@@ -7,7 +7,7 @@ use crate::refused::Refused;
 use crate::rows::{self, ProviderRow};
 use watt_light::ProviderNumber;
 use watt_primitives::AccountId;
-use watt_primitives::terms::Endpoint;
+use watt_primitives::terms::{Device, Endpoint};
 
 impl Ledger<'_> {
     pub(super) fn pledge(
@@ -16,7 +16,7 @@ impl Ledger<'_> {
         capacity_bytes: u64,
         endpoint: &Endpoint,
         person: &AccountId,
-        heartbeat_key: Option<u16>,
+        (heartbeat_key, device): (Option<u16>, Device),
     ) -> Result<Done, Refused> {
         let mut row = match self.provider(&actor.account) {
             Some(row) => row,
@@ -33,13 +33,14 @@ impl Ledger<'_> {
                 used_bytes: row.used_bytes,
             });
         }
-        if row.capacity_bytes != capacity_bytes {
+        if row.capacity_bytes != capacity_bytes || row.device != device {
             self.renew_ask(&actor.account);
         }
         row.capacity_bytes = capacity_bytes;
         row.endpoint = endpoint.clone();
         row.person = *person;
         row.heartbeat_key = heartbeat_key;
+        row.device = device;
         self.write_provider(&actor.account, &row);
         Ok(Done::Pledged {})
     }

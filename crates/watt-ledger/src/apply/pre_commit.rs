@@ -65,6 +65,7 @@ impl Ledger<'_> {
             proven_ms_start: None,
             faulty_ms: 0,
             last_fault: None,
+            unpaid: None,
         };
         self.rows.write(rows::sector(provider_id, sector), &row);
         self.rows.write(rows::used_sector(provider_id, sector), &());

@@ -57,6 +57,7 @@ impl Ledger<'_> {
         self.pay_in(id, &settled)?;
         for sector in heartbeat.unpaid().collect::<Vec<_>>() {
             self.leave_out(id, sector, proven_ms);
+            self.note_unpaid(id, sector, window, provider.last_proven);
         }
         self.change_window(window, |row| row.n_proven = row.n_proven.saturating_add(1));
         Ok(Done::WindowProven { window, proven_ms })

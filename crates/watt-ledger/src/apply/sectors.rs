@@ -86,7 +86,9 @@ impl Ledger<'_> {
         let starting = row.starting.iter().copied().filter(|sector| *sector != number);
         row.starting = starting.collect::<Vec<_>>().try_into().unwrap_or_default();
         if row.n_active == 0 {
-            self.supply.n_providing = self.supply.n_providing.saturating_sub(1);
+            if !core::mem::take(&mut row.is_silent) {
+                self.supply.n_providing = self.supply.n_providing.saturating_sub(1);
+            }
             // The windows in which it provided are counted here; the running one is let go.
             let counted_before = row.counted_before.unwrap_or(self.chain.windows_counted);
             let spell = self.chain.windows_counted.saturating_sub(counted_before);

@@ -65,6 +65,9 @@ impl Ledger<'_> {
         };
         self.pay_in(id, &settled)?;
         for (sector, ms) in period.faulty.iter() {
+            if *ms >= period.ms {
+                self.note_unpaid(id, *sector, settled.last, provider.last_proven);
+            }
             self.leave_out(id, *sector, ms.saturating_sub(part_lost(*ms, n_good, n_windows)));
         }
         Ok(Done::WindowsSettled {
@@ -121,6 +124,21 @@ impl Ledger<'_> {
         let sector: Option<SectorRow> = self.rows.read(&key);
         if let Some(mut sector) = sector.filter(|sector| sector.proven_ms_start.is_some()) {
             sector.faulty_ms = sector.faulty_ms.saturating_add(ms);
+            self.rows.write(key, &sector);
+        }
+    }
+
+    /// Notes that windows up to `to` were proven without a sector, after `before`, which was the newest that was proven until then.
+    pub(super) fn note_unpaid(
+        &mut self,
+        id: &AccountId,
+        number: SectorNumber,
+        to: Window,
+        before: Option<Window>,
+    ) {
+        let key = rows::sector(id, number);
+        if let Some(mut sector) = self.rows.read::<SectorRow>(&key) {
+            sector.note_unpaid(to, before);
             self.rows.write(key, &sector);
         }
     }

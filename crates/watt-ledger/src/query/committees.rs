@@ -56,7 +56,7 @@ pub fn waiting_sectors(
     let last = rows.last().filter(|_| due.len() == n_rows);
     let sectors = due.into_iter().filter_map(|due| match due {
         Due::Sector(provider, sector) => Some((provider, sector)),
-        Due::Deal(_) => None,
+        Due::Deal(_) | Due::Slot(..) => None,
     });
     (sectors.collect(), last.map(|(key, _)| key.clone()))
 }

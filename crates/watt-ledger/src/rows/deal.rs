@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use watt_market::{Paid, SlotFunds};
 use watt_primitives::codec::zero_or_one;
-use watt_primitives::terms::BundleTerms;
-use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec, LedgerTime, SectorNumber, Window};
+use watt_primitives::terms::{BundleTerms, Device, SLOTS_MAX};
+use watt_primitives::{
+    AccountId, Amount, BlockHeight, BoundedVec, LedgerTime, SectorNumber, SlotIndexInDeal, Window,
+};
 
 /// A bid and what came of it. The row stays when the deal is over, without its slots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,60 @@ pub struct DealRow {
     pub escrow: Amount,
     /// How far it is.
     pub stage: DealStage,
+    /// Slots that were lost while the deal ran, in the order in which they were.
+    pub lost: BoundedVec<LostSlot, SLOTS_MAX>,
+}
+
+/// A slot that its holder lost: it is not stored any more, and not paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostSlot {
+    /// Which.
+    pub slot: SlotIndexInDeal,
+    /// Who held it.
+    pub provider: AccountId,
+    /// Why it is lost.
+    pub why: Loss,
+    /// Height at which it was.
+    pub height: BlockHeight,
+    /// Paid for it in all.
+    pub paid: Paid,
+    /// Returned to the client.
+    pub refunded: Amount,
+}
+
+/// Why a slot is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Loss {
+    /// Its holder did not show a group that was asked for.
+    #[serde(rename = "dispute-unanswered")]
+    Unanswered {
+        /// Who asked.
+        by: AccountId,
+        /// For which group.
+        group: u32,
+    },
+    /// Nothing of its sector was proven for its whole grace.
+    #[serde(rename = "not-proven")]
+    NotProven {},
+}
+
+/// Somebody wants to see a group of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisputeRow {
+    /// Who asks.
+    pub by: AccountId,
+    /// For which group.
+    pub group: u32,
+    /// Locked until it is closed.
+    pub fee: Amount,
+    /// Height of the dispute.
+    pub since: BlockHeight,
+    /// Windows that had counted by then: void ones since give the holder more time.
+    pub counted_before: u64,
+    /// Last height for the answer, as far as is known.
+    pub answer_by: BlockHeight,
 }
 
 /// How far a deal is.
@@ -116,6 +172,11 @@ pub struct SlotRow {
     /// The provider's sector that holds it, from its pre-commitment on.
     #[serde(with = "zero_or_one")]
     pub sector: Option<SectorNumber>,
+    /// What its holder ran on at the match: how long it may go unproven.
+    pub device: Device,
+    /// The dispute about it that is open.
+    #[serde(with = "zero_or_one")]
+    pub dispute: Option<DisputeRow>,
     /// Window of its last claim.
     #[serde(with = "zero_or_one")]
     pub last_claim: Option<Window>,

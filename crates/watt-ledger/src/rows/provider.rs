@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use watt_light::ProviderNumber;
 use watt_light::heartbeat::FAULTS_MAX;
 use watt_primitives::codec::zero_or_one;
-use watt_primitives::terms::{AskTerms, Endpoint, PIECES_MAX, Piece};
+use watt_primitives::terms::{AskTerms, Device, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, SectorNumber, Term, Window};
 use watt_proofs::{Element, Shape};
 
@@ -28,6 +28,8 @@ pub struct ProviderRow {
     pub endpoint: Endpoint,
     /// Whose power the storage is that it proves.
     pub person: AccountId,
+    /// What it runs on.
+    pub device: Device,
     /// Height of its first pledge.
     pub since: BlockHeight,
     /// Proven time in all, in milliseconds of ledger time; never falls (TS7).
@@ -53,8 +55,14 @@ pub struct ProviderRow {
     pub windows_proven: u64,
     /// Proofs accepted, of windows that were void.
     pub void_windows_proven: u64,
-    /// Proofs that did not verify.
+    /// Proofs and answers to disputes that did not verify.
     pub proofs_failed: u64,
+    /// Disputes about its slots that are open.
+    pub n_disputed: u32,
+    /// Slots that it lost.
+    pub slots_lost: u64,
+    /// Whether it was not heard of for so long that no heartbeat is expected of it, until the next one comes.
+    pub is_silent: bool,
     /// Window of the newest heartbeat.
     #[serde(with = "zero_or_one")]
     pub last_heartbeat: Option<Window>,
@@ -77,6 +85,7 @@ impl ProviderRow {
             used_bytes: 0,
             endpoint: Endpoint::default(),
             person,
+            device: Device::default(),
             since,
             proven_ms: 0,
             set: None,
@@ -89,6 +98,9 @@ impl ProviderRow {
             windows_proven: 0,
             void_windows_proven: 0,
             proofs_failed: 0,
+            n_disputed: 0,
+            slots_lost: 0,
+            is_silent: false,
             last_heartbeat: None,
             last_proven: None,
             last_proven_at: LedgerTime(0),
@@ -194,6 +206,20 @@ pub struct SectorRow {
     /// Newest window in which it was declared faulty.
     #[serde(with = "zero_or_one")]
     pub last_fault: Option<Window>,
+    /// The newest windows that were proven without it, if there are any.
+    #[serde(with = "zero_or_one")]
+    pub unpaid: Option<Unpaid>,
+}
+
+/// Windows, one after the other, that a provider proved and in which a sector was unpaid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unpaid {
+    /// The window that was proven before them.
+    #[serde(with = "zero_or_one")]
+    pub after: Option<Window>,
+    /// The last of them.
+    pub to: Window,
 }
 
 /// How far a sector is.
@@ -232,6 +258,29 @@ impl SectorRow {
             SectorStage::Active { from } => from <= window,
             SectorStage::Ended { from, last } => from <= window && window <= last,
         }
+    }
+
+    /// Notes that `window` was proven without it; `before` is the window that its provider proved before.
+    pub fn note_unpaid(&mut self, window: Window, before: Option<Window>) {
+        let after = match self.unpaid {
+            Some(unpaid) if Some(unpaid.to) == before => unpaid.after,
+            Some(_) | None => before,
+        };
+        self.unpaid = Some(Unpaid { after, to: window });
+    }
+
+    /// The newest window that was proven with it, if its provider's newest is `last_proven`; or the one before its first.
+    #[must_use]
+    pub fn last_good(&self, last_proven: Option<Window>) -> Option<Window> {
+        let from = match self.stage {
+            SectorStage::PreCommitted { .. } => return None,
+            SectorStage::Active { from } | SectorStage::Ended { from, .. } => from,
+        };
+        let last = match self.unpaid {
+            Some(unpaid) if Some(unpaid.to) == last_proven => unpaid.after,
+            Some(_) | None => last_proven,
+        };
+        Some(from.previous()).max(last)
     }
 
     /// Proven time of this sector when its provider's is `proven_ms`, in milliseconds.

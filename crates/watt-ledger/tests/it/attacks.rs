@@ -391,6 +391,7 @@ fn sets_of_sectors_are_bounded_per_block() {
                 proven_ms_start: None,
                 faulty_ms: 0,
                 last_fault: None,
+                unpaid: None,
             };
             let key = rows::sector(&id(person), SectorNumber(number));
             writes.insert(key, Some(codec::encode(&row)));

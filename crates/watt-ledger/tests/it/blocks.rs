@@ -284,6 +284,8 @@ fn halted_time_counts_for_nobody() {
         Event::BidMatched { .. }
         | Event::DealEnded { .. }
         | Event::HeartbeatIgnored { .. }
+        | Event::SlotLost { .. }
+        | Event::SectorLost { .. }
         | Event::SectorExpired { .. }
         | Event::TermBegan { .. }
         | Event::SeatGiven { .. }

@@ -3,8 +3,8 @@
 use crate::world::{World, genesis, id, key};
 use watt_ledger::block::BODY_BYTES_MAX;
 use watt_ledger::genesis::{
-    GenesisAccount, InvalidGenesis, RefusedGenesis, SETTLEMENT_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAX,
-    STANDBY_POWER_MAIN_MIN,
+    DISPUTE_SLOTS_MAIN, DISPUTE_SLOTS_MAX, GRACE_WINDOWS_MAX, GRACE_WINDOWS_MIN, GenesisAccount,
+    InvalidGenesis, RefusedGenesis, SETTLEMENT_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAX, STANDBY_POWER_MAIN_MIN,
 };
 use watt_ledger::{Genesis, genesis_block, query};
 use watt_light::BackboneEntry;
@@ -64,7 +64,26 @@ fn senseless_networks_are_refused() {
         g.council_until = Term(730);
         g.parameters.standby_power_bytes = STANDBY_POWER_MAIN_MIN;
         g.parameters.settlement_windows = SETTLEMENT_WINDOWS_MAIN;
+        g.parameters.dispute_slots = DISPUTE_SLOTS_MAIN;
     };
+    for slots in [0, DISPUTE_SLOTS_MAX + 1] {
+        let change = |g: &mut Genesis| g.parameters.dispute_slots = slots;
+        assert_eq!(refused(&change), InvalidGenesis::DisputeSlots);
+    }
+    for windows in [GRACE_WINDOWS_MIN - 1, GRACE_WINDOWS_MAX + 1] {
+        let change = |g: &mut Genesis| g.parameters.grace_windows.daily = windows;
+        assert_eq!(refused(&change), InvalidGenesis::GraceWindows);
+    }
+    let hurried = |g: &mut Genesis| {
+        enough_seeds(g, 101);
+        g.parameters.dispute_slots -= 1;
+    };
+    assert_eq!(refused(&hurried), InvalidGenesis::DisputeSlots);
+    let lenient = |g: &mut Genesis| {
+        enough_seeds(g, 101);
+        g.parameters.grace_windows.always_on += 1;
+    };
+    assert_eq!(refused(&lenient), InvalidGenesis::GraceWindows);
     let settled_by_the_hour = |g: &mut Genesis| {
         enough_seeds(g, 101);
         g.parameters.settlement_windows = 6;

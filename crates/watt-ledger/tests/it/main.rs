@@ -13,6 +13,7 @@ mod backbone;
 mod beacon;
 mod blocks;
 mod committees;
+mod disputes;
 mod draws;
 mod election;
 mod fees;

@@ -110,10 +110,20 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
             },
             proof: openings,
         },
+        Operation::Dispute {
+            deal,
+            slot: SlotIndexInDeal(0),
+            group: 0,
+        },
+        Operation::AnswerDispute {
+            deal,
+            slot: SlotIndexInDeal(0),
+            shown: openings,
+        },
     ];
     assert_eq!(
         list.iter().map(kind).collect::<Vec<_>>(),
-        (0..25).collect::<Vec<_>>()
+        (0..27).collect::<Vec<_>>()
     );
     list
 }
@@ -145,6 +155,8 @@ fn kind(operation: &Operation) -> u8 {
         Operation::ApproveUpgrade { .. } => 22,
         Operation::Succeed { .. } => 23,
         Operation::SettleWindows { .. } => 24,
+        Operation::Dispute { .. } => 25,
+        Operation::AnswerDispute { .. } => 26,
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::miner::live_one_window;
 use crate::sectors::{SLOT, certified, load_of};
 use crate::windows::{Stored, reservation};
-use crate::world::{AnyFolded, START, WATT, id, key};
+use crate::world::{AnyFolded, START, WATT, World, id, key};
 use watt_ledger::fee::FAILED_PROOF_PENALTY;
 use watt_ledger::folded::FOLDED_PER_BLOCK_MAX;
 use watt_ledger::query::{self, WaitingWindows};
@@ -47,10 +47,7 @@ impl Stored {
     }
 
     fn operation(&self, windows: FoldedWindows) -> Operation {
-        Operation::SettleWindows {
-            windows,
-            proof: witness_hash(&self.world.network, PROOF),
-        }
+        settlement(&self.world, windows).0
     }
 
     fn signed(&self, windows: FoldedWindows) -> SignedTransaction {
@@ -62,6 +59,15 @@ impl Stored {
         let operation = self.operation(windows);
         self.world.act_with(10, operation, vec![PROOF.to_vec()])
     }
+}
+
+/// A settlement with its witness.
+pub fn settlement(world: &World, windows: FoldedWindows) -> (Operation, Vec<u8>) {
+    let operation = Operation::SettleWindows {
+        windows,
+        proof: witness_hash(&world.network, PROOF),
+    };
+    (operation, PROOF.to_vec())
 }
 
 fn settled(due: &WaitingWindows, n_good: u32) -> Done {

@@ -32,7 +32,11 @@ impl Stored {
     }
 
     pub fn with_term(term_ms: u64) -> Self {
-        let mut world = ten_providers();
+        Self::of(ten_providers(), term_ms)
+    }
+
+    /// In a world in which persons 10 to 19 offer space.
+    pub fn of(mut world: World, term_ms: u64) -> Self {
         let operation = bid(&world, bundle(1, SLOT), WATT, term_ms);
         let deal = place(&mut world, 1, operation);
         let operation = certificate(&world, &deal);

@@ -15,7 +15,7 @@ use watt_light::{
     SignedTransaction, Transaction,
 };
 use watt_primitives::class::Class;
-use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint};
+use watt_primitives::terms::{AskTerms, BundleTerms, Device, Endpoint};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Hash, NetworkId,
     SecretKey, SectorNumber, SlotIndex, Term, Timestamp, Window,
@@ -55,6 +55,8 @@ pub fn parameters() -> NetworkParameters {
         certify_slots: 20,
         certify_slots_per_gb: 10,
         commit_slots: 30,
+        dispute_slots: 60,
+        grace_windows: watt_ledger::genesis::GRACE_WINDOWS_MAIN,
         power_unit_bytes: 1 << 20,
         standby_power_bytes: 0,
         insecure_proofs: true,
@@ -399,6 +401,18 @@ pub fn pledge_for(capacity_bytes: u64, n: u8) -> Operation {
         endpoint: Endpoint::default(),
         person: id(n),
         heartbeat_key: None,
+        device: Device::AlwaysOn,
+    }
+}
+
+/// A pledge of person 0's power on such a device.
+pub fn pledge_on(capacity_bytes: u64, device: Device) -> Operation {
+    Operation::Pledge {
+        capacity_bytes,
+        endpoint: Endpoint::default(),
+        person: id(0),
+        heartbeat_key: None,
+        device,
     }
 }
 

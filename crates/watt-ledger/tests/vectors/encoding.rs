@@ -17,7 +17,7 @@ use watt_light::{
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
 use watt_primitives::key::{CompressedPoint, signing_bytes};
-use watt_primitives::terms::{AskTerms, BundleTerms, Endpoint, Piece};
+use watt_primitives::terms::{AskTerms, BundleTerms, Device, Endpoint, Piece};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedBytes, BoundedString, BoundedVec, Cid, DealId, Domain, Hash,
     NetworkId, PublicKey, SecretKey, SectorNumber, SlotIndex, SlotIndexInDeal, Term, Timestamp, TrustLevel,
@@ -56,6 +56,8 @@ pub(crate) fn genesis() -> Genesis {
             certify_slots: 100,
             certify_slots_per_gb: 10,
             commit_slots: 50,
+            dispute_slots: 60,
+            grace_windows: watt_ledger::genesis::GRACE_WINDOWS_MAIN,
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,
@@ -233,6 +235,7 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
                 endpoint,
                 person: AccountId([7; 20]),
                 heartbeat_key: Some(1),
+                device: Device::Daily,
             },
         ),
         ("place-ask", Operation::PlaceAsk { terms: ask }),
@@ -303,6 +306,22 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
         ),
         ("terminate", Operation::Terminate { deal }),
         ("settle", Operation::Settle { deal }),
+        (
+            "dispute",
+            Operation::Dispute {
+                deal,
+                slot: SlotIndexInDeal(3),
+                group: 1_983,
+            },
+        ),
+        (
+            "answer-dispute",
+            Operation::AnswerDispute {
+                deal,
+                slot: SlotIndexInDeal(3),
+                shown: witness_hash(&network(), b""),
+            },
+        ),
         (
             "add-trust",
             Operation::AddTrust {

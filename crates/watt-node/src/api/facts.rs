@@ -2,9 +2,9 @@
 
 use super::circle::CircleInfo;
 use super::types::{
-    AccountInfo, AskInfo, BlockInfo, DealInfo, DealStage, Finality, HeadInfo, KeyInfo, Outcome, ProofsInfo,
-    ProviderInfo, ProviderReport, Readiness, SlotInfo, SlotState, StatusInfo, SupplyInfo, TransactionInfo,
-    TransactionSummary,
+    AccountInfo, AskInfo, BlockInfo, DealInfo, DealStage, DisputeInfo, Finality, HeadInfo, KeyInfo, LostInfo,
+    Outcome, ProofsInfo, ProviderInfo, ProviderReport, Readiness, SlotInfo, SlotState, StatusInfo,
+    SupplyInfo, TransactionInfo, TransactionSummary,
 };
 use super::view::{HeadRows, NodeView, ProviderStatus};
 use crate::node::NodeStatus;
@@ -12,7 +12,7 @@ use watt_engine::message::DecidedBlock;
 use watt_ledger::Genesis;
 use watt_ledger::query::{self, SlotCondition};
 use watt_ledger::receipt::{self, Done, Receipt};
-use watt_ledger::rows::{self, AccountKind, DealEnd};
+use watt_ledger::rows::{self, AccountKind, DealEnd, Loss, LostSlot};
 use watt_light::{Header, KeyRole, Operation};
 use watt_market::Paid;
 use watt_primitives::class::Class;
@@ -91,6 +91,9 @@ impl Facts<'_> {
                 .iter()
                 .map(|address| address.as_str().to_owned())
                 .collect(),
+            device: row.device,
+            slots_lost: row.slots_lost,
+            n_disputed: row.n_disputed,
             ask: provider.ask.as_ref().map(|ask| AskInfo {
                 price: ask.terms.price,
                 slot_bytes_min: ask.terms.slot_bytes_min,
@@ -200,7 +203,23 @@ impl Facts<'_> {
             paid_for: paid.into(),
             refunded,
             slots: deal.slots.iter().filter_map(slot).collect(),
+            lost: row.lost.iter().map(|lost| self.lost_info(lost)).collect(),
         })
+    }
+
+    fn lost_info(&self, lost: &LostSlot) -> LostInfo {
+        LostInfo {
+            slot: lost.slot.0,
+            provider: self.address(&lost.provider),
+            why: match lost.why {
+                Loss::Unanswered { .. } => "dispute-unanswered",
+                Loss::NotProven {} => "not-proven",
+            }
+            .to_owned(),
+            height: lost.height.0,
+            paid: lost.paid.total(),
+            refunded: lost.refunded,
+        }
     }
 
     fn slot_info(&self, slot: &query::Slot, root: Hash) -> SlotInfo {
@@ -232,6 +251,12 @@ impl Facts<'_> {
                 .collect(),
             state,
             sector: slot.row.sector.map(|number| number.0),
+            device: slot.row.device,
+            dispute: slot.row.dispute.map(|dispute| DisputeInfo {
+                by: self.address(&dispute.by),
+                group: dispute.group,
+                answer_by: dispute.answer_by.0,
+            }),
             price: slot.row.funds.price,
             paid: slot.row.funds.paid.total(),
             paid_proven: slot.row.funds.paid.proven,
@@ -473,6 +498,8 @@ pub(super) const fn operation_name(operation: &Operation) -> &'static str {
         Operation::Claim { .. } => "claim",
         Operation::Terminate { .. } => "terminate",
         Operation::Settle { .. } => "settle",
+        Operation::Dispute { .. } => "dispute",
+        Operation::AnswerDispute { .. } => "answer-dispute",
         Operation::AddTrust { .. } => "add-trust",
         Operation::RemoveTrust { .. } => "remove-trust",
         Operation::StandForBackbone { .. } => "stand-for-backbone",
@@ -540,6 +567,10 @@ fn done_text(done: &Done) -> String {
             format!("successor {generation} votes for the seat of {seat}")
         }
         Done::Claimed { amount } => format!("{amount} WATT paid"),
+        Done::Disputed { answer_by, fee, .. } => {
+            format!("{fee} WATT locked; the holder must show the group by block {answer_by}")
+        }
+        Done::DisputeAnswered { fee } => format!("group shown; {fee} WATT for the holder"),
         Done::DealEnded { deal, paid, refunded } => {
             let Paid {
                 reserved,

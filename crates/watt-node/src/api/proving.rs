@@ -4,12 +4,18 @@ use super::facts::Facts;
 use super::types::amount_text;
 use crate::ui::duration_text;
 use serde::{Deserialize, Serialize};
-use watt_ledger::query;
-use watt_ledger::rows::{SectorRow, SectorStage};
+use watt_ledger::query::{self, SectorGrace};
+use watt_ledger::rows::{Loss, SectorRow, SectorStage};
 use watt_primitives::{AccountId, Amount, BlockHeight, SectorNumber, Window};
 
 /// Bytes in a unit of a sector's size.
 const UNIT_BYTES: u64 = 1 << 20;
+
+/// Shares that are looked at.
+const SHARES_MAX: usize = 65_536;
+
+/// Lost shares that are told.
+const LOST_SHOWN_MAX: usize = 64;
 
 /// A sealed sector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +35,9 @@ pub struct SectorInfo {
     /// Last height for what it has to do next, if that has a deadline of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
+    /// About how long its shares are still kept if it goes on not being proven, in milliseconds; absent while it is proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_for_ms: Option<u64>,
     /// Its state, deadline and reason in a sentence.
     pub sentence: String,
 }
@@ -83,6 +92,12 @@ pub struct ProvingInfo {
     pub lost: Amount,
     /// Why it was not paid for everything: one sentence each.
     pub losses: Vec<String>,
+    /// What somebody wants to see of its shares, and until when: one sentence each, what is due first in front.
+    #[serde(default)]
+    pub disputes: Vec<String>,
+    /// Shares that it lost, and why: one sentence each.
+    #[serde(default)]
+    pub lost_shares: Vec<String>,
 }
 
 /// When it is, as far as deadlines need it.
@@ -122,11 +137,14 @@ impl Facts<'_> {
             slot_ms: parameters.slot_ms,
         };
         let sectors = query::sectors(self.state, provider);
+        let window_ms = parameters.window_slots.saturating_mul(parameters.slot_ms);
         let infos: Vec<SectorInfo> = sectors
             .iter()
-            .map(|(number, sector)| sector_info(*number, sector, row.row.proven_ms, clock))
+            .map(|(number, sector)| {
+                let info = sector_info(*number, sector, row.row.proven_ms, clock);
+                info.with_grace(query::sector_grace(self.state, provider, *number), window_ms)
+            })
             .collect();
-        let window_ms = parameters.window_slots.saturating_mul(parameters.slot_ms);
         let lost = pay_of(row.proofs_missed.saturating_mul(window_ms));
         let mut losses = Vec::new();
         if row.proofs_missed > 0 {
@@ -154,7 +172,46 @@ impl Facts<'_> {
             sectors: infos,
             lost,
             losses,
+            disputes: self.disputes(provider, clock),
+            lost_shares: self.lost_shares(provider),
         }
+    }
+
+    fn disputes(&self, provider: &AccountId, clock: Clock) -> Vec<String> {
+        let held = query::slots_of_provider(self.state, provider, None, SHARES_MAX);
+        let mut open: Vec<_> = held
+            .into_iter()
+            .filter_map(|(deal, index)| {
+                let dispute = query::slot(self.state, &deal, index)?.row.dispute?;
+                Some((dispute.answer_by, deal, index, dispute.group))
+            })
+            .collect();
+        open.sort_unstable();
+        let told = open.into_iter().map(|(answer_by, deal, slot, group)| {
+            let left = duration_text(clock.left_ms(answer_by));
+            format!(
+                "group {group} of share {slot} of deal {deal} is asked for; to be shown up to block {answer_by}, about {left} from now, or the share is lost; the node does it by itself"
+            )
+        });
+        told.collect()
+    }
+
+    fn lost_shares(&self, provider: &AccountId) -> Vec<String> {
+        let lost = query::lost_slots_of_provider(self.state, provider, LOST_SHOWN_MAX);
+        let told = lost.into_iter().map(|(deal, lost)| {
+            let why = match lost.why {
+                Loss::Unanswered { group, .. } => format!("group {group} of it was asked for and not shown in time"),
+                Loss::NotProven {} => "it was not proven for its whole grace".to_owned(),
+            };
+            format!(
+                "share {} of deal {deal}, at block {}: {why}; {} WATT paid for it in all, {} WATT went back to the client",
+                lost.slot,
+                lost.height,
+                lost.paid.total(),
+                lost.refunded
+            )
+        });
+        told.collect()
     }
 
     fn duty(
@@ -255,7 +312,25 @@ fn sector_info(number: SectorNumber, sector: &SectorRow, proven_ms: u64, clock: 
         proven_ms: proven,
         faulty_ms: sector.faulty_ms,
         deadline: end,
+        kept_for_ms: None,
         sentence,
+    }
+}
+
+impl SectorInfo {
+    /// Says until when a sector that is not proven is kept.
+    fn with_grace(mut self, grace: Option<SectorGrace>, window_ms: u64) -> Self {
+        if let Some(grace) = grace.filter(|grace| grace.idle_windows > 0) {
+            let left = grace.grace_windows.saturating_sub(grace.idle_windows);
+            let left_ms = left.saturating_mul(window_ms);
+            self.kept_for_ms = Some(left_ms);
+            self.sentence.push_str(&format!(
+                "; not proven for {} windows: its shares are lost if it is not for {left} more, about {}",
+                grace.idle_windows,
+                duration_text(left_ms)
+            ));
+        }
+        self
     }
 }
 
@@ -288,6 +363,7 @@ mod tests {
             proven_ms_start: Some(1_000),
             faulty_ms: 0,
             last_fault,
+            unpaid: None,
         };
         let info = sector_info(SectorNumber(4), &row, 61_000, NOW);
         assert_eq!((info.bytes, info.n_slots, info.proven_ms), (32 << 20, 3, 60_000));
@@ -326,5 +402,33 @@ mod tests {
             last: Window(10),
         };
         assert_eq!(told(ended, None).0, SectorState::Ending);
+    }
+
+    /// A sector that is not proven says for how long its shares are still kept, and one that is says nothing of it. Covers: C5.
+    #[test]
+    fn the_grace_of_a_sector_is_told() {
+        let info = || SectorInfo {
+            sector: 4,
+            state: SectorState::Proving,
+            bytes: 1 << 20,
+            n_slots: 3,
+            proven_ms: 0,
+            faulty_ms: 0,
+            deadline: None,
+            kept_for_ms: None,
+            sentence: "proving".to_owned(),
+        };
+        let grace = |idle_windows| SectorGrace {
+            idle_windows,
+            grace_windows: 45,
+        };
+        assert_eq!(info().with_grace(Some(grace(0)), 8_000), info());
+        assert_eq!(info().with_grace(None, 8_000), info());
+        let told = info().with_grace(Some(grace(30)), 8_000);
+        assert_eq!(told.kept_for_ms, Some(120_000));
+        assert_eq!(
+            told.sentence,
+            "proving; not proven for 30 windows: its shares are lost if it is not for 15 more, about 2 min 0 s"
+        );
     }
 }

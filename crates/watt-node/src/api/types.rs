@@ -6,6 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt::Display;
 use std::str::FromStr;
+use watt_primitives::terms::Device;
 use watt_primitives::{Amount, PublicKey};
 
 /// Writes a value as its text.
@@ -319,6 +320,15 @@ pub struct ProviderInfo {
     pub peer_id: String,
     /// Where it is reached.
     pub addresses: Vec<String>,
+    /// What it runs on, as it declares: `always-on`, `daily` or `phone`.
+    #[serde(default)]
+    pub device: Device,
+    /// Slots that it lost.
+    #[serde(default)]
+    pub slots_lost: u64,
+    /// Disputes about its slots that are open.
+    #[serde(default)]
+    pub n_disputed: u32,
     /// Its standing offer, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<AskInfo>,
@@ -406,6 +416,39 @@ pub struct DealInfo {
     pub refunded: Amount,
     /// Its slots in order; empty before the match and after the end.
     pub slots: Vec<SlotInfo>,
+    /// Slots that their holders lost: not stored any more, and not paid.
+    #[serde(default)]
+    pub lost: Vec<LostInfo>,
+}
+
+/// A slot that its holder lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostInfo {
+    /// Which slot.
+    pub slot: u8,
+    /// Address of the provider that held it.
+    pub provider: String,
+    /// `dispute-unanswered` or `not-proven`.
+    pub why: String,
+    /// Height at which it was lost.
+    pub height: u64,
+    /// Paid for it in all.
+    #[serde(with = "amount_text")]
+    pub paid: Amount,
+    /// Returned to the client.
+    #[serde(with = "amount_text")]
+    pub refunded: Amount,
+}
+
+/// Somebody wants to see a group of a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisputeInfo {
+    /// Address of who asks.
+    pub by: String,
+    /// For which group of 16 KiB.
+    pub group: u32,
+    /// Last height for the answer; later if windows are void until then.
+    pub answer_by: u64,
 }
 
 /// What providers were paid for.
@@ -492,6 +535,12 @@ pub struct SlotInfo {
     /// The sector that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sector: Option<u64>,
+    /// What its holder declared to run on before the match: how long it may go unproven.
+    #[serde(default)]
+    pub device: Device,
+    /// The dispute about it that is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispute: Option<DisputeInfo>,
     /// Agreed price per 10^9 bytes and day.
     #[serde(with = "amount_text")]
     pub price: Amount,

@@ -64,6 +64,10 @@ pub(super) struct ProviderRunArgs {
     /// Settle each window by itself (windows), or all of a period by one proof (folded) [config: provider.settle]
     #[arg(long, value_name = "HOW")]
     settle: Option<String>,
+    /// What this runs on: always-on (the default), daily (a laptop or home computer) or phone; how long shares may go unproven before
+    /// they are lost [config: provider.device]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
 }
 
 pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(), CommandError> {
@@ -73,6 +77,7 @@ pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(
                 capacity: args.capacity,
                 price: args.price,
                 settle: args.settle,
+                device: args.device,
                 ..args.node.overrides()
             };
             run_node(session, overrides, &args.node, true).await
@@ -186,6 +191,7 @@ fn text(report: &ProviderReport) -> String {
             |ask| format!("{} WATT per 10^9 bytes and day", ask.price),
         );
         table.row(["offer".into(), price]);
+        table.row(["device".into(), ledger.device.name().to_owned()]);
         table.row([
             "shares".into(),
             format!("{} in {} proven sectors", report.n_slots, ledger.n_sectors_active),
@@ -254,6 +260,12 @@ fn text(report: &ProviderReport) -> String {
     ]);
     if let Some(duty) = &report.proving.duty {
         table.row(["next".into(), duty.sentence.clone()]);
+    }
+    for dispute in &report.proving.disputes {
+        table.row(["disputed".into(), dispute.clone()]);
+    }
+    for lost in &report.proving.lost_shares {
+        table.row(["lost".into(), lost.clone()]);
     }
     for loss in &report.proving.losses {
         table.row(["not earned".into(), loss.clone()]);

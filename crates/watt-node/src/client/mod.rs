@@ -7,6 +7,7 @@
 //! holder), `find` (from a link to holders), `download`, `get` and `cat`, `stored` and `ls`, `rm`, `status`.
 
 mod cat;
+mod check;
 mod download;
 mod find;
 mod get;
@@ -31,8 +32,9 @@ pub use get::get;
 pub use ls::ls;
 pub use put::put;
 pub use request::{
-    CatRequest, GetReport, GetRequest, ListEntry, ListReport, ProofState, PutReport, PutRequest, PutWait,
-    RmReport, RmRequest, ShareState, ShareStatus, StatusReport, StatusRequest,
+    Answer, CatRequest, DisputedShare, GetReport, GetRequest, ListEntry, ListReport, LostShare, ProofState,
+    PutReport, PutRequest, PutWait, RmReport, RmRequest, ShareState, ShareStatus, StatusReport,
+    StatusRequest,
 };
 pub use rm::rm;
 pub use status::status;

@@ -174,6 +174,9 @@ mod tests {
             person: String::new(),
             peer_id: String::new(),
             addresses: Vec::new(),
+            device: watt_primitives::terms::Device::AlwaysOn,
+            slots_lost: 0,
+            n_disputed: 0,
             ask: Some(AskInfo {
                 price: Amount(price),
                 slot_bytes_min: 1,
@@ -202,6 +205,8 @@ mod tests {
             certify_slots: 120,
             certify_slots_per_gb: 240,
             commit_slots: 120,
+            dispute_slots: 60,
+            grace_windows: watt_ledger::genesis::GRACE_WINDOWS_MAIN,
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,

@@ -1,6 +1,6 @@
 //! What is asked of the client functions and what they tell; the reports are what `--json` prints.
 
-use crate::api::types::{PaidInfo, amount_text};
+use crate::api::types::{DisputeInfo, LostInfo, PaidInfo, amount_text};
 use serde::Serialize;
 use std::path::PathBuf;
 use watt_primitives::Amount;
@@ -161,6 +161,10 @@ pub struct RmReport {
 pub struct StatusRequest {
     /// The link.
     pub link: String,
+    /// Whether shares that are kept sealed are unsealed to be looked at, too.
+    pub check: bool,
+    /// Whether holders that do not give what they hold are asked on the ledger; with [`Self::check`].
+    pub dispute: bool,
 }
 
 /// How a stored file is.
@@ -199,6 +203,60 @@ pub struct StatusReport {
     pub expires_at: u64,
     /// Every share.
     pub shares: Vec<ShareStatus>,
+    /// Shares that their holders lost.
+    pub lost: Vec<LostShare>,
+    /// Shares that were disputed now.
+    pub disputed: Vec<DisputedShare>,
+}
+
+/// What a holder gives of its share when it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// A group, drawn by lot, that is what the ledger says it holds.
+    Given,
+    /// Its digests: it keeps the share sealed, which was not unsealed for a look.
+    Sealed,
+    /// Something else than what the ledger says it holds.
+    Wrong,
+    /// Nothing.
+    None,
+}
+
+impl Answer {
+    /// Whether the holder did not show that it has the share.
+    #[must_use]
+    pub const fn is_missing(self) -> bool {
+        matches!(self, Self::Wrong | Self::None)
+    }
+}
+
+/// A share that its holder lost.
+#[derive(Clone, Debug, Serialize)]
+pub struct LostShare {
+    /// Its deal.
+    pub deal: String,
+    /// Which, who, why, and what came back.
+    #[serde(flatten)]
+    pub lost: LostInfo,
+}
+
+/// A share that is disputed.
+#[derive(Clone, Debug, Serialize)]
+pub struct DisputedShare {
+    /// Its deal.
+    pub deal: String,
+    /// Its index.
+    pub slot: u8,
+    /// Address of its holder.
+    pub holder: String,
+    /// The group of 16 KiB that it has to show.
+    pub group: u32,
+    /// Last height for that; later if windows are void until then.
+    pub answer_by: u64,
+    /// Locked until then: for the holder if it shows the group, else it comes back.
+    #[serde(with = "amount_text")]
+    pub locked: Amount,
 }
 
 /// How one share is.
@@ -216,6 +274,13 @@ pub struct ShareStatus {
     pub proof: ProofState,
     /// Whether the holder answers and has it now.
     pub is_alive: bool,
+    /// What it gave when it was asked.
+    pub answer: Answer,
+    /// The group of 16 KiB that it was asked for.
+    pub group: u32,
+    /// The dispute about it that is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dispute: Option<DisputeInfo>,
     /// Newest window in which the holder proved it.
     pub last_proven_window: Option<u64>,
     /// Ledger time of that proof, in milliseconds; zero for none.

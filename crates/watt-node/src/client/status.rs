@@ -1,10 +1,10 @@
 //! How a stored file is: who holds it, who answers, what was proven and paid.
 
+use super::check::{self, Asked};
 use super::find::{self, holder_of};
 use super::net::ClientNet;
 use super::put::ends_at;
-use super::request::{ProofState, ShareStatus, StatusReport, StatusRequest};
-use super::wire::{Holder, Wire, WireError};
+use super::request::{LostShare, ProofState, ShareStatus, StatusReport, StatusRequest};
 use crate::api::types::{DealInfo, SlotInfo, SlotState};
 use crate::context::Context;
 use crate::error::CommandError;
@@ -12,14 +12,13 @@ use crate::keyfile::random_bytes;
 use crate::ui::Ui;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use std::collections::BTreeMap;
-use watt_content::Outboard;
 use watt_ledger::NetworkParameters;
 use watt_ledger::apply::reservation_ms_max;
 use watt_market::deal::{TERMINATION_MS_MAX, pay, share};
 use watt_net::Net;
 use watt_primitives::class::Class;
 use watt_primitives::terms::BundleTerms;
-use watt_primitives::{Amount, BoundedVec, Cid, Hash, NetworkId};
+use watt_primitives::{Amount, BoundedVec, Cid, Hash};
 
 /// Holders that are asked at once.
 const ASKED_AT_ONCE: usize = 16;
@@ -38,15 +37,16 @@ pub async fn status(
     let class = deals.first().map_or(Ok(Class::Devnet), find::class_of)?;
     let node = context.api.status().await?;
     let net = ClientNet::start().await?;
+    let is_check = request.check || request.dispute;
     let spinner = ui.spinner("status");
     spinner.message("asking the holders");
     let asking = deals
         .iter()
         .flat_map(|deal| deal.slots.iter().map(move |slot| (deal, slot)));
     let work: Vec<_> = asking
-        .map(|(deal, slot)| share_status(context, net.net(), deal, slot, node.window))
+        .map(|(deal, slot)| share_status(context, net.net(), deal, slot, (node.window, is_check)))
         .collect();
-    let shares: Vec<ShareStatus> = futures::stream::iter(work)
+    let mut shares: Vec<ShareStatus> = futures::stream::iter(work)
         .buffered(ASKED_AT_ONCE)
         .try_collect()
         .await?;
@@ -58,9 +58,21 @@ pub async fn status(
     };
     spinner.finish();
     net.stop().await;
+    let disputed = if request.dispute {
+        check::dispute(context, ui, &deals, &mut shares).await?
+    } else {
+        Vec::new()
+    };
     let proofs = Proofs::of(&shares);
     let weakest = weakest(&deals, &shares);
     let parameters = &context.genesis.parameters;
+    let lost = deals.iter().flat_map(|deal| {
+        let id = deal.id.to_string();
+        deal.lost.iter().map(move |lost| LostShare {
+            deal: id.clone(),
+            lost: lost.clone(),
+        })
+    });
     let refundable = deals
         .iter()
         .map(|deal| refundable(deal, class, parameters, node.ledger_time));
@@ -68,6 +80,8 @@ pub async fn status(
         cid: link.manifest.to_string(),
         bytes,
         summary: summary(weakest, class, &proofs),
+        lost: lost.collect(),
+        disputed,
         shares_needed: u32::from(class.k()),
         shares_alive: weakest,
         shares_per_bundle: u32::from(class.n()),
@@ -88,68 +102,32 @@ async fn share_status(
     net: &Net,
     deal: &DealInfo,
     slot: &SlotInfo,
-    window: u64,
+    (window, is_check): (u64, bool),
 ) -> Result<ShareStatus, CommandError> {
     let holder = holder_of(context, deal, slot)?;
     let random: [u8; 8] = random_bytes()?;
-    let is_alive = match probe(
+    let Asked { group, answer } = check::ask(
         net,
         context.network,
-        &holder,
-        deal,
-        slot,
+        (&holder, deal, slot),
         u64::from_be_bytes(random),
+        is_check,
     )
-    .await
-    {
-        Ok(is_held) => is_held,
-        Err(error) => {
-            tracing::debug!(provider = %slot.provider, slot = slot.slot, %error, "a holder does not answer");
-            false
-        }
-    };
+    .await;
     Ok(ShareStatus {
         deal: deal.id.to_string(),
         slot: slot.slot,
         holder: slot.provider.clone(),
         state: slot.state,
         proof: proof_of(slot, window),
-        is_alive,
+        is_alive: !answer.is_missing(),
+        answer,
+        group,
+        dispute: slot.dispute.clone(),
         last_proven_window: slot.last_proven_window,
         last_proven_at: slot.last_proven_at,
         paid: slot.paid,
     })
-}
-
-/// Whether a holder sends a cell, drawn by lot, that is what the ledger says it holds; one that keeps the share sealed sends its
-/// digests.
-async fn probe(
-    net: &Net,
-    network: NetworkId,
-    holder: &Holder,
-    deal: &DealInfo,
-    slot: &SlotInfo,
-    random: u64,
-) -> Result<bool, WireError> {
-    let cell_bytes = Class::Devnet.cell_bytes();
-    let rows = deal.slot_bytes / cell_bytes;
-    let row = random.checked_rem(rows).unwrap_or(0);
-    let mut wire = Wire::open(net, network, holder).await?;
-    let digests = wire.outboard(holder.deal, holder.slot).await?;
-    let Ok(outboard) = Outboard::check(&slot.root, rows, digests) else {
-        return Ok(false);
-    };
-    match wire
-        .read(holder.deal, holder.slot, row * cell_bytes, cell_bytes)
-        .await
-    {
-        // A share that is kept sealed is not unsealed for a look: the ledger has its holder prove it.
-        Err(WireError::Unsealing { .. }) => return Ok(true),
-        reading => reading?,
-    }
-    let mut cell = vec![0; usize::try_from(cell_bytes).unwrap_or_default()];
-    wire.receive(&mut cell).await?;
-    Ok(outboard.verify_cell(row, &cell).is_ok())
 }
 
 /// Shares alive of the bundle that has fewest.
@@ -234,6 +212,11 @@ fn summary(alive: u32, class: Class, proofs: &Proofs) -> String {
     match alive {
         alive if alive < k => format!("not readable now: {alive} of the {k} shares needed are reachable"),
         alive if alive == k => format!("at risk: exactly the {k} shares that are needed answer; {proofs}"),
+        alive if alive <= k + n.saturating_sub(k) / 3 => {
+            format!(
+                "few are left: {alive} of {n} shares answer, {k} are needed; store the file again; {proofs}"
+            )
+        }
         alive if alive < n => format!("safe: {alive} of {n} shares answer, any {k} are enough; {proofs}"),
         _ => format!("safe: all {n} shares answer, any {k} are enough; {proofs}"),
     }
@@ -283,6 +266,8 @@ mod tests {
             addresses: Vec::new(),
             state,
             sector: None,
+            device: watt_primitives::terms::Device::AlwaysOn,
+            dispute: None,
             price: Amount::ZERO,
             paid: Amount::ZERO,
             paid_proven: Amount::ZERO,
@@ -325,7 +310,9 @@ mod tests {
             words(10),
             "safe: all 10 shares answer, any 4 are enough; all 10 are proven"
         );
-        assert!(words(5).starts_with("safe: 5 of 10 shares answer"));
+        assert!(words(7).starts_with("safe: 7 of 10 shares answer"));
+        assert!(words(6).starts_with("few are left: 6 of 10 shares answer, 4 are needed"));
+        assert!(words(5).starts_with("few are left: 5 of 10"));
         assert!(words(4).starts_with("at risk: exactly the 4 shares"));
         assert_eq!(
             words(3),

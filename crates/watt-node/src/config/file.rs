@@ -118,6 +118,8 @@ pub struct ProviderSection {
     pub scrub_interval: Option<String>,
     /// How windows are settled: `windows` or `folded`.
     pub settle: Option<String>,
+    /// What it runs on: `always-on`, `daily` or `phone`.
+    pub device: Option<String>,
 }
 
 impl ConfigFile {

@@ -14,6 +14,7 @@ use watt_ledger::{Genesis, Rescue, Rescues};
 use watt_light::Restart;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_primitives::id::AddressKind;
+use watt_primitives::terms::Device;
 use watt_primitives::{AccountId, Amount, BlockHeight, BoundedString, Hash, SecretKey, codec};
 
 /// Whether the node votes.
@@ -60,6 +61,8 @@ pub struct ProviderConfig {
     pub scrub_interval_ms: u64,
     /// How it settles its windows.
     pub settle: Settle,
+    /// What it runs on.
+    pub device: Device,
 }
 
 /// What a node runs with.
@@ -332,6 +335,7 @@ fn provider(settings: &Settings) -> Result<ProviderConfig, CommandError> {
         term_ms_max: settings.provider_term_ms_max.value,
         scrub_interval_ms: settings.provider_scrub_interval_ms.value,
         settle: settings.provider_settle.value,
+        device: settings.provider_device.value,
     })
 }
 

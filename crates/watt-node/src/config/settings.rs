@@ -12,6 +12,7 @@ use watt_engine::provider::Settle;
 mod layers;
 
 use layers::Layers;
+use watt_primitives::terms::Device;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub struct Overrides {
     pub price: Option<String>,
     /// `--settle`.
     pub settle: Option<String>,
+    /// `--device`.
+    pub device: Option<String>,
 }
 
 /// Every setting in force, typed, with its origin.
@@ -140,6 +143,8 @@ pub struct Settings {
     pub provider_scrub_interval_ms: Sourced<u64>,
     /// How windows are settled.
     pub provider_settle: Sourced<Settle>,
+    /// What it runs on.
+    pub provider_device: Sourced<Device>,
 }
 
 impl Settings {
@@ -238,6 +243,9 @@ impl Settings {
             ),
             row("provider.settle", &self.provider_settle, |settle| {
                 Value::from(settle_name(*settle))
+            }),
+            row("provider.device", &self.provider_device, |device| {
+                Value::from(device.name())
             }),
         ]
     }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use watt_engine::provider::Settle;
+use watt_primitives::terms::Device;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,19 @@ pub(crate) fn parse_settle(text: &str) -> Result<Settle, String> {
             "`{text}` is no way to settle windows; use windows (each by itself) or folded (one proof for many)"
         )),
     }
+}
+
+/// Parses what a provider runs on.
+///
+/// # Errors
+/// One line that says what there is.
+pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
+    let named = Device::ALL.into_iter().find(|device| device.name() == text);
+    named.ok_or_else(|| {
+        format!(
+            "`{text}` is no device; use always-on (away for less than a day), daily (a laptop or home computer) or phone"
+        )
+    })
 }
 
 /// Parses a size: `4096`, `10 MB` (10^6), `64MiB` (2^20).

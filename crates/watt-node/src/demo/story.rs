@@ -113,6 +113,8 @@ pub(super) async fn tell(
         &Ui::silent(),
         StatusRequest {
             link: put.link.clone(),
+            check: false,
+            dispute: false,
         },
     )
     .await?;

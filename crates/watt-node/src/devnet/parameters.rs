@@ -2,7 +2,7 @@
 
 use crate::error::{CommandError, ErrorKind};
 use watt_ledger::NetworkParameters;
-use watt_ledger::genesis::TERM_WINDOWS_MAX;
+use watt_ledger::genesis::{GraceWindows, TERM_WINDOWS_MAX};
 use watt_primitives::Amount;
 use watt_primitives::amount::UNITS_PER_WATT;
 
@@ -36,6 +36,17 @@ const TERM_WINDOWS: u64 = 144;
 /// Windows that a folded proof of a devnet settles: about a minute.
 const SETTLEMENT_WINDOWS: u64 = 8;
 
+/// Slots that a holder has to answer a dispute: a minute and a half, longer than a provider takes to start again and make labels.
+const DISPUTE_SLOTS: u64 = 90;
+
+/// Windows that shares may go unproven: twenty minutes, an hour and a bit over two, longer than somebody who tries things out leaves a
+/// provider stopped.
+const GRACE_WINDOWS: GraceWindows = GraceWindows {
+    always_on: 150,
+    daily: 450,
+    phone: 1_050,
+};
+
 /// Rules' numbers of a devnet: blocks every second, proofs every eight, small insecure seals; and terms of so many windows.
 ///
 /// # Errors
@@ -60,6 +71,8 @@ pub(super) fn network_parameters(term_windows: Option<u64>) -> Result<NetworkPar
         certify_slots: 120,
         certify_slots_per_gb: 240,
         commit_slots: 120,
+        dispute_slots: DISPUTE_SLOTS,
+        grace_windows: GRACE_WINDOWS,
         power_unit_bytes: 1 << 20,
         standby_power_bytes: 0,
         insecure_proofs: true,

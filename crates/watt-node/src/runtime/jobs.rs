@@ -3,6 +3,7 @@
 mod cold;
 mod folds;
 mod scrub;
+mod show;
 
 pub(crate) use cold::{Kept, keep};
 pub(crate) use folds::Folds;
@@ -17,7 +18,7 @@ use crate::config::ProviderConfig;
 use crate::error::CommandError;
 use crate::node::Shared;
 use anyhow::Context as _;
-use cold::Unsealing;
+use cold::{Unsealing, slots};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -241,6 +242,11 @@ impl Jobs {
                     result,
                 }
             }
+            Effect::ShowGroup { slot, group } => Event::GroupShown {
+                slot,
+                group,
+                result: self.show_group(slot, group).map_err(sentence),
+            },
             Effect::LogWindow { answered, job } => Event::WindowLogged {
                 window: answered.window,
                 result: self.log_window(&answered, job.as_deref()).map_err(sentence),

@@ -687,6 +687,7 @@ impl NodeLoop {
             Effect::Seal(_)
             | Effect::OpenPorep { .. }
             | Effect::HideOpenings { .. }
+            | Effect::ShowGroup { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::LogWindow { .. }

@@ -245,6 +245,8 @@ fn check_book(below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) 
                 ));
             }
             Event::DealEnded { .. }
+            | Event::SlotLost { .. }
+            | Event::SectorLost { .. }
             | Event::SectorExpired { .. }
             | Event::HeartbeatIgnored { .. }
             | Event::WindowClosed { .. }

@@ -3,7 +3,7 @@
 use crate::storage::Trade;
 use crate::storage::vault::{Replica, Vault};
 use crate::world::World;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use watt_engine::effect::{SealJob, WindowJob};
@@ -12,8 +12,11 @@ use watt_engine::provider::LocalSector;
 use watt_engine::{Effect, Event};
 use watt_ledger::query;
 use watt_ledger::rows::SectorStage;
+use watt_light::SlotRef;
+use watt_light::operation::ShownGroup;
+use watt_primitives::slot_tree::{GROUP_BYTES, SlotHasher, path};
 use watt_primitives::terms::Piece;
-use watt_primitives::{Hash, NetworkId, SectorNumber, Window};
+use watt_primitives::{BoundedBytes, BoundedVec, Hash, NetworkId, SectorNumber, Window, codec};
 use watt_proofs::post::{self, ReplicaRead};
 use watt_proofs::seal::seal;
 use watt_proofs::verify::PorepStatement;
@@ -78,6 +81,10 @@ impl World {
                         .note(self.now, format_args!("n{node} has sector {sector} committed"));
                 }
                 (ANSWER_MS, Event::Looked)
+            }
+            Effect::ShowGroup { slot, group } => {
+                let result = vault.show_group(slot, group).map_err(sentence);
+                (ANSWER_MS, Event::GroupShown { slot, group, result })
             }
             Effect::Respond(job) => {
                 let result = Ok(vault.respond(&job));
@@ -212,6 +219,24 @@ impl Vault {
         };
         self.replicas.insert(replica.sector.job.sector, replica);
         Ok(roots)
+    }
+
+    fn show_group(&self, slot: SlotRef, group: u32) -> Result<Vec<u8>> {
+        let held = (slot.deal, slot.slot);
+        let bytes = self.pieces.get(&held).context("the slot is not here")?;
+        if self.rotten_pieces.contains(&held) {
+            bail!("the slot is damaged");
+        }
+        let mut hasher = SlotHasher::new();
+        hasher.update(bytes);
+        let index = usize::try_from(group)?;
+        let path = path(&hasher.finish(), index).context("the slot has no such group")?;
+        let bytes = bytes.chunks(GROUP_BYTES).nth(index).unwrap_or_default();
+        let shown = ShownGroup {
+            bytes: BoundedBytes::new(bytes.to_vec()).map_err(|_| anyhow!("a group is too long"))?,
+            path: BoundedVec::new(path).map_err(|_| anyhow!("a slot has too many groups"))?,
+        };
+        Ok(codec::encode(&shown))
     }
 
     /// Puts other bytes in the replica's place and commits to them.

@@ -192,6 +192,7 @@ impl World {
             Effect::Seal(_)
             | Effect::OpenPorep { .. }
             | Effect::HideOpenings { .. }
+            | Effect::ShowGroup { .. }
             | Effect::Respond(_)
             | Effect::OpenWindow { .. }
             | Effect::LogWindow { .. }

@@ -21,7 +21,7 @@ use watt_ledger::{Genesis, MemoryState, NetworkParameters, genesis_block};
 use watt_light::duty::cold_key_hash;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_light::{Backbone, BackboneEntry};
-use watt_primitives::terms::{AskTerms, Endpoint};
+use watt_primitives::terms::{AskTerms, Device, Endpoint};
 use watt_primitives::time::DAY_MS;
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedString, BoundedVec, SecretKey, Term, Timestamp,
@@ -224,6 +224,8 @@ impl Setup {
                 certify_slots: 60,
                 certify_slots_per_gb: 60,
                 commit_slots: self.window_slots.saturating_mul(2).max(60),
+                dispute_slots: 60,
+                grace_windows: watt_ledger::genesis::GRACE_WINDOWS_MAIN,
                 power_unit_bytes: 1 << 20,
                 standby_power_bytes: 0,
                 insecure_proofs: true,
@@ -449,6 +451,7 @@ fn offer(number: usize) -> ProviderConfig {
             addresses: BoundedVec::empty(),
         },
         person: None,
+        device: Device::default(),
         ask: AskTerms {
             price: Amount::from_watt(PRICE_FIRST_WATT + further).unwrap_or(Amount::ZERO),
             slot_bytes_min: 1,

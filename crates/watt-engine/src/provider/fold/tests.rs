@@ -6,7 +6,7 @@ use watt_ledger::rows::{self, ChainRow, DutyWindowRow, HeartbeatRow, Period, Per
 use watt_ledger::state::Writes;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters};
 use watt_light::{BackboneEntry, WindowShape};
-use watt_primitives::terms::{AskTerms, Endpoint};
+use watt_primitives::terms::{AskTerms, Device, Endpoint};
 use watt_primitives::{
     AccountId, Amount, BlockHeight, BoundedString, Hash, SecretKey, Term, Timestamp, codec,
 };
@@ -46,6 +46,8 @@ fn genesis() -> Genesis {
             certify_slots: 60,
             certify_slots_per_gb: 60,
             commit_slots: 60,
+            dispute_slots: 60,
+            grace_windows: watt_ledger::genesis::GRACE_WINDOWS_MAIN,
             power_unit_bytes: 1 << 20,
             standby_power_bytes: 0,
             insecure_proofs: true,
@@ -143,6 +145,7 @@ impl Ledger {
             capacity_bytes: 1 << 30,
             endpoint: Endpoint::default(),
             person: None,
+            device: Device::default(),
             ask: AskTerms {
                 price: Amount(1),
                 slot_bytes_min: 1,

@@ -1,13 +1,14 @@
 //! Which of the flag, the variable, the file and the default a setting has.
 
 use super::{Origin, Overrides, Settings, Sourced};
-use crate::config::value::{parse_settle, settle_name};
+use crate::config::value::{parse_device, parse_settle, settle_name};
 use crate::config::{ConfigFile, Environment, Home, parse_bytes, parse_duration_ms};
 use crate::error::{CommandError, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use watt_engine::provider::Settle;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
+use watt_primitives::terms::Device;
 
 /// Default of `api.public`, from WATT's block of ports.
 const API_PUBLIC: &str = "127.0.0.1:28471";
@@ -177,6 +178,12 @@ impl Layers<'_> {
                 ("provider.settle", provider.settle.as_ref()),
                 settle_name(Settle::default()),
                 parse_settle,
+            )?,
+            provider_device: self.flag_or_parsed(
+                ("--device", overrides.device.as_ref()),
+                ("provider.device", provider.device.as_ref()),
+                Device::default().name(),
+                parse_device,
             )?,
         })
     }

@@ -389,7 +389,7 @@ pub(super) fn forget_damaged(
 }
 
 /// Deal, slot, place in the payload and length of each share of a sector.
-fn slots(pieces: &[Piece]) -> impl Iterator<Item = (DealId, SlotIndexInDeal, u64, u64)> {
+pub(super) fn slots(pieces: &[Piece]) -> impl Iterator<Item = (DealId, SlotIndexInDeal, u64, u64)> {
     pieces.iter().filter_map(|piece| match piece {
         Piece::Slot {
             deal,
