@@ -159,7 +159,7 @@ impl Examiner {
         let Some(shown) = query::shown_sector(chain, &key.0, key.1).filter(|_| has_room) else {
             return;
         };
-        if own_place(&shown, keys).is_some() {
+        if shown.challenged.deadline > head && own_place(&shown, keys).is_some() {
             free.insert(Case {
                 deadline: shown.challenged.deadline,
                 not_before: head,

@@ -34,7 +34,7 @@ pub struct Objects {
     pub manifest: BoundedBytes<OBJECT_BYTES_MAX>,
 }
 
-/// The most bytes of the openings of a sector; those of a main sector have up to 2.9 MB.
+/// The most bytes of the openings of a sector; those of a main sector have up to 2.1 MB.
 pub const OPENINGS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The most hand-overs in one answer.
@@ -332,7 +332,7 @@ mod tests {
             porep_bytes_max(&params, &statement)
         });
         let longest = lengths.max().unwrap();
-        let bound = watt_light::transaction::WITNESS_BYTES_MAX * 4..OPENINGS_BYTES_MAX * 3 / 4;
+        let bound = watt_light::transaction::WITNESS_BYTES_MAX * 3..OPENINGS_BYTES_MAX * 3 / 4;
         assert!(bound.contains(&longest), "{longest}");
     }
 }
