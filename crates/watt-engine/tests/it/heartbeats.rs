@@ -44,6 +44,7 @@ fn world(n_followers: u8, seed: u64) -> World {
             proven_ms_start: None,
             faulty_ms: 0,
             last_fault: None,
+            unpaid: None,
         };
         rows.insert(rows::provider(&id), Some(codec::encode(&provider)));
         rows.insert(rows::provider_number(number), Some(codec::encode(&id)));
