@@ -40,6 +40,8 @@ fn chain(sectors: &[(u8, u64)]) -> MemoryState {
             certify_slots: 20,
             certify_slots_per_gb: 10,
             commit_slots: 30,
+            dispute_slots: watt_ledger::genesis::DISPUTE_SLOTS_MAIN,
+            grace_windows: watt_ledger::genesis::GRACE_WINDOWS_MAIN,
             power_unit_bytes: 1,
             standby_power_bytes: 0,
             insecure_proofs: true,
@@ -82,6 +84,7 @@ fn chain(sectors: &[(u8, u64)]) -> MemoryState {
             proven_ms_start: None,
             faulty_ms: 0,
             last_fault: None,
+            unpaid: None,
         };
         let pieces = PieceTableRow(BoundedVec::new(vec![Piece::Filler { offset: 0, len }]).unwrap());
         let due = rows::sector_due_at_height(DEADLINE.next(), &provider, number);

@@ -1,7 +1,10 @@
 #![expect(clippy::arithmetic_side_effects, reason = "counting how many ways there are")]
 
 use super::*;
-use crate::genesis::{NetworkParameters, RESTART_WINDOWS_MAIN};
+use crate::genesis::{
+    DISPUTE_SLOTS_MAIN, GRACE_WINDOWS_MAIN, NetworkParameters, RESTART_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAIN,
+    TERM_WINDOWS_MAIN,
+};
 use crate::state::{MemoryState, Writes};
 use watt_light::backbone::BackboneEntry;
 use watt_light::verdict::COMMITTEE_MAX;
@@ -22,13 +25,15 @@ fn rules() -> RulesRow {
         parameters: NetworkParameters {
             slot_ms: 5_000,
             window_slots: 120,
-            term_windows: 144,
-            settlement_windows: 144,
+            term_windows: TERM_WINDOWS_MAIN,
+            settlement_windows: SETTLEMENT_WINDOWS_MAIN,
             block_transactions_max: 200,
             block_bytes_max: 2 << 20,
             certify_slots: 20,
             certify_slots_per_gb: 10,
             commit_slots: 240,
+            dispute_slots: DISPUTE_SLOTS_MAIN,
+            grace_windows: GRACE_WINDOWS_MAIN,
             power_unit_bytes: 1,
             standby_power_bytes: 0,
             insecure_proofs: false,

@@ -598,12 +598,9 @@ fn comes_back_within_its_grace_and_after() {
         let window = stored.world.height() / 10;
         let beats = rest
             .iter_mut()
-            .map(|miner| {
-                let beat = miner.heartbeat(&stored.world, window, &[]);
-                stored.world.sign(miner.person, vec![beat])
-            })
-            .collect();
-        stored.world.block(beats);
+            .map(|miner| miner.heartbeat(&stored.world, window, &[]));
+        let beats: Vec<_> = beats.collect();
+        stored.world.beats(&beats);
         let next = (window + 1) * 10 + 3;
         lost.extend(losses_until(&mut stored.world, next));
         let proofs = rest
@@ -675,16 +672,13 @@ fn a_sector_declared_faulty_is_lost() {
         stored.world.open_window();
         let window = stored.window();
         let beat = stored.miners[0].heartbeat(&stored.world, window, faults);
-        stored.world.act(10, beat).unwrap();
+        stored.world.beat(beat).unwrap();
         let mut rest: Vec<&mut Miner> = stored.miners.iter_mut().skip(1).collect();
         let beats = rest
             .iter_mut()
-            .map(|miner| {
-                let beat = miner.heartbeat(&stored.world, window, &[]);
-                stored.world.sign(miner.person, vec![beat])
-            })
-            .collect();
-        stored.world.block(beats);
+            .map(|miner| miner.heartbeat(&stored.world, window, &[]));
+        let beats: Vec<_> = beats.collect();
+        stored.world.beats(&beats);
         stored.world.open_next_window();
         let proofs = stored
             .miners
@@ -735,7 +729,7 @@ fn a_folding_provider_is_not_taken_for_dead() {
             stored.world.open_window();
             let window = stored.window();
             let beat = stored.miners[0].heartbeat(&stored.world, window, &[]);
-            stored.world.act(10, beat).unwrap();
+            stored.world.beat(beat).unwrap();
             let mut others: Vec<&mut Miner> = stored.miners.iter_mut().skip(1).collect();
             crate::miner::live_one_window(&mut stored.world, &mut others);
             let due = query::due_windows(&stored.world.state, &id(10)).filter(|_| settles);
@@ -834,14 +828,14 @@ proptest! {
             match wish {
                 Wish::Dispute(by, holder, group) => {
                     let Some(slot) = slot_of(&stored, holder) else { continue };
-                    drop(stored.world.act(by, dispute(deal, slot.index, group)));
+                    let _ = stored.world.act(by, dispute(deal, slot.index, group));
                 }
                 Wish::Answer(holder, group) => {
                     let Some(slot) = slot_of(&stored, holder) else { continue };
                     let asked = slot.row.dispute.map_or(0, |open| open.group);
                     let group = if group == u32::MAX { asked } else { group };
                     let shown = shown(1, slot.index.0, SLOT, usize::try_from(group).unwrap());
-                    drop(answer(&mut stored.world, holder, (deal, slot.index), &shown));
+                    let _ = answer(&mut stored.world, holder, (deal, slot.index), &shown);
                 }
                 Wish::Live(from, n) => {
                     let holds: Vec<u8> = (10..20)
@@ -862,7 +856,7 @@ proptest! {
                     let Some(slot) = slot_of(&stored, holder) else { continue };
                     let slot = watt_light::SlotRef { deal, slot: slot.index };
                     let slots = BoundedVec::new(vec![slot]).unwrap();
-                    drop(stored.world.act(holder, Operation::Claim { slots }));
+                    let _ = stored.world.act(holder, Operation::Claim { slots });
                 }
                 Wish::Terminate => drop(stored.world.act(CLIENT, Operation::Terminate { deal })),
                 Wish::Halt => {

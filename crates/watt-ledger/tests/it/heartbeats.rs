@@ -9,6 +9,7 @@ use watt_ledger::{Done, HeartbeatAdmission, InvalidBlock, Refused, admit_heartbe
 use watt_light::heartbeat::section_hash;
 use watt_light::transaction::{body_root, body_root_of};
 use watt_light::{Heartbeat, KeyRole, Operation, ProviderNumber, SignedHeartbeat};
+use watt_primitives::terms::Device;
 use watt_primitives::{BoundedVec, Hash, NetworkId, SecretKey, Signature, Window, codec, merkle};
 
 /// The heartbeat of person `n`, made by whoever holds `key`, for this network.
@@ -119,6 +120,7 @@ fn numbers_of_providers() {
         endpoint: watt_primitives::terms::Endpoint::default(),
         person: id(1),
         heartbeat_key: Some(1),
+        device: Device::AlwaysOn,
     };
     assert_eq!(world.act(1, unknown_key), Err(Refused::UnknownKey));
     for n in [5, 3, 5, 4] {
@@ -152,6 +154,7 @@ fn a_device_key_signs_heartbeats() {
         endpoint: row.endpoint.clone(),
         person: row.person,
         heartbeat_key,
+        device: Device::AlwaysOn,
     };
     world.act(10, repledge(Some(1))).unwrap();
     assert!(is_refused(world, beat_by(world, 10, &key(10), &network)));
@@ -233,6 +236,7 @@ fn a_proposer_takes_heartbeats_that_count() {
         endpoint: row.endpoint,
         person: row.person,
         heartbeat_key: Some(1),
+        device: Device::AlwaysOn,
     };
     world.act(11, repledge).unwrap();
     let taken = fill(world, &offered);
