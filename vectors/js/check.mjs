@@ -292,6 +292,13 @@ const DERIVE = {
     checkSignature(signature, 'acceptance', network, encode(terms), key.ed25519, seed)
     return {}
   },
+  Verdicts({ openings, given }, { network, seed, said }) {
+    same(openings, said.openings)
+    for (const [, signature] of given) {
+      checkSignature(signature, 'porep-verdict', network, encode(said), ed25519.getPublicKey(seed), seed)
+    }
+    return {}
+  },
   VotingKey({ key, onion, possession }, { network, seed, account, term }) {
     checkSignature(possession, 'voting-key', network, encode({ account, term, onion }), key, seed)
     return {}

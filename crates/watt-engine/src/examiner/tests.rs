@@ -141,9 +141,11 @@ impl Node {
 
     /// Which sectors it asks for since the last call.
     fn asked(&mut self) -> Vec<(u8, u64)> {
-        let asked = self.effects.drain(..).filter_map(|effect| match effect {
-            Effect::Examine(job) => Some((job.sector.provider.0[0], job.sector.sector.0)),
-            other => unreachable!("{other:?}"),
+        let asked = self.effects.drain(..).map(|effect| {
+            let Effect::Examine(job) = effect else {
+                unreachable!("{effect:?}")
+            };
+            (job.sector.provider.0[0], job.sector.sector.0)
         });
         asked.collect()
     }

@@ -11,6 +11,9 @@ use watt_light::transaction::witness_hash;
 use watt_light::{Operation, PorepVerdict, Verdict, Verdicts};
 use watt_primitives::{BoundedVec, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window};
 
+/// How a verdict is another one than it should be, or of another network.
+type Change = fn(&mut PorepVerdict, &mut NetworkId);
+
 const SECTOR: SectorNumber = SectorNumber(1);
 
 /// Ten providers on a network of four seats with committees.
@@ -173,7 +176,7 @@ fn wrong_verdicts_are_refused() {
         },
         "a stranger's",
     );
-    let changes: [(&str, fn(&mut PorepVerdict, &mut NetworkId)); 7] = [
+    let changes: [(&str, Change); 7] = [
         ("another provider", |said, _| said.provider = id(11)),
         ("another sector", |said, _| said.sector = SectorNumber(2)),
         ("other columns", |said, _| said.comm_c = Hash::ZERO),
@@ -181,7 +184,7 @@ fn wrong_verdicts_are_refused() {
         ("another window", |said, _| said.window = Window(99)),
         ("other openings", |said, _| said.openings = Hash::ZERO),
         ("another network", |_, network| {
-            *network = NetworkId::derive(Hash::ZERO)
+            *network = NetworkId::derive(Hash::ZERO);
         }),
     ];
     for (what, change) in changes {

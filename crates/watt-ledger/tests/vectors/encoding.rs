@@ -11,8 +11,8 @@ use watt_light::succession::Claim;
 use watt_light::transaction::{body_root, witness_hash};
 use watt_light::{
     BackboneEntry, Evidence, FoldedWindows, Header, Heartbeat, KeyRole, NewVotingKey, Onion, Operation,
-    Proposal, ProviderNumber, SignedHeartbeat, SignedProposal, SignedTransaction, SlotRef, Succession,
-    Transaction, WindowShape,
+    PorepVerdict, Proposal, ProviderNumber, SignedHeartbeat, SignedProposal, SignedTransaction, SlotRef,
+    Succession, Transaction, Verdict, Verdicts, WindowShape,
 };
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
@@ -103,6 +103,7 @@ pub(crate) fn all() -> Vec<Vector> {
         proposals(),
         envelopes(),
         acceptances(),
+        verdicts(),
         seats(),
         deals(),
     ]
@@ -694,6 +695,31 @@ fn acceptances() -> Vec<Vector> {
             .input("network", &network)
             .input("seed", serde_bytes::Bytes::new(&[3; 32]))
             .input("terms", &terms),
+    ]
+}
+
+fn verdicts() -> Vec<Vector> {
+    let network = network();
+    let said = PorepVerdict {
+        provider: AccountId([0xaa; 20]),
+        sector: SectorNumber(7),
+        comm_c: Hash([0xcc; 32]),
+        comm_r: Hash([0x0d; 32]),
+        window: Window(9),
+        openings: Hash([0xee; 32]),
+    };
+    let verdicts = Verdicts {
+        openings: said.openings,
+        given: list([Verdict {
+            member: 14,
+            signature: said.sign(&key(3), &network),
+        }]),
+    };
+    vec![
+        Vector::new("Verdicts", "one of member 14", &verdicts)
+            .input("network", &network)
+            .input("seed", serde_bytes::Bytes::new(&[3; 32]))
+            .input("said", &said),
     ]
 }
 
