@@ -834,14 +834,14 @@ proptest! {
             match wish {
                 Wish::Dispute(by, holder, group) => {
                     let Some(slot) = slot_of(&stored, holder) else { continue };
-                    drop(stored.world.act(by, dispute(deal, slot.index, group)));
+                    let _ = stored.world.act(by, dispute(deal, slot.index, group));
                 }
                 Wish::Answer(holder, group) => {
                     let Some(slot) = slot_of(&stored, holder) else { continue };
                     let asked = slot.row.dispute.map_or(0, |open| open.group);
                     let group = if group == u32::MAX { asked } else { group };
                     let shown = shown(1, slot.index.0, SLOT, usize::try_from(group).unwrap());
-                    drop(answer(&mut stored.world, holder, (deal, slot.index), &shown));
+                    let _ = answer(&mut stored.world, holder, (deal, slot.index), &shown);
                 }
                 Wish::Live(from, n) => {
                     let holds: Vec<u8> = (10..20)
@@ -862,9 +862,11 @@ proptest! {
                     let Some(slot) = slot_of(&stored, holder) else { continue };
                     let slot = watt_light::SlotRef { deal, slot: slot.index };
                     let slots = BoundedVec::new(vec![slot]).unwrap();
-                    drop(stored.world.act(holder, Operation::Claim { slots }));
+                    let _ = stored.world.act(holder, Operation::Claim { slots });
                 }
-                Wish::Terminate => drop(stored.world.act(CLIENT, Operation::Terminate { deal })),
+                Wish::Terminate => {
+                    let _ = stored.world.act(CLIENT, Operation::Terminate { deal });
+                }
                 Wish::Halt => {
                     stored.world.step_ms = 600_000;
                     stored.world.skip(1);
