@@ -111,3 +111,6 @@ impl Provider {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,4 +205,4 @@ impl Provider {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

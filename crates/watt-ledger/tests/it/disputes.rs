@@ -858,7 +858,9 @@ proptest! {
                     let slots = BoundedVec::new(vec![slot]).unwrap();
                     let _ = stored.world.act(holder, Operation::Claim { slots });
                 }
-                Wish::Terminate => drop(stored.world.act(CLIENT, Operation::Terminate { deal })),
+                Wish::Terminate => {
+                    let _ = stored.world.act(CLIENT, Operation::Terminate { deal });
+                }
                 Wish::Halt => {
                     stored.world.step_ms = 600_000;
                     stored.world.skip(1);

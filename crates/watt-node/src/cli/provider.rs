@@ -26,7 +26,7 @@ pub(super) enum ProviderCommand {
     #[command(
         after_help = "Examples:\n  watt provider run --config node.toml\n  watt provider run --config node.toml --capacity 50GB --price 0.8"
     )]
-    Run(ProviderRunArgs),
+    Run(Box<ProviderRunArgs>),
     /// Show what a provider does, holds, proves and earned
     ///
     /// Each sector with its state and its deadline, what has to be done next and until when, and what was not earned and why.
@@ -73,6 +73,7 @@ pub(super) struct ProviderRunArgs {
 pub(super) async fn run(session: &Session, command: ProviderCommand) -> Result<(), CommandError> {
     match command {
         ProviderCommand::Run(args) => {
+            let args = *args;
             let overrides = Overrides {
                 capacity: args.capacity,
                 price: args.price,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use watt_engine::message::DecidedBlock;
 use watt_ledger::query;
 use watt_ledger::rows::{DealRow, DealStage, SectorRow, SlotRow};
-use watt_ledger::{BlockOutcome, Done, MemoryState, Outcome, StateRead};
+use watt_ledger::{BlockOutcome, Done, Event, MemoryState, Outcome, StateRead};
 use watt_light::{Operation, SlotRef};
 use watt_market::deal::pay;
 use watt_primitives::{
@@ -63,6 +63,7 @@ impl PayCheck {
         outcome: &BlockOutcome,
     ) -> Checked {
         let height = outcome.header.height;
+        self.check_lost(below, state, outcome)?;
         let mut claimed = BTreeSet::new();
         for (signed, receipt) in block.transactions.iter().zip(&outcome.receipts) {
             let Outcome::Done(done) = &receipt.outcome else {
@@ -149,6 +150,32 @@ impl PayCheck {
         Ok(())
     }
 
+    /// Slots that were lost at the beginning of this block were paid what they had earned until then.
+    fn check_lost(&self, below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) -> Checked {
+        for event in &outcome.events {
+            let Event::SlotLost { deal, slot, .. } = event else {
+                continue;
+            };
+            let before = query::slot(below, deal, *slot);
+            let earned = before.map_or(Amount::ZERO, |before| self.earned(&before.row));
+            let after = query::deal(state, deal).map(|deal| deal.row.lost);
+            let lost = after
+                .iter()
+                .flat_map(|lost| lost.iter())
+                .find(|lost| lost.slot == *slot);
+            let paid = lost.map_or(Amount::ZERO, |lost| lost.paid.proven);
+            if paid != earned {
+                return Err(Violation::of(
+                    Promise::ExactPay,
+                    format_args!(
+                        "slot {slot} of deal {deal} was lost, was paid {paid} and had earned {earned}"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Deals that ended in this block were paid what all their slots had earned.
     fn check_ended(&self, below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) -> Checked {
         let written = outcome.writes.iter().filter(|(key, _)| key.starts_with(b"Ed"));
@@ -159,12 +186,16 @@ impl PayCheck {
             let (Some(before), Some(after)) = (query::deal(below, &deal), query::deal(state, &deal)) else {
                 continue;
             };
-            let DealRow { stage, .. } = &after.row;
+            let DealRow { stage, lost, .. } = &after.row;
             let was_ended = matches!(before.row.stage, DealStage::Ended { .. });
             let (DealStage::Ended { paid, .. }, false) = (stage, was_ended) else {
                 continue;
             };
-            let earned: u64 = before.slots.iter().map(|slot| self.earned(&slot.row).0).sum();
+            let is_lost = |slot: &&query::Slot| lost.iter().any(|lost| lost.slot == slot.index);
+            let kept = before.slots.iter().filter(|slot| !is_lost(slot));
+            let earned: u64 = kept.map(|slot| self.earned(&slot.row).0).sum();
+            let of_lost: u64 = lost.iter().map(|lost| lost.paid.proven.0).sum();
+            let earned = earned + of_lost;
             if paid.proven.0 != earned {
                 return Err(Violation::of(
                     Promise::ExactPay,

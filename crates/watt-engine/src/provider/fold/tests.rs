@@ -18,7 +18,7 @@ fn key() -> SecretKey {
     SecretKey::from_seed([1; 32])
 }
 
-fn account() -> AccountId {
+pub(in crate::provider) fn account() -> AccountId {
     AccountId::of_first_key(&key().public())
 }
 
@@ -74,25 +74,25 @@ fn genesis() -> Genesis {
 }
 
 /// A ledger with one provider, whose rows a test writes.
-struct Ledger {
-    state: MemoryState,
+pub(in crate::provider) struct Ledger {
+    pub(in crate::provider) state: MemoryState,
     genesis: Genesis,
 }
 
 impl Ledger {
-    fn new() -> Self {
+    pub(in crate::provider) fn new() -> Self {
         let genesis = genesis();
         let mut state = MemoryState::default();
         state.write(&genesis::genesis_block(&genesis).unwrap().writes);
         Self { state, genesis }
     }
 
-    fn write<T: serde::Serialize>(&mut self, key: Vec<u8>, row: &T) {
+    pub(in crate::provider) fn write<T: serde::Serialize>(&mut self, key: Vec<u8>, row: &T) {
         self.state.write(&Writes::from([(key, Some(codec::encode(row)))]));
     }
 
     /// The head is the second block of this window.
-    fn enter(&mut self, window: u64) {
+    pub(in crate::provider) fn enter(&mut self, window: u64) {
         let mut chain: ChainRow = rows::read(&self.state, rows::CHAIN).unwrap();
         chain.height = BlockHeight(window * WINDOW_SLOTS + 1);
         self.write(rows::CHAIN.to_vec(), &chain);
@@ -139,7 +139,7 @@ impl Ledger {
         self.write(rows::periods(&account()), &row);
     }
 
-    fn provider(&self, settle: Settle) -> Provider {
+    pub(in crate::provider) fn provider(&self, settle: Settle) -> Provider {
         let config = ProviderConfig {
             account_key: key(),
             capacity_bytes: 1 << 30,

@@ -28,7 +28,7 @@ impl Jobs {
             None => self.unsealed(slot, offset, len)?,
         };
         anyhow::ensure!(is_it(&bytes), "this part of the share is damaged in all copies");
-        Ok(encode(bytes, &groups, index)?)
+        encode(bytes, &groups, index)
     }
 
     /// Bytes of a share out of the replica that it was sealed into. Nothing is written: the rest stays as it lies.
