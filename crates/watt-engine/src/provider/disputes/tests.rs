@@ -47,7 +47,8 @@ fn look(ledger: &Ledger, provider: &mut Provider) -> (Vec<(SlotRef, u32)>, Vec<S
         }
     }
     let mut answered = Vec::new();
-    for operation in out.iter().flat_map(|signed| signed.transaction.operations.iter()) {
+    let said = out.transactions.iter();
+    for operation in said.flat_map(|signed| signed.transaction.operations.iter()) {
         if let Operation::AnswerDispute { deal, slot, .. } = operation {
             answered.push(SlotRef {
                 deal: *deal,
