@@ -134,7 +134,7 @@ impl Examiner {
         effects: &mut Vec<Effect>,
     ) {
         self.forget(head);
-        let (sectors, cursor) = query::waiting_sectors(chain, self.cursor.as_deref(), ROWS_PER_BLOCK);
+        let (sectors, cursor) = query::waiting_sectors(chain, head, self.cursor.as_deref(), ROWS_PER_BLOCK);
         self.cursor = cursor;
         for key in sectors {
             self.note(chain, keys, key, head);

@@ -3,9 +3,9 @@
 use super::rules;
 use crate::beacon::Beacon;
 use crate::committee::{ChallengedSector, Committee};
-use crate::rows::{self, ChainRow, Due, SectorRow, SectorStage};
+use crate::rows::{self, Due, SectorRow, SectorStage};
 use crate::state::StateRead;
-use watt_primitives::{AccountId, SectorNumber};
+use watt_primitives::{AccountId, BlockHeight, SectorNumber};
 
 /// A sector that waits for verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,18 +35,18 @@ pub fn shown_sector(state: &impl StateRead, provider: &AccountId, sector: Sector
 
 /// Pre-committed sectors, those that are due first coming first: those among the next `n_rows` rows of what falls due, after the row
 /// with the key `after`; and the key to go on after, which is `None` at the end. What falls due later than any sector that is
-/// pre-committed now is not looked through.
+/// pre-committed now, at `head`, is not looked through.
 #[must_use]
 pub fn waiting_sectors(
     state: &impl StateRead,
+    head: BlockHeight,
     after: Option<&[u8]>,
     n_rows: usize,
 ) -> (Vec<(AccountId, SectorNumber)>, Option<Vec<u8>>) {
-    let rules_and_chain = rules(state).zip(rows::read::<ChainRow>(state, rows::CHAIN));
-    let Some((rules, chain)) = rules_and_chain else {
+    let Some(rules) = rules(state) else {
         return (Vec::new(), None);
     };
-    let latest = chain.height.plus(rules.parameters.commit_slots).next();
+    let latest = head.plus(rules.parameters.commit_slots).next();
     let rows = state.scan(rows::DUE_AT_HEIGHT, after, n_rows);
     let all = rows.iter().map_while(|(key, _)| rows::due_at_height(key));
     let due: Vec<Due> = all

@@ -9,7 +9,7 @@ use watt_ledger::query::{self, Shown, SlotCondition};
 use watt_ledger::{Done, Event, Outcome, Refused};
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, PorepVerdict, Verdict, Verdicts};
-use watt_primitives::{BoundedVec, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window};
+use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window};
 
 /// How a verdict is another one than it should be, or of another network.
 type Change = fn(&mut PorepVerdict, &mut NetworkId);
@@ -94,7 +94,7 @@ fn a_committee_lets_a_sector_in() {
         query::shown_sector(&world.state, &id(10), SECTOR).is_none(),
         "nobody knows the committee before the window that asks is open"
     );
-    let (waiting, _) = query::waiting_sectors(&world.state, None, 64);
+    let (waiting, _) = query::waiting_sectors(&world.state, BlockHeight(world.height()), None, 64);
     assert_eq!(waiting, [(id(10), SECTOR)]);
     world.open_next_window();
     let shown = shown(&world, SECTOR);
@@ -108,7 +108,11 @@ fn a_committee_lets_a_sector_in() {
     let done = commit(&mut world, SECTOR, hash, given.to_vec());
     assert!(matches!(done, Ok(Done::SectorCommitted { .. })), "{done:?}");
     assert!(query::shown_sector(&world.state, &id(10), SECTOR).is_none());
-    assert!(query::waiting_sectors(&world.state, None, 64).0.is_empty());
+    assert!(
+        query::waiting_sectors(&world.state, BlockHeight(world.height()), None, 64)
+            .0
+            .is_empty()
+    );
 }
 
 /// Everything that can be wrong with verdicts is refused in its own words, costs no penalty, and the right ones are still taken.

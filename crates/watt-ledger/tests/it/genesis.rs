@@ -5,6 +5,7 @@ use watt_ledger::block::BODY_BYTES_MAX;
 use watt_ledger::genesis::{
     DISPUTE_SLOTS_MAIN, DISPUTE_SLOTS_MAX, GRACE_WINDOWS_MAX, GRACE_WINDOWS_MIN, GenesisAccount,
     InvalidGenesis, RefusedGenesis, SETTLEMENT_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAX, STANDBY_POWER_MAIN_MIN,
+    TERM_WINDOWS_MAIN,
 };
 use watt_ledger::{Genesis, genesis_block, query};
 use watt_light::BackboneEntry;
@@ -63,6 +64,7 @@ fn senseless_networks_are_refused() {
         g.council = BoundedVec::new((0..7).map(id).collect()).unwrap();
         g.council_until = Term(730);
         g.parameters.standby_power_bytes = STANDBY_POWER_MAIN_MIN;
+        g.parameters.term_windows = TERM_WINDOWS_MAIN;
         g.parameters.settlement_windows = SETTLEMENT_WINDOWS_MAIN;
         g.parameters.dispute_slots = DISPUTE_SLOTS_MAIN;
     };
