@@ -328,6 +328,7 @@ mod tests {
                 comm_r: Element::default(),
                 seal_seed: Hash::ZERO,
                 challenge_seed: Hash([seed; 32]),
+                random_challenges: params.porep_challenges,
             };
             porep_bytes_max(&params, &statement)
         });

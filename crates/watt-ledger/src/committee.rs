@@ -163,6 +163,7 @@ impl ChallengedSector {
             comm_r: self.comm_r,
             seal_seed: self.seal_seed,
             challenge_seed: self.challenge_seed,
+            random_challenges: self.params.porep_challenges,
         }
     }
 

@@ -120,6 +120,7 @@ fn sector(params: &ProofParams, units: u32, n_slots: u64) {
         comm_r: Element::default(),
         seal_seed: seal_seed(&NETWORK, &Hash::ZERO, &PROVIDER, SECTOR),
         challenge_seed: Hash::ZERO,
+        random_challenges: params.porep_challenges,
     };
     let replica_id = statement.replica_id();
     let before = compressions_per_second();

@@ -7,6 +7,7 @@ use crate::graph::{Graph, scale};
 use crate::label::family;
 use crate::params::{LEAF_BYTES, NODE_BYTES, ProofParams, index, number};
 use crate::sector::{PieceTable, extent};
+use crate::verify::PorepStatement;
 use alloc::vec::Vec;
 use watt_primitives::hash::{Domain, hash};
 use watt_primitives::terms::Piece;
@@ -76,17 +77,16 @@ pub(crate) struct PorepChallenges {
 }
 
 impl PorepChallenges {
-    /// Draws the challenges of `seed` for a sector with this piece table.
+    /// Draws the challenges of a statement for a sector with this piece table: the statement's, unless one lies.
     pub(crate) fn draw(
         params: &ProofParams,
-        network: &NetworkId,
+        statement: &PorepStatement<'_>,
         table: &PieceTable,
         graph: &Graph,
-        seed: &Hash,
     ) -> Self {
-        let size = table.size();
+        let (size, network, seed) = (table.size(), statement.network, &statement.challenge_seed);
         let draw = |parts: &[&[u8]], n: u64| below(hash(Domain::PorepChallenge, network, parts), n);
-        let mut heavy: Vec<u32> = (0..params.porep_challenges)
+        let mut heavy: Vec<u32> = (0..statement.random_challenges)
             .map(|t| {
                 let parts: [&[u8]; 3] = [b"heavy", seed.as_ref(), &t.to_be_bytes()];
                 draw(&parts, u64::from(size.nodes()))

@@ -75,13 +75,7 @@ pub(crate) fn open_as(
     if replica_tree.root() != statement.comm_r {
         return Err(OpenError::ReplicaChanged);
     }
-    let challenges = PorepChallenges::draw(
-        params,
-        statement.network,
-        pieces,
-        &Graph::new(size),
-        &statement.challenge_seed,
-    );
+    let challenges = PorepChallenges::draw(params, statement, pieces, &Graph::new(size));
     let leaf_siblings = replica_tree
         .siblings(&challenges.leaves)
         .ok_or(OpenError::ReplicaChanged)?;

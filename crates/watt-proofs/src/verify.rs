@@ -40,6 +40,8 @@ pub struct PorepStatement<'a> {
     pub seal_seed: Hash,
     /// Seed of the challenges ([`crate::challenge::porep_seed`]).
     pub challenge_seed: Hash,
+    /// Number of random heavy challenges: all of [`ProofParams::porep_challenges`] if the sector is asked alone.
+    pub random_challenges: u16,
 }
 
 impl PorepStatement<'_> {
@@ -121,13 +123,7 @@ pub fn porep(
     openings: &[u8],
 ) -> Result<(), InvalidProof> {
     let graph = Graph::new(statement.pieces.size());
-    let challenges = PorepChallenges::draw(
-        params,
-        statement.network,
-        statement.pieces,
-        &graph,
-        &statement.challenge_seed,
-    );
+    let challenges = PorepChallenges::draw(params, statement, statement.pieces, &graph);
     let openings = decode_porep(params, statement.pieces, &challenges, openings)?;
     let columns = open_columns(params, statement, &challenges, &openings)?;
     let mut labeler = Labeler::new(&statement.replica_id());
@@ -148,8 +144,7 @@ pub fn porep(
 #[must_use]
 pub fn porep_bytes_max(params: &ProofParams, statement: &PorepStatement<'_>) -> usize {
     let graph = Graph::new(statement.pieces.size());
-    let (network, seed) = (statement.network, &statement.challenge_seed);
-    let challenges = PorepChallenges::draw(params, network, statement.pieces, &graph, seed);
+    let challenges = PorepChallenges::draw(params, statement, statement.pieces, &graph);
     let lengths = porep_lengths(params, statement.pieces, &challenges);
     lengths
         .iter()

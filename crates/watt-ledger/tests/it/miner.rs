@@ -76,6 +76,7 @@ impl Miner {
             comm_r: row.comm_r,
             seal_seed: row.seal_seed,
             challenge_seed: query::porep_seed(&world.state, &id(self.person), sector).unwrap(),
+            random_challenges: PARAMS.porep_challenges,
         };
         let go = &mut |_| ControlFlow::Continue(());
         let openings = porep::open(&PARAMS, &statement, &sealed.replica, go).unwrap();

@@ -350,6 +350,7 @@ impl Jobs {
             comm_r: roots.comm_r,
             seal_seed: job.seal_seed,
             challenge_seed: seed,
+            random_challenges: self.params.porep_challenges,
         };
         Ok(porep::open(&self.params, &statement, &replica, &mut |_| {
             ControlFlow::Continue(())

@@ -335,13 +335,7 @@ fn keys_made_to_fit_a_trivial_replica_are_refused() {
     (sector.sealed.comm_c, sector.sealed.comm_r) = (merkle::root(&columns), replica_tree.root());
     for beacon in 0..8 {
         let statement = sector.statement(beacon);
-        let challenges = PorepChallenges::draw(
-            &PARAMS,
-            statement.network,
-            &pieces,
-            &Graph::new(size(1)),
-            &statement.challenge_seed,
-        );
+        let challenges = PorepChallenges::draw(&PARAMS, &statement, &pieces, &Graph::new(size(1)));
         let column = |node: &usize| [below[*node], top[*node]].concat();
         let leaf = |at: &usize| replica[at * LEAF_BYTES..][..LEAF_BYTES].to_vec();
         let openings = codec::encode(&PorepOpenings {

@@ -123,6 +123,7 @@ impl Sector {
                 &comm_c,
                 &comm_r,
             ),
+            random_challenges: self.params.porep_challenges,
         }
     }
 

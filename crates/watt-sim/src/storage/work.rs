@@ -271,6 +271,7 @@ impl Vault {
             comm_r: roots.comm_r,
             seal_seed: job.seal_seed,
             challenge_seed: seed,
+            random_challenges: PARAMS.porep_challenges,
         };
         Ok(porep::open(&PARAMS, &statement, &replica.bytes, &mut |_| {
             ControlFlow::Continue(())
