@@ -2,14 +2,13 @@
 //! (`docs/spec/proofs.md` 6.8, `docs/spec/node.md` §13).
 //!
 //! Which sectors wait, who looks at them and until when is the ledger's to say. What is remembered beside it is what was asked, what
-//! came of it, and what was signed. One sector is looked at a time, and providers take turns: one that never answers costs the others
-//! nothing but its own turn.
+//! came of it, and what was signed. A few providers are asked at once. Who kept a member waiting in vain comes after all others, and
+//! who has proven nothing yet after who has: so a flood of accounts that show nothing takes the time of those who show nothing.
 
 use crate::backbones::VotingKeys;
 use crate::effect::{Effect, ExamineJob, HandVerdictJob};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use watt_ledger::query::{self, Shown};
 use watt_ledger::rows::{self, ProviderRow};
 use watt_ledger::{ChallengedSector, StateRead};
@@ -25,6 +24,12 @@ const WAITING_MAX: usize = 1024;
 
 /// The most of one provider.
 const WAITING_PER_PROVIDER_MAX: usize = 64;
+
+/// Providers that are asked at once: openings are large, and looked at one after the other.
+const ASKED_AT_ONCE: usize = 4;
+
+/// The most providers that are remembered for having kept this node waiting.
+const IN_VAIN_MAX: usize = 4096;
 
 /// The longest pause after an attempt in vain, in blocks; the first is of one block, and each is twice as long as the one before.
 const PAUSE_BLOCKS_MAX: u64 = 16;
@@ -55,7 +60,10 @@ pub struct GivenVerdict {
 /// Why nothing was seen of a sector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotExamined {
-    /// The provider can't be reached, or does not show the openings, in one sentence.
+    /// The provider said at once that it does not show them now, in one sentence.
+    #[error("they are not shown yet: {0}")]
+    NotYet(String),
+    /// It was waited for in vain, in one sentence.
     #[error("they were not shown: {0}")]
     NotShown(String),
     /// What it showed does not hold.
@@ -80,6 +88,8 @@ type Key = (AccountId, SectorNumber);
 #[derive(Clone, Copy, Debug)]
 struct Case {
     deadline: BlockHeight,
+    /// Whether nothing of clients lies in it.
+    is_filler: bool,
     /// Not before this height is anything done about it.
     not_before: BlockHeight,
     /// The next pause after an attempt in vain, in blocks.
@@ -89,15 +99,28 @@ struct Case {
     openings: Option<Hash>,
 }
 
-/// Looks at sectors, one at a time.
+/// What is remembered of a provider.
+#[derive(Clone, Copy, Debug, Default)]
+struct Provider {
+    /// When it had its last turn.
+    turn: u64,
+    /// How often in a row it was waited for in vain.
+    n_in_vain: u32,
+    /// Whether the ledger counted on none of its sectors when it was last looked up.
+    is_new: bool,
+}
+
+/// What comes first among sectors that wait.
+type Order = (u32, bool, bool, u64, BlockHeight, Key);
+
+/// Looks at sectors, of a few providers at once.
 pub(crate) struct Examiner {
     network: NetworkId,
     cases: BTreeMap<Key, Case>,
-    /// When each provider had its last turn.
-    turns: BTreeMap<AccountId, u64>,
+    providers: BTreeMap<AccountId, Provider>,
     n_turns: u64,
-    /// What is looked at or handed back now.
-    under_way: Option<Key>,
+    /// What is looked at or handed back now: one sector of a provider.
+    under_way: BTreeMap<AccountId, SectorNumber>,
     /// Where the look through what falls due goes on.
     cursor: Option<Vec<u8>>,
     given: BTreeMap<Key, GivenVerdict>,
@@ -109,9 +132,9 @@ impl Examiner {
         Self {
             network,
             cases: BTreeMap::new(),
-            turns: BTreeMap::new(),
+            providers: BTreeMap::new(),
             n_turns: 0,
-            under_way: None,
+            under_way: BTreeMap::new(),
             cursor: None,
             given: given
                 .into_iter()
@@ -143,34 +166,79 @@ impl Examiner {
     }
 
     fn forget(&mut self, head: BlockHeight) {
-        let under_way = self.under_way;
+        let under_way = &self.under_way;
         self.cases
-            .retain(|key, case| case.deadline > head || under_way == Some(*key));
+            .retain(|key, case| case.deadline > head || under_way.get(&key.0) == Some(&key.1));
         let cases = &self.cases;
-        self.turns.retain(|provider, _| of_provider(cases, provider) > 0);
-    }
-
-    fn note(&mut self, chain: &impl StateRead, keys: &VotingKeys, key: Key, head: BlockHeight) {
-        let has_room =
-            self.cases.len() < WAITING_MAX && of_provider(&self.cases, &key.0) < WAITING_PER_PROVIDER_MAX;
-        let Entry::Vacant(free) = self.cases.entry(key) else {
-            return;
-        };
-        let Some(shown) = query::shown_sector(chain, &key.0, key.1).filter(|_| has_room) else {
-            return;
-        };
-        if shown.challenged.deadline > head && own_place(&shown, keys).is_some() {
-            free.insert(Case {
-                deadline: shown.challenged.deadline,
-                not_before: head,
-                pause: 1,
-                n_bad: 0,
-                openings: self.given.get(&key).map(|given| given.openings),
-            });
+        self.providers
+            .retain(|provider, known| known.n_in_vain > 0 || of_provider(cases, provider) > 0);
+        while self.providers.len() > WAITING_MAX.saturating_add(IN_VAIN_MAX) {
+            let idle = self
+                .providers
+                .iter()
+                .filter(|(id, _)| of_provider(cases, id) == 0);
+            let Some(oldest) = idle.min_by_key(|(_, known)| known.turn).map(|(id, _)| *id) else {
+                return;
+            };
+            self.providers.remove(&oldest);
         }
     }
 
-    /// Begins the next piece of work, unless one is under way: of the providers whose turn was longest ago, the sector that is due first.
+    fn note(&mut self, chain: &impl StateRead, keys: &VotingKeys, key: Key, head: BlockHeight) {
+        if self.cases.contains_key(&key) || of_provider(&self.cases, &key.0) >= WAITING_PER_PROVIDER_MAX {
+            return;
+        }
+        let Some(shown) = query::shown_sector(chain, &key.0, key.1) else {
+            return;
+        };
+        if shown.challenged.deadline <= head || own_place(&shown, keys).is_none() {
+            return;
+        }
+        let Some(row) = rows::read::<ProviderRow>(chain, &rows::provider(&key.0)) else {
+            return;
+        };
+        self.providers.entry(key.0).or_default().is_new = row.n_active == 0;
+        let case = Case {
+            deadline: shown.challenged.deadline,
+            is_filler: !shown.challenged.has_slots(),
+            not_before: head,
+            pause: 1,
+            n_bad: 0,
+            openings: self.given.get(&key).map(|given| given.openings),
+        };
+        if self.cases.len() >= WAITING_MAX && !self.make_room(self.order(&key, &case)) {
+            return;
+        }
+        self.cases.insert(key, case);
+    }
+
+    /// Forgets the last of the sectors that wait if it comes after `order`; whether it did.
+    fn make_room(&mut self, order: Order) -> bool {
+        let idle = self
+            .cases
+            .iter()
+            .filter(|(key, _)| self.under_way.get(&key.0) != Some(&key.1));
+        let last = idle.map(|(key, case)| self.order(key, case)).max();
+        let Some(last) = last.filter(|last| order < *last) else {
+            return false;
+        };
+        self.cases.remove(&last.5);
+        true
+    }
+
+    /// Whoever was waited for in vain comes last, who has proven nothing yet after who has, what holds nothing of clients after what
+    /// does; then those whose turn was longest ago, then what is due first.
+    fn order(&self, key: &Key, case: &Case) -> Order {
+        let known = self.providers.get(&key.0).copied().unwrap_or_default();
+        let Provider {
+            turn,
+            n_in_vain,
+            is_new,
+        } = known;
+        (n_in_vain, is_new, case.is_filler, turn, case.deadline, *key)
+    }
+
+    /// Begins the next pieces of work.
     fn go_on(
         &mut self,
         chain: &impl StateRead,
@@ -178,39 +246,41 @@ impl Examiner {
         head: BlockHeight,
         effects: &mut Vec<Effect>,
     ) {
-        while self.under_way.is_none() {
-            let ready = self
-                .cases
-                .iter()
-                .filter(|(_, case)| case.not_before <= head && case.n_bad < BAD_MAX);
-            let turn = |key: &Key| self.turns.get(&key.0).copied().unwrap_or(0);
-            let next = ready.min_by_key(|(key, case)| (turn(key), case.deadline, **key));
+        while self.under_way.len() < ASKED_AT_ONCE {
+            let ready = self.cases.iter().filter(|(key, case)| {
+                case.not_before <= head && case.n_bad < BAD_MAX && !self.under_way.contains_key(&key.0)
+            });
+            let next = ready.min_by_key(|(key, case)| self.order(key, case));
             let Some((key, case)) = next.map(|(key, case)| (*key, *case)) else {
                 return;
             };
             self.n_turns = self.n_turns.saturating_add(1);
-            self.turns.insert(key.0, self.n_turns);
-            let known = query::shown_sector(chain, &key.0, key.1).zip(endpoint_of(chain, &key.0));
-            let Some((shown, endpoint)) = known.filter(|(shown, _)| own_place(shown, keys).is_some()) else {
+            self.providers.entry(key.0).or_default().turn = self.n_turns;
+            match self.work_on(chain, keys, key, &case) {
+                Some(effect) => {
+                    self.under_way.insert(key.0, key.1);
+                    effects.push(effect);
+                }
                 // It is committed, or over, or somebody else votes for the seat.
-                self.cases.remove(&key);
-                continue;
-            };
-            self.under_way = Some(key);
-            match case.openings {
-                None => effects.push(Effect::Examine(Box::new(ExamineJob {
-                    endpoint,
-                    sector: shown.challenged,
-                }))),
-                Some(openings) => match self.hand_back(&shown, endpoint, openings, keys) {
-                    Some(job) => effects.push(Effect::HandVerdict(Box::new(job))),
-                    None => {
-                        self.cases.remove(&key);
-                        self.under_way = None;
-                    }
-                },
+                None => drop(self.cases.remove(&key)),
             }
         }
+    }
+
+    /// What is to be done about a sector; nothing if it does not wait for this node any more.
+    fn work_on(&self, chain: &impl StateRead, keys: &VotingKeys, key: Key, case: &Case) -> Option<Effect> {
+        let shown = query::shown_sector(chain, &key.0, key.1)?;
+        let endpoint = rows::read::<ProviderRow>(chain, &rows::provider(&key.0))?.endpoint;
+        own_place(&shown, keys)?;
+        Some(match case.openings {
+            None => Effect::Examine(Box::new(ExamineJob {
+                endpoint,
+                sector: shown.challenged,
+            })),
+            Some(openings) => {
+                Effect::HandVerdict(Box::new(self.hand_back(&shown, endpoint, openings, keys)?))
+            }
+        })
     }
 
     fn hand_back(
@@ -242,10 +312,9 @@ impl Examiner {
         result: Result<Hash, NotExamined>,
         effects: &mut Vec<Effect>,
     ) {
-        if self.under_way != Some(key) {
+        if !self.is_over(&key) {
             return;
         }
-        self.under_way = None;
         if let Some(case) = self.cases.get_mut(&key) {
             match result {
                 Ok(openings) => {
@@ -260,23 +329,38 @@ impl Examiner {
                     };
                     self.keep(given, head, effects);
                     // It is handed back in the same turn.
-                    self.turns.insert(key.0, 0);
+                    self.providers.entry(key.0).and_modify(|known| {
+                        (known.turn, known.n_in_vain) = (0, 0);
+                    });
                 }
                 Err(why) => {
                     let count = match why {
-                        NotExamined::NotShown(_) => &mut self.done.not_shown,
+                        NotExamined::NotYet(_) | NotExamined::NotShown(_) => &mut self.done.not_shown,
                         NotExamined::Bad(_) => {
                             case.n_bad = case.n_bad.saturating_add(1);
                             &mut self.done.bad
                         }
                     };
                     *count = count.saturating_add(1);
+                    if !matches!(why, NotExamined::NotYet(_)) {
+                        let known = self.providers.entry(key.0).or_default();
+                        known.n_in_vain = known.n_in_vain.saturating_add(1);
+                    }
                     tracing::debug!(provider = %key.0, sector = key.1.0, %why, "openings of a sector");
                     case.wait(head);
                 }
             }
         }
         self.go_on(chain, keys, head, effects);
+    }
+
+    /// Whether this was under way; it is not any more.
+    fn is_over(&mut self, key: &Key) -> bool {
+        let is_over = self.under_way.get(&key.0) == Some(&key.1);
+        if is_over {
+            self.under_way.remove(&key.0);
+        }
+        is_over
     }
 
     fn keep(&mut self, given: GivenVerdict, head: BlockHeight, effects: &mut Vec<Effect>) {
@@ -302,10 +386,9 @@ impl Examiner {
         is_taken: bool,
         effects: &mut Vec<Effect>,
     ) {
-        if self.under_way != Some(key) {
+        if !self.is_over(&key) {
             return;
         }
-        self.under_way = None;
         if let Some(case) = self.cases.get_mut(&key) {
             if is_taken {
                 case.not_before = head.plus(AGAIN_BLOCKS);
@@ -329,10 +412,6 @@ impl Case {
 fn of_provider(cases: &BTreeMap<Key, Case>, provider: &AccountId) -> usize {
     let (first, last) = (SectorNumber(0), SectorNumber(u64::MAX));
     cases.range((*provider, first)..=(*provider, last)).count()
-}
-
-fn endpoint_of(chain: &impl StateRead, provider: &AccountId) -> Option<Endpoint> {
-    rows::read::<ProviderRow>(chain, &rows::provider(provider)).map(|row| row.endpoint)
 }
 
 /// This node's place in a committee.

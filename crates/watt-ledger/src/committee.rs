@@ -8,6 +8,7 @@ use crate::state::StateRead;
 use watt_light::backbone::Backbone;
 use watt_light::{PorepVerdict, Verdict, Verdicts};
 use watt_primitives::key::{SignatureCheck, all_hold};
+use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, NodeId, SectorNumber, Window};
 use watt_proofs::verify::{self, InvalidProof, PorepStatement};
 use watt_proofs::{Element, PieceTable, ProofParams, SectorSize, challenge};
@@ -165,6 +166,13 @@ impl ChallengedSector {
             challenge_seed: self.challenge_seed,
             random_challenges: self.params.porep_challenges,
         }
+    }
+
+    /// Whether something of clients lies in it.
+    #[must_use]
+    pub fn has_slots(&self) -> bool {
+        let mut pieces = self.pieces.pieces().iter();
+        pieces.any(|piece| matches!(piece, Piece::Slot { .. }))
     }
 
     /// The most bytes that its openings have.

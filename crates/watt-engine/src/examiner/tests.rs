@@ -5,7 +5,7 @@ use watt_ledger::state::Writes;
 use watt_ledger::{MemoryState, NetworkParameters};
 use watt_light::{Backbone, BackboneEntry};
 use watt_primitives::terms::Piece;
-use watt_primitives::{BoundedString, BoundedVec, SecretKey, Window, codec};
+use watt_primitives::{BoundedString, BoundedVec, DealId, SecretKey, SlotIndexInDeal, Window, codec};
 use watt_proofs::{Element, ProofParams, SectorSize};
 
 const HEAD: BlockHeight = BlockHeight(14);
@@ -23,8 +23,22 @@ fn network() -> NetworkId {
     NetworkId::derive(Hash([7; 32]))
 }
 
-/// A chain of four seats, voting with keys 1 to 4, on which these sectors of these providers are challenged.
+/// A chain of four seats, voting with keys 1 to 4, on which these sectors of these providers are challenged: filler, of providers that
+/// have proven nothing yet.
 fn chain(sectors: &[(u8, u64)]) -> MemoryState {
+    let filler: Vec<_> = sectors.iter().map(|of| (*of, Holds::Filler, 0)).collect();
+    chain_of(&filler)
+}
+
+/// What lies in a sector.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Filler,
+    ASlot,
+}
+
+/// The same with what lies in a sector, and how many sectors its provider has proven.
+fn chain_of(sectors: &[((u8, u64), Holds, u32)]) -> MemoryState {
     let mut writes = Writes::new();
     let rules = RulesRow {
         network: network(),
@@ -67,7 +81,7 @@ fn chain(sectors: &[(u8, u64)]) -> MemoryState {
     };
     put(rows::duty_window(Window(0)), codec::encode(&beacon));
     let len = SectorSize::new(&ProofParams::DEVNET, 1).unwrap().payload_bytes();
-    for (provider, number) in sectors {
+    for ((provider, number), holds, n_active) in sectors {
         let (provider, number) = (account(*provider), SectorNumber(*number));
         let row = SectorRow {
             units: 1,
@@ -86,9 +100,20 @@ fn chain(sectors: &[(u8, u64)]) -> MemoryState {
             last_fault: None,
             unpaid: None,
         };
-        let pieces = PieceTableRow(BoundedVec::new(vec![Piece::Filler { offset: 0, len }]).unwrap());
+        let piece = match holds {
+            Holds::Filler => Piece::Filler { offset: 0, len },
+            Holds::ASlot => Piece::Slot {
+                deal: DealId([9; 32]),
+                slot: SlotIndexInDeal(0),
+                root: Hash::ZERO,
+                offset: 0,
+                len,
+            },
+        };
+        let pieces = PieceTableRow(BoundedVec::new(vec![piece]).unwrap());
         let due = rows::sector_due_at_height(DEADLINE.next(), &provider, number);
-        let person = ProviderRow::new(provider, BlockHeight(1));
+        let mut person = ProviderRow::new(provider, BlockHeight(1));
+        person.n_active = *n_active;
         put(rows::sector(&provider, number), codec::encode(&row));
         put(rows::piece_table(&provider, number), codec::encode(&pieces));
         put(due, codec::encode(&()));
@@ -151,6 +176,10 @@ impl Node {
     }
 }
 
+fn not_yet() -> Result<Hash, NotExamined> {
+    Err(NotExamined::NotYet("not made".to_owned()))
+}
+
 fn not_shown() -> Result<Hash, NotExamined> {
     Err(NotExamined::NotShown("no answer".to_owned()))
 }
@@ -166,7 +195,7 @@ fn a_member_looks_keeps_and_hands_back() {
     node.block();
     assert_eq!(node.asked(), [(1, 1)]);
     node.block();
-    assert!(node.asked().is_empty(), "one at a time");
+    assert!(node.asked().is_empty(), "it is under way");
     let openings = Hash([3; 32]);
     node.examined((1, 1), Ok(openings));
     let [Effect::KeepVerdicts(kept), Effect::HandVerdict(job)] = node.effects.as_slice() else {
@@ -194,20 +223,21 @@ fn a_member_looks_keeps_and_hands_back() {
     assert_eq!(node.examiner.done().held, 1);
 }
 
-/// A provider that never answers holds nobody up: the others have their turns, and its own sectors are tried again after longer and
-/// longer pauses until they are due. Covers: D2 (TS4).
+/// A provider that has not made its openings yet holds nobody up: the others have their turns, one sector of each at a time, and its own
+/// sectors are tried again after longer and longer pauses until they are due. Covers: D2 (TS4).
 #[test]
 fn providers_take_turns() {
     let mut node = Node::new(chain(&[(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]), 2, Vec::new());
     node.block();
     let mut order = node.asked();
-    for _ in 0..4 {
-        let last = *order.last().unwrap();
-        node.examined(last, not_shown());
+    assert_eq!(order, [(1, 1), (2, 1)], "one of each");
+    for at in 0..3 {
+        node.examined(order[at], not_yet());
         order.extend(node.asked());
     }
     assert_eq!(order, [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)]);
-    node.examined((1, 3), not_shown());
+    node.examined((2, 2), not_yet());
+    node.examined((1, 3), not_yet());
     assert!(node.asked().is_empty(), "all had their turn at this block");
 
     let mut node = Node::new(chain(&[(1, 1)]), 2, Vec::new());
@@ -220,6 +250,79 @@ fn providers_take_turns() {
         }
     }
     assert_eq!(tries, [15, 16, 18, 22, 30], "none is left before it is due");
+}
+
+/// Who kept a member waiting comes after all others, who has proven nothing yet after who has, and filler after what clients have there.
+/// Covers: D2 (TS4).
+#[test]
+fn who_shows_something_comes_first() {
+    let sectors = [
+        ((1, 1), Holds::Filler, 0),
+        ((2, 1), Holds::ASlot, 0),
+        ((3, 1), Holds::Filler, 1),
+        ((4, 1), Holds::ASlot, 1),
+        ((5, 1), Holds::ASlot, 0),
+        ((5, 2), Holds::ASlot, 0),
+    ];
+    let mut node = Node::new(chain_of(&sectors), 2, Vec::new());
+    node.block();
+    assert_eq!(node.asked(), [(4, 1), (3, 1), (2, 1), (5, 1)]);
+    node.examined((5, 1), not_shown());
+    assert_eq!(node.asked(), [(1, 1)], "before another one of who was waited for");
+    node.examined((4, 1), Ok(Hash([3; 32])));
+    let [Effect::KeepVerdicts(_), Effect::HandVerdict(job)] = node.effects.as_slice() else {
+        unreachable!("{:?}", node.effects)
+    };
+    assert_eq!(job.provider, account(4), "handed back in the same turn");
+    node.effects.clear();
+    node.examined((1, 1), not_yet());
+    assert_eq!(node.asked(), [(5, 2)]);
+}
+
+/// A hundred accounts that show nothing of what they pre-committed cost a member one wait each, four at once; a provider that has proven
+/// something is asked before all of them that are not asked yet, and is done with while they wait. Covers: D2 (TS4).
+#[test]
+fn accounts_that_show_nothing_do_not_hold_a_committee_up() {
+    let filler = |n: u8| ((n, 1), Holds::Filler, 0);
+    let mut sectors: Vec<_> = (1..=100).map(filler).collect();
+    let mut node = Node::new(chain_of(&sectors), 2, Vec::new());
+    let mut n_waits = 0;
+    while n_waits < 10 {
+        node.block();
+        for of in node.asked() {
+            n_waits += 1;
+            node.examined(of, not_shown());
+        }
+    }
+    sectors.push(((200, 1), Holds::Filler, 1));
+    node.chain = chain_of(&sectors);
+    let mut asked = Vec::new();
+    while !asked.contains(&(200, 1)) {
+        node.block();
+        asked.extend(node.asked());
+        if !asked.contains(&(200, 1)) {
+            node.examined(*asked.last().unwrap(), not_shown());
+        }
+    }
+    assert!(asked.len() <= 8, "{asked:?}");
+
+    // More sectors than are remembered: those of who has proven something take the place of others.
+    let many = |n: u8| (1..=32).map(move |number| ((n, number), Holds::Filler, 0));
+    let mut flood: Vec<_> = (1..=40).flat_map(many).collect();
+    let mut node = Node::new(chain_of(&flood), 2, Vec::new());
+    for _ in 0..20 {
+        node.block();
+    }
+    assert_eq!(node.examiner.cases.len(), WAITING_MAX);
+    flood.push(((200, 1), Holds::Filler, 1));
+    node.chain = chain_of(&flood);
+    for _ in 0..24 {
+        node.head = BlockHeight(20);
+        node.block();
+    }
+    let waits = (account(200), SectorNumber(1));
+    assert!(node.examiner.cases.contains_key(&waits));
+    assert_eq!(node.examiner.cases.len(), WAITING_MAX);
 }
 
 /// What does not hold is looked at once more and then left. Covers: D2 (TS4).

@@ -16,6 +16,9 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a node has to answer a question.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(12);
 
+/// How slowly openings may come.
+const OPENINGS_BYTES_PER_SECOND: u64 = 100_000;
+
 /// How long a node has to prove something: about the newest block it waits for the next.
 const PROOF_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -198,15 +201,19 @@ impl Wire {
         Ok(*part)
     }
 
-    /// Asks for the openings of a sector, at most `max` bytes; unchecked.
+    /// Asks for the openings of a sector, at most `max` bytes, as slow as [`OPENINGS_BYTES_PER_SECOND`]; unchecked.
     pub(crate) async fn openings(&mut self, sector: SectorNumber, max: usize) -> Result<Vec<u8>, WireError> {
         let network = self.network;
         let Reply::Openings { len } = self.ask(&Request::Openings { network, sector }).await? else {
             return Err(WireError::Protocol);
         };
+        let takes = Duration::from_secs(u64::from(len) / OPENINGS_BYTES_PER_SECOND);
         let len = usize::try_from(len).ok().filter(|len| *len <= max);
         let mut openings = vec![0; len.ok_or(WireError::Protocol)?];
-        self.stream.read_exact(&mut openings).await?;
+        let reading = self.stream.read_exact(&mut openings);
+        timeout(ANSWER_PATIENCE.saturating_add(takes), reading)
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
         Ok(openings)
     }
 

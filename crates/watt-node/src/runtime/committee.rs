@@ -6,7 +6,7 @@ use super::node_loop::{Command, background};
 use crate::client::wire::{Wire, WireError};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 use watt_engine::effect::{ExamineJob, HandVerdictJob};
 use watt_engine::examiner::{check_verdict, look_at};
@@ -15,9 +15,6 @@ use watt_engine::{Event, NotExamined};
 use watt_net::Net;
 use watt_primitives::{Hash, NetworkId};
 use watt_store::Snapshot;
-
-/// How long a provider has to show the openings of a sector: what 100 KB a second take.
-const SHOW_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long it has to take a verdict.
 const TAKE_PATIENCE: Duration = Duration::from_secs(15);
@@ -30,6 +27,8 @@ pub(crate) struct Member {
     pub(crate) jobs: Option<Jobs>,
     pub(crate) state: Arc<Snapshot>,
     pub(crate) commands: mpsc::Sender<Command>,
+    /// One sector is looked at at a time, however many are fetched.
+    pub(crate) looking: Arc<Mutex<()>>,
 }
 
 impl Member {
@@ -44,10 +43,11 @@ impl Member {
         let result = match self.openings(&job).await {
             Ok(openings) => {
                 let network = self.network;
+                let _one = self.looking.lock().await;
                 let seen = background(move || look_at(&job.sector, &network, &openings)).await;
-                seen.unwrap_or_else(|| Err(NotExamined::NotShown("looking at them failed".to_owned())))
+                seen.unwrap_or_else(|| Err(NotExamined::NotYet("looking at them failed".to_owned())))
             }
-            Err(why) => Err(NotExamined::NotShown(why)),
+            Err(why) => Err(why),
         };
         Event::Examined {
             provider,
@@ -56,24 +56,21 @@ impl Member {
         }
     }
 
-    async fn openings(&self, job: &ExamineJob) -> Result<Arc<Vec<u8>>, String> {
+    async fn openings(&self, job: &ExamineJob) -> Result<Arc<Vec<u8>>, NotExamined> {
         let sector = job.sector.sector;
         if let Some(own) = self.own(&job.sector.provider) {
-            return own
-                .shown(sector)
-                .map(|(_, openings)| openings)
-                .ok_or_else(|| "they are not made yet".to_owned());
+            let shown = own.shown(sector).map(|(_, openings)| openings);
+            return shown.ok_or_else(|| NotExamined::NotYet("they are not made".to_owned()));
         }
         let max = job.sector.openings_bytes_max().min(OPENINGS_BYTES_MAX);
         let asking = async {
             let mut wire = Wire::at(&self.net, self.network, &job.endpoint).await?;
             wire.openings(sector, max).await
         };
-        match timeout(SHOW_PATIENCE, asking).await {
-            Ok(Ok(openings)) => Ok(Arc::new(openings)),
-            Ok(Err(why)) => Err(why.to_string()),
-            Err(_) => Err("it took too long".to_owned()),
-        }
+        asking.await.map(Arc::new).map_err(|why| match why {
+            WireError::Refused { .. } => NotExamined::NotYet(why.to_string()),
+            _ => NotExamined::NotShown(why.to_string()),
+        })
     }
 
     /// Hands a verdict back.

@@ -97,6 +97,8 @@ pub(crate) struct NodeLoop {
     net: Net,
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
+    /// One sector of others is looked at at a time.
+    looking: Arc<tokio::sync::Mutex<()>>,
     peers: BTreeMap<watt_net::PeerId, PeerId>,
     names: BTreeMap<PeerId, watt_net::PeerId>,
     next_peer: u64,
@@ -143,6 +145,7 @@ impl NodeLoop {
             net,
             shared,
             commands,
+            looking: Arc::default(),
             peers: BTreeMap::new(),
             names: BTreeMap::new(),
             next_peer: 0,
@@ -711,6 +714,7 @@ impl NodeLoop {
             jobs: self.jobs.clone(),
             state: self.storage.snapshot(),
             commands: self.commands.clone(),
+            looking: Arc::clone(&self.looking),
         }
     }
 
