@@ -8,7 +8,7 @@ mod settlement;
 mod story;
 
 use crate::config::Home;
-use crate::devnet::{Devnet, DevnetSize};
+use crate::devnet::{Devnet, DevnetRules, DevnetSize};
 use crate::error::{CommandError, ErrorKind};
 use crate::keyfile;
 use crate::ui::Ui;
@@ -45,7 +45,7 @@ pub async fn run(
     let mut devnet = Devnet::open(
         &folder.path.join("devnet"),
         Some(request.size),
-        None,
+        DevnetRules::default(),
         false,
         request.executable.clone(),
     )?;

@@ -14,7 +14,7 @@ mod registry;
 mod supervisor;
 
 pub use control::{ControlClient, ControlServer};
-pub use parameters::DevnetSize;
+pub use parameters::{DevnetRules, DevnetSize};
 pub use plan::{NodePlan, NodeRole, Plan};
 pub use process::{NodeState, ParentWatch};
 pub use registry::{Registered, Registry};

@@ -30,5 +30,6 @@ pub mod wallet;
 
 mod bounded_file;
 mod left_out;
+mod lock;
 mod restart_file;
 mod scp_log;

@@ -4,8 +4,9 @@ use crate::api::types::ScrubInfo;
 use crate::api::view::FoldingStatus;
 use crate::api::{CircleInfo, HeadState, NodeView, ProviderStatus};
 use crate::error::CommandError;
+use crate::lock::locked;
 use crate::runtime::hand_overs::HandOvers;
-use crate::runtime::jobs::{Folds, Scrub};
+use crate::runtime::jobs::{Folds, Labelling, Scrub};
 use crate::runtime::node_loop::{Command, RestartAsk, wall};
 use crate::runtime::pace::Pace;
 use crate::runtime::storage::{Storage, find_transaction, read_block};
@@ -13,7 +14,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot, watch};
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::{FoldingWork, ProviderWork};
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     work: Mutex<ProviderWork>,
     scrub: Option<Scrub>,
     folds: Option<Folds>,
+    labelling: Labelling,
     evidence: Mutex<Arc<EvidenceLog>>,
     circle: Mutex<Option<CircleInfo>>,
     wanted: watch::Sender<Option<BlockHeight>>,
@@ -91,10 +93,6 @@ pub(crate) struct Shared {
     ended: watch::Sender<Option<Option<CommandError>>>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Shared {
     pub(crate) fn new(
         genesis: Arc<Genesis>,
@@ -103,6 +101,7 @@ impl Shared {
         provider: Option<AccountId>,
         scrub: Option<Scrub>,
         folds: Option<Folds>,
+        labelling: Labelling,
     ) -> Result<Self, CommandError> {
         let seen = Seen {
             quorum_set: genesis.quorum_set(),
@@ -125,6 +124,7 @@ impl Shared {
             provider,
             scrub,
             folds,
+            labelling,
             work: Mutex::default(),
             evidence: Mutex::default(),
             circle: Mutex::default(),
@@ -357,9 +357,7 @@ impl NodeView for NodeHandle {
         let account = self.shared.provider?;
         let work = locked(&self.shared.work).clone();
         let mut lines = vec![format!("{} sealed sectors on this disk", work.n_sealed)];
-        if work.n_sealing > 0 {
-            lines.push(format!("sealing {} sector", work.n_sealing));
-        }
+        lines.extend(self.shared.labelling.making().map(|making| making.to_string()));
         lines.extend(work.shown.iter().map(|shown| {
             format!(
                 "sector {} is shown to its committee: {} of {} members needed have said that it holds, until block {}",

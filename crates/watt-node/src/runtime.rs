@@ -108,7 +108,10 @@ pub async fn start(config: NodeConfig) -> Result<Arc<dyn NodeView>, CommandError
         (_, _) => None,
     };
     let folds = jobs.as_ref().and_then(Jobs::folds);
-    let shared = Arc::new(Shared::new(genesis, identity, &storage, provider, scrub, folds)?);
+    let labelling = jobs.as_ref().map(Jobs::labelling).unwrap_or_default();
+    let shared = Arc::new(Shared::new(
+        genesis, identity, &storage, provider, scrub, folds, labelling,
+    )?);
     if let (Some(jobs), Some(provider)) = (&jobs, &config.provider) {
         let kept = if provider.hot { Kept::Hot } else { Kept::Cold };
         keep(jobs.clone(), Arc::downgrade(&shared), kept).map_err(|error| storage::trouble(&error))?;

@@ -1,8 +1,9 @@
 //! A person's security circle as the API shows it, and the nodes of people with their ranks.
 
 use super::facts::{Facts, address_kind};
+use crate::lock::locked;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use watt_ledger::query;
 use watt_primitives::{AccountId, LedgerTime, Term, TrustLevel};
 use watt_trust::Ranking;
@@ -77,7 +78,7 @@ pub(super) struct Ranks(Mutex<Option<(Term, Arc<Ranking>)>>);
 impl Ranks {
     /// The ranks of `term`: of one term they are reckoned once, while others wait for them.
     fn of(&self, term: Term, reckon: impl FnOnce() -> Ranking) -> Arc<Ranking> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = locked(&self.0);
         if let Some((of, ranking)) = known.as_ref()
             && *of == term
         {

@@ -1,7 +1,9 @@
 //! `watt devnet`.
 
 use super::session::{Session, executable, interrupted};
-use crate::devnet::{ControlServer, Devnet, DevnetSize, DevnetStatus, NodeRole, NodeState, Registry};
+use crate::devnet::{
+    ControlServer, Devnet, DevnetRules, DevnetSize, DevnetStatus, NodeRole, NodeState, Registry,
+};
 use crate::error::{CommandError, ErrorKind};
 use crate::ui::{Format, Table};
 use clap::{Args, Subcommand};
@@ -68,6 +70,9 @@ pub(super) struct UpArgs {
     /// Have so many providers, the last ones, settle their windows by one folded proof a minute [default: 0]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     folding: u32,
+    /// Seal and prove as on a main network: sectors of 64 MiB, a minute of a core each until they are proven
+    #[arg(long)]
+    secure_proofs: bool,
     /// Forget the network that was there, with all that it stored
     #[arg(long)]
     fresh: bool,
@@ -108,7 +113,11 @@ async fn up(session: &Session, args: UpArgs) -> Result<(), CommandError> {
         }),
     };
     let dir = args.dir.unwrap_or_else(|| session.home.devnet_dir());
-    let mut devnet = Devnet::open(&dir, size, args.term_windows, args.fresh, executable()?)?;
+    let rules = DevnetRules {
+        term_windows: args.term_windows,
+        secure_proofs: args.secure_proofs,
+    };
+    let mut devnet = Devnet::open(&dir, size, rules, args.fresh, executable()?)?;
     if args.record_scp {
         devnet.record_scp();
     }

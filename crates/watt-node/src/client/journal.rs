@@ -8,13 +8,14 @@ use super::stored::StoredFile;
 use crate::config::create_private_dir;
 use crate::error::{CommandError, ErrorKind};
 use crate::keyfile::{random_bytes, replace_private};
+use crate::lock::locked;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use watt_content::outboard::Outboard;
 use watt_content::{FileKey, Header, SlotRoots};
 use watt_light::SignedTransaction;
@@ -213,7 +214,7 @@ impl Journal {
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.progress)
     }
 
     /// The file was found to be another than in the first pass: this put's key must never seal it again.

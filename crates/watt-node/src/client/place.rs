@@ -10,10 +10,11 @@ use super::wire::{Holder, WireError};
 use crate::api::types::{DealInfo, DealStage, KeyInfo, Outcome as Receipt};
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
+use crate::lock::locked;
 use crate::ui::{Progress, Ui, duration_text};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use watt_content::encoder::EncodeError;
@@ -329,7 +330,7 @@ impl Placing<'_> {
                 .note(&format!("another provider is asked in place of {one}"));
         }
         if let Some(last) = said.into_iter().last() {
-            *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+            *locked(&self.last_failure) = Some(last);
         }
         self.journal.update(|progress| {
             for (holder, _) in failed.values() {
@@ -343,7 +344,7 @@ impl Placing<'_> {
 
     /// An error about offers that are missing, with what the last provider answered that was left out.
     fn with_last_failure(&self, error: CommandError) -> CommandError {
-        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = locked(&self.last_failure);
         match &*last {
             Some(said) => {
                 let message = format!("{}; the last of them, {said}", error.message);

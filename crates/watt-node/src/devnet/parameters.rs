@@ -39,6 +39,15 @@ const SETTLEMENT_WINDOWS: u64 = 8;
 /// Slots that a holder has to answer a dispute: a minute and a half, longer than a provider takes to start again and make labels.
 const DISPUTE_SLOTS: u64 = 90;
 
+/// Slots that a sector has from its pre-commitment to its commitment.
+const COMMIT_SLOTS: u64 = 120;
+
+/// The same with the proofs of a main network: half an hour, as all providers of one machine make theirs on a few cores.
+const COMMIT_SLOTS_SECURE: u64 = 1_800;
+
+/// Slots to answer a dispute with the proofs of a main network: a cold sector takes half a minute of a core.
+const DISPUTE_SLOTS_SECURE: u64 = 900;
+
 /// Windows that shares may go unproven: twenty minutes, an hour and a bit over two, longer than somebody who tries things out leaves a
 /// provider stopped.
 const GRACE_WINDOWS: GraceWindows = GraceWindows {
@@ -47,12 +56,26 @@ const GRACE_WINDOWS: GraceWindows = GraceWindows {
     phone: 1_050,
 };
 
-/// Rules' numbers of a devnet: blocks every second, proofs every eight, small insecure seals; and terms of so many windows.
+/// What can be chosen about a devnet's rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DevnetRules {
+    /// Windows of a term, if not 144.
+    pub term_windows: Option<u64>,
+    /// Whether sectors are sealed as on a main network: 64 MiB each, and a minute of a core until one is proven.
+    pub secure_proofs: bool,
+}
+
+/// Rules' numbers of a devnet: blocks every second, proofs every eight, small insecure seals unless it is to have those of a main network.
 ///
 /// # Errors
 /// No term is so short or so long.
-pub(super) fn network_parameters(term_windows: Option<u64>) -> Result<NetworkParameters, CommandError> {
-    let term_windows = term_windows.unwrap_or(TERM_WINDOWS);
+pub(super) fn network_parameters(chosen: DevnetRules) -> Result<NetworkParameters, CommandError> {
+    let term_windows = chosen.term_windows.unwrap_or(TERM_WINDOWS);
+    let (commit_slots, dispute_slots) = if chosen.secure_proofs {
+        (COMMIT_SLOTS_SECURE, DISPUTE_SLOTS_SECURE)
+    } else {
+        (COMMIT_SLOTS, DISPUTE_SLOTS)
+    };
     if !(2..=TERM_WINDOWS_MAX).contains(&term_windows) {
         return Err(CommandError::new(
             ErrorKind::Usage,
@@ -70,12 +93,12 @@ pub(super) fn network_parameters(term_windows: Option<u64>) -> Result<NetworkPar
         block_bytes_max: 3 << 20,
         certify_slots: 120,
         certify_slots_per_gb: 240,
-        commit_slots: 120,
-        dispute_slots: DISPUTE_SLOTS,
+        commit_slots,
+        dispute_slots,
         grace_windows: GRACE_WINDOWS,
         power_unit_bytes: 1 << 20,
         standby_power_bytes: 0,
-        insecure_proofs: true,
+        insecure_proofs: !chosen.secure_proofs,
         porep_committee: 15,
         // Half a minute, so that it can be watched.
         restart_windows: 4,

@@ -8,7 +8,7 @@
 //! DIR/nodes/NAME/      config.toml, account.key, seat.key, voting.key, network.key, data/, node.log, scp.log
 //! ```
 
-use super::parameters::{self, DevnetSize};
+use super::parameters::{self, DevnetRules, DevnetSize};
 use super::ports::{self, Ports};
 use crate::config::{create_private_dir, read_genesis};
 use crate::error::{CommandError, ErrorKind, OrFail};
@@ -108,20 +108,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan in `dir`, or a new network there. A plan of another size, or with terms of another length, is a conflict: its keys and
-    /// its history stay.
+    /// The plan in `dir`, or a new network there. A plan of another size, or with other rules than are asked for, is a conflict: its keys
+    /// and its history stay.
     ///
     /// # Errors
     /// The folder can't be used, or holds something else.
     pub fn load_or_create(
         dir: &Path,
         size: Option<DevnetSize>,
-        term_windows: Option<u64>,
+        rules: DevnetRules,
         now: Timestamp,
     ) -> Result<Self, CommandError> {
         let dir = std::path::absolute(dir).map_err(|error| CommandError::file("use", dir, &error))?;
         if !dir.join("devnet.json").exists() {
-            let parameters = parameters::network_parameters(term_windows)?;
+            let parameters = parameters::network_parameters(rules)?;
             return Self::create(
                 &dir,
                 size.unwrap_or(DevnetSize::DEFAULT).check()?,
@@ -130,8 +130,16 @@ impl Plan {
             );
         }
         let plan = Self::load(&dir)?;
-        let found = plan.genesis()?.parameters.term_windows;
-        if let Some(asked) = term_windows.filter(|asked| *asked != found) {
+        let parameters = plan.genesis()?.parameters;
+        if rules.secure_proofs && parameters.insecure_proofs {
+            return Err(CommandError::new(
+                ErrorKind::Conflict,
+                format!("the devnet in {} has small, insecure proofs", dir.display()),
+                "start it without --secure-proofs, forget it with --fresh, or use another --dir",
+            ));
+        }
+        let found = parameters.term_windows;
+        if let Some(asked) = rules.term_windows.filter(|asked| *asked != found) {
             return Err(CommandError::new(
                 ErrorKind::Conflict,
                 format!(

@@ -1,6 +1,6 @@
 //! The process that holds all nodes of a devnet.
 
-use super::parameters::DevnetSize;
+use super::parameters::{DevnetRules, DevnetSize};
 use super::plan::{NodePlan, NodeRole, Plan};
 use super::process::{NodeProcess, NodeState};
 use crate::api::types::{ProviderInfo, StatusInfo};
@@ -93,7 +93,7 @@ impl Devnet {
     pub fn open(
         dir: &Path,
         size: Option<DevnetSize>,
-        term_windows: Option<u64>,
+        rules: DevnetRules,
         is_fresh: bool,
         executable: PathBuf,
     ) -> Result<Self, CommandError> {
@@ -102,7 +102,7 @@ impl Devnet {
         if is_fresh {
             Plan::forget(dir)?;
         }
-        let plan = Plan::load_or_create(dir, size, term_windows, now())?;
+        let plan = Plan::load_or_create(dir, size, rules, now())?;
         let http = reqwest::Client::builder()
             .timeout(Duration::from_millis(STATUS_MS_MAX))
             .no_proxy()

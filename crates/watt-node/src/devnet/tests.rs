@@ -9,12 +9,16 @@ const SMALL: DevnetSize = DevnetSize {
     validators: 4,
     providers: 2,
 };
+const RULES: DevnetRules = DevnetRules {
+    term_windows: None,
+    secure_proofs: false,
+};
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 #[test]
 fn every_node_of_a_plan_has_a_configuration_that_loads() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan::load_or_create(&folder.path().join("net"), Some(SMALL), None, NOW).unwrap();
+    let plan = Plan::load_or_create(&folder.path().join("net"), Some(SMALL), RULES, NOW).unwrap();
     let genesis = plan.genesis().unwrap();
     // The client's, each node's, each seat's, and the council's.
     assert_eq!((genesis.backbone.len(), genesis.accounts.len()), (4, 7 + 4 + 7));
@@ -67,33 +71,58 @@ fn every_node_of_a_plan_has_a_configuration_that_loads() {
 fn a_devnet_is_found_again_with_its_keys() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("net");
-    let made = Plan::load_or_create(&dir, Some(SMALL), None, NOW).unwrap();
-    let again = Plan::load_or_create(&dir, None, None, Timestamp(NOW.0 + 5)).unwrap();
+    let made = Plan::load_or_create(&dir, Some(SMALL), RULES, NOW).unwrap();
+    let again = Plan::load_or_create(&dir, None, RULES, Timestamp(NOW.0 + 5)).unwrap();
     assert_eq!(made, again);
     let other = DevnetSize {
         validators: 1,
         providers: 2,
     };
     assert_eq!(
-        Plan::load_or_create(&dir, Some(other), None, NOW)
+        Plan::load_or_create(&dir, Some(other), RULES, NOW)
             .unwrap_err()
             .kind,
         ErrorKind::Conflict
     );
     assert_eq!(
-        Plan::load_or_create(&dir, None, Some(4), NOW).unwrap_err().kind,
+        Plan::load_or_create(&dir, None, terms(4), NOW).unwrap_err().kind,
         ErrorKind::Conflict
     );
-    let short = Plan::load_or_create(&folder.path().join("short"), Some(SMALL), Some(4), NOW).unwrap();
+    let short = Plan::load_or_create(&folder.path().join("short"), Some(SMALL), terms(4), NOW).unwrap();
     assert_eq!(short.genesis().unwrap().parameters.term_windows, 4);
-    let none = Plan::load_or_create(&folder.path().join("none"), Some(SMALL), Some(1), NOW);
+    let none = Plan::load_or_create(&folder.path().join("none"), Some(SMALL), terms(1), NOW);
     assert_eq!(none.unwrap_err().kind, ErrorKind::Usage);
+}
+
+fn terms(windows: u64) -> DevnetRules {
+    DevnetRules {
+        term_windows: Some(windows),
+        ..RULES
+    }
+}
+
+/// A devnet can have the proofs of a main network, from its beginning on; it keeps what it began with. Covers: D1.
+#[test]
+fn a_devnet_may_have_secure_proofs() {
+    let secure = DevnetRules {
+        secure_proofs: true,
+        ..RULES
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("net");
+    let made = Plan::load_or_create(&dir, Some(SMALL), secure, NOW).unwrap();
+    assert!(!made.genesis().unwrap().parameters.insecure_proofs);
+    assert_eq!(Plan::load_or_create(&dir, None, RULES, NOW).unwrap(), made);
+    let small = folder.path().join("small");
+    Plan::load_or_create(&small, Some(SMALL), RULES, NOW).unwrap();
+    let other = Plan::load_or_create(&small, None, secure, NOW);
+    assert_eq!(other.unwrap_err().kind, ErrorKind::Conflict);
 }
 
 #[test]
 fn ports_are_drawn_once_each_and_anew_when_taken() {
     let folder = tempfile::tempdir().unwrap();
-    let mut plan = Plan::load_or_create(&folder.path().join("net"), Some(SMALL), None, NOW).unwrap();
+    let mut plan = Plan::load_or_create(&folder.path().join("net"), Some(SMALL), RULES, NOW).unwrap();
     let all = |plan: &Plan| -> Vec<u16> {
         plan.nodes
             .iter()
@@ -114,7 +143,7 @@ fn ports_are_drawn_once_each_and_anew_when_taken() {
 fn validators_record_when_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("net");
-    let mut plan = Plan::load_or_create(&dir, Some(SMALL), None, NOW).unwrap();
+    let mut plan = Plan::load_or_create(&dir, Some(SMALL), RULES, NOW).unwrap();
     let records = |plan: &Plan| -> Vec<bool> {
         let text = |name: &str| std::fs::read_to_string(plan.node_dir(name).join("config.toml")).unwrap();
         let is_recording = |text: String| text.contains("record_scp = \"scp.log\"");
@@ -136,7 +165,7 @@ fn a_folder_with_other_things_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.tex"), "years of work").unwrap();
     assert_eq!(
-        Plan::load_or_create(folder.path(), None, None, NOW)
+        Plan::load_or_create(folder.path(), None, RULES, NOW)
             .unwrap_err()
             .kind,
         ErrorKind::Conflict
@@ -149,16 +178,16 @@ fn a_folder_with_other_things_is_left_alone() {
 fn forgetting_removes_all_of_a_devnet() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("net");
-    let before = Plan::load_or_create(&dir, Some(SMALL), None, NOW).unwrap();
+    let before = Plan::load_or_create(&dir, Some(SMALL), RULES, NOW).unwrap();
     Plan::forget(&dir).unwrap();
-    let after = Plan::load_or_create(&dir, Some(SMALL), None, NOW).unwrap();
+    let after = Plan::load_or_create(&dir, Some(SMALL), RULES, NOW).unwrap();
     assert_ne!(before.network, after.network);
 }
 
 #[test]
 fn one_devnet_has_one_supervisor() {
     let folder = tempfile::tempdir().unwrap();
-    let open = || Devnet::open(folder.path(), Some(SMALL), None, false, "watt".into());
+    let open = || Devnet::open(folder.path(), Some(SMALL), RULES, false, "watt".into());
     let first = open().unwrap();
     assert_eq!(open().unwrap_err().kind, ErrorKind::Conflict);
     drop(first);
@@ -184,7 +213,7 @@ fn impossible_sizes_are_refused() {
 async fn supervisor_answers_its_owner_only() {
     let folder = tempfile::tempdir().unwrap();
     let devnet =
-        std::sync::Arc::new(Devnet::open(folder.path(), Some(SMALL), None, false, "watt".into()).unwrap());
+        std::sync::Arc::new(Devnet::open(folder.path(), Some(SMALL), RULES, false, "watt".into()).unwrap());
     let server = ControlServer::start(std::sync::Arc::clone(&devnet))
         .await
         .unwrap();

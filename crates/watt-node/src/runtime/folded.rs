@@ -3,9 +3,10 @@
 use super::apply::guarded;
 use super::storage::trouble;
 use crate::error::CommandError;
+use crate::lock::locked;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use watt_ledger::VerifyFolded;
 use watt_ledger::folded::FOLDED_BYTES_MAX;
 use watt_light::{FoldedProof, FoldedWindows, WindowShape};
@@ -253,10 +254,6 @@ pub(crate) const fn shape_of(shape: WindowShape) -> Shape {
 fn file_name(shape: Shape, digest: Element) -> String {
     let word = if shape == Shape::SMALL { "small" } else { "large" };
     format!("{word}-{}", Hash(digest.to_bytes()))
-}
-
-fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes the parameters of a shape in the folder `dir`, unless they are there.

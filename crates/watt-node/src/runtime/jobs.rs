@@ -2,6 +2,7 @@
 
 mod cold;
 mod folds;
+mod labelling;
 mod scrub;
 mod show;
 
@@ -16,13 +17,16 @@ use super::storage::{Storage, trouble};
 use super::transfer_server::Server;
 use crate::config::ProviderConfig;
 use crate::error::CommandError;
+use crate::lock::locked;
 use crate::node::Shared;
 use anyhow::Context as _;
 use cold::{Unsealing, slots};
+pub(crate) use labelling::Labelling;
+use labelling::Purpose;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use watt_engine::effect::{AnsweredWindow, SealJob, WindowJob};
 use watt_engine::event::{Responded, SealedRoots};
@@ -79,8 +83,7 @@ pub(crate) struct Jobs {
     log: Arc<Mutex<Log>>,
     local: Arc<Vec<LocalSector>>,
     receiving: Arc<Receiving>,
-    /// Held while labels are made: they take up to 200 MiB, which a phone has once.
-    labelling: Arc<Mutex<()>>,
+    labelling: Labelling,
     /// If it settles by folded proofs.
     folds: Option<Folds>,
     /// Held while bytes move between pieces and replicas; taken before `labelling`.
@@ -146,7 +149,7 @@ impl Jobs {
             log: Arc::new(Mutex::new(Log { journal, answers })),
             local: Arc::new(local),
             receiving: Arc::default(),
-            labelling: Arc::default(),
+            labelling: Labelling::default(),
             folds,
             copies: Arc::default(),
             unsealing: Arc::default(),
@@ -164,31 +167,31 @@ impl Jobs {
         self.local.to_vec()
     }
 
+    pub(crate) fn labelling(&self) -> Labelling {
+        self.labelling.clone()
+    }
+
     pub(crate) fn folds(&self) -> Option<Folds> {
         self.folds.clone()
     }
 
     /// The openings of a sector, while a committee looks at them.
     pub(crate) fn shown(&self, sector: SectorNumber) -> Option<Openings> {
-        let shown = self.shown.as_ref()?.lock();
-        shown
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&sector)
-            .cloned()
+        locked(self.shown.as_ref()?).get(&sector).cloned()
     }
 
     /// Shows the openings of a sector to whoever asks, if this network has committees.
     fn show(&self, sector: SectorNumber, openings: &[u8]) {
         if let Some(shown) = &self.shown {
             let opened = (witness_hash(&self.network, openings), Arc::new(openings.to_vec()));
-            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shown = locked(shown);
             shown.insert(sector, opened);
         }
     }
 
     fn hide(&self, sector: SectorNumber) {
         if let Some(shown) = &self.shown {
-            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shown = locked(shown);
             shown.remove(&sector);
         }
     }
@@ -313,17 +316,10 @@ impl Jobs {
         let comm_d = table.comm_d(&self.network);
         let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
         let mut payload = Payload::new(&self.pieces, &table);
-        let mut progress = |_| ControlFlow::Continue(());
-        let labelling = self.labelling.lock().unwrap_or_else(PoisonError::into_inner);
-        let sealed = seal_from(
-            &self.params,
-            table.size(),
-            &replica_id,
-            &mut payload,
-            &mut progress,
-        )
-        .map_err(|error| payload.why(error))?;
-        drop(labelling);
+        let sealed = self.labelling.run(job.sector, Purpose::Seal, |progress| {
+            seal_from(&self.params, table.size(), &replica_id, &mut payload, progress)
+        });
+        let sealed = sealed.map_err(|error| payload.why(error))?;
         let roots = SealedRoots {
             comm_c: sealed.comm_c,
             comm_r: sealed.comm_r,
@@ -352,14 +348,14 @@ impl Jobs {
             challenge_seed: seed,
             random_challenges: self.params.porep_challenges,
         };
-        Ok(porep::open(&self.params, &statement, &replica, &mut |_| {
-            ControlFlow::Continue(())
+        Ok(self.labelling.run(job.sector, Purpose::Show, |progress| {
+            porep::open(&self.params, &statement, &replica, progress)
         })?)
     }
 
     fn respond(&self, job: &WindowJob) -> anyhow::Result<Responded> {
         let asked = job.asked();
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = locked(&self.log);
         let responses = match log.answers.get(&job.window) {
             // Answered in an earlier life: the same answers, so that nothing is said twice.
             Some(responses) if responses.are_to(&asked) => responses.clone(),
@@ -396,7 +392,7 @@ impl Jobs {
         next_beacon: Element,
     ) -> anyhow::Result<Vec<u8>> {
         let asked = job.asked();
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = locked(&self.log);
         let answered = log
             .answers
             .get(&job.window)
@@ -433,7 +429,7 @@ impl Jobs {
     /// The step of a window, if it shows what the ledger has of it.
     fn step(&self, answered: &AnsweredWindow, job: &WindowJob) -> Option<Step> {
         let asked = job.asked();
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = locked(&self.log);
         let responses = log
             .answers
             .get(&job.window)

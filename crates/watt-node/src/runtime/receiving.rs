@@ -1,8 +1,9 @@
 //! Which slots are being received. Of two transfers of one slot the newer counts: a client that was killed comes back at once,
 //! while its old connection may look alive for half a minute.
 
+use crate::lock::locked;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use watt_primitives::{DealId, SlotIndexInDeal};
 
@@ -25,7 +26,7 @@ impl Receiving {
     /// Begins a transfer, and tells an older one of the same slot to end.
     pub(crate) fn begin(&self, key: Key) -> Turn<'_> {
         let superseded = Arc::new(Notify::new());
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = locked(&self.0);
         if let Some(older) = all.insert(key, Arc::clone(&superseded)) {
             older.notify_one();
         }
@@ -46,7 +47,7 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = locked(&self.all.0);
         if all
             .get(&self.key)
             .is_some_and(|newest| Arc::ptr_eq(newest, &self.superseded))

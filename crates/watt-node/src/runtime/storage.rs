@@ -7,8 +7,9 @@ use super::restarts::RestartStore;
 use super::seat_keys::SeatKeys;
 use crate::config::NodeConfig;
 use crate::error::{CommandError, ErrorKind};
+use crate::lock::locked;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use watt_engine::checkpoint::Incoming;
 use watt_engine::examiner::GIVEN_MAX;
 use watt_engine::journal::Entry;
@@ -224,10 +225,7 @@ impl Storage {
     pub(crate) fn persist(&self, entries: &[Entry]) -> Result<(), watt_store::JournalError> {
         let entries: Vec<Vec<u8>> = entries.iter().map(Entry::encode).collect();
         let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
-        self.journal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .append(&entries)
+        locked(&self.journal).append(&entries)
     }
 
     /// Evidence of earlier lives. A file that can't be read is said and counts as none: a node goes on without it.
@@ -357,10 +355,7 @@ impl Storage {
         self.snapshot = Arc::new(snapshot);
         if before.0 / JOURNAL_KEPT_BLOCKS < height.0 / JOURNAL_KEPT_BLOCKS {
             let is_live = |bytes: &[u8]| Entry::decode(bytes).is_ok_and(|entry| entry.slot().0 > height.0);
-            self.journal
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .retain(is_live)?;
+            locked(&self.journal).retain(is_live)?;
         }
         Ok(())
     }

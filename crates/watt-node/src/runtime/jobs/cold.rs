@@ -5,10 +5,11 @@
 
 use super::scrub::Key;
 use super::{ANSWER_BYTES_MAX, Jobs, SealInfo, SealJob};
+use crate::lock::locked;
 use crate::node::Shared;
 use crate::runtime::node_loop::yield_to_others;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{MutexGuard, Weak};
 use std::time::{Duration, Instant};
 use watt_engine::transfer::Refusal;
 use watt_ledger::query;
@@ -400,10 +401,6 @@ pub(super) fn slots(pieces: &[Piece]) -> impl Iterator<Item = (DealId, SlotIndex
         } => Some((*deal, *slot, *offset, *len)),
         Piece::Filler { .. } => None,
     })
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

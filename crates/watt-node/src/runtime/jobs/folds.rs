@@ -3,6 +3,7 @@
 //! Each answered window is one durable record, and folding reads nothing but these: so it can be stopped at any instant, done when there is
 //! time, and done again. It has a thread of its own and threads of its own to compute on, behind everything else on the machine.
 
+use crate::lock::locked;
 use crate::runtime::apply::guarded;
 use crate::runtime::folded::{Folded, shape_of};
 use crate::runtime::node_loop::yield_to_others;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use watt_engine::effect::{AnsweredWindow, FoldJob};
 use watt_ledger::VerifyFolded as _;
 use watt_light::{FoldedProof, FoldedWindows, WindowShape};
@@ -346,10 +347,6 @@ impl Folder {
 
 fn name(first: Window) -> String {
     format!("{RUNNING}{}", first.0)
-}
-
-fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

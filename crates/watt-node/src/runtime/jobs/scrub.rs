@@ -5,12 +5,13 @@
 //! share there is the replica alone: what it has lost is said.
 
 use super::Jobs;
+use super::labelling::Purpose;
 use crate::api::types::{ScrubInfo, StoredInfo};
+use crate::lock::locked;
 use crate::runtime::payload::Payload;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use watt_engine::effect::SealJob;
 use watt_primitives::slot_tree::GROUP_BYTES;
@@ -313,12 +314,9 @@ impl Jobs {
     fn key(&self, job: &SealJob, table: &PieceTable) -> anyhow::Result<Vec<u8>> {
         let comm_d = table.comm_d(&self.network);
         let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
-        let labelling = self.labelling.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = seal::key(&self.params, table.size(), &replica_id, &mut |_| {
-            ControlFlow::Continue(())
-        });
-        drop(labelling);
-        Ok(key?)
+        Ok(self.labelling.run(job.sector, Purpose::Unseal, |progress| {
+            seal::key(&self.params, table.size(), &replica_id, progress)
+        })?)
     }
 }
 
@@ -361,8 +359,4 @@ impl<'a> Key<'a> {
         self.made = Some(made);
         Ok(())
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,8 +2,9 @@
 
 use super::trouble;
 use crate::error::CommandError;
+use crate::lock::locked;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use watt_engine::checkpoint::Incoming;
 use watt_ledger::Writes;
 use watt_ledger::tree::chunk::{self, StateChunk};
@@ -125,7 +126,7 @@ impl Receiver {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<StateDb>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.open)
     }
 }
 

@@ -1,8 +1,9 @@
 use super::*;
-use crate::runtime::jobs::Log;
+use crate::runtime::jobs::{Labelling, Log};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::Mutex;
 use watt_engine::event::SealedRoots;
 use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, Window};
 use watt_proofs::ProofParams;
@@ -35,7 +36,7 @@ fn jobs(dir: &Path) -> Jobs {
         })),
         local: Arc::default(),
         receiving: Arc::default(),
-        labelling: Arc::default(),
+        labelling: Labelling::default(),
         folds: None,
         copies: Arc::default(),
         unsealing: Arc::default(),
