@@ -287,6 +287,7 @@ impl Facts<'_> {
             window: head.as_ref().map_or(0, |head| head.window.0),
             peers: u64::try_from(status.peers).unwrap_or(u64::MAX),
             is_validator: status.is_validator,
+            examined: status.examined,
             behind: status.behind,
             pool_transactions: u64::try_from(status.pool_transactions).unwrap_or(u64::MAX),
             block_transactions_max: self.genesis.parameters.block_transactions_max,

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt::Display;
 use std::str::FromStr;
+use watt_engine::Examined;
 use watt_primitives::terms::Device;
 use watt_primitives::{Amount, PublicKey};
 
@@ -607,6 +608,9 @@ pub struct StatusInfo {
     pub peers: u64,
     /// Whether this node votes.
     pub is_validator: bool,
+    /// Sectors whose openings it looked at for their committees since it started.
+    #[serde(default)]
+    pub examined: Examined,
     /// Height that a peer is known to have, if it is ahead; zero otherwise.
     pub behind: u64,
     /// Transactions waiting.
