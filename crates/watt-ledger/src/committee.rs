@@ -245,4 +245,4 @@ impl ChallengedSector {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

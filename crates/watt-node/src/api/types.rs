@@ -333,8 +333,17 @@ pub struct ProviderInfo {
     /// Its standing offer, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<AskInfo>,
-    /// Proven time in all, in milliseconds.
+    /// Proven time that is paid, in all, in milliseconds.
     pub proven_ms: u64,
+    /// Windows that it answered and did not prove.
+    #[serde(default)]
+    pub windows_failed: u64,
+    /// Proven time that was withheld for them, in milliseconds.
+    #[serde(default)]
+    pub withheld_ms: u64,
+    /// Proven time that is still to be withheld for them, in milliseconds.
+    #[serde(default)]
+    pub owed_ms: u64,
     /// Active sectors.
     pub n_sectors_active: u32,
     /// Proofs accepted.
