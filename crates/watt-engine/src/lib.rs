@@ -50,5 +50,5 @@ pub use engine::{
 };
 pub use event::{Clocks, Event, PeerId, RequestId};
 pub use evidence::{Evidence, EvidenceLog};
-pub use examiner::{GivenVerdict, NotExamined};
+pub use examiner::{Examined, GivenVerdict, NotExamined};
 pub use hearing::Hearing;

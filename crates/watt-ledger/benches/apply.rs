@@ -63,6 +63,7 @@ impl Chain {
                 window_slots: 10,
                 term_windows: 144,
                 settlement_windows: 144,
+                failed_window_cost: 9,
                 block_transactions_max: TRANSFERS,
                 block_bytes_max: u32::try_from(BODY_BYTES_MAX).unwrap(),
                 certify_slots: 20,

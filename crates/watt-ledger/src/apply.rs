@@ -18,6 +18,7 @@ mod dispute;
 mod due;
 mod election;
 mod evidence;
+pub(crate) mod failures;
 pub(crate) mod grace;
 pub(crate) mod heartbeat;
 mod keys;

@@ -253,4 +253,4 @@ impl ChallengedSector {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

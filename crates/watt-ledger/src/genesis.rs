@@ -48,6 +48,12 @@ pub const SETTLEMENT_WINDOWS_MAIN: u64 = TERM_WINDOWS_MAIN;
 /// The most windows that one folded proof may settle on any network.
 pub const SETTLEMENT_WINDOWS_MAX: u64 = 1024;
 
+/// Windows that a failed window costs besides its own on a main network: ten in all.
+pub const FAILED_WINDOW_COST_MAIN: u32 = 9;
+
+/// The most windows that a failed window may cost besides its own on any network.
+pub const FAILED_WINDOW_COST_MAX: u32 = 1024;
+
 /// Most slots a window may have.
 pub const WINDOW_SLOTS_MAX: u64 = 1024;
 
@@ -119,6 +125,9 @@ pub struct NetworkParameters {
     pub term_windows: u64,
     /// Windows that one folded proof may settle together; a main network has [`SETTLEMENT_WINDOWS_MAIN`].
     pub settlement_windows: u64,
+    /// Windows whose pay a window that was answered and not proven costs besides its own; a main network has
+    /// [`FAILED_WINDOW_COST_MAIN`].
+    pub failed_window_cost: u32,
     /// Most transactions in a block.
     pub block_transactions_max: u32,
     /// Most bytes of a block's encoded body.
@@ -273,6 +282,11 @@ pub enum InvalidGenesis {
         "a settlement must cover 1 to {SETTLEMENT_WINDOWS_MAX} windows, on a main network {SETTLEMENT_WINDOWS_MAIN} windows"
     )]
     SettlementWindows,
+    /// A price of failing that is too high, or on a main network another one than all have.
+    #[error(
+        "a failed window must cost 0 to {FAILED_WINDOW_COST_MAX} windows besides its own, on a main network {FAILED_WINDOW_COST_MAIN}"
+    )]
+    FailedWindowCost,
     /// Sectors that can't be answered for in time.
     #[error("a sector must have {min} to {max} slots to answer")]
     CommitSlots {
@@ -373,6 +387,9 @@ impl Genesis {
         if self.is_main && self.parameters.settlement_windows != SETTLEMENT_WINDOWS_MAIN {
             return Err(InvalidGenesis::SettlementWindows);
         }
+        if self.is_main && self.parameters.failed_window_cost != FAILED_WINDOW_COST_MAIN {
+            return Err(InvalidGenesis::FailedWindowCost);
+        }
         if self.is_main && self.parameters.dispute_slots != DISPUTE_SLOTS_MAIN {
             return Err(InvalidGenesis::DisputeSlots);
         }
@@ -457,6 +474,9 @@ impl NetworkParameters {
         }
         if !(1..=SETTLEMENT_WINDOWS_MAX).contains(&self.settlement_windows) {
             return Err(InvalidGenesis::SettlementWindows);
+        }
+        if self.failed_window_cost > FAILED_WINDOW_COST_MAX {
+            return Err(InvalidGenesis::FailedWindowCost);
         }
         // What is committed to in a window's first block is asked after the first blocks of the next.
         let (min, max) = (self.window_slots.saturating_mul(2), COMMIT_SLOTS_MAX);

@@ -136,7 +136,7 @@ pub fn window(state: &impl StateRead, window: Window) -> Option<WindowRow> {
 pub struct Provider {
     /// Which.
     pub id: AccountId,
-    /// Its row.
+    /// Its row, with what has failed since it was written.
     pub row: ProviderRow,
     /// Its standing offer.
     pub ask: Option<AskRow>,
@@ -149,7 +149,7 @@ pub struct Provider {
 /// A provider.
 #[must_use]
 pub fn provider(state: &impl StateRead, id: &AccountId) -> Option<Provider> {
-    let row: ProviderRow = rows::read(state, &rows::provider(id))?;
+    let mut row: ProviderRow = rows::read(state, &rows::provider(id))?;
     let (rules, chain) = (rules(state)?, rows::read::<ChainRow>(state, rows::CHAIN)?);
     // The window before this one can still be proven, so what is due ends with the one before that.
     let judged = Window(window_of(&rules, chain.height).0.saturating_sub(2));
@@ -163,8 +163,9 @@ pub fn provider(state: &impl StateRead, id: &AccountId) -> Option<Provider> {
         (Some(_) | None, Some(_) | None) => 0,
     };
     let proofs_due = row.due_before.saturating_add(running);
-    let waiting = waiting(state, &rules, id, &row, window_of(&rules, chain.height)).waiting;
-    let n_waiting: u64 = waiting.iter().map(Period::n_counted).sum();
+    let waiting = waiting(state, &rules, id, &row, window_of(&rules, chain.height));
+    waiting.failed.count_to(&mut row, &rules);
+    let n_waiting: u64 = waiting.row.waiting.iter().map(Period::n_counted).sum();
     let proofs_answered = row.windows_proven.saturating_add(n_waiting);
     Some(Provider {
         id: *id,
@@ -193,7 +194,10 @@ pub fn waiting_windows(state: &impl StateRead, id: &AccountId) -> Vec<WaitingWin
         let (rules, chain) = (rules(state)?, rows::read::<ChainRow>(state, rows::CHAIN)?);
         let provider: ProviderRow = rows::read(state, &rows::provider(id))?;
         let (division, next) = (Division::of(&rules, id), window_of(&rules, chain.height.next()));
-        let waiting = waiting(state, &rules, id, &provider, next).waiting.into_inner();
+        let waiting = waiting(state, &rules, id, &provider, next)
+            .row
+            .waiting
+            .into_inner();
         let all = waiting.into_iter().map(|period| WaitingWindows {
             due_from: division.due_from(period.number),
             lapses_at: division.lapses_at(period.number),

@@ -98,8 +98,10 @@ pub enum Done {
     WindowProven {
         /// Which.
         window: Window,
-        /// Ledger time it adds, in milliseconds.
+        /// Ledger time that it proves, in milliseconds.
         proven_ms: u64,
+        /// How much of that is withheld for windows that failed.
+        withheld_ms: u64,
     },
     /// The windows of a period are settled.
     WindowsSettled {
@@ -111,8 +113,10 @@ pub enum Done {
         n_windows: u32,
         /// In how many of these everything that was sampled was opened.
         n_good: u32,
-        /// Ledger time that they add, in milliseconds.
+        /// Ledger time that they prove, in milliseconds.
         proven_ms: u64,
+        /// How much of that is withheld for windows that failed, of these or before.
+        withheld_ms: u64,
     },
     /// Pay arrived.
     Claimed {

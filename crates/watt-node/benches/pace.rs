@@ -63,6 +63,7 @@ fn genesis() -> Genesis {
             window_slots: 8,
             term_windows: 144,
             settlement_windows: 8,
+            failed_window_cost: 9,
             block_transactions_max: BLOCK_TRANSACTIONS,
             block_bytes_max: 3 << 20,
             certify_slots: 120,

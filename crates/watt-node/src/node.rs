@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot, watch};
 use watt_engine::message::DecidedBlock;
 use watt_engine::provider::{FoldingWork, ProviderWork};
-use watt_engine::{Event, EvidenceLog, RestartLog};
+use watt_engine::{Event, EvidenceLog, Examined, RestartLog};
 use watt_health::{Report, View};
 use watt_ledger::{Genesis, Receipt, admit_heartbeat};
 use watt_light::{BlockName, HandOver, Header, Restart, SignedHeartbeat, SignedNewest, SignedTransaction};
@@ -41,6 +41,8 @@ pub struct NodeStatus {
     pub peers: usize,
     /// Whether this node votes in the running term.
     pub is_validator: bool,
+    /// Sectors whose openings it looked at for their committees since it started.
+    pub examined: Examined,
     /// Height that a peer is known to have, if it is ahead.
     pub behind: u64,
     /// Transactions waiting in the pool.

@@ -3,6 +3,7 @@
 use super::{Engine, Origin, Verifying};
 use crate::consensus::Context;
 use crate::effect::Effect;
+use crate::gossip::Gossip;
 use crate::heartbeats;
 use crate::mempool::NotPooled;
 use watt_ledger::{HeartbeatAdmission, StateRead};
@@ -85,14 +86,8 @@ impl Engine {
         };
         let id = admission.id;
         let except = from.peer();
-        let mut context = Context {
-            now,
-            wall: self.wall,
-            peers: &self.peers,
-            effects,
-        };
-        self.gossip
-            .add(except, signed.clone(), admission.bytes, &mut context);
+        let (gossip, mut context) = self.gossiping(now, effects);
+        gossip.add(except, signed.clone(), admission.bytes, &mut context);
         let is_local = except.is_none();
         self.mempool.add(admission, signed, is_local);
         reply(from, Ok(id), effects);
@@ -150,15 +145,24 @@ impl Engine {
             return;
         };
         let except = from.peer();
-        let mut context = Context {
+        let (gossip, mut context) = self.gossiping(now, effects);
+        gossip.add_heartbeat(except, window, heartbeat.clone(), &mut context);
+        self.heartbeats.add(heartbeat, admission, except.is_none());
+    }
+
+    /// The gossip, with what it takes to pass something on.
+    const fn gossiping<'a>(
+        &'a mut self,
+        now: Timestamp,
+        effects: &'a mut Vec<Effect>,
+    ) -> (&'a mut Gossip, Context<'a>) {
+        let context = Context {
             now,
             wall: self.wall,
             peers: &self.peers,
             effects,
         };
-        self.gossip
-            .add_heartbeat(except, window, heartbeat.clone(), &mut context);
-        self.heartbeats.add(heartbeat, admission, except.is_none());
+        (&mut self.gossip, context)
     }
 }
 

@@ -49,6 +49,7 @@ fn chain_of(sectors: &[((u8, u64), Holds, u32)]) -> MemoryState {
             window_slots: 10,
             term_windows: 144,
             settlement_windows: 3,
+            failed_window_cost: 9,
             block_transactions_max: 200,
             block_bytes_max: 2 << 20,
             certify_slots: 20,

@@ -21,7 +21,9 @@ fn waiting(number: u64) -> Period {
         to: Element::default(),
         n_windows: 3,
         n_void: 0,
+        n_asked: 0,
         ms: 0,
+        asked_ms: 0,
         byte_windows: 0,
         faulty: BoundedVec::empty(),
     }

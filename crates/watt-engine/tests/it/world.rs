@@ -213,6 +213,7 @@ pub fn parameters() -> NetworkParameters {
         window_slots: 8,
         term_windows: 144,
         settlement_windows: 4,
+        failed_window_cost: 9,
         block_transactions_max: 500,
         block_bytes_max: 2 << 20,
         certify_slots: 60,

@@ -215,6 +215,7 @@ impl Ledger<'_> {
     fn waiting_of(&self, id: &AccountId) -> Vec<Period> {
         self.provider(id).map_or_else(Vec::new, |provider| {
             waiting(&self.rows, &self.rules, id, &provider, self.window())
+                .row
                 .waiting
                 .into_inner()
         })

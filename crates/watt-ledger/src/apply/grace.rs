@@ -36,7 +36,7 @@ impl Idle {
             let faulty_ms = period.faulty.iter().find(|(faulty, _)| *faulty == number);
             period.last > last_good && faulty_ms.is_none_or(|(_, ms)| *ms < period.ms)
         };
-        let waiting = waiting(state, rules, id, provider, current).waiting;
+        let waiting = waiting(state, rules, id, provider, current).row.waiting;
         let waits = waiting.iter().filter(may_be_good);
         let n_waiting = waits.clone().map(Period::n_counted).fold(0, u64::saturating_add);
         let division = Division::of(rules, id);

@@ -3,13 +3,14 @@
 //! Windows are settled in their order. A heartbeat joins a period when its window can't be proven by itself any more; that is worked
 //! out when somebody asks, from the rows and the heartbeats that are kept.
 
+use super::failures::Failed;
 use super::heartbeat::answered_window;
 use crate::rows::{self, HeartbeatRow, PERIODS_MAX, Period, PeriodsRow, ProviderRow, RulesRow, WindowRow};
 use crate::state::StateRead;
 use watt_light::WindowShape;
 use watt_primitives::hash::{Domain, DomainHasher};
 use watt_primitives::{AccountId, Window};
-use watt_proofs::Shape;
+use watt_proofs::{Element, Shape};
 
 /// The shape of a window, as it is said of folded ones.
 fn shape_of(heartbeat: &HeartbeatRow) -> WindowShape {
@@ -69,6 +70,15 @@ impl Division {
     }
 }
 
+/// What waits of a provider, and what does not any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    /// What waits.
+    pub(crate) row: PeriodsRow,
+    /// What has lapsed or given way since the provider's row was written. Whoever writes what waits counts it there.
+    pub(crate) failed: Failed,
+}
+
 /// What waits of a provider in `current`, the window of the next change.
 pub(crate) fn waiting(
     state: &(impl StateRead + ?Sized),
@@ -76,9 +86,10 @@ pub(crate) fn waiting(
     id: &AccountId,
     provider: &ProviderRow,
     current: Window,
-) -> PeriodsRow {
+) -> Waiting {
     let division = Division::of(rules, id);
     let mut row: PeriodsRow = rows::read(state, &rows::periods(id)).unwrap_or_default();
+    let mut failed = Failed::default();
     for window in provider
         .last_heartbeat
         .into_iter()
@@ -92,15 +103,19 @@ pub(crate) fn waiting(
         let Some(heartbeat) = heartbeat.filter(|heartbeat| !heartbeat.is_proven) else {
             continue;
         };
-        join(state, rules, &division, &mut row, window, &heartbeat);
+        if let Some(oldest) = join(state, rules, &division, &mut row, window, &heartbeat) {
+            failed = failed.plus(Failed::of(&oldest, 0));
+        }
     }
     let has_time = |period: &Period| current < division.lapses_at(period.number);
-    let waiting = row.waiting.iter().filter(|period| has_time(period)).cloned();
-    row.waiting = waiting.collect::<Vec<_>>().try_into().unwrap_or_default();
-    row
+    let (waiting, lapsed): (Vec<Period>, Vec<Period>) =
+        row.waiting.into_inner().into_iter().partition(has_time);
+    row.waiting = waiting.try_into().unwrap_or_default();
+    failed = failed.plus(Failed::all(lapsed.iter()));
+    Waiting { row, failed }
 }
 
-/// Adds a window to the newest period, or begins another one; the oldest gives way if there are too many.
+/// Adds a window to the newest period, or begins another one; the oldest, which is returned, gives way if there are too many.
 fn join(
     state: &(impl StateRead + ?Sized),
     rules: &RulesRow,
@@ -108,16 +123,17 @@ fn join(
     row: &mut PeriodsRow,
     window: Window,
     heartbeat: &HeartbeatRow,
-) {
+) -> Option<Period> {
     let (ms, is_void) = rows::read::<WindowRow>(state, &rows::window(window))
         .map_or((0, true), |row| (row.length_ms(), row.is_void));
     let (number, shape) = (division.number(window), shape_of(heartbeat));
     let mut all = core::mem::take(&mut row.waiting).into_inner();
     let goes_on =
         |period: &Period| (period.number, period.shape, period.to) == (number, shape, heartbeat.state);
+    let mut gives_way = None;
     if !all.last().is_some_and(goes_on) {
         if all.len() >= PERIODS_MAX {
-            all.remove(0);
+            gives_way = Some(all.remove(0));
         }
         all.push(Period {
             number,
@@ -128,7 +144,9 @@ fn join(
             to: heartbeat.state,
             n_windows: 0,
             n_void: 0,
+            n_asked: 0,
             ms: 0,
+            asked_ms: 0,
             byte_windows: 0,
             faulty: watt_primitives::BoundedVec::empty(),
         });
@@ -139,9 +157,17 @@ fn join(
         period.n_windows = period.n_windows.saturating_add(1);
         period.n_void = period.n_void.saturating_add(u32::from(is_void));
         period.ms = period.ms.saturating_add(ms);
+        if !is_void && heartbeat.set != Element::default() {
+            period.n_asked = period.n_asked.saturating_add(1);
+            period.asked_ms = period.asked_ms.saturating_add(ms);
+        }
         period.byte_windows = period.byte_windows.saturating_add(heartbeat.bytes);
         period.add_faulty(heartbeat.unpaid(), ms);
     }
     row.taken_to = Some(window);
     row.waiting = all.try_into().unwrap_or_default();
+    gives_way
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,13 +54,17 @@ impl Ledger<'_> {
             n_void: u64::from(row.is_void),
             byte_windows: heartbeat.bytes,
         };
-        self.pay_in(id, &settled)?;
+        let credit = self.pay_in(id, &settled)?;
         for sector in heartbeat.unpaid().collect::<Vec<_>>() {
-            self.leave_out(id, sector, proven_ms);
+            self.leave_out(id, sector, credit.part_of(proven_ms));
             self.note_unpaid(id, sector, window, provider.last_proven);
         }
         self.change_window(window, |row| row.n_proven = row.n_proven.saturating_add(1));
-        Ok(Done::WindowProven { window, proven_ms })
+        Ok(Done::WindowProven {
+            window,
+            proven_ms,
+            withheld_ms: credit.withheld_ms,
+        })
     }
 
     /// Checks the openings against the ledger's own row: nothing of the window is the provider's word.

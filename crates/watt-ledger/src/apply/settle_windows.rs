@@ -1,7 +1,8 @@
 //! Many windows settled by one folded proof (`docs/spec/proofs.md` §10). The proof itself was checked before the block.
 
 use super::Actor;
-use super::periods::{Division, waiting};
+use super::failures::{Credit, Failed};
+use super::periods::{Division, Waiting, waiting};
 use crate::duty::place_in_term;
 use crate::ledger::Ledger;
 use crate::receipt::Done;
@@ -31,7 +32,7 @@ impl Ledger<'_> {
         let id = &actor.account;
         let provider = self.provider(id).ok_or(Refused::NotAProvider)?;
         let current = self.window();
-        let mut row = waiting(&self.rows, &self.rules, id, &provider, current);
+        let Waiting { mut row, mut failed } = waiting(&self.rows, &self.rules, id, &provider, current);
         let division = Division::of(&self.rules, id);
         let is_due = |period: &&Period| division.due_from(period.number) <= current;
         let mut due = row.waiting.iter().filter(is_due).peekable();
@@ -45,13 +46,18 @@ impl Ledger<'_> {
             return Err(Refused::OtherWindows);
         }
         // What is older and was not settled is given up: time is proven in its order.
-        let newer = row
+        let (newer, older): (Vec<Period>, Vec<Period>) = row
             .waiting
-            .iter()
-            .filter(|other| other.first > period.last)
-            .cloned();
-        row.waiting = newer.collect::<Vec<_>>().try_into().unwrap_or_default();
+            .into_inner()
+            .into_iter()
+            .filter(|other| *other != period)
+            .partition(|other| other.first > period.last);
+        row.waiting = newer.try_into().unwrap_or_default();
         self.rows.write(rows::periods(id), &row);
+        failed = failed
+            .plus(Failed::all(older.iter()))
+            .plus(Failed::of(&period, n_good));
+        self.count_failed(id, failed);
 
         let part = |all: u64| all.saturating_sub(part_lost(all, n_good, n_windows));
         let n_counted = n_good.min(n_windows.saturating_sub(period.n_void));
@@ -63,12 +69,13 @@ impl Ledger<'_> {
             n_void: u64::from(n_good.saturating_sub(n_counted)),
             byte_windows: part(period.byte_windows),
         };
-        self.pay_in(id, &settled)?;
+        let credit = self.pay_in(id, &settled)?;
         for (sector, ms) in period.faulty.iter() {
             if *ms >= period.ms {
                 self.note_unpaid(id, *sector, settled.last, provider.last_proven);
             }
-            self.leave_out(id, *sector, ms.saturating_sub(part_lost(*ms, n_good, n_windows)));
+            let ms = ms.saturating_sub(part_lost(*ms, n_good, n_windows));
+            self.leave_out(id, *sector, credit.part_of(ms));
         }
         Ok(Done::WindowsSettled {
             first: settled.first,
@@ -76,14 +83,15 @@ impl Ledger<'_> {
             n_windows,
             n_good,
             proven_ms: settled.proven_ms,
+            withheld_ms: credit.withheld_ms,
         })
     }
 
-    /// Adds what was proven to the provider's time and to the power of whoever runs it.
-    pub(super) fn pay_in(&mut self, id: &AccountId, settled: &Settled) -> Result<(), Refused> {
+    /// Adds what was proven, less what the provider owes, to its time and to the power of whoever runs it.
+    pub(super) fn pay_in(&mut self, id: &AccountId, settled: &Settled) -> Result<Credit, Refused> {
         self.start_sectors(id, settled.first)?;
         let mut provider = self.provider(id).ok_or(Refused::NotAProvider)?;
-        provider.proven_ms = provider.proven_ms.saturating_add(settled.proven_ms);
+        let credit = Credit::to(&mut provider, settled.proven_ms);
         provider.windows_proven = provider.windows_proven.saturating_add(settled.n_counted);
         provider.void_windows_proven = provider.void_windows_proven.saturating_add(settled.n_void);
         provider.last_proven = Some(settled.last);
@@ -92,9 +100,9 @@ impl Ledger<'_> {
         self.write_provider(id, &provider);
         let (term, _) = place_in_term(&self.rules, settled.last);
         let mut row: PowerRow = self.rows.read(&key).unwrap_or_default();
-        row.add(term, settled.byte_windows);
+        row.add(term, credit.part_of(settled.byte_windows));
         self.rows.write(key, &row);
-        Ok(())
+        Ok(credit)
     }
 
     /// Sectors that are in a proven window for the first time begin to count here.
@@ -145,7 +153,8 @@ impl Ledger<'_> {
 
     /// Gives up what waits from before `window`, which is settled now: time is proven in its order.
     pub(super) fn give_up_before(&mut self, id: &AccountId, provider: &ProviderRow, window: Window) {
-        let row = waiting(&self.rows, &self.rules, id, provider, self.window());
+        let Waiting { row, failed } = waiting(&self.rows, &self.rules, id, provider, self.window());
+        self.count_failed(id, failed.plus(Failed::all(row.waiting.iter())));
         if row != PeriodsRow::default() {
             let row = PeriodsRow {
                 taken_to: Some(window),
@@ -157,7 +166,8 @@ impl Ledger<'_> {
 
     /// Notes which windows wait now. Nothing is noted of a provider of whom nothing waits.
     pub(super) fn note_waiting(&mut self, id: &AccountId, provider: &ProviderRow) {
-        let row = waiting(&self.rows, &self.rules, id, provider, self.window());
+        let Waiting { row, failed } = waiting(&self.rows, &self.rules, id, provider, self.window());
+        self.count_failed(id, failed);
         let kept_from = provider.last_heartbeat.map(Window::previous);
         if row.waiting.is_empty() && row.taken_to < kept_from {
             self.rows.remove(rows::periods(id));

@@ -17,7 +17,8 @@ fn account(n: u8) -> AccountId {
     AccountId([n; 20])
 }
 
-fn rules() -> RulesRow {
+/// Rules of a network with the numbers of a main one.
+pub(crate) fn rules() -> RulesRow {
     RulesRow {
         network: NetworkId::derive(Hash([7; 32])),
         name: BoundedString::new("test".to_owned()).unwrap(),
@@ -27,6 +28,7 @@ fn rules() -> RulesRow {
             window_slots: 120,
             term_windows: TERM_WINDOWS_MAIN,
             settlement_windows: SETTLEMENT_WINDOWS_MAIN,
+            failed_window_cost: 9,
             block_transactions_max: 200,
             block_bytes_max: 2 << 20,
             certify_slots: 20,

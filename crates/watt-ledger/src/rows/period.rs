@@ -41,8 +41,12 @@ pub struct Period {
     pub n_windows: u32,
     /// How many of them were void.
     pub n_void: u32,
+    /// How many of them were not, and had something to prove: those that fail unless they are proven.
+    pub n_asked: u32,
     /// How long they took together, in milliseconds of ledger time.
     pub ms: u64,
+    /// How long those that fail unless they are proven took.
+    pub asked_ms: u64,
     /// Bytes in the set and not declared faulty, added up over the windows.
     pub byte_windows: u64,
     /// For how long sectors were declared faulty, in milliseconds, in the order of their numbers.

@@ -32,8 +32,14 @@ pub struct ProviderRow {
     pub device: Device,
     /// Height of its first pledge.
     pub since: BlockHeight,
-    /// Proven time in all, in milliseconds of ledger time; never falls (TS7).
+    /// Proven time in all, in milliseconds of ledger time, less what was withheld; never falls (TS7).
     pub proven_ms: u64,
+    /// Windows that it answered and did not prove, void ones and those that had nothing to prove left out.
+    pub windows_failed: u64,
+    /// What they cost beyond their own pay and that was not withheld yet, in milliseconds of proven time.
+    pub owed_ms: u64,
+    /// Proven time that was withheld for them, in milliseconds.
+    pub withheld_ms: u64,
     /// The set of its newest heartbeat, so that it is built again only when it has changed.
     #[serde(with = "zero_or_one")]
     pub set: Option<KeptSet>,
@@ -88,6 +94,9 @@ impl ProviderRow {
             device: Device::default(),
             since,
             proven_ms: 0,
+            windows_failed: 0,
+            owed_ms: 0,
+            withheld_ms: 0,
             set: None,
             n_sectors: 0,
             n_active: 0,

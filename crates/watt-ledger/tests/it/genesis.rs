@@ -3,9 +3,9 @@
 use crate::world::{World, genesis, id, key};
 use watt_ledger::block::BODY_BYTES_MAX;
 use watt_ledger::genesis::{
-    DISPUTE_SLOTS_MAIN, DISPUTE_SLOTS_MAX, GRACE_WINDOWS_MAX, GRACE_WINDOWS_MIN, GenesisAccount,
-    InvalidGenesis, RefusedGenesis, SETTLEMENT_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAX, STANDBY_POWER_MAIN_MIN,
-    TERM_WINDOWS_MAIN,
+    DISPUTE_SLOTS_MAIN, DISPUTE_SLOTS_MAX, FAILED_WINDOW_COST_MAIN, FAILED_WINDOW_COST_MAX,
+    GRACE_WINDOWS_MAX, GRACE_WINDOWS_MIN, GenesisAccount, InvalidGenesis, RefusedGenesis,
+    SETTLEMENT_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAX, STANDBY_POWER_MAIN_MIN, TERM_WINDOWS_MAIN,
 };
 use watt_ledger::{Genesis, genesis_block, query};
 use watt_light::BackboneEntry;
@@ -66,6 +66,7 @@ fn senseless_networks_are_refused() {
         g.parameters.standby_power_bytes = STANDBY_POWER_MAIN_MIN;
         g.parameters.term_windows = TERM_WINDOWS_MAIN;
         g.parameters.settlement_windows = SETTLEMENT_WINDOWS_MAIN;
+        g.parameters.failed_window_cost = FAILED_WINDOW_COST_MAIN;
         g.parameters.dispute_slots = DISPUTE_SLOTS_MAIN;
     };
     for slots in [0, DISPUTE_SLOTS_MAX + 1] {
@@ -98,6 +99,13 @@ fn senseless_networks_are_refused() {
             not_in_time
         );
     }
+    let cheap = |g: &mut Genesis| {
+        enough_seeds(g, 101);
+        g.parameters.failed_window_cost = 0;
+    };
+    assert_eq!(refused(&cheap), InvalidGenesis::FailedWindowCost);
+    let dear = |g: &mut Genesis| g.parameters.failed_window_cost = FAILED_WINDOW_COST_MAX + 1;
+    assert_eq!(refused(&dear), InvalidGenesis::FailedWindowCost);
     let weak_candidates = |g: &mut Genesis| {
         enough_seeds(g, 101);
         g.parameters.standby_power_bytes -= 1;

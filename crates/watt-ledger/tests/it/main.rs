@@ -16,6 +16,7 @@ mod committees;
 mod disputes;
 mod draws;
 mod election;
+mod failures;
 mod fees;
 mod genesis;
 mod heartbeats;

@@ -77,6 +77,7 @@ fn settled(due: &WaitingWindows, n_good: u32) -> Done {
         n_windows: due.period.n_windows,
         n_good,
         proven_ms: u64::from(n_good) * 10_000,
+        withheld_ms: 0,
     }
 }
 

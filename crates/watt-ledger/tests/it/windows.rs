@@ -104,6 +104,7 @@ fn proven_time_is_paid() {
         let proven = Done::WindowProven {
             window,
             proven_ms: 10_000,
+            withheld_ms: 0,
         };
         assert!(done.iter().all(|done| *done == Ok(proven)), "{done:?}");
         let slot = stored.slot(10);

@@ -51,6 +51,7 @@ pub(crate) fn genesis() -> Genesis {
             window_slots: 120,
             term_windows: 144,
             settlement_windows: 144,
+            failed_window_cost: 9,
             block_transactions_max: 10_000,
             block_bytes_max: 3 << 20,
             certify_slots: 100,

@@ -102,6 +102,9 @@ impl Facts<'_> {
                 hot: ask.terms.hot,
             }),
             proven_ms: row.proven_ms,
+            windows_failed: row.windows_failed,
+            withheld_ms: row.withheld_ms,
+            owed_ms: row.owed_ms,
             n_sectors_active: row.n_active,
             windows_proven: row.windows_proven,
             windows_missed: provider.proofs_missed,
@@ -287,6 +290,7 @@ impl Facts<'_> {
             window: head.as_ref().map_or(0, |head| head.window.0),
             peers: u64::try_from(status.peers).unwrap_or(u64::MAX),
             is_validator: status.is_validator,
+            examined: status.examined,
             behind: status.behind,
             pool_transactions: u64::try_from(status.pool_transactions).unwrap_or(u64::MAX),
             block_transactions_max: self.genesis.parameters.block_transactions_max,
@@ -513,6 +517,13 @@ pub(super) const fn operation_name(operation: &Operation) -> &'static str {
     }
 }
 
+fn withheld_text(withheld_ms: u64) -> String {
+    match withheld_ms {
+        0 => String::new(),
+        ms => format!(", {ms} ms of it withheld for windows that failed"),
+    }
+}
+
 fn done_text(done: &Done) -> String {
     match done {
         Done::Transferred {} => "the money arrived".to_owned(),
@@ -535,14 +546,25 @@ fn done_text(done: &Done) -> String {
             format!("sector {sector} is challenged in window {challenge_window}")
         }
         Done::SectorCommitted { sector, from } => format!("sector {sector} is proven, from window {from} on"),
-        Done::WindowProven { window, proven_ms } => format!("window {window} is proven, {proven_ms} ms"),
+        Done::WindowProven {
+            window,
+            proven_ms,
+            withheld_ms,
+        } => format!(
+            "window {window} is proven, {proven_ms} ms{}",
+            withheld_text(*withheld_ms)
+        ),
         Done::WindowsSettled {
             first,
             last,
             n_windows,
             n_good,
             proven_ms,
-        } => format!("{n_good} of {n_windows} windows from {first} to {last} are proven, {proven_ms} ms"),
+            withheld_ms,
+        } => format!(
+            "{n_good} of {n_windows} windows from {first} to {last} are proven, {proven_ms} ms{}",
+            withheld_text(*withheld_ms)
+        ),
         Done::TrustAdded { expires_at } => format!("the person is in the circle until {expires_at}"),
         Done::TrustRemoved {} => "the person is no longer in the circle".to_owned(),
         Done::StandingForBackbone {} => "the account offers to hold a seat of the backbone".to_owned(),

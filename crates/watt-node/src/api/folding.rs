@@ -77,7 +77,7 @@ impl Facts<'_> {
                         last.first, last.last, last.n_windows
                     ),
                     None => format!(
-                        "windows {} to {}: not settled in time, and not paid",
+                        "windows {} to {}: not settled in time, so they have failed",
                         last.first, last.last
                     ),
                 },
@@ -143,7 +143,9 @@ mod tests {
                 to: Element::default(),
                 n_windows: 5,
                 n_void: 0,
+                n_asked: 0,
                 ms: 0,
+                asked_ms: 0,
                 byte_windows: 0,
                 faulty: BoundedVec::empty(),
             },

@@ -5,7 +5,7 @@ use super::types::amount_text;
 use crate::ui::duration_text;
 use serde::{Deserialize, Serialize};
 use watt_ledger::query::{self, SectorGrace};
-use watt_ledger::rows::{Loss, SectorRow, SectorStage};
+use watt_ledger::rows::{Loss, ProviderRow, SectorRow, SectorStage};
 use watt_primitives::{AccountId, Amount, BlockHeight, SectorNumber, Window};
 
 /// Bytes in a unit of a sector's size.
@@ -159,6 +159,7 @@ impl Facts<'_> {
                 row.row.proofs_failed
             ));
         }
+        losses.extend(failed_text(&row.row));
         let n_faulty = infos.iter().filter(|info| info.faulty_ms > 0).count();
         if n_faulty > 0 {
             let ms = infos.iter().map(|info| info.faulty_ms).sum();
@@ -262,6 +263,22 @@ impl Facts<'_> {
             sentence,
         })
     }
+}
+
+/// What windows that were answered and not proven cost, in a sentence.
+fn failed_text(row: &ProviderRow) -> Option<String> {
+    if row.windows_failed == 0 {
+        return None;
+    }
+    let (withheld, owed) = (duration_text(row.withheld_ms), duration_text(row.owed_ms));
+    let owed = match row.owed_ms {
+        0 => "nothing more is owed".to_owned(),
+        _ => format!("{owed} more is owed, which what is proven next pays first"),
+    };
+    Some(format!(
+        "{} windows were answered and then not proven; besides their own pay that cost {withheld} of proven time, and {owed}: the machine slept, was too slow, or data is gone",
+        row.windows_failed
+    ))
 }
 
 fn sector_info(number: SectorNumber, sector: &SectorRow, proven_ms: u64, clock: Clock) -> SectorInfo {
@@ -368,6 +385,20 @@ mod tests {
         let info = sector_info(SectorNumber(4), &row, 61_000, NOW);
         assert_eq!((info.bytes, info.n_slots, info.proven_ms), (32 << 20, 3, 60_000));
         (info.state, info.deadline, info.sentence)
+    }
+
+    /// What failures cost is told, and whether anything is still owed. Covers: D3, E4.
+    #[test]
+    fn failures_are_told() {
+        let mut row = ProviderRow::new(AccountId([1; 20]), BlockHeight(0));
+        assert_eq!(failed_text(&row), None);
+        (row.windows_failed, row.withheld_ms, row.owed_ms) = (2, 90_000, 61_000);
+        let told = failed_text(&row).unwrap();
+        let owed = "2 windows were answered and then not proven; besides their own pay that cost 1 min 30 s of proven time, and 1 min 1 s more is owed, which what is proven next pays first";
+        assert!(told.starts_with(owed), "{told}");
+        row.owed_ms = 0;
+        let told = failed_text(&row).unwrap();
+        assert!(told.contains("and nothing more is owed"), "{told}");
     }
 
     /// Each state of a sector is told with its deadline and reason. Covers: D3.

@@ -86,6 +86,7 @@ impl StillNode {
                 window_slots: 8,
                 term_windows: 144,
                 settlement_windows: 8,
+                failed_window_cost: 9,
                 block_transactions_max: 100,
                 block_bytes_max: 1 << 20,
                 certify_slots: 60,

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt::Display;
 use std::str::FromStr;
+use watt_engine::Examined;
 use watt_primitives::terms::Device;
 use watt_primitives::{Amount, PublicKey};
 
@@ -332,8 +333,17 @@ pub struct ProviderInfo {
     /// Its standing offer, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<AskInfo>,
-    /// Proven time in all, in milliseconds.
+    /// Proven time that is paid, in all, in milliseconds.
     pub proven_ms: u64,
+    /// Windows that it answered and did not prove.
+    #[serde(default)]
+    pub windows_failed: u64,
+    /// Proven time that was withheld for them, in milliseconds.
+    #[serde(default)]
+    pub withheld_ms: u64,
+    /// Proven time that is still to be withheld for them, in milliseconds.
+    #[serde(default)]
+    pub owed_ms: u64,
     /// Active sectors.
     pub n_sectors_active: u32,
     /// Proofs accepted.
@@ -607,6 +617,9 @@ pub struct StatusInfo {
     pub peers: u64,
     /// Whether this node votes.
     pub is_validator: bool,
+    /// Sectors whose openings it looked at for their committees since it started.
+    #[serde(default)]
+    pub examined: Examined,
     /// Height that a peer is known to have, if it is ahead; zero otherwise.
     pub behind: u64,
     /// Transactions waiting.

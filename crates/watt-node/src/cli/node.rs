@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::info;
+use watt_engine::Examined;
 
 /// How long a node may take to end, in milliseconds; whatever was acknowledged is on disk already.
 const END_MS_MAX: u64 = 8_000;
@@ -114,6 +115,9 @@ pub(super) async fn status(session: &Session, node: Option<&str>) -> Result<(), 
         table.row(["peers".to_owned(), status.peers.to_string()]);
         let votes = if status.is_validator { "votes" } else { "follows" };
         table.row(["this node".to_owned(), votes.to_owned()]);
+        if let Some(examined) = examined_text(&status.examined) {
+            table.row(["committees".to_owned(), examined]);
+        }
         let ready = status.ready.reason.clone();
         let ready = if status.ready.is_ready {
             "yes".to_owned()
@@ -128,6 +132,22 @@ pub(super) async fn status(session: &Session, node: Option<&str>) -> Result<(), 
         table.row(["your circle".to_owned(), circle]);
         table.to_string()
     })
+}
+
+/// What a node looked at for committees, in words; nothing if it was in none.
+fn examined_text(examined: &Examined) -> Option<String> {
+    let Examined { held, bad, not_shown } = *examined;
+    if *examined == Examined::default() {
+        return None;
+    }
+    let mut text = format!("{held} sectors looked at since the start hold");
+    if bad > 0 {
+        text.push_str(&format!("; what was shown did not hold {bad} times"));
+    }
+    if not_shown > 0 {
+        text.push_str(&format!("; {not_shown} times nothing was shown"));
+    }
+    Some(text)
 }
 
 fn now_ms() -> u64 {
@@ -238,5 +258,29 @@ async fn open_ports(config: &NodeConfig) -> Result<ApiListeners, CommandError> {
             }
             opened => return opened,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a node looked at for committees is told once there is something. Covers: D2.
+    #[test]
+    fn what_was_examined_is_told() {
+        assert_eq!(examined_text(&Examined::default()), None);
+        let mut examined = Examined {
+            held: 3,
+            ..Examined::default()
+        };
+        assert_eq!(
+            examined_text(&examined).unwrap(),
+            "3 sectors looked at since the start hold"
+        );
+        (examined.bad, examined.not_shown) = (1, 2);
+        assert_eq!(
+            examined_text(&examined).unwrap(),
+            "3 sectors looked at since the start hold; what was shown did not hold 1 times; 2 times nothing was shown"
+        );
     }
 }

@@ -61,7 +61,8 @@ pub(super) struct ProviderRunArgs {
     /// Ask this many WATT per 10^9 bytes and day [config: provider.price]
     #[arg(long, value_name = "WATT")]
     price: Option<String>,
-    /// Settle each window by itself (windows), or all of a period by one proof (folded) [config: provider.settle]
+    /// Settle each window by itself (windows, the default for always-on), or all of a period by one proof (folded, for daily and
+    /// phone) [config: provider.settle]
     #[arg(long, value_name = "HOW")]
     settle: Option<String>,
     /// What this runs on: always-on (the default), daily (a laptop or home computer) or phone; how long shares may go unproven before

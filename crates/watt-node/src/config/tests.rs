@@ -1,5 +1,6 @@
 //! Configuration: precedence, errors that name the line, and values as people write them.
 
+use super::value::settle_name;
 use super::*;
 use crate::error::ErrorKind;
 use std::path::Path;
@@ -109,6 +110,32 @@ fn named_file_that_is_missing_is_an_error_and_the_default_one_is_not() {
         resolve(Some(Path::new("/nowhere/x.toml"))).unwrap_err().kind,
         ErrorKind::Usage
     );
+}
+
+/// What sleeps now and then folds its windows, unless its owner says otherwise. Covers: D3.
+#[test]
+fn machines_that_sleep_fold() {
+    let settle = |file: &str| {
+        let settings = settings(&Overrides::default(), &[], file).unwrap();
+        (
+            settle_name(settings.provider_settle.value),
+            settings.provider_settle.origin,
+        )
+    };
+    assert_eq!(settle(""), ("windows", Origin::Default));
+    for (device, expected) in [("always-on", "windows"), ("daily", "folded"), ("phone", "folded")] {
+        let file = format!("[provider]\ndevice = \"{device}\"\n");
+        assert_eq!(settle(&file), (expected, Origin::Default));
+        let (said, origin) = settle(&format!("{file}settle = \"windows\"\n"));
+        assert_eq!(said, "windows");
+        assert!(matches!(origin, Origin::File(_)));
+    }
+    let flag = Overrides {
+        device: Some("phone".into()),
+        ..Overrides::default()
+    };
+    let settings = settings(&flag, &[], "").unwrap();
+    assert_eq!(settle_name(settings.provider_settle.value), "folded");
 }
 
 #[test]

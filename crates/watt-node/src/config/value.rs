@@ -43,6 +43,15 @@ pub(crate) const fn settle_name(settle: Settle) -> &'static str {
     }
 }
 
+/// How a provider settles that does not say it. What sleeps now and then folds: between a heartbeat and its openings it would fail.
+#[must_use]
+pub(crate) const fn settle_of(device: Device) -> Settle {
+    match device {
+        Device::AlwaysOn => Settle::Windows,
+        Device::Daily | Device::Phone => Settle::Folded,
+    }
+}
+
 /// Parses how a provider settles its windows.
 ///
 /// # Errors

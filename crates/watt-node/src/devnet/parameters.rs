@@ -2,7 +2,7 @@
 
 use crate::error::{CommandError, ErrorKind};
 use watt_ledger::NetworkParameters;
-use watt_ledger::genesis::{GraceWindows, TERM_WINDOWS_MAX};
+use watt_ledger::genesis::{FAILED_WINDOW_COST_MAIN, GraceWindows, TERM_WINDOWS_MAX};
 use watt_primitives::Amount;
 use watt_primitives::amount::UNITS_PER_WATT;
 
@@ -88,6 +88,7 @@ pub(super) fn network_parameters(chosen: DevnetRules) -> Result<NetworkParameter
         window_slots: 8,
         term_windows,
         settlement_windows: SETTLEMENT_WINDOWS,
+        failed_window_cost: FAILED_WINDOW_COST_MAIN,
         block_transactions_max: 5_000,
         // Below a message of 4 MiB, with room for its proposal and proof.
         block_bytes_max: 3 << 20,

@@ -40,6 +40,7 @@ fn genesis() -> Genesis {
             window_slots: 8,
             term_windows: 2,
             settlement_windows: 8,
+            failed_window_cost: 9,
             block_transactions_max: 100,
             block_bytes_max: 1 << 20,
             certify_slots: 60,

@@ -233,6 +233,7 @@ impl NodeLoop {
             close_time: header.close_time.0,
             peers: self.peers.len(),
             is_validator: self.engine.has_seat(),
+            examined: self.engine.examined(),
             behind: Some(self.engine.height_of_peers().0)
                 .filter(|known| *known > height + 1)
                 .unwrap_or(0),

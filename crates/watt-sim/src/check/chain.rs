@@ -45,7 +45,7 @@ impl ChainCheck {
             headers: BTreeMap::from([(BlockHeight(0), (genesis, 0))]),
             nonces: BTreeMap::new(),
             transactions: BTreeSet::new(),
-            pay: PayCheck::new(parameters.window_slots, genesis_state),
+            pay: PayCheck::new(parameters, genesis_state),
             seats: SeatCheck::new(parameters, genesis_state),
             honest_providers: BTreeSet::new(),
             n_transactions: 0,

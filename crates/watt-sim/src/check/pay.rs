@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use watt_engine::message::DecidedBlock;
 use watt_ledger::query;
 use watt_ledger::rows::{DealRow, DealStage, SectorRow, SlotRow};
-use watt_ledger::{BlockOutcome, Done, Event, MemoryState, Outcome, StateRead};
+use watt_ledger::{BlockOutcome, Done, Event, MemoryState, NetworkParameters, Outcome, StateRead};
 use watt_light::{Operation, SlotRef};
 use watt_market::deal::pay;
 use watt_primitives::{
@@ -18,6 +18,14 @@ pub struct PayCheck {
     /// Ledger time of the newest block of each window.
     ends: BTreeMap<Window, LedgerTime>,
     proven: BTreeSet<(AccountId, Window)>,
+    /// Windows that had something to prove, were answered, and are not proven yet.
+    answered: BTreeMap<AccountId, BTreeSet<Window>>,
+    /// What a failed window costs besides its own time, as a multiple of it.
+    failed_window_cost: u64,
+    /// The most that a provider owes, in milliseconds.
+    owed_ms_max: u64,
+    /// Milliseconds that each provider owes for windows that failed.
+    owed_ms: BTreeMap<AccountId, u64>,
     /// Milliseconds proven with each sector.
     credit_ms: BTreeMap<(AccountId, SectorNumber), u64>,
 }
@@ -25,12 +33,16 @@ pub struct PayCheck {
 impl PayCheck {
     /// Books that begin at block 0.
     #[must_use]
-    pub fn new(window_slots: u64, genesis_state: &MemoryState) -> Self {
+    pub fn new(parameters: &NetworkParameters, genesis_state: &MemoryState) -> Self {
         let at = query::head(genesis_state).map_or(LedgerTime(0), |head| head.ledger_time);
         Self {
-            window_slots,
+            window_slots: parameters.window_slots,
             ends: BTreeMap::from([(Window(0), at)]),
             proven: BTreeSet::new(),
+            answered: BTreeMap::new(),
+            failed_window_cost: parameters.failed_window_cost.into(),
+            owed_ms_max: parameters.settlement_windows * parameters.window_slots * parameters.slot_ms,
+            owed_ms: BTreeMap::new(),
             credit_ms: BTreeMap::new(),
         }
     }
@@ -70,12 +82,28 @@ impl PayCheck {
                 continue;
             };
             for (operation, done) in signed.transaction.operations.iter().zip(done.iter()) {
-                if let Done::WindowProven { window, proven_ms } = done {
-                    self.window_proven(below, &receipt.account, *window, *proven_ms, height)?;
+                if let Done::WindowProven {
+                    window,
+                    proven_ms,
+                    withheld_ms,
+                } = done
+                {
+                    let ms = (*proven_ms, *withheld_ms);
+                    self.window_proven(below, &receipt.account, *window, ms, height)?;
                 }
                 if let Operation::Claim { slots } = operation {
                     claimed.extend(slots.iter().copied());
                 }
+            }
+        }
+        for heartbeat in block.heartbeats.iter() {
+            let window = self.window_of(height);
+            let Some(provider) = query::provider_of(state, heartbeat.provider) else {
+                continue;
+            };
+            let row = query::heartbeat(state, &provider, window);
+            if row.is_some_and(|row| row.left_out.len() < usize::from(row.n_sectors)) {
+                self.answered.entry(provider).or_default().insert(window);
             }
         }
         if let Some(head) = query::head(state) {
@@ -90,7 +118,7 @@ impl PayCheck {
         below: &MemoryState,
         provider: &AccountId,
         window: Window,
-        proven_ms: u64,
+        (proven_ms, withheld_ms): (u64, u64),
         height: BlockHeight,
     ) -> Checked {
         let wrong = |facts: String| Err(Violation::of(Promise::ExactPay, facts));
@@ -109,15 +137,37 @@ impl PayCheck {
                 "window {window} took {length_ms} ms and counts for {proven_ms} ms"
             ));
         }
+        let withheld = self.withheld(below, provider, window, length_ms);
+        if withheld_ms != withheld {
+            return wrong(format!(
+                "{withheld} ms of window {window} are to be withheld from {provider}, and {withheld_ms} ms are"
+            ));
+        }
         let heartbeat = query::provider_window(below, provider, window).and_then(|window| window.heartbeat);
         let faults = heartbeat.map(|row| row.faults.into_inner()).unwrap_or_default();
         for (number, row) in query::sectors(below, provider) {
             let row: SectorRow = row;
             if row.is_in_set(window) && !faults.contains(&number) {
-                *self.credit_ms.entry((*provider, number)).or_default() += length_ms;
+                *self.credit_ms.entry((*provider, number)).or_default() += length_ms - withheld;
             }
         }
         Ok(())
+    }
+
+    /// How much of a window that is proven now pays for those that failed: all that were answered before it, and did count.
+    fn withheld(&mut self, below: &MemoryState, provider: &AccountId, window: Window, length_ms: u64) -> u64 {
+        let mut before = self.answered.remove(provider).unwrap_or_default();
+        let later = before.split_off(&window.next());
+        self.answered.insert(*provider, later);
+        before.remove(&window);
+        let counts = |window: &Window| query::window(below, *window).is_some_and(|row| !row.is_void);
+        let failed = before.into_iter().filter(counts);
+        let failed_ms: u64 = failed.map(|window| self.length_ms(window)).sum();
+        let owed = self.owed_ms.entry(*provider).or_default();
+        *owed = (*owed + failed_ms * self.failed_window_cost).min(self.owed_ms_max);
+        let withheld = length_ms.min(*owed);
+        *owed -= withheld;
+        withheld
     }
 
     /// What a slot has earned by the books.

@@ -219,6 +219,7 @@ impl Setup {
                 window_slots: self.window_slots,
                 term_windows: self.term_windows,
                 settlement_windows: 4,
+                failed_window_cost: 9,
                 block_transactions_max: self.block_transactions_max,
                 block_bytes_max: 3 << 20,
                 certify_slots: 60,

@@ -41,6 +41,7 @@ fn genesis() -> Genesis {
             window_slots: WINDOW_SLOTS,
             term_windows: 144,
             settlement_windows: 4,
+            failed_window_cost: 9,
             block_transactions_max: 500,
             block_bytes_max: 2 << 20,
             certify_slots: 60,
@@ -190,7 +191,9 @@ fn period(number: u64, first: u64, last: u64) -> Period {
         to: element("to"),
         n_windows: 3,
         n_void: 0,
+        n_asked: 0,
         ms: 0,
+        asked_ms: 0,
         byte_windows: 0,
         faulty: BoundedVec::empty(),
     }

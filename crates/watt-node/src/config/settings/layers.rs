@@ -1,12 +1,11 @@
 //! Which of the flag, the variable, the file and the default a setting has.
 
 use super::{Origin, Overrides, Settings, Sourced};
-use crate::config::value::{parse_device, parse_settle, settle_name};
+use crate::config::value::{parse_device, parse_settle, settle_name, settle_of};
 use crate::config::{ConfigFile, Environment, Home, parse_bytes, parse_duration_ms};
 use crate::error::{CommandError, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use watt_engine::provider::Settle;
 use watt_light::proposal::PROTOCOL_VERSION_MAX;
 use watt_primitives::terms::Device;
 
@@ -45,6 +44,12 @@ impl Layers<'_> {
                 "info",
             ),
         };
+        let provider_device = self.flag_or_parsed(
+            ("--device", overrides.device.as_ref()),
+            ("provider.device", provider.device.as_ref()),
+            Device::default().name(),
+            parse_device,
+        )?;
         Ok(Settings {
             client_api: self.optional(
                 overrides.api.as_ref(),
@@ -176,15 +181,10 @@ impl Layers<'_> {
             provider_settle: self.flag_or_parsed(
                 ("--settle", overrides.settle.as_ref()),
                 ("provider.settle", provider.settle.as_ref()),
-                settle_name(Settle::default()),
+                settle_name(settle_of(provider_device.value)),
                 parse_settle,
             )?,
-            provider_device: self.flag_or_parsed(
-                ("--device", overrides.device.as_ref()),
-                ("provider.device", provider.device.as_ref()),
-                Device::default().name(),
-                parse_device,
-            )?,
+            provider_device,
         })
     }
 
