@@ -15,7 +15,7 @@ use watt_ledger::rows::{self, ProviderRow};
 use watt_ledger::{ChallengedSector, StateRead};
 use watt_light::Verdict;
 use watt_primitives::terms::Endpoint;
-use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, SectorNumber};
+use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, SectorNumber, Window};
 
 /// Rows of what falls due that are looked through after each block for sectors that wait.
 const ROWS_PER_BLOCK: usize = 64;
@@ -46,6 +46,8 @@ pub struct GivenVerdict {
     pub provider: AccountId,
     /// Which.
     pub sector: SectorNumber,
+    /// The window that asked.
+    pub window: Window,
     /// Hash of the openings that held.
     pub openings: Hash,
     /// Last height for the provider to hand it in.
@@ -79,6 +81,8 @@ type Key = (AccountId, SectorNumber);
 /// A sector whose committee this node is in.
 #[derive(Clone, Copy, Debug)]
 struct Case {
+    /// The window that asks.
+    window: Window,
     deadline: BlockHeight,
     /// Not before this height is anything done about it.
     not_before: BlockHeight,
@@ -153,19 +157,30 @@ impl Examiner {
     fn note(&mut self, chain: &impl StateRead, keys: &VotingKeys, key: Key, head: BlockHeight) {
         let has_room =
             self.cases.len() < WAITING_MAX && of_provider(&self.cases, &key.0) < WAITING_PER_PROVIDER_MAX;
+        let is_asked_anew =
+            |case: &Case| query::audit(chain, &key.0, key.1).is_some_and(|audit| audit.window != case.window);
+        if self.under_way != Some(key) && self.cases.get(&key).is_some_and(is_asked_anew) {
+            self.cases.remove(&key);
+        }
         let Entry::Vacant(free) = self.cases.entry(key) else {
             return;
         };
         let Some(shown) = query::shown_sector(chain, &key.0, key.1).filter(|_| has_room) else {
             return;
         };
-        if shown.challenged.deadline > head && own_place(&shown, keys).is_some() {
+        let question = shown.challenged.question;
+        if question.deadline > head && own_place(&shown, keys).is_some() {
+            let given = self
+                .given
+                .get(&key)
+                .filter(|given| given.window == question.window);
             free.insert(Case {
-                deadline: shown.challenged.deadline,
+                window: question.window,
+                deadline: question.deadline,
                 not_before: head,
                 pause: 1,
                 n_bad: 0,
-                openings: self.given.get(&key).map(|given| given.openings),
+                openings: given.map(|given| given.openings),
             });
         }
     }
@@ -191,8 +206,10 @@ impl Examiner {
             self.n_turns = self.n_turns.saturating_add(1);
             self.turns.insert(key.0, self.n_turns);
             let known = query::shown_sector(chain, &key.0, key.1).zip(endpoint_of(chain, &key.0));
-            let Some((shown, endpoint)) = known.filter(|(shown, _)| own_place(shown, keys).is_some()) else {
-                // It is committed, or over, or somebody else votes for the seat.
+            let is_case = |shown: &Shown| shown.challenged.question.window == case.window;
+            let is_own = |shown: &Shown| own_place(shown, keys).is_some();
+            let Some((shown, endpoint)) = known.filter(|(shown, _)| is_case(shown) && is_own(shown)) else {
+                // It has answered, or is over, or another window asks, or somebody else votes for the seat.
                 self.cases.remove(&key);
                 continue;
             };
@@ -255,6 +272,7 @@ impl Examiner {
                     let given = GivenVerdict {
                         provider: key.0,
                         sector: key.1,
+                        window: case.window,
                         openings,
                         deadline: case.deadline,
                     };
