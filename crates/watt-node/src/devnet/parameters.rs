@@ -39,6 +39,9 @@ const SETTLEMENT_WINDOWS: u64 = 8;
 /// Slots that a holder has to answer a dispute: a minute and a half, longer than a provider takes to start again and make labels.
 const DISPUTE_SLOTS: u64 = 90;
 
+/// Windows in which each live sector is asked again once: ten minutes, so that it can be watched.
+const AUDIT_WINDOWS: u64 = 75;
+
 /// Windows that shares may go unproven: twenty minutes, an hour and a bit over two, longer than somebody who tries things out leaves a
 /// provider stopped.
 const GRACE_WINDOWS: GraceWindows = GraceWindows {
@@ -77,6 +80,7 @@ pub(super) fn network_parameters(term_windows: Option<u64>) -> Result<NetworkPar
         standby_power_bytes: 0,
         insecure_proofs: true,
         porep_committee: 15,
+        audit_windows: AUDIT_WINDOWS,
         // Half a minute, so that it can be watched.
         restart_windows: 4,
     })
