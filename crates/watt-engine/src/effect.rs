@@ -245,6 +245,8 @@ pub enum Effect {
         roots: SealedRoots,
         /// Challenge seed.
         seed: Hash,
+        /// Random heavy challenges.
+        random_challenges: u16,
     },
     /// Stop showing the openings of a sector to its committee, and let go of them.
     HideOpenings {

@@ -14,7 +14,7 @@ use watt_ledger::rows::{self, ProviderRow};
 use watt_ledger::{ChallengedSector, StateRead};
 use watt_light::Verdict;
 use watt_primitives::terms::Endpoint;
-use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, SectorNumber};
+use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, SectorNumber, Window};
 
 /// Rows of what falls due that are looked through after each block for sectors that wait.
 const ROWS_PER_BLOCK: usize = 64;
@@ -51,6 +51,8 @@ pub struct GivenVerdict {
     pub provider: AccountId,
     /// Which.
     pub sector: SectorNumber,
+    /// The window that asked.
+    pub window: Window,
     /// Hash of the openings that held.
     pub openings: Hash,
     /// Last height for the provider to hand it in.
@@ -87,6 +89,8 @@ type Key = (AccountId, SectorNumber);
 /// A sector whose committee this node is in.
 #[derive(Clone, Copy, Debug)]
 struct Case {
+    /// The window that asks.
+    window: Window,
     deadline: BlockHeight,
     /// Whether nothing of clients lies in it.
     is_filler: bool,
@@ -185,26 +189,36 @@ impl Examiner {
     }
 
     fn note(&mut self, chain: &impl StateRead, keys: &VotingKeys, key: Key, head: BlockHeight) {
+        let is_asked_anew =
+            |case: &Case| query::audit(chain, &key.0, key.1).is_some_and(|audit| audit.window != case.window);
+        let is_under_way = self.under_way.get(&key.0) == Some(&key.1);
+        if !is_under_way && self.cases.get(&key).is_some_and(is_asked_anew) {
+            self.cases.remove(&key);
+        }
         if self.cases.contains_key(&key) || of_provider(&self.cases, &key.0) >= WAITING_PER_PROVIDER_MAX {
             return;
         }
         let Some(shown) = query::shown_sector(chain, &key.0, key.1) else {
             return;
         };
-        if shown.challenged.deadline <= head || own_place(&shown, keys).is_none() {
+        let question = shown.challenged.question;
+        if question.deadline <= head || own_place(&shown, keys).is_none() {
             return;
         }
         let Some(row) = rows::read::<ProviderRow>(chain, &rows::provider(&key.0)) else {
             return;
         };
         self.providers.entry(key.0).or_default().is_new = row.n_active == 0;
+        let given = self.given.get(&key);
+        let given = given.filter(|given| given.window == question.window);
         let case = Case {
-            deadline: shown.challenged.deadline,
+            window: question.window,
+            deadline: question.deadline,
             is_filler: !shown.challenged.has_slots(),
             not_before: head,
             pause: 1,
             n_bad: 0,
-            openings: self.given.get(&key).map(|given| given.openings),
+            openings: given.map(|given| given.openings),
         };
         if self.cases.len() >= WAITING_MAX && !self.make_room(self.order(&key, &case)) {
             return;
@@ -261,7 +275,7 @@ impl Examiner {
                     self.under_way.insert(key.0, key.1);
                     effects.push(effect);
                 }
-                // It is committed, or over, or somebody else votes for the seat.
+                // It has answered, or is over, or another window asks, or somebody else votes for the seat.
                 None => drop(self.cases.remove(&key)),
             }
         }
@@ -270,6 +284,9 @@ impl Examiner {
     /// What is to be done about a sector; nothing if it does not wait for this node any more.
     fn work_on(&self, chain: &impl StateRead, keys: &VotingKeys, key: Key, case: &Case) -> Option<Effect> {
         let shown = query::shown_sector(chain, &key.0, key.1)?;
+        if shown.challenged.question.window != case.window {
+            return None;
+        }
         let endpoint = rows::read::<ProviderRow>(chain, &rows::provider(&key.0))?.endpoint;
         own_place(&shown, keys)?;
         Some(match case.openings {
@@ -324,6 +341,7 @@ impl Examiner {
                     let given = GivenVerdict {
                         provider: key.0,
                         sector: key.1,
+                        window: case.window,
                         openings,
                         deadline: case.deadline,
                     };

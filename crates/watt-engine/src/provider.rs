@@ -4,6 +4,7 @@
 //! a restart, a lost transaction and a changed plan all end in the same question. What it does remember is what it has asked
 //! for and not seen yet: work under way, and transactions on their way.
 
+mod audits;
 mod disputes;
 mod fold;
 mod pack;
@@ -15,6 +16,7 @@ use crate::effect::{Effect, SealJob, WindowJob};
 use crate::event::{Responded, SealedRoots};
 use crate::mempool::Place;
 use crate::submitter::{OWN_KEY, Purpose, Submitter};
+use audits::Audits;
 use disputes::Answers;
 use fold::Folding;
 use pack::pack;
@@ -22,7 +24,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use view::View;
 use watt_ledger::rows::SectorStage;
-use watt_ledger::{NetworkParameters, StateRead};
+use watt_ledger::{Asking, NetworkParameters, StateRead};
 use watt_light::transaction::witness_hash;
 use watt_light::verdict::COMMITTEE_MAX;
 use watt_light::{Heartbeat, Operation, SignedHeartbeat, SignedTransaction, Verdict, Verdicts};
@@ -97,7 +99,7 @@ pub struct ProviderWork {
     pub n_sealing: usize,
     /// Sealed sectors on this disk.
     pub n_sealed: usize,
-    /// Sectors that wait for the verdicts of their committees.
+    /// Sectors that wait for the verdicts of their committees, and those that are asked again.
     pub shown: Vec<ShownToCommittee>,
     /// How far folding is, if it settles by folded proofs.
     pub folding: Option<FoldingWork>,
@@ -110,6 +112,8 @@ pub struct ProviderWork {
 pub struct ShownToCommittee {
     /// Which.
     pub sector: SectorNumber,
+    /// Why.
+    pub asking: Asking,
     /// Members who said that it holds.
     pub n_given: usize,
     /// Members who have to.
@@ -164,6 +168,7 @@ pub(crate) struct Provider {
     answered: BTreeMap<Window, Answered>,
     folding: Folding,
     answers: Answers,
+    audits: Audits,
     trouble: Option<String>,
 }
 
@@ -191,6 +196,7 @@ impl Provider {
             answered: BTreeMap::new(),
             folding: Folding::default(),
             answers: Answers::default(),
+            audits: Audits::default(),
             trouble: None,
         }
     }
@@ -223,6 +229,7 @@ impl Provider {
         self.drop_dead(&view, effects);
         self.seal_next(&view, effects);
         self.commit_sectors(&view, effects, &mut out);
+        self.answer_audits(&view, effects, &mut out);
         let heartbeat = self.answer_window(&view, effects);
         match self.config.settle {
             Settle::Windows => self.prove_window(&view, effects, &mut out),
@@ -377,7 +384,7 @@ impl Provider {
                 }
                 Some(SectorStage::PreCommitted { challenge_window, .. }) => {
                     if self.openings.contains_key(&number) {
-                        if let Some(witness) = self.witness_of(number, view) {
+                        if let Some(witness) = self.witness_of(number, Purpose::Commit(number), view) {
                             let openings = witness_hash(&self.network, &witness);
                             let operation = Operation::CommitSector {
                                 sector: number,
@@ -393,9 +400,11 @@ impl Provider {
                             job: Box::new(job),
                             roots,
                             seed,
+                            random_challenges: view.params().porep_challenges,
                         });
                     }
                 }
+                Some(SectorStage::Active { .. }) if view.audit(number).is_some() => {}
                 Some(SectorStage::Active { .. } | SectorStage::Ended { .. }) => self.hide(number, effects),
             }
         }
@@ -409,8 +418,13 @@ impl Provider {
     }
 
     /// What shows that the openings of a sector hold: themselves, or enough verdicts on them. Notes how many are missing.
-    fn witness_of(&mut self, sector: SectorNumber, view: &View<'_, impl StateRead>) -> Option<Vec<u8>> {
-        let is_on_its_way = self.submitter.is_on_its_way(Purpose::Commit(sector));
+    fn witness_of(
+        &mut self,
+        sector: SectorNumber,
+        purpose: Purpose,
+        view: &View<'_, impl StateRead>,
+    ) -> Option<Vec<u8>> {
+        let is_on_its_way = self.submitter.is_on_its_way(purpose);
         match self.openings.get_mut(&sector)? {
             Opened::Whole(openings) => (!is_on_its_way).then(|| openings.clone()),
             Opened::Shown { openings, given } => {
@@ -429,9 +443,10 @@ impl Provider {
                 }
                 self.waiting.push(ShownToCommittee {
                     sector,
+                    asking: shown.challenged.question.asking,
                     n_given: given.len(),
                     n_needed,
-                    deadline: shown.challenged.deadline,
+                    deadline: shown.challenged.question.deadline,
                 });
                 let verdicts = given.iter().take(n_needed).map(|(member, signature)| Verdict {
                     member: *member,

@@ -25,6 +25,7 @@ pub(crate) enum Purpose {
     Pledge,
     PreCommit(SectorNumber),
     Commit(SectorNumber),
+    Audit(SectorNumber),
     Prove(Window),
     Settle(Window),
     Answer(SlotRef),

@@ -9,6 +9,7 @@
 
 mod ask;
 mod attend;
+mod audit;
 mod bid;
 mod certify;
 mod claim;
@@ -40,6 +41,7 @@ mod upgrade;
 mod voting_keys;
 mod window;
 
+pub use audit::AUDITS_PER_WINDOW_MAX;
 pub use bid::{OPEN_BIDS_MAX, certify_slots, reservation_ms_max};
 pub use dispute::{DISPUTE_FEE, DISPUTES_PER_PROVIDER_MAX};
 pub use due::DUE_PER_BLOCK_MAX;
@@ -457,6 +459,7 @@ impl Ledger<'_> {
             Operation::AnswerDispute { deal, slot, shown: _ } => {
                 self.answer_dispute(actor, deal, *slot, witness)
             }
+            Operation::AnswerAudit { sector, openings: _ } => self.answer_audit(actor, *sector, witness),
             Operation::AddTrust { to, level } => self.add_trust(actor, to, *level),
             Operation::RemoveTrust { to } => self.remove_trust(actor, to),
             Operation::StandForBackbone { vouchers } => self.stand_for_backbone(actor, vouchers),
@@ -527,6 +530,7 @@ pub(crate) fn close(
 ) -> Result<BlockOutcome, InvalidBlock> {
     ledger.note_window_time();
     ledger.make_beacon();
+    ledger.draw_audits();
     if !ledger.supply.is_conserved() {
         return Err(InvalidBlock::Supply);
     }

@@ -3,15 +3,67 @@
 use crate::apply::sectors::proof_params;
 use crate::beacon::Beacon;
 use crate::refused::Refused;
-use crate::rows::{self, PieceTableRow, RulesRow, SectorRow, SectorStage, SuccessionRow};
+use crate::rows::{self, AuditRow, PieceTableRow, RulesRow, SectorRow, SectorStage, SuccessionRow};
 use crate::state::StateRead;
 use watt_light::backbone::Backbone;
 use watt_light::{PorepVerdict, Verdict, Verdicts};
 use watt_primitives::key::{SignatureCheck, all_hold};
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, NodeId, SectorNumber, Window};
+use watt_proofs::challenge::AUDIT_CHALLENGES;
 use watt_proofs::verify::{self, InvalidProof, PorepStatement};
 use watt_proofs::{Element, PieceTable, ProofParams, SectorSize, challenge};
+
+/// Why a sector is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// It is pre-committed, and proven once it has answered.
+    ToCommit,
+    /// It is live, and lost unless it answers (`docs/spec/ledger.md` 9.15).
+    Again,
+}
+
+/// What is asked of a sector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Why.
+    pub asking: Asking,
+    /// The window that asks.
+    pub window: Window,
+    /// Last height for the answer; of a live sector later if windows are void until then.
+    pub deadline: BlockHeight,
+}
+
+impl Question {
+    /// What this sector is asked; `None` if nothing.
+    #[must_use]
+    pub fn of(
+        state: &(impl StateRead + ?Sized),
+        provider: &AccountId,
+        sector: SectorNumber,
+        row: &SectorRow,
+    ) -> Option<Self> {
+        match row.stage {
+            SectorStage::PreCommitted {
+                challenge_window,
+                deadline,
+            } => Some(Self {
+                asking: Asking::ToCommit,
+                window: challenge_window,
+                deadline,
+            }),
+            SectorStage::Active { .. } => {
+                let audit: AuditRow = rows::read(state, &rows::audit(provider, sector))?;
+                Some(Self {
+                    asking: Asking::Again,
+                    window: audit.window,
+                    deadline: audit.answer_by,
+                })
+            }
+            SectorStage::Ended { .. } => None,
+        }
+    }
+}
 
 /// A member of a committee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +82,7 @@ pub struct Committee {
 }
 
 impl Committee {
-    /// Who looks at `sector`, which `window` asks with `beacon`; `None` if the backbone of that term is not known (any more).
+    /// Who looks at `sector`, which is asked with `beacon`; `None` if the backbone of that term is not known (any more).
     #[must_use]
     pub fn draw(
         state: &impl StateRead,
@@ -38,9 +90,9 @@ impl Committee {
         beacon: &Beacon,
         provider: &AccountId,
         sector: SectorNumber,
-        window: Window,
+        question: &Question,
     ) -> Option<Self> {
-        let first = BlockHeight(window.0.saturating_mul(rules.parameters.window_slots));
+        let first = BlockHeight(question.window.0.saturating_mul(rules.parameters.window_slots));
         let term = rules.terms().of_height(first);
         let backbone: Backbone = rows::read(state, &rows::backbone(term))?;
         let size = usize::from(rules.parameters.porep_committee);
@@ -51,7 +103,10 @@ impl Committee {
             .filter(|entry| !(has_others && entry.account == *provider))
             .map(|entry| {
                 let account = entry.account;
-                let order = beacon.committee_order(provider, sector, &account);
+                let order = match question.asking {
+                    Asking::ToCommit => beacon.committee_order(provider, sector, &account),
+                    Asking::Again => beacon.audit_order(provider, sector, &account),
+                };
                 (
                     order,
                     Member {
@@ -94,7 +149,7 @@ impl Committee {
     }
 }
 
-/// A pre-committed sector whose challenge is known: all that looking at its openings takes.
+/// A sector whose challenge is known: all that looking at its openings takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChallengedSector {
     network: NetworkId,
@@ -109,11 +164,10 @@ pub struct ChallengedSector {
     /// Root over the replica's leaves.
     pub comm_r: Element,
     seal_seed: Hash,
-    challenge_seed: Hash,
-    /// The window that asks.
-    pub window: Window,
-    /// Last height for the answer.
-    pub deadline: BlockHeight,
+    /// Seed of its challenges.
+    pub challenge_seed: Hash,
+    /// What it is asked.
+    pub question: Question,
 }
 
 impl ChallengedSector {
@@ -123,22 +177,19 @@ impl ChallengedSector {
         rules: &RulesRow,
         (provider, sector): (&AccountId, SectorNumber),
         row: &SectorRow,
+        question: Question,
         beacon: &Beacon,
     ) -> Option<Self> {
-        let SectorStage::PreCommitted {
-            challenge_window,
-            deadline,
-        } = row.stage
-        else {
-            return None;
-        };
         let (network, params) = (rules.network, proof_params(rules.parameters.insecure_proofs));
         let size = SectorSize::new(&params, u32::from(row.units)).ok()?;
         let pieces: PieceTableRow = rows::read(state, &rows::piece_table(provider, sector))?;
         let pieces = PieceTable::check(size, pieces.0.into_inner()).ok()?;
         let (comm_c, comm_r) = (row.comm_c, row.comm_r);
-        let challenge_seed =
-            challenge::porep_seed(&network, beacon.value(), provider, sector, &comm_c, &comm_r);
+        let seed_of = match question.asking {
+            Asking::ToCommit => challenge::porep_seed,
+            Asking::Again => challenge::audit_seed,
+        };
+        let challenge_seed = seed_of(&network, beacon.value(), provider, sector, &comm_c, &comm_r);
         Some(Self {
             network,
             params,
@@ -149,8 +200,7 @@ impl ChallengedSector {
             comm_r,
             seal_seed: row.seal_seed,
             challenge_seed,
-            window: challenge_window,
-            deadline,
+            question,
         })
     }
 
@@ -164,7 +214,16 @@ impl ChallengedSector {
             comm_r: self.comm_r,
             seal_seed: self.seal_seed,
             challenge_seed: self.challenge_seed,
-            random_challenges: self.params.porep_challenges,
+            random_challenges: self.random_challenges(),
+        }
+    }
+
+    /// Its random heavy challenges.
+    #[must_use]
+    pub const fn random_challenges(&self) -> u16 {
+        match self.question.asking {
+            Asking::ToCommit => self.params.porep_challenges,
+            Asking::Again => AUDIT_CHALLENGES,
         }
     }
 
@@ -197,7 +256,7 @@ impl ChallengedSector {
             sector: self.sector,
             comm_c: self.comm_c,
             comm_r: Hash(self.comm_r.to_bytes()),
-            window: self.window,
+            window: self.question.window,
             openings,
         }
     }

@@ -72,6 +72,7 @@ pub fn is_duty(signed: &SignedTransaction, version: u32) -> bool {
             | Operation::ProveWindow { .. }
             | Operation::SettleWindows { .. }
             | Operation::AnswerDispute { .. }
+            | Operation::AnswerAudit { .. }
             | Operation::RegisterVotingKeys { .. }
             | Operation::Attend { .. }
             | Operation::Succeed { .. } => true,

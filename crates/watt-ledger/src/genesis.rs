@@ -75,6 +75,9 @@ pub const DISPUTE_SLOTS_MAIN: u64 = TERM_WINDOWS_MAIN * 120;
 /// The most slots that a holder on any network has to answer a dispute: a week of a main network's.
 pub const DISPUTE_SLOTS_MAX: u64 = 7 * DISPUTE_SLOTS_MAIN;
 
+/// Windows in which a live sector of a main network is asked again once on average: half a year.
+pub const AUDIT_WINDOWS_MAIN: u64 = 180 * TERM_WINDOWS_MAIN;
+
 /// For how many windows what a provider holds may go unproven on a main network: a day, three days, a week.
 pub const GRACE_WINDOWS_MAIN: GraceWindows = GraceWindows {
     always_on: TERM_WINDOWS_MAIN,
@@ -153,6 +156,10 @@ pub struct NetworkParameters {
     /// only small ones fit. A network with secure proofs has [`COMMITTEE_MAX`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub porep_committee: u8,
+    /// Windows in which a live sector is asked again once on average, on a network with committees; with 0, which is left out, never.
+    /// A main network has [`AUDIT_WINDOWS_MAIN`].
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub audit_windows: u64,
     /// For how many windows' time a node looks at a plan to restart before it follows it; a main network has
     /// [`RESTART_WINDOWS_MAIN`], and leaves it out like every other that does.
     #[serde(
@@ -168,6 +175,14 @@ pub struct NetworkParameters {
 )]
 const fn is_zero(n: &u8) -> bool {
     *n == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
+const fn is_never(windows: &u64) -> bool {
+    *windows == 0
 }
 
 const fn restart_windows_main() -> u64 {
@@ -308,6 +323,11 @@ pub enum InvalidGenesis {
         "a dispute must be open for 1 to {DISPUTE_SLOTS_MAX} slots, on a main network {DISPUTE_SLOTS_MAIN} slots"
     )]
     DisputeSlots,
+    /// Sectors that are asked again with nobody to look, with no time to answer, or of a main network at another rate.
+    #[error(
+        "sectors can be asked again only on a network with committees and at least two windows to answer a dispute, on a main network once in {AUDIT_WINDOWS_MAIN} windows"
+    )]
+    AuditWindows,
     /// A provider's grace that is too short or too long, or another than a main network has.
     #[error(
         "what a provider holds must be allowed to go unproven for {GRACE_WINDOWS_MIN} to {GRACE_WINDOWS_MAX} windows, on a main network for {}, {} or {}",
@@ -392,6 +412,9 @@ impl Genesis {
         }
         if self.is_main && self.parameters.dispute_slots != DISPUTE_SLOTS_MAIN {
             return Err(InvalidGenesis::DisputeSlots);
+        }
+        if self.is_main && self.parameters.audit_windows != AUDIT_WINDOWS_MAIN {
+            return Err(InvalidGenesis::AuditWindows);
         }
         if self.is_main && self.parameters.grace_windows != GRACE_WINDOWS_MAIN {
             return Err(InvalidGenesis::GraceWindows);
@@ -491,6 +514,10 @@ impl NetworkParameters {
         }
         if !(1..=DISPUTE_SLOTS_MAX).contains(&self.dispute_slots) {
             return Err(InvalidGenesis::DisputeSlots);
+        }
+        let is_answerable = members > 0 && self.dispute_slots >= self.window_slots.saturating_mul(2);
+        if self.audit_windows > 0 && !is_answerable {
+            return Err(InvalidGenesis::AuditWindows);
         }
         let graces = Device::ALL.map(|device| self.grace_windows.of(device));
         if !graces

@@ -46,7 +46,7 @@ pub use apply::{BlockOutcome, apply_block, apply_rescued};
 pub use beacon::Beacon;
 pub use block::{Block, Body, InvalidBlock, UncheckedBlock};
 pub use check::{Admission, HeartbeatAdmission, admit, admit_heartbeat};
-pub use committee::{ChallengedSector, Committee};
+pub use committee::{Asking, ChallengedSector, Committee, Question};
 pub use folded::{NoFolded, VerifyFolded};
 pub use genesis::{Genesis, NetworkParameters, genesis_block};
 pub use ledger::PROTOCOL_WALLET;

@@ -6,7 +6,7 @@ mod losses;
 mod seats;
 mod upgrades;
 
-pub use committees::{Shown, shown_sector, waiting_sectors};
+pub use committees::{Shown, audit, shown_sector, waiting_sectors};
 pub use leaders::{leader_weights, power_bytes, reduced_leaders};
 pub use losses::{SectorGrace, lost_slots_of_provider, sector_grace};
 pub use seats::{

@@ -146,6 +146,11 @@ pub enum Done {
         /// What the holder has for it.
         fee: Amount,
     },
+    /// The sector was looked at again, and holds.
+    AuditAnswered {
+        /// Which.
+        sector: SectorNumber,
+    },
     /// The person is in the circle.
     TrustAdded {
         /// Ledger time, in milliseconds, at which the trust ends unless it is renewed.
@@ -239,12 +244,25 @@ pub enum Event {
         /// Returned to the client.
         refunded: Amount,
     },
-    /// A sector without slots was not proven for its provider's whole grace.
+    /// A live sector is asked again.
+    SectorAsked {
+        /// Whose.
+        provider: AccountId,
+        /// Which.
+        sector: SectorNumber,
+        /// The window that asks.
+        window: Window,
+        /// Last height for the answer; later if windows are void until then.
+        answer_by: BlockHeight,
+    },
+    /// A sector without slots was not proven for its provider's whole grace, or one was asked again and not shown.
     SectorLost {
         /// Whose.
         provider: AccountId,
         /// Which.
         sector: SectorNumber,
+        /// Why.
+        why: Loss,
     },
     /// A pre-committed sector was never proven.
     SectorExpired {

@@ -373,6 +373,13 @@ pub enum Refused {
     /// A proof about other windows than those that the ledger has.
     #[error("the proof is about other windows than those that wait to be settled")]
     OtherWindows,
+    // Audits.
+    /// The sector is not asked again.
+    #[error("nobody asks for sector {sector} again")]
+    NotAudited {
+        /// Which.
+        sector: SectorNumber,
+    },
     // Disputes.
     /// The slot is in no proven sector.
     #[error("slot {slot} is in no sector that was proven yet")]
@@ -631,7 +638,7 @@ impl Refused {
             Self::TooManyDisputes { .. } => {
                 "wait until some of them are closed, or leave it to the deal's client"
             }
-            Self::NotDisputed { .. } => "nothing: nobody asks for it any more",
+            Self::NotDisputed { .. } | Self::NotAudited { .. } => "nothing: nobody asks for it any more",
             Self::WrongGroup { .. } => {
                 "scrub the sectors; show the group that the dispute names, with its way to the slot's root"
             }

@@ -4,6 +4,7 @@
 //! from entries (indexes, the newest header): every node has the same, but no root commits to them.
 
 mod account;
+mod audit;
 mod chain;
 mod deal;
 mod duty;
@@ -12,6 +13,7 @@ mod provider;
 mod upgrade;
 
 pub use account::{ACCOUNT_KEYS_MAX, AccountKey, AccountKind, AccountRow, DaySpending};
+pub use audit::{AuditRow, LotRow, LotsRow};
 pub use chain::{ChainRow, LeadersRow, RestartRow, RulesRow, SupplyRow, WindowRow, WithheldRow};
 pub use deal::{DealEnd, DealRow, DealStage, DisputeRow, Loss, LostSlot, SlotRow};
 pub use duty::{
@@ -78,6 +80,10 @@ pub const REVEALS: &[u8] = b"Evr";
 pub const FILLER: &[u8] = b"Eb";
 /// Key of [`UpgradesRow`].
 pub const UPGRADES: &[u8] = b"Ee";
+/// Key of [`LotsRow`]; absent until there is a first lot.
+pub const LOTS: &[u8] = b"EAc";
+/// Prefix of the live sectors that are asked again and have not answered; account and sector follow.
+pub const AUDITS: &[u8] = b"EAq";
 /// Prefix of what falls due at a height.
 pub const DUE_AT_HEIGHT: &[u8] = b"Exh";
 /// Prefix of what falls due at a ledger time.
@@ -160,6 +166,31 @@ pub fn piece_table(provider: &AccountId, number: SectorNumber) -> Vec<u8> {
 #[must_use]
 pub fn used_replica(comm_r: &Element) -> Vec<u8> {
     join(&[b"Er", &comm_r.to_bytes()])
+}
+
+/// Key of the [`LotRow`] with this number.
+#[must_use]
+pub fn lot(number: u64) -> Vec<u8> {
+    join(&[b"EAn", &number.to_be_bytes()])
+}
+
+/// Key of the number of a live sector's lot.
+#[must_use]
+pub fn lot_of(provider: &AccountId, number: SectorNumber) -> Vec<u8> {
+    join(&[b"EAs", provider.as_ref(), &number.0.to_be_bytes()])
+}
+
+/// Key of the [`AuditRow`] of a live sector that is asked again.
+#[must_use]
+pub fn audit(provider: &AccountId, number: SectorNumber) -> Vec<u8> {
+    join(&[AUDITS, provider.as_ref(), &number.0.to_be_bytes()])
+}
+
+/// The sector that the key of an audit names.
+pub(crate) fn audit_of(key: &[u8]) -> Option<(AccountId, SectorNumber)> {
+    let (provider, number) = split::<20>(key.strip_prefix(AUDITS)?)?;
+    let number = u64::from_be_bytes(number.try_into().ok()?);
+    Some((AccountId(provider), SectorNumber(number)))
 }
 
 /// Key of a provider's heartbeat in a window.
@@ -307,11 +338,19 @@ pub fn slot_due_at_height(height: BlockHeight, deal: &DealId, slot: SlotIndexInD
     ])
 }
 
+/// Key of a live sector whose audit has something due at `height`.
+#[must_use]
+pub fn audit_due_at_height(height: BlockHeight, provider: &AccountId, number: SectorNumber) -> Vec<u8> {
+    let (height, number) = (height.0.to_be_bytes(), number.0.to_be_bytes());
+    join(&[DUE_AT_HEIGHT, &height, b"a", provider.as_ref(), &number])
+}
+
 /// What has something due at a height.
 pub(crate) enum Due {
     Deal(DealId),
     Sector(AccountId, SectorNumber),
     Slot(DealId, SlotIndexInDeal),
+    Audit(AccountId, SectorNumber),
 }
 
 /// The height that a key under [`DUE_AT_HEIGHT`] names, and what is due.
@@ -324,10 +363,14 @@ pub(crate) fn due_at_height(key: &[u8]) -> Option<(BlockHeight, Due)> {
             let [slot] = slot else { return None };
             Due::Slot(DealId(deal), SlotIndexInDeal(*slot))
         }
-        (b'k', rest) => {
+        (kind @ (b'k' | b'a'), rest) => {
             let (provider, number) = split::<20>(rest)?;
-            let number = u64::from_be_bytes(number.try_into().ok()?);
-            Due::Sector(AccountId(provider), SectorNumber(number))
+            let (provider, number) = (AccountId(provider), u64::from_be_bytes(number.try_into().ok()?));
+            let number = SectorNumber(number);
+            match kind {
+                b'a' => Due::Audit(provider, number),
+                _ => Due::Sector(provider, number),
+            }
         }
         _ => return None,
     };

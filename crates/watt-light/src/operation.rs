@@ -272,6 +272,13 @@ pub enum Operation {
         /// Hash of the encoded [`ShownGroup`] in the witness.
         shown: Hash,
     },
+    /// Shows once more that a live sector is sealed, when the network asks again.
+    AnswerAudit {
+        /// Which sector.
+        sector: SectorNumber,
+        /// Hash of the witness: the [`Verdicts`](crate::Verdicts) of the committee that was drawn for it.
+        openings: Hash,
+    },
     /// Puts a person into the account's security circle, or renews the trust in one who is there.
     AddTrust {
         /// Who is trusted.
@@ -339,7 +346,9 @@ impl Operation {
     #[must_use]
     pub const fn witness(&self) -> Option<&Hash> {
         match self {
-            Self::CommitSector { openings, .. } | Self::ProveWindow { openings, .. } => Some(openings),
+            Self::CommitSector { openings, .. }
+            | Self::ProveWindow { openings, .. }
+            | Self::AnswerAudit { openings, .. } => Some(openings),
             Self::SettleWindows { proof, .. } => Some(proof),
             Self::AnswerDispute { shown, .. } => Some(shown),
             Self::Transfer { .. }
@@ -380,6 +389,7 @@ impl Operation {
             | Self::Certify { .. }
             | Self::Settle { .. }
             | Self::AnswerDispute { .. }
+            | Self::AnswerAudit { .. }
             | Self::RegisterVotingKeys { .. }
             | Self::Attend { .. }
             | Self::ReportEvidence { .. }
@@ -427,6 +437,7 @@ impl Operation {
             | Self::Settle { .. }
             | Self::Dispute { .. }
             | Self::AnswerDispute { .. }
+            | Self::AnswerAudit { .. }
             | Self::AddTrust { .. }
             | Self::RemoveTrust { .. }
             | Self::RegisterVotingKeys { .. }

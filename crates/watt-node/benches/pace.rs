@@ -75,6 +75,7 @@ fn genesis() -> Genesis {
             standby_power_bytes: 0,
             insecure_proofs: true,
             porep_committee: 0,
+            audit_windows: 0,
             restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
         },
         accounts: BoundedVec::new((0..ACCOUNTS).map(account).collect()).unwrap(),

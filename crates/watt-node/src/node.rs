@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot, watch};
 use watt_engine::message::DecidedBlock;
-use watt_engine::provider::{FoldingWork, ProviderWork};
+use watt_engine::provider::{FoldingWork, ProviderWork, ShownToCommittee};
 use watt_engine::{Event, EvidenceLog, Examined, RestartLog};
 use watt_health::{Report, View};
-use watt_ledger::{Genesis, Receipt, admit_heartbeat};
+use watt_ledger::{Asking, Genesis, Receipt, admit_heartbeat};
 use watt_light::{BlockName, HandOver, Header, Restart, SignedHeartbeat, SignedNewest, SignedTransaction};
 use watt_primitives::{
     AccountId, BlockHeight, Hash, NetworkId, NodeId, SecretKey, SlotIndex, Term, TransactionId, Window,
@@ -209,6 +209,24 @@ impl NodeHandle {
     }
 }
 
+fn shown_line(shown: &ShownToCommittee) -> String {
+    let ShownToCommittee {
+        sector,
+        asking,
+        n_given,
+        n_needed,
+        deadline,
+    } = shown;
+    match asking {
+        Asking::ToCommit => format!(
+            "sector {sector} is shown to its committee: {n_given} of {n_needed} members needed have said that it holds, until block {deadline}"
+        ),
+        Asking::Again => format!(
+            "sector {sector} is looked at again, by another committee: {n_given} of {n_needed} members needed have said that it holds; it is lost after block {deadline} unless they do; the node does it by itself"
+        ),
+    }
+}
+
 impl NodeView for NodeHandle {
     fn genesis(&self) -> &Genesis {
         &self.shared.genesis
@@ -360,12 +378,7 @@ impl NodeView for NodeHandle {
         let work = locked(&self.shared.work).clone();
         let mut lines = vec![format!("{} sealed sectors on this disk", work.n_sealed)];
         lines.extend(self.shared.labelling.making().map(|making| making.to_string()));
-        lines.extend(work.shown.iter().map(|shown| {
-            format!(
-                "sector {} is shown to its committee: {} of {} members needed have said that it holds, until block {}",
-                shown.sector, shown.n_given, shown.n_needed, shown.deadline
-            )
-        }));
+        lines.extend(work.shown.iter().map(shown_line));
         lines.extend(work.trouble.iter().map(|trouble| format!("trouble: {trouble}")));
         let summary = match (work.n_sealing, work.n_sealed) {
             (0, 0) => "offering space; waiting for a client's data",

@@ -13,6 +13,10 @@ use watt_primitives::hash::{Domain, hash};
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber};
 
+/// Random heavy challenges of a sector that is asked again. One that was never sealed answers none; one with a part `f` of wrong labels
+/// all of them with probability `(1 - f)^8`.
+pub const AUDIT_CHALLENGES: u16 = 8;
+
 /// The seed that goes into a replica's id, so that nothing can be sealed before the beacon it comes from.
 #[must_use]
 pub fn seal_seed(network: &NetworkId, beacon: &Hash, provider: &AccountId, sector: SectorNumber) -> Hash {
@@ -31,9 +35,33 @@ pub fn porep_seed(
     comm_c: &Hash,
     comm_r: &Element,
 ) -> Hash {
+    commitment_seed(b"seed", network, beacon, provider, sector, (comm_c, comm_r))
+}
+
+/// As [`porep_seed`], for a live sector that is asked again: no challenge of one is one of the other.
+#[must_use]
+pub fn audit_seed(
+    network: &NetworkId,
+    beacon: &Hash,
+    provider: &AccountId,
+    sector: SectorNumber,
+    comm_c: &Hash,
+    comm_r: &Element,
+) -> Hash {
+    commitment_seed(b"audit", network, beacon, provider, sector, (comm_c, comm_r))
+}
+
+fn commitment_seed(
+    purpose: &[u8],
+    network: &NetworkId,
+    beacon: &Hash,
+    provider: &AccountId,
+    sector: SectorNumber,
+    (comm_c, comm_r): (&Hash, &Element),
+) -> Hash {
     let number = sector.0.to_be_bytes();
     let parts: [&[u8]; 6] = [
-        b"seed",
+        purpose,
         beacon.as_ref(),
         provider.as_ref(),
         &number,

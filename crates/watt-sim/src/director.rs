@@ -154,6 +154,7 @@ impl Director {
             block_transactions_max: network.block_transactions_max,
             checkpoint_blocks: network.checkpoint_blocks,
             porep_committee: network.porep_committee,
+            audit_windows: network.audit_windows,
             cold_keys: network.cold_keys,
             people: Setup::default().people + scenario.people.accounts,
             weather: network.weather.weather(),

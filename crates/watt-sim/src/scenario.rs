@@ -109,6 +109,8 @@ pub struct Network {
     pub checkpoint_blocks: u64,
     /// Most members of the committees to which sectors are shown: 0 to 15, with 0 for openings in blocks.
     pub porep_committee: u8,
+    /// Windows in which each live sector is asked again once on average, on a network with committees; 0: never.
+    pub audit_windows: u64,
     /// Whether nobody can execute the first block of a term under the first version of the rules.
     pub broken_terms: bool,
     /// Whether the seats of the genesis have cold keys, which `succeed` takes; only where the ledger elects.
@@ -138,6 +140,7 @@ impl Default for Network {
             block_transactions_max: 500,
             checkpoint_blocks: 64,
             porep_committee: 0,
+            audit_windows: 0,
             broken_terms: false,
             cold_keys: false,
             weather: WeatherName::Fair,
@@ -486,6 +489,8 @@ impl Scenario {
             0,
             15,
         )?;
+        let audits_max = if network.porep_committee == 0 { 0 } else { 100_000 };
+        self.within("network.audit_windows", network.audit_windows, 0, audits_max)?;
         let (seats, validators) = (
             u64::try_from(network.seats).unwrap_or(u64::MAX),
             u64::from(network.validators),

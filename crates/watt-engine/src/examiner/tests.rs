@@ -1,6 +1,8 @@
 use super::*;
 use watt_ledger::genesis::RESTART_WINDOWS_MAIN;
-use watt_ledger::rows::{self, DutyWindowRow, PieceTableRow, ProviderRow, RulesRow, SectorRow, SectorStage};
+use watt_ledger::rows::{
+    self, AuditRow, DutyWindowRow, PieceTableRow, ProviderRow, RulesRow, SectorRow, SectorStage,
+};
 use watt_ledger::state::Writes;
 use watt_ledger::{MemoryState, NetworkParameters};
 use watt_light::{Backbone, BackboneEntry};
@@ -61,6 +63,7 @@ fn chain_of(sectors: &[((u8, u64), Holds, u32)]) -> MemoryState {
             standby_power_bytes: 0,
             insecure_proofs: true,
             porep_committee: 15,
+            audit_windows: 0,
             restart_windows: RESTART_WINDOWS_MAIN,
         },
     };
@@ -205,6 +208,7 @@ fn a_member_looks_keeps_and_hands_back() {
     let expected = GivenVerdict {
         provider: account(1),
         sector: SectorNumber(1),
+        window: Window(1),
         openings,
         deadline: DEADLINE,
     };
@@ -348,6 +352,7 @@ fn a_verdict_is_handed_back_again() {
     let given = GivenVerdict {
         provider: account(1),
         sector: SectorNumber(1),
+        window: Window(1),
         openings: Hash([3; 32]),
         deadline: DEADLINE,
     };
@@ -366,4 +371,90 @@ fn a_verdict_is_handed_back_again() {
         }
     }
     assert_eq!(handed, [15, 16, 28]);
+}
+
+/// The sector is live, and `window` asks it again until height 900.
+fn ask_again(state: &mut MemoryState, window: u64) {
+    let (provider, number) = (account(1), SectorNumber(1));
+    let key = rows::sector(&provider, number);
+    let mut row: SectorRow = rows::read(state, &key).unwrap();
+    row.stage = SectorStage::Active { from: Window(1) };
+    let audit = AuditRow {
+        window: Window(window),
+        since: HEAD,
+        counted_before: 0,
+        answer_slots: 886,
+        answer_by: BlockHeight(900),
+        due: BlockHeight(901),
+    };
+    let mut rules: RulesRow = rows::read(state, rows::RULES).unwrap();
+    rules.parameters.audit_windows = 1;
+    let beacon = DutyWindowRow {
+        asked: BlockHeight(1),
+        header: None,
+        beacon: Some(Hash([6; 32])),
+        is_filled: false,
+    };
+    let duty = rows::duty_window(Window(window - 1));
+    state.write(&Writes::from([
+        (key, Some(codec::encode(&row))),
+        (
+            rows::sector_due_at_height(DEADLINE.next(), &provider, number),
+            None,
+        ),
+        (rows::audit(&provider, number), Some(codec::encode(&audit))),
+        (rows::RULES.to_vec(), Some(codec::encode(&rules))),
+        (duty, Some(codec::encode(&beacon))),
+    ]));
+}
+
+/// A live sector that is asked again is looked at anew, whatever was said of it when it came in, and again when another window asks; what
+/// was said of the one question is not handed back for the other. Covers: D2 (TS4).
+#[test]
+fn a_live_sector_is_looked_at_again() {
+    let given = GivenVerdict {
+        provider: account(1),
+        sector: SectorNumber(1),
+        window: Window(1),
+        openings: Hash([3; 32]),
+        deadline: DEADLINE,
+    };
+    let mut state = chain(&[(1, 1)]);
+    ask_again(&mut state, 2);
+    let mut node = Node::new(state, 2, vec![given]);
+    let blocks_until_asked = |node: &mut Node| {
+        for n in 1..10 {
+            node.block();
+            let asks = |effect: &Effect| matches!(effect, Effect::Examine(_));
+            if node.effects.iter().any(asks) {
+                node.effects.clear();
+                return n;
+            }
+        }
+        unreachable!("nobody looked")
+    };
+    let n = blocks_until_asked(&mut node);
+    assert!(n <= 2, "after what falls due come the audits");
+    node.examined((1, 1), Ok(Hash([4; 32])));
+    let [Effect::KeepVerdicts(kept), Effect::HandVerdict(job)] = node.effects.as_slice() else {
+        unreachable!("{:?}", node.effects)
+    };
+    let now = kept.iter().find(|given| given.openings == Hash([4; 32])).unwrap();
+    assert_eq!((now.window, now.deadline), (Window(2), BlockHeight(900)));
+    let check = check_verdict(
+        &node.chain,
+        &account(1),
+        SectorNumber(1),
+        Hash([4; 32]),
+        &job.verdict,
+    );
+    assert_eq!(check, Ok(()));
+    let verdict = job.verdict;
+    node.handed((1, 1), true);
+    node.effects.clear();
+
+    ask_again(&mut node.chain, 3);
+    let check = check_verdict(&node.chain, &account(1), SectorNumber(1), Hash([4; 32]), &verdict);
+    assert_eq!(check, Err(NotTaken::Signature));
+    blocks_until_asked(&mut node);
 }

@@ -6,8 +6,8 @@ use crate::event::SealedRoots;
 use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::query::Shown;
 use watt_ledger::rows::{
-    self, AskRow, ChainRow, DealRow, DealStage, DisputeRow, HeartbeatRow, ProviderRow, RulesRow, SectorRow,
-    SectorStage, SlotRow,
+    self, AskRow, AuditRow, ChainRow, DealRow, DealStage, DisputeRow, HeartbeatRow, ProviderRow, RulesRow,
+    SectorRow, SectorStage, SlotRow,
 };
 use watt_ledger::{Beacon, StateRead, query};
 use watt_light::SlotRef;
@@ -76,7 +76,7 @@ impl<'a, S: StateRead> View<'a, S> {
         })
     }
 
-    fn params(&self) -> ProofParams {
+    pub(super) fn params(&self) -> ProofParams {
         if self.rules.parameters.insecure_proofs {
             ProofParams::DEVNET
         } else {
@@ -162,7 +162,12 @@ impl<'a, S: StateRead> View<'a, S> {
         ))
     }
 
-    /// What the committee of a pre-committed sector looks at.
+    /// What a live sector is asked again, if it is.
+    pub(super) fn audit(&self, sector: SectorNumber) -> Option<AuditRow> {
+        query::audit(self.chain, &self.account, sector)
+    }
+
+    /// What the committee of a sector looks at.
     pub(super) fn shown(&self, sector: SectorNumber) -> Option<Shown> {
         query::shown_sector(self.chain, &self.account, sector)
     }

@@ -225,6 +225,7 @@ pub fn parameters() -> NetworkParameters {
         standby_power_bytes: 0,
         insecure_proofs: true,
         porep_committee: 0,
+        audit_windows: 0,
         restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
     }
 }

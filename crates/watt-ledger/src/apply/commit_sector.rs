@@ -2,7 +2,7 @@
 
 use super::Actor;
 use crate::beacon::Beacon;
-use crate::committee::{ChallengedSector, Committee};
+use crate::committee::{ChallengedSector, Committee, Question};
 use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
@@ -33,7 +33,8 @@ impl Ledger<'_> {
             window: challenge_window,
         };
         let beacon = Beacon::asking(&self.rows, self.network(), challenge_window).ok_or(unknown)?;
-        self.check_shown(actor, sector, &row, &beacon, witness)?;
+        let question = Question::of(&self.rows, &actor.account, sector, &row).ok_or(Refused::Invariant)?;
+        self.check_shown(actor, sector, &row, question, &beacon, witness)?;
 
         let from = self.window().next();
         row.stage = SectorStage::Active { from };
@@ -53,6 +54,7 @@ impl Ledger<'_> {
             .map_err(|_| Refused::TooManySectors)?;
         self.write_provider(&actor.account, &provider);
         self.watch_sector(&actor.account, sector, from);
+        self.add_lot(&actor.account, sector);
         if is_over {
             self.end_sector(&actor.account, sector, row);
         }
@@ -60,21 +62,23 @@ impl Ledger<'_> {
     }
 
     /// The openings hold: as the block shows, or as enough of the sector's committee say.
-    fn check_shown(
+    pub(super) fn check_shown(
         &self,
         actor: &Actor,
         sector: SectorNumber,
         row: &SectorRow,
+        question: Question,
         beacon: &Beacon,
         witness: &[u8],
     ) -> Result<(), Refused> {
-        let challenged = ChallengedSector::of(&self.rows, &self.rules, (&actor.account, sector), row, beacon)
+        let key = (&actor.account, sector);
+        let challenged = ChallengedSector::of(&self.rows, &self.rules, key, row, question, beacon)
             .ok_or(Refused::Invariant)?;
         if self.rules.parameters.porep_committee == 0 {
             return challenged.verify(witness).map_err(|_| Refused::Porep { sector });
         }
-        let window = challenged.window;
-        let committee = Committee::draw(&self.rows, &self.rules, beacon, &actor.account, sector, window)
+        let window = question.window;
+        let committee = Committee::draw(&self.rows, &self.rules, beacon, &actor.account, sector, &question)
             .ok_or(Refused::ChallengeUnknown { sector, window })?;
         challenged.check_verdicts(&committee, witness)
     }

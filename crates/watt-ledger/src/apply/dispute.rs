@@ -176,16 +176,23 @@ impl Ledger<'_> {
     }
 
     fn answer_by(&self, dispute: &DisputeRow) -> BlockHeight {
-        let parameters = &self.rules.parameters;
-        let since = window_of(&self.rules, dispute.since);
-        let windows = self.window().0.saturating_sub(since.0);
-        let counted = self.chain.windows_counted.saturating_sub(dispute.counted_before);
+        let slots = self.rules.parameters.dispute_slots;
+        self.with_void_windows(dispute.since, dispute.counted_before, slots)
+    }
+
+    /// The height so many slots after `since`, and further on by the windows that were void after it; so many had counted then.
+    pub(super) fn with_void_windows(
+        &self,
+        since: BlockHeight,
+        counted_before: u64,
+        slots: u64,
+    ) -> BlockHeight {
+        let windows = self.window().0.saturating_sub(window_of(&self.rules, since).0);
+        let counted = self.chain.windows_counted.saturating_sub(counted_before);
         let void_slots = windows
             .saturating_sub(counted)
-            .saturating_mul(parameters.window_slots);
-        dispute
-            .since
-            .plus(parameters.dispute_slots.saturating_add(void_slots))
+            .saturating_mul(self.rules.parameters.window_slots);
+        since.plus(slots.saturating_add(void_slots))
     }
 
     pub(super) fn held_slot(&self, deal: &DealId, slot: SlotIndexInDeal) -> Result<SlotRow, Refused> {

@@ -32,6 +32,7 @@ impl Ledger<'_> {
                 Due::Deal(deal) => self.end_due_deal(&deal),
                 Due::Sector(provider, sector) => self.judge_sector(&provider, sector),
                 Due::Slot(deal, slot) => self.judge_dispute(&deal, slot),
+                Due::Audit(provider, sector) => self.judge_audit(&provider, sector),
             }
         }
     }

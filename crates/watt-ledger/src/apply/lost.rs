@@ -88,11 +88,28 @@ impl Ledger<'_> {
             self.events.push(Event::SectorLost {
                 provider: *id,
                 sector: number,
+                why: Loss::NotProven {},
             });
         } else if was_empty || !kept.is_empty() {
             let least = least_grace(&self.rows, &self.rules, id, &kept).unwrap_or(1);
             self.look_at_sector_in(id, number, current.plus(idle.look_again(least)));
         }
+    }
+
+    /// Gives up a whole sector.
+    pub(super) fn lose_sector(&mut self, id: &AccountId, number: SectorNumber, why: Loss) {
+        for (deal, slot, _) in slots_in(&self.rows, id, number) {
+            self.lose_slot(&deal, slot, why);
+        }
+        // With its last slot it has ended; one that had none has not.
+        if let Some(sector) = self.rows.read::<SectorRow>(&rows::sector(id, number)) {
+            self.end_sector(id, number, sector);
+        }
+        self.events.push(Event::SectorLost {
+            provider: *id,
+            sector: number,
+            why,
+        });
     }
 
     /// Who was not heard of for the longest grace is expected no more: else those who are gone would make all windows void for ever, and

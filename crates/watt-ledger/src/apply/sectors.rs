@@ -79,6 +79,7 @@ impl Ledger<'_> {
         };
         self.rows.write(rows::sector(provider, number), &sector);
         self.rows.remove(rows::piece_table(provider, number));
+        self.remove_lot(provider, number);
         let Some(mut row) = self.provider(provider) else {
             return;
         };

@@ -40,6 +40,7 @@ pub(crate) fn rules() -> RulesRow {
             standby_power_bytes: 0,
             insecure_proofs: false,
             porep_committee: 15,
+            audit_windows: 0,
             restart_windows: RESTART_WINDOWS_MAIN,
         },
     }
@@ -75,8 +76,17 @@ fn beacon(n: u64) -> Beacon {
 }
 
 fn draw(state: &MemoryState, beacon: &Beacon, provider: u8, sector: u64) -> Committee {
+    draw_for(Asking::ToCommit, state, beacon, provider, sector)
+}
+
+fn draw_for(asking: Asking, state: &MemoryState, beacon: &Beacon, provider: u8, sector: u64) -> Committee {
     let (provider, sector) = (account(provider), SectorNumber(sector));
-    Committee::draw(state, &rules(), beacon, &provider, sector, Window(1)).unwrap()
+    let question = Question {
+        asking,
+        window: Window(1),
+        deadline: BlockHeight(1_000),
+    };
+    Committee::draw(state, &rules(), beacon, &provider, sector, &question).unwrap()
 }
 
 /// Binomial coefficient.
@@ -114,6 +124,8 @@ fn porep_committee_retry_until_captured() {
     assert_ne!(committee, draw(&state, &first, 100, 8), "another number");
     assert_ne!(committee, draw(&state, &first, 101, 7), "another provider");
     assert_ne!(committee, draw(&state, &second, 100, 7), "another beacon");
+    let again = draw_for(Asking::Again, &state, &first, 100, 7);
+    assert_ne!(committee, again, "another purpose");
 
     // An attacker with half of the seats, and more than half: what is counted is what chance says.
     for (captured, n_draws) in [(30u8, 4_000u64), (37, 1_000)] {
@@ -188,4 +200,48 @@ fn a_successor_gives_verdicts() {
     let committee = draw(&state, &beacon(1), 100, 1);
     assert_eq!(committee.place_of(&NodeId([99; 32])), Some(1));
     assert_eq!(committee.place_of(&NodeId([2; 32])), None);
+}
+
+/// How often a network of so many live sectors asks each again: once in so many windows on average, however few there are, and at every
+/// lot alike. Covers: D2 (TS4).
+#[test]
+fn audits_come_at_their_rate() {
+    for (n_lots, windows) in [(3u64, 10u64), (10, 10), (25, 10), (7, 1), (1, 4)] {
+        let mut asked = vec![0u64; usize::try_from(n_lots).unwrap()];
+        let n_draws = 4_000;
+        for n in 0..n_draws {
+            let beacon = beacon(n);
+            let n_audits = beacon.audits(n_lots, windows);
+            assert!((n_lots / windows..=n_lots.div_ceil(windows)).contains(&n_audits));
+            for number in 0..n_audits {
+                asked[usize::try_from(beacon.audited_lot(number, n_lots)).unwrap()] += 1;
+            }
+        }
+        let expected = n_draws / windows;
+        for (lot, n) in asked.iter().enumerate() {
+            assert!(
+                n * 5 > expected * 4 && n * 5 < expected * 6,
+                "lot {lot} of {n_lots} was asked {n} times, not about {expected}"
+            );
+        }
+    }
+    assert_eq!(beacon(1).audits(0, 10), 0, "nothing to ask");
+    assert_eq!(beacon(1).audits(10, 0), 0, "a network without audits");
+    assert!(beacon(1).audits(u64::MAX, 1) > 0);
+}
+
+/// The table of `proofs.md` 6.14: how many draws an attacker needs for a committee of its own is what it has for each audit, so a fake is
+/// lost in the first one but for these chances; and of audits that come once in half a year on average, the part of fakes that was not
+/// asked yet after so many days. Covers: D2 (TS4).
+#[test]
+fn how_long_a_captured_committee_pays() {
+    let windows = crate::genesis::AUDIT_WINDOWS_MAIN;
+    assert_eq!(windows, 28_800);
+    // Of a million fakes, in fixed point: those not asked yet after so many days of 160 windows.
+    let left_after = |days: u64| {
+        (0..days * TERM_WINDOWS_MAIN).fold(1_000_000_000_000u128, |left, _| left - left / u128::from(windows))
+            / 1_000_000
+    };
+    let days = [30, 90, 180, 365, 730].map(left_after);
+    assert_eq!(days, [846_479, 606_525, 367_873, 131_623, 17_324]);
 }

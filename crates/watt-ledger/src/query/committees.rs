@@ -2,8 +2,8 @@
 
 use super::rules;
 use crate::beacon::Beacon;
-use crate::committee::{ChallengedSector, Committee};
-use crate::rows::{self, Due, SectorRow, SectorStage};
+use crate::committee::{ChallengedSector, Committee, Question};
+use crate::rows::{self, AuditRow, Due, SectorRow};
 use crate::state::StateRead;
 use watt_primitives::{AccountId, BlockHeight, SectorNumber};
 
@@ -16,26 +16,31 @@ pub struct Shown {
     pub committee: Committee,
 }
 
-/// A pre-committed sector with its committee; `None` unless its challenge is known and the network has committees.
+/// A sector that is pre-committed or asked again, with its committee; `None` unless its challenge is known and the network has
+/// committees.
 #[must_use]
 pub fn shown_sector(state: &impl StateRead, provider: &AccountId, sector: SectorNumber) -> Option<Shown> {
     let rules = rules(state).filter(|rules| rules.parameters.porep_committee > 0)?;
     let row: SectorRow = rows::read(state, &rows::sector(provider, sector))?;
-    let SectorStage::PreCommitted { challenge_window, .. } = row.stage else {
-        return None;
-    };
-    let beacon = Beacon::asking(state, &rules.network, challenge_window)?;
-    let challenged = ChallengedSector::of(state, &rules, (provider, sector), &row, &beacon)?;
-    let committee = Committee::draw(state, &rules, &beacon, provider, sector, challenge_window)?;
+    let question = Question::of(state, provider, sector, &row)?;
+    let beacon = Beacon::asking(state, &rules.network, question.window)?;
+    let challenged = ChallengedSector::of(state, &rules, (provider, sector), &row, question, &beacon)?;
+    let committee = Committee::draw(state, &rules, &beacon, provider, sector, &question)?;
     Some(Shown {
         challenged,
         committee,
     })
 }
 
-/// Pre-committed sectors, those that are due first coming first: those among the next `n_rows` rows of what falls due, after the row
-/// with the key `after`; and the key to go on after, which is `None` at the end. What falls due later than any sector that is
-/// pre-committed now, at `head`, is not looked through.
+/// The audit of a live sector, if it is asked again.
+#[must_use]
+pub fn audit(state: &impl StateRead, provider: &AccountId, sector: SectorNumber) -> Option<AuditRow> {
+    rows::read(state, &rows::audit(provider, sector))
+}
+
+/// Pre-committed sectors, those that are due first coming first, then those that are asked again: those among the next `n_rows` rows
+/// after the row with the key `after`; and the key to go on after, which is `None` at the end. What falls due later than any sector
+/// that is pre-committed now, at `head`, is not looked through.
 #[must_use]
 pub fn waiting_sectors(
     state: &impl StateRead,
@@ -46,6 +51,12 @@ pub fn waiting_sectors(
     let Some(rules) = rules(state) else {
         return (Vec::new(), None);
     };
+    if after.is_some_and(|after| after.starts_with(rows::AUDITS)) {
+        let rows = state.scan(rows::AUDITS, after, n_rows);
+        let last = rows.last().filter(|_| rows.len() == n_rows);
+        let sectors = rows.iter().filter_map(|(key, _)| rows::audit_of(key));
+        return (sectors.collect(), last.map(|(key, _)| key.clone()));
+    }
     let latest = head.plus(rules.parameters.commit_slots).next();
     let rows = state.scan(rows::DUE_AT_HEIGHT, after, n_rows);
     let all = rows.iter().map_while(|(key, _)| rows::due_at_height(key));
@@ -54,9 +65,12 @@ pub fn waiting_sectors(
         .map(|(_, due)| due)
         .collect();
     let last = rows.last().filter(|_| due.len() == n_rows);
+    let has_audits = rules.parameters.audit_windows > 0;
+    let go_on = last.map(|(key, _)| key.clone());
+    let go_on = go_on.or_else(|| has_audits.then(|| rows::AUDITS.to_vec()));
     let sectors = due.into_iter().filter_map(|due| match due {
         Due::Sector(provider, sector) => Some((provider, sector)),
-        Due::Deal(_) | Due::Slot(..) => None,
+        Due::Deal(_) | Due::Slot(..) | Due::Audit(..) => None,
     });
-    (sectors.collect(), last.map(|(key, _)| key.clone()))
+    (sectors.collect(), go_on)
 }

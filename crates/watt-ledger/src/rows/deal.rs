@@ -64,6 +64,9 @@ pub enum Loss {
     /// Nothing of its sector was proven for its whole grace.
     #[serde(rename = "not-proven")]
     NotProven {},
+    /// Its sector was asked again, and nobody was shown that it is sealed.
+    #[serde(rename = "audit-unanswered")]
+    AuditUnanswered {},
 }
 
 /// Somebody wants to see a group of a slot.

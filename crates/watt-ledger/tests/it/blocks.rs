@@ -296,6 +296,7 @@ fn halted_time_counts_for_nobody() {
         | Event::UpgradeWaits { .. }
         | Event::UpgradeLapsed { .. }
         | Event::RulesChanged { .. }
+        | Event::SectorAsked { .. }
         | Event::Rescued { .. } => None,
     });
     assert_eq!(closed, Some(true));

@@ -231,7 +231,7 @@ fn porep_openings_withheld() {
     let (_, openings) = miner.commit(&world, 1);
     let hash = witness_hash(&world.network, &openings);
     let given = [0, 1, 2].map(|place| verdict_on(&world, (&seen, hash), place, |_, _| ()));
-    world.go_to_height(seen.challenged.deadline.0);
+    world.go_to_height(seen.challenged.question.deadline.0);
     let late = commit(&mut world, SECTOR, hash, given.to_vec());
     assert_eq!(late, Err(Refused::NotPreCommitted { sector: SECTOR }));
     let expired = Event::SectorExpired {

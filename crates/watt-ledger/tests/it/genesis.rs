@@ -3,9 +3,10 @@
 use crate::world::{World, genesis, id, key};
 use watt_ledger::block::BODY_BYTES_MAX;
 use watt_ledger::genesis::{
-    DISPUTE_SLOTS_MAIN, DISPUTE_SLOTS_MAX, FAILED_WINDOW_COST_MAIN, FAILED_WINDOW_COST_MAX,
-    GRACE_WINDOWS_MAX, GRACE_WINDOWS_MIN, GenesisAccount, InvalidGenesis, RefusedGenesis,
-    SETTLEMENT_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAX, STANDBY_POWER_MAIN_MIN, TERM_WINDOWS_MAIN,
+    AUDIT_WINDOWS_MAIN, DISPUTE_SLOTS_MAIN, DISPUTE_SLOTS_MAX, FAILED_WINDOW_COST_MAIN,
+    FAILED_WINDOW_COST_MAX, GRACE_WINDOWS_MAX, GRACE_WINDOWS_MIN, GenesisAccount, InvalidGenesis,
+    RefusedGenesis, SETTLEMENT_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAX, STANDBY_POWER_MAIN_MIN,
+    TERM_WINDOWS_MAIN,
 };
 use watt_ledger::{Genesis, genesis_block, query};
 use watt_light::BackboneEntry;
@@ -68,7 +69,22 @@ fn senseless_networks_are_refused() {
         g.parameters.settlement_windows = SETTLEMENT_WINDOWS_MAIN;
         g.parameters.failed_window_cost = FAILED_WINDOW_COST_MAIN;
         g.parameters.dispute_slots = DISPUTE_SLOTS_MAIN;
+        g.parameters.audit_windows = AUDIT_WINDOWS_MAIN;
     };
+    let nobody_looks = |g: &mut Genesis| g.parameters.audit_windows = 1;
+    assert_eq!(refused(&nobody_looks), InvalidGenesis::AuditWindows);
+    let no_time = |g: &mut Genesis| {
+        (g.parameters.audit_windows, g.parameters.porep_committee) = (1, 4);
+        g.parameters.dispute_slots = 2 * g.parameters.window_slots - 1;
+    };
+    assert_eq!(refused(&no_time), InvalidGenesis::AuditWindows);
+    for windows in [0, AUDIT_WINDOWS_MAIN + 1] {
+        let seldom = |g: &mut Genesis| {
+            enough_seeds(g, 101);
+            g.parameters.audit_windows = windows;
+        };
+        assert_eq!(refused(&seldom), InvalidGenesis::AuditWindows);
+    }
     for slots in [0, DISPUTE_SLOTS_MAX + 1] {
         let change = |g: &mut Genesis| g.parameters.dispute_slots = slots;
         assert_eq!(refused(&change), InvalidGenesis::DisputeSlots);

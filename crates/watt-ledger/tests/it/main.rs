@@ -9,6 +9,7 @@
 
 mod accounts;
 mod attacks;
+mod audits;
 mod backbone;
 mod beacon;
 mod blocks;

@@ -120,10 +120,14 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
             slot: SlotIndexInDeal(0),
             shown: openings,
         },
+        Operation::AnswerAudit {
+            sector: SectorNumber(1),
+            openings,
+        },
     ];
     assert_eq!(
         list.iter().map(kind).collect::<Vec<_>>(),
-        (0..27).collect::<Vec<_>>()
+        (0..28).collect::<Vec<_>>()
     );
     list
 }
@@ -157,6 +161,7 @@ fn kind(operation: &Operation) -> u8 {
         Operation::SettleWindows { .. } => 24,
         Operation::Dispute { .. } => 25,
         Operation::AnswerDispute { .. } => 26,
+        Operation::AnswerAudit { .. } => 27,
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn genesis() -> Genesis {
             standby_power_bytes: 0,
             insecure_proofs: true,
             porep_committee: 0,
+            audit_windows: 0,
             restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
         },
         accounts: list([
@@ -322,6 +323,13 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
                 deal,
                 slot: SlotIndexInDeal(3),
                 shown: witness_hash(&network(), b""),
+            },
+        ),
+        (
+            "answer-audit",
+            Operation::AnswerAudit {
+                sector: SectorNumber(3),
+                openings: witness_hash(&network(), b""),
             },
         ),
         (

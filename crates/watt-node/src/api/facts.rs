@@ -217,6 +217,7 @@ impl Facts<'_> {
             why: match lost.why {
                 Loss::Unanswered { .. } => "dispute-unanswered",
                 Loss::NotProven {} => "not-proven",
+                Loss::AuditUnanswered {} => "audit-unanswered",
             }
             .to_owned(),
             height: lost.height.0,
@@ -504,6 +505,7 @@ pub(super) const fn operation_name(operation: &Operation) -> &'static str {
         Operation::Settle { .. } => "settle",
         Operation::Dispute { .. } => "dispute",
         Operation::AnswerDispute { .. } => "answer-dispute",
+        Operation::AnswerAudit { .. } => "answer-audit",
         Operation::AddTrust { .. } => "add-trust",
         Operation::RemoveTrust { .. } => "remove-trust",
         Operation::StandForBackbone { .. } => "stand-for-backbone",
@@ -592,6 +594,7 @@ fn done_text(done: &Done) -> String {
         Done::Disputed { answer_by, fee, .. } => {
             format!("{fee} WATT locked; the holder must show the group by block {answer_by}")
         }
+        Done::AuditAnswered { sector } => format!("sector {sector} was looked at again, and holds"),
         Done::DisputeAnswered { fee } => format!("group shown; {fee} WATT for the holder"),
         Done::DealEnded { deal, paid, refunded } => {
             let Paid {

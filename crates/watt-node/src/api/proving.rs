@@ -5,7 +5,7 @@ use super::types::amount_text;
 use crate::ui::duration_text;
 use serde::{Deserialize, Serialize};
 use watt_ledger::query::{self, SectorGrace};
-use watt_ledger::rows::{Loss, ProviderRow, SectorRow, SectorStage};
+use watt_ledger::rows::{AuditRow, Loss, ProviderRow, SectorRow, SectorStage};
 use watt_primitives::{AccountId, Amount, BlockHeight, SectorNumber, Window};
 
 /// Bytes in a unit of a sector's size.
@@ -142,7 +142,8 @@ impl Facts<'_> {
             .iter()
             .map(|(number, sector)| {
                 let info = sector_info(*number, sector, row.row.proven_ms, clock);
-                info.with_grace(query::sector_grace(self.state, provider, *number), window_ms)
+                let info = info.with_grace(query::sector_grace(self.state, provider, *number), window_ms);
+                info.with_audit(query::audit(self.state, provider, *number), clock)
             })
             .collect();
         let lost = pay_of(row.proofs_missed.saturating_mul(window_ms));
@@ -203,6 +204,9 @@ impl Facts<'_> {
             let why = match lost.why {
                 Loss::Unanswered { group, .. } => format!("group {group} of it was asked for and not shown in time"),
                 Loss::NotProven {} => "it was not proven for its whole grace".to_owned(),
+                Loss::AuditUnanswered {} => {
+                    "its sector was asked again, and not shown to its committee in time".to_owned()
+                }
             };
             format!(
                 "share {} of deal {deal}, at block {}: {why}; {} WATT paid for it in all, {} WATT went back to the client",
@@ -345,6 +349,20 @@ impl SectorInfo {
                 "; not proven for {} windows: its shares are lost if it is not for {left} more, about {}",
                 grace.idle_windows,
                 duration_text(left_ms)
+            ));
+        }
+        self
+    }
+}
+
+impl SectorInfo {
+    /// Says until when a sector that is asked again has to be shown.
+    fn with_audit(mut self, audit: Option<AuditRow>, clock: Clock) -> Self {
+        if let Some(AuditRow { answer_by, .. }) = audit {
+            self.deadline = Some(answer_by.0);
+            self.sentence.push_str(&format!(
+                "; looked at again by another committee up to block {answer_by}, about {} from now: its shares are lost unless that says that it holds; the node shows it by itself",
+                duration_text(clock.left_ms(answer_by))
             ));
         }
         self

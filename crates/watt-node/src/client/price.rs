@@ -215,6 +215,7 @@ mod tests {
             standby_power_bytes: 0,
             insecure_proofs: true,
             porep_committee: 0,
+            audit_windows: 0,
             restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
         }
     }

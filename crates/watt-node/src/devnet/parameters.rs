@@ -48,6 +48,9 @@ const COMMIT_SLOTS_SECURE: u64 = 1_800;
 /// Slots to answer a dispute with the proofs of a main network: a cold sector takes half a minute of a core.
 const DISPUTE_SLOTS_SECURE: u64 = 900;
 
+/// Windows in which each live sector is asked again once: ten minutes, so that it can be watched.
+const AUDIT_WINDOWS: u64 = 75;
+
 /// Windows that shares may go unproven: twenty minutes, an hour and a bit over two, longer than somebody who tries things out leaves a
 /// provider stopped.
 const GRACE_WINDOWS: GraceWindows = GraceWindows {
@@ -101,6 +104,7 @@ pub(super) fn network_parameters(chosen: DevnetRules) -> Result<NetworkParameter
         standby_power_bytes: 0,
         insecure_proofs: !chosen.secure_proofs,
         porep_committee: 15,
+        audit_windows: AUDIT_WINDOWS,
         // Half a minute, so that it can be watched.
         restart_windows: 4,
     })

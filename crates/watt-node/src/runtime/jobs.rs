@@ -216,9 +216,15 @@ impl Jobs {
                 sector: job.sector,
                 result: self.seal(*job).map_err(sentence),
             },
-            Effect::OpenPorep { job, roots, seed } => {
+            Effect::OpenPorep {
+                job,
+                roots,
+                seed,
+                random_challenges,
+            } => {
                 let sector = job.sector;
-                let result = self.open_porep(&job, &roots, seed).map_err(sentence);
+                let opened = self.open_porep(&job, &roots, seed, random_challenges);
+                let result = opened.map_err(sentence);
                 if let Ok(openings) = &result {
                     self.show(sector, openings);
                 }
@@ -333,7 +339,13 @@ impl Jobs {
         Ok(roots)
     }
 
-    fn open_porep(&self, job: &SealJob, roots: &SealedRoots, seed: Hash) -> anyhow::Result<Vec<u8>> {
+    fn open_porep(
+        &self,
+        job: &SealJob,
+        roots: &SealedRoots,
+        seed: Hash,
+        random_challenges: u16,
+    ) -> anyhow::Result<Vec<u8>> {
         let table = self.table(job)?;
         let len = usize::try_from(table.size().payload_bytes())?;
         let replica = self.replicas.read(job.sector, 0, len)?;
@@ -346,7 +358,7 @@ impl Jobs {
             comm_r: roots.comm_r,
             seal_seed: job.seal_seed,
             challenge_seed: seed,
-            random_challenges: self.params.porep_challenges,
+            random_challenges,
         };
         Ok(self.labelling.run(job.sector, Purpose::Show, |progress| {
             porep::open(&self.params, &statement, &replica, progress)

@@ -246,6 +246,7 @@ fn check_book(below: &MemoryState, state: &MemoryState, outcome: &BlockOutcome) 
             }
             Event::DealEnded { .. }
             | Event::SlotLost { .. }
+            | Event::SectorAsked { .. }
             | Event::SectorLost { .. }
             | Event::SectorExpired { .. }
             | Event::HeartbeatIgnored { .. }

@@ -17,6 +17,7 @@ files![
     "a-cold-key-in-a-later-term",
     "a-cold-key-too-few",
     "backbone-churn",
+    "audits",
     "bad-time-server",
     "bit-rot",
     "boundary-crashes",

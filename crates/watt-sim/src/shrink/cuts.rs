@@ -210,7 +210,7 @@ fn calmer(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
 /// Numbers that are no size as they are by default, so that the file need not say them.
 fn plainer(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
     let plain = Network::default();
-    let changes: [fn(&mut Network, &Network); 7] = [
+    let changes: [fn(&mut Network, &Network); 8] = [
         |network, plain| {
             network.slot_ms = plain.slot_ms;
         },
@@ -225,6 +225,10 @@ fn plainer(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
         },
         |network, plain| {
             network.porep_committee = plain.porep_committee;
+            network.audit_windows = plain.audit_windows;
+        },
+        |network, plain| {
+            network.audit_windows = plain.audit_windows;
         },
         |network, plain| {
             network.checkpoint_blocks = plain.checkpoint_blocks;

@@ -5,6 +5,7 @@ use crate::world::World;
 use watt_engine::effect::{ExamineJob, HandVerdictJob};
 use watt_engine::examiner::{check_verdict, look_at};
 use watt_engine::{Event, NotExamined};
+use watt_ledger::Asking;
 use watt_primitives::AccountId;
 
 /// Milliseconds until openings are here and looked at, or a verdict is handed back.
@@ -25,10 +26,16 @@ impl World {
         let shown = self.reach(&provider).and_then(|at| {
             let (trade, vault) = (self.nodes[at].trade, &self.nodes[at].disk.vault);
             let shows = trade.is_none_or(Trade::shows_openings);
-            vault.shown.get(&sector).filter(|_| shows)
+            let is_captured = trade == Some(Trade::Captor) && job.sector.question.asking == Asking::ToCommit;
+            let shown = vault.shown.get(&sector).filter(|_| shows);
+            shown.map(|openings| (openings, is_captured))
         });
         let (ms, result) = match shown {
-            Some(openings) => (WIRE_MS, look_at(&job.sector, &self.network_of(node), openings)),
+            Some((openings, true)) => {
+                let seen = watt_light::transaction::witness_hash(&self.network_of(node), openings);
+                (WIRE_MS, Ok(seen))
+            }
+            Some((openings, false)) => (WIRE_MS, look_at(&job.sector, &self.network_of(node), openings)),
             None => {
                 let why = NotExamined::NotShown("nobody answers".to_owned());
                 (PATIENCE_MS, Err(why))

@@ -26,6 +26,9 @@ pub enum Trade {
     OpeningsWithholder,
     /// Commits to bytes drawn by lot in place of the replica, and answers with what it likes.
     Forger,
+    /// Does as a forger, and has the committee when its sectors come in: its members say that they hold without looking. Who is asked
+    /// again later is not its own.
+    Captor,
 }
 
 impl Trade {
@@ -40,6 +43,7 @@ impl Trade {
             Self::LateProver => "late-prover",
             Self::OpeningsWithholder => "openings-withholder",
             Self::Forger => "forger",
+            Self::Captor => "captor",
         }
     }
 
@@ -52,7 +56,8 @@ impl Trade {
             | Self::GreedyProvider
             | Self::LateProver
             | Self::OpeningsWithholder
-            | Self::Forger => true,
+            | Self::Forger
+            | Self::Captor => true,
         }
     }
 
@@ -66,7 +71,22 @@ impl Trade {
             | Self::ReadWithholder
             | Self::GreedyProvider
             | Self::LateProver
-            | Self::Forger => true,
+            | Self::Forger
+            | Self::Captor => true,
+        }
+    }
+
+    /// Whether it commits to garbage in place of replicas.
+    #[must_use]
+    pub const fn forges(self) -> bool {
+        match self {
+            Self::Forger | Self::Captor => true,
+            Self::LazyProvider
+            | Self::Outsourcer
+            | Self::ReadWithholder
+            | Self::GreedyProvider
+            | Self::LateProver
+            | Self::OpeningsWithholder => false,
         }
     }
 
@@ -79,7 +99,8 @@ impl Trade {
             | Self::GreedyProvider
             | Self::LateProver
             | Self::OpeningsWithholder
-            | Self::Forger => true,
+            | Self::Forger
+            | Self::Captor => true,
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Vault {
     pub replicas: BTreeMap<SectorNumber, Replica>,
     /// Openings that committees look at; gone with a crash, and made again.
     pub shown: BTreeMap<SectorNumber, Vec<u8>>,
+    /// Sectors that were committed; for the trace.
+    pub committed: BTreeSet<SectorNumber>,
     /// Answers to windows, durable before their root is told.
     pub answers: BTreeMap<Window, Responses>,
     /// Whether everything on it was destroyed once.

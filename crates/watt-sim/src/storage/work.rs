@@ -49,14 +49,20 @@ impl World {
             Effect::Seal(job) => {
                 let sector = job.sector;
                 let mut result = vault.seal(&network, *job).map_err(sentence);
-                if trade == Some(Trade::Forger) {
+                if trade.is_some_and(Trade::forges) {
                     result = result.map(|roots| vault.forge(sector, roots));
                 }
                 (SEAL_MS, Event::Sealed { sector, result })
             }
-            Effect::OpenPorep { job, roots, seed } => {
-                let mut result = vault.open_porep(&network, &job, &roots, seed).map_err(sentence);
-                if trade == Some(Trade::Forger) && has_committees {
+            Effect::OpenPorep {
+                job,
+                roots,
+                seed,
+                random_challenges,
+            } => {
+                let opened = vault.open_porep(&network, &job, &roots, (seed, random_challenges));
+                let mut result = opened.map_err(sentence);
+                if trade.is_some_and(Trade::forges) && has_committees {
                     // Nothing opens what was never sealed.
                     result = Ok(vec![7; FORGED_BYTES]);
                 }
@@ -77,8 +83,14 @@ impl World {
                 let state = &*self.nodes[node].disk.state;
                 let row = provider.and_then(|provider| query::sector(state, &provider, sector));
                 if row.is_some_and(|row| matches!(row.stage, SectorStage::Active { .. })) {
+                    let is_new = self.nodes[node].disk.vault.committed.insert(sector);
+                    let what = if is_new {
+                        "committed"
+                    } else {
+                        "looked at again"
+                    };
                     self.trace
-                        .note(self.now, format_args!("n{node} has sector {sector} committed"));
+                        .note(self.now, format_args!("n{node} has sector {sector} {what}"));
                 }
                 (ANSWER_MS, Event::Looked)
             }
@@ -255,7 +267,7 @@ impl Vault {
         network: &NetworkId,
         job: &SealJob,
         roots: &SealedRoots,
-        seed: Hash,
+        (seed, random_challenges): (Hash, u16),
     ) -> Result<Vec<u8>> {
         let table = table(job)?;
         let replica = self
@@ -271,7 +283,7 @@ impl Vault {
             comm_r: roots.comm_r,
             seal_seed: job.seal_seed,
             challenge_seed: seed,
-            random_challenges: PARAMS.porep_challenges,
+            random_challenges,
         };
         Ok(porep::open(&PARAMS, &statement, &replica.bytes, &mut |_| {
             ControlFlow::Continue(())

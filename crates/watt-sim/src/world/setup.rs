@@ -87,6 +87,8 @@ pub struct Setup {
     pub slot_ms: u64,
     /// Most members of the committees to which sectors are shown; 0: openings are in blocks.
     pub porep_committee: u8,
+    /// Windows in which each live sector is asked again once on average; 0: never.
+    pub audit_windows: u64,
     /// Slots in a proving window.
     pub window_slots: u64,
     /// Windows in a term.
@@ -127,6 +129,7 @@ impl Default for Setup {
             links: 4,
             slot_ms: 1_000,
             porep_committee: 0,
+            audit_windows: 0,
             window_slots: 8,
             term_windows: 144,
             seats: 0,
@@ -231,6 +234,7 @@ impl Setup {
                 standby_power_bytes: 0,
                 insecure_proofs: true,
                 porep_committee: self.porep_committee,
+                audit_windows: self.audit_windows,
                 restart_windows: watt_ledger::genesis::RESTART_WINDOWS_MAIN,
             },
             protocol: 1,

@@ -154,6 +154,7 @@ impl World {
             let checked = self.chain.committed(node, &below, &state, &stored.block, outcome);
             if self.chain.height() > before {
                 self.newest_at = self.now;
+                self.note_losses(outcome);
             }
             if let Err(violation) = checked {
                 self.break_promise(violation);
@@ -165,6 +166,14 @@ impl World {
             self.rot_state(node);
         }
         true
+    }
+
+    fn note_losses(&mut self, outcome: &BlockOutcome) {
+        for event in &outcome.events {
+            if let watt_ledger::Event::SectorLost { provider, sector, .. } = event {
+                self.note(format_args!("{provider} loses sector {sector}"));
+            }
+        }
     }
 
     /// The head moved, or a life begins: serves its state if a checkpoint lies between it and the newest that is served.

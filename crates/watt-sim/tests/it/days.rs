@@ -34,6 +34,20 @@ fn committees_let_in_what_holds() {
     assert!(n(" has sector ") >= 8, "{} sectors", n(" has sector "));
 }
 
+/// Live sectors are asked again: honest providers have them looked at again and again, also those that start again in between; what a
+/// captured committee let in has nothing to show, and is lost.
+///
+/// Covers: D1, D2 (TS4).
+#[test]
+fn a_fake_is_found_by_those_who_come_later() {
+    let (_, lines) = day("audits");
+    let n = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+    assert!(n(" committed") > 8, "{} sectors", n(" committed"));
+    assert!(n(" looked at again") > 8, "{} looks", n(" looked at again"));
+    assert!(n(": they do not hold") > 0, "the fake was not asked for");
+    assert_eq!(n(" loses sector "), 1, "the fake and no other");
+}
+
 /// Nodes that lost everything start from the state of a checkpoint, not from genesis, while blocks are full.
 ///
 /// Covers: A1.

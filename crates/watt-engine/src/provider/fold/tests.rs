@@ -1,6 +1,6 @@
 use super::*;
 use crate::effect::AnsweredWindow;
-use crate::provider::{ProviderConfig, Settle};
+use crate::provider::{LocalSector, ProviderConfig, Settle};
 use watt_ledger::genesis::{self, GenesisAccount};
 use watt_ledger::rows::{self, ChainRow, DutyWindowRow, HeartbeatRow, Period, PeriodsRow, ProviderRow};
 use watt_ledger::state::Writes;
@@ -14,7 +14,7 @@ use watt_proofs::Element;
 
 const WINDOW_SLOTS: u64 = 4;
 
-fn key() -> SecretKey {
+pub(in crate::provider) fn key() -> SecretKey {
     SecretKey::from_seed([1; 32])
 }
 
@@ -27,7 +27,7 @@ fn people() -> impl Iterator<Item = SecretKey> {
     (1..=7).map(|seed| SecretKey::from_seed([seed; 32]))
 }
 
-fn genesis() -> Genesis {
+pub(in crate::provider) fn genesis() -> Genesis {
     let funded = |key: SecretKey| GenesisAccount {
         key: key.public(),
         balance: Amount::from_watt(1_000).unwrap(),
@@ -53,6 +53,7 @@ fn genesis() -> Genesis {
             standby_power_bytes: 0,
             insecure_proofs: true,
             porep_committee: 0,
+            audit_windows: 0,
             restart_windows: 4,
         },
         accounts: BoundedVec::new(people().map(funded).collect()).unwrap(),
@@ -82,7 +83,10 @@ pub(in crate::provider) struct Ledger {
 
 impl Ledger {
     pub(in crate::provider) fn new() -> Self {
-        let genesis = genesis();
+        Self::of(genesis())
+    }
+
+    pub(in crate::provider) fn of(genesis: Genesis) -> Self {
         let mut state = MemoryState::default();
         state.write(&genesis::genesis_block(&genesis).unwrap().writes);
         Self { state, genesis }
@@ -100,7 +104,7 @@ impl Ledger {
     }
 
     /// What `window` asks with is made.
-    fn make_beacon(&mut self, window: u64) {
+    pub(in crate::provider) fn make_beacon(&mut self, window: u64) {
         let row = DutyWindowRow {
             asked: BlockHeight(0),
             header: None,
@@ -141,6 +145,11 @@ impl Ledger {
     }
 
     pub(in crate::provider) fn provider(&self, settle: Settle) -> Provider {
+        self.provider_with(settle, Vec::new())
+    }
+
+    /// A provider that finds these sectors on its disk.
+    pub(in crate::provider) fn provider_with(&self, settle: Settle, local: Vec<LocalSector>) -> Provider {
         let config = ProviderConfig {
             account_key: key(),
             capacity_bytes: 1 << 30,
@@ -157,12 +166,7 @@ impl Ledger {
             units: (1, 64),
             settle,
         };
-        Provider::new(
-            config,
-            self.genesis.network(),
-            &self.genesis.parameters,
-            Vec::new(),
-        )
+        Provider::new(config, self.genesis.network(), &self.genesis.parameters, local)
     }
 
     /// What the provider wants done, and the settlements that it hands in.

@@ -1,0 +1,112 @@
+//! Showing that a live sector is sealed when the network asks again (`docs/spec/ledger.md` 9.15): it takes sealing once more, so one
+//! sector at a time is opened, behind everything that has less time. What is not shown in time is lost.
+
+use super::view::View;
+use super::{LocalSector, Opened, Provider, ShownToCommittee};
+use crate::effect::Effect;
+use crate::submitter::Purpose;
+use std::collections::BTreeMap;
+use watt_ledger::rows::{AuditRow, SectorStage};
+use watt_ledger::{Asking, StateRead};
+use watt_light::transaction::witness_hash;
+use watt_light::{Operation, SignedTransaction};
+use watt_primitives::{BlockHeight, SectorNumber, Window};
+
+/// Openings of live sectors that are shown at a time: each has about 2 MB in memory.
+const SHOWN_MAX: usize = 16;
+
+/// Blocks until what could not be opened is tried again: it takes making a sector's labels.
+const TRY_AGAIN_BLOCKS: u64 = 24;
+
+/// The newest openings of a live sector that were asked for.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    /// The window that asks.
+    window: Window,
+    asked_at: BlockHeight,
+}
+
+/// What is under way. The ledger says what is asked, so nothing of this has to outlive the node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Audits(BTreeMap<SectorNumber, Answer>);
+
+impl Provider {
+    pub(super) fn answer_audits(
+        &mut self,
+        view: &View<'_, impl StateRead>,
+        effects: &mut Vec<Effect>,
+        out: &mut Vec<SignedTransaction>,
+    ) {
+        let asked = self.local.values().filter_map(|sector| {
+            let number = sector.job.sector;
+            let row = view.sector(number)?;
+            let is_live = matches!(row.stage, SectorStage::Active { .. });
+            let audit = view.audit(number).filter(|_| is_live)?;
+            Some((audit, sector.clone()))
+        });
+        let mut asked: Vec<(AuditRow, LocalSector)> = asked.collect();
+        // What is due first comes first.
+        asked.sort_unstable_by_key(|(audit, sector)| (audit.answer_by, sector.job.sector));
+        let is_asked = |number: &SectorNumber| asked.iter().any(|(_, sector)| sector.job.sector == *number);
+        self.audits.0.retain(|number, _| is_asked(number));
+        for (audit, sector) in asked {
+            self.answer_audit(&audit, sector, view, effects, out);
+        }
+    }
+
+    fn answer_audit(
+        &mut self,
+        audit: &AuditRow,
+        LocalSector { job, roots }: LocalSector,
+        view: &View<'_, impl StateRead>,
+        effects: &mut Vec<Effect>,
+        out: &mut Vec<SignedTransaction>,
+    ) {
+        let number = job.sector;
+        let newest = self.audits.0.get(&number).copied();
+        let newest = newest.filter(|answer| answer.window == audit.window);
+        if newest.is_none() && !self.opening.contains(&number) {
+            // Of its commitment, or of a question that was asked before.
+            self.hide(number, effects);
+        }
+        if newest.is_some() && self.openings.contains_key(&number) {
+            let purpose = Purpose::Audit(number);
+            if let Some(witness) = self.witness_of(number, purpose, view) {
+                let operation = Operation::AnswerAudit {
+                    sector: number,
+                    openings: witness_hash(&self.network, &witness),
+                };
+                self.submit(purpose, vec![operation], vec![witness], view, out);
+            }
+            return;
+        }
+        let Some(shown) = view.shown(number) else { return };
+        self.waiting.push(ShownToCommittee {
+            sector: number,
+            asking: Asking::Again,
+            n_given: 0,
+            n_needed: shown.committee.needed(),
+            deadline: audit.answer_by,
+        });
+        let is_paused = newest.is_some_and(|answer| view.height < answer.asked_at.plus(TRY_AGAIN_BLOCKS));
+        let is_shown = |opened: &&Opened| matches!(opened, Opened::Shown { .. });
+        let n_shown = self.openings.values().filter(is_shown).count();
+        if self.opening.is_empty() && !is_paused && n_shown < SHOWN_MAX {
+            let answer = Answer {
+                window: audit.window,
+                asked_at: view.height,
+            };
+            self.audits.0.insert(number, answer);
+            self.opening.insert(number);
+            effects.push(Effect::OpenPorep {
+                job: Box::new(job),
+                roots,
+                seed: shown.challenged.challenge_seed,
+                random_challenges: shown.challenged.random_challenges(),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
