@@ -1,8 +1,8 @@
-//! What a validator does for providers: it looks at the openings of sectors whose committee it is in, and says that they hold
+//! What a validator does for providers: it looks at the openings of batches of sectors whose committee it is in, and says that they hold
 //! (`docs/spec/proofs.md` 6.8, `docs/spec/node.md` §13).
 //!
-//! Which sectors wait, who looks at them and until when is the ledger's to say. What is remembered beside it is what was asked, what
-//! came of it, and what was signed. One sector is looked at a time, and providers take turns: one that never answers costs the others
+//! Which batches wait, who looks at them and until when is the ledger's to say. What is remembered beside it is what was asked, what
+//! came of it, and what was signed. One batch is looked at a time, and providers take turns: one that never answers costs the others
 //! nothing but its own turn.
 
 use crate::backbones::VotingKeys;
@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use watt_ledger::query::{self, Shown};
 use watt_ledger::rows::{self, ProviderRow};
-use watt_ledger::{ChallengedSector, StateRead};
+use watt_ledger::{ChallengedBatch, StateRead};
 use watt_light::Verdict;
 use watt_primitives::terms::Endpoint;
 use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, SectorNumber};
 
-/// Rows of what falls due that are looked through after each block for sectors that wait.
+/// Rows of what falls due that are looked through after each block for batches that wait.
 const ROWS_PER_BLOCK: usize = 64;
 
-/// The most sectors that are remembered: beyond it what is met next is remembered once others are over.
+/// The most batches that are remembered: beyond it what is met next is remembered once others are over.
 const WAITING_MAX: usize = 1024;
 
 /// The most of one provider.
@@ -29,10 +29,10 @@ const WAITING_PER_PROVIDER_MAX: usize = 64;
 /// The longest pause after an attempt in vain, in blocks; the first is of one block, and each is twice as long as the one before.
 const PAUSE_BLOCKS_MAX: u64 = 16;
 
-/// Blocks after which a verdict that was handed back is handed back again, if the sector still waits: the provider may have lost it.
+/// Blocks after which a verdict that was handed back is handed back again, if the batch still waits: the provider may have lost it.
 const AGAIN_BLOCKS: u64 = 12;
 
-/// Openings that do not hold, after which a sector is not looked at any more: a disk may have erred once.
+/// Openings that do not hold, after which a batch is not looked at any more: a disk may have erred once.
 const BAD_MAX: u8 = 2;
 
 /// The most verdicts that are kept, the latest due last.
@@ -42,17 +42,17 @@ pub const GIVEN_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GivenVerdict {
-    /// Whose sector.
+    /// Whose batch.
     pub provider: AccountId,
-    /// Which.
-    pub sector: SectorNumber,
+    /// Number of its first sector.
+    pub batch: SectorNumber,
     /// Hash of the openings that held.
     pub openings: Hash,
     /// Last height for the provider to hand it in.
     pub deadline: BlockHeight,
 }
 
-/// Why nothing was seen of a sector.
+/// Why nothing was seen of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotExamined {
     /// The provider can't be reached, or does not show the openings, in one sentence.
@@ -66,7 +66,7 @@ pub enum NotExamined {
 /// What the examiner of a node did since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Examined {
-    /// Sectors whose openings held.
+    /// Batches whose openings held.
     pub held: u64,
     /// Times that openings did not hold.
     pub bad: u64,
@@ -74,9 +74,10 @@ pub struct Examined {
     pub not_shown: u64,
 }
 
+/// Whose batch, and the number of its first sector.
 type Key = (AccountId, SectorNumber);
 
-/// A sector whose committee this node is in.
+/// A batch whose committee this node is in.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     deadline: BlockHeight,
@@ -89,7 +90,7 @@ struct Case {
     openings: Option<Hash>,
 }
 
-/// Looks at sectors, one at a time.
+/// Looks at batches, one at a time.
 pub(crate) struct Examiner {
     network: NetworkId,
     cases: BTreeMap<Key, Case>,
@@ -115,7 +116,7 @@ impl Examiner {
             cursor: None,
             given: given
                 .into_iter()
-                .map(|one| ((one.provider, one.sector), one))
+                .map(|one| ((one.provider, one.batch), one))
                 .collect(),
             done: Examined::default(),
         }
@@ -125,7 +126,7 @@ impl Examiner {
         self.done
     }
 
-    /// Looks at the new head: which sectors wait for this node, and what is done next.
+    /// Looks at the new head: which batches wait for this node, and what is done next.
     pub(crate) fn look(
         &mut self,
         chain: &impl StateRead,
@@ -134,9 +135,9 @@ impl Examiner {
         effects: &mut Vec<Effect>,
     ) {
         self.forget(head);
-        let (sectors, cursor) = query::waiting_sectors(chain, head, self.cursor.as_deref(), ROWS_PER_BLOCK);
+        let (batches, cursor) = query::waiting_batches(chain, head, self.cursor.as_deref(), ROWS_PER_BLOCK);
         self.cursor = cursor;
-        for key in sectors {
+        for key in batches {
             self.note(chain, keys, key, head);
         }
         self.go_on(chain, keys, head, effects);
@@ -156,7 +157,7 @@ impl Examiner {
         let Entry::Vacant(free) = self.cases.entry(key) else {
             return;
         };
-        let Some(shown) = query::shown_sector(chain, &key.0, key.1).filter(|_| has_room) else {
+        let Some(shown) = query::shown_batch(chain, &key.0, key.1).filter(|_| has_room) else {
             return;
         };
         if shown.challenged.deadline > head && own_place(&shown, keys).is_some() {
@@ -170,7 +171,7 @@ impl Examiner {
         }
     }
 
-    /// Begins the next piece of work, unless one is under way: of the providers whose turn was longest ago, the sector that is due first.
+    /// Begins the next piece of work, unless one is under way: of the providers whose turn was longest ago, the batch that is due first.
     fn go_on(
         &mut self,
         chain: &impl StateRead,
@@ -190,7 +191,7 @@ impl Examiner {
             };
             self.n_turns = self.n_turns.saturating_add(1);
             self.turns.insert(key.0, self.n_turns);
-            let known = query::shown_sector(chain, &key.0, key.1).zip(endpoint_of(chain, &key.0));
+            let known = query::shown_batch(chain, &key.0, key.1).zip(endpoint_of(chain, &key.0));
             let Some((shown, endpoint)) = known.filter(|(shown, _)| own_place(shown, keys).is_some()) else {
                 // It is committed, or over, or somebody else votes for the seat.
                 self.cases.remove(&key);
@@ -200,7 +201,7 @@ impl Examiner {
             match case.openings {
                 None => effects.push(Effect::Examine(Box::new(ExamineJob {
                     endpoint,
-                    sector: shown.challenged,
+                    batch: shown.challenged,
                 }))),
                 Some(openings) => match self.hand_back(&shown, endpoint, openings, keys) {
                     Some(job) => effects.push(Effect::HandVerdict(Box::new(job))),
@@ -226,13 +227,13 @@ impl Examiner {
         Some(HandVerdictJob {
             endpoint,
             provider: shown.challenged.provider,
-            sector: shown.challenged.sector,
+            batch: shown.challenged.batch,
             openings,
             verdict: Verdict { member, signature },
         })
     }
 
-    /// A provider showed the openings of a sector, or did not.
+    /// A provider showed the openings of a batch, or did not.
     pub(crate) fn examined(
         &mut self,
         chain: &impl StateRead,
@@ -254,7 +255,7 @@ impl Examiner {
                     case.pause = 1;
                     let given = GivenVerdict {
                         provider: key.0,
-                        sector: key.1,
+                        batch: key.1,
                         openings,
                         deadline: case.deadline,
                     };
@@ -271,7 +272,7 @@ impl Examiner {
                         }
                     };
                     *count = count.saturating_add(1);
-                    tracing::debug!(provider = %key.0, sector = key.1.0, %why, "openings of a sector");
+                    tracing::debug!(provider = %key.0, batch = key.1.0, %why, "openings of a batch");
                     case.wait(head);
                 }
             }
@@ -281,7 +282,7 @@ impl Examiner {
 
     fn keep(&mut self, given: GivenVerdict, head: BlockHeight, effects: &mut Vec<Effect>) {
         self.given.retain(|_, one| one.deadline > head);
-        self.given.insert((given.provider, given.sector), given);
+        self.given.insert((given.provider, given.batch), given);
         while self.given.len() > GIVEN_MAX {
             let first = self.given.iter().min_by_key(|(_, one)| one.deadline);
             let Some(key) = first.map(|(key, _)| *key) else {
@@ -325,7 +326,7 @@ impl Case {
     }
 }
 
-/// How many sectors of a provider are remembered.
+/// How many batches of a provider are remembered.
 fn of_provider(cases: &BTreeMap<Key, Case>, provider: &AccountId) -> usize {
     let (first, last) = (SectorNumber(0), SectorNumber(u64::MAX));
     cases.range((*provider, first)..=(*provider, last)).count()
@@ -348,8 +349,8 @@ fn own_place(shown: &Shown, keys: &VotingKeys) -> Option<u8> {
 /// Why a provider does not take a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotTaken {
-    /// It has no sector with this number that waits for verdicts.
-    #[error("no such sector waits for verdicts")]
+    /// It has no batch with this number that waits for verdicts.
+    #[error("no such batch waits for verdicts")]
     NotWaiting,
     /// Nobody in the committee has that place.
     #[error("nobody in the committee has that place")]
@@ -366,11 +367,11 @@ pub enum NotTaken {
 pub fn check_verdict(
     chain: &impl StateRead,
     provider: &AccountId,
-    sector: SectorNumber,
+    batch: SectorNumber,
     openings: Hash,
     verdict: &Verdict,
 ) -> Result<(), NotTaken> {
-    let shown = query::shown_sector(chain, provider, sector).ok_or(NotTaken::NotWaiting)?;
+    let shown = query::shown_batch(chain, provider, batch).ok_or(NotTaken::NotWaiting)?;
     let check = shown
         .challenged
         .signature_check(&shown.committee, openings, verdict);
@@ -385,8 +386,8 @@ pub fn check_verdict(
 ///
 /// # Errors
 /// [`NotExamined::Bad`].
-pub fn look_at(sector: &ChallengedSector, network: &NetworkId, openings: &[u8]) -> Result<Hash, NotExamined> {
-    sector
+pub fn look_at(batch: &ChallengedBatch, network: &NetworkId, openings: &[u8]) -> Result<Hash, NotExamined> {
+    batch
         .verify(openings)
         .map_err(|why| NotExamined::Bad(why.to_string()))?;
     Ok(watt_light::transaction::witness_hash(network, openings))

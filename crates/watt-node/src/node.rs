@@ -361,9 +361,13 @@ impl NodeView for NodeHandle {
             lines.push(format!("sealing {} sector", work.n_sealing));
         }
         lines.extend(work.shown.iter().map(|shown| {
+            let what = match shown.n_sectors {
+                1 => format!("sector {} is shown to its", shown.batch),
+                n => format!("{n} sectors, from {} on, are shown together to their", shown.batch),
+            };
             format!(
-                "sector {} is shown to its committee: {} of {} members needed have said that it holds, until block {}",
-                shown.sector, shown.n_given, shown.n_needed, shown.deadline
+                "{what} committee: {} of {} members needed have said that what is shown holds, until block {}",
+                shown.n_given, shown.n_needed, shown.deadline
             )
         }));
         lines.extend(work.trouble.iter().map(|trouble| format!("trouble: {trouble}")));

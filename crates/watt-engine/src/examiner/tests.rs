@@ -1,6 +1,8 @@
 use super::*;
 use watt_ledger::genesis::RESTART_WINDOWS_MAIN;
-use watt_ledger::rows::{self, DutyWindowRow, PieceTableRow, ProviderRow, RulesRow, SectorRow, SectorStage};
+use watt_ledger::rows::{
+    self, BatchRow, DutyWindowRow, PieceTableRow, ProviderRow, RulesRow, SectorRow, SectorStage,
+};
 use watt_ledger::state::Writes;
 use watt_ledger::{MemoryState, NetworkParameters};
 use watt_light::{Backbone, BackboneEntry};
@@ -23,7 +25,7 @@ fn network() -> NetworkId {
     NetworkId::derive(Hash([7; 32]))
 }
 
-/// A chain of four seats, voting with keys 1 to 4, on which these sectors of these providers are challenged.
+/// A chain of four seats, voting with keys 1 to 4, on which these sectors of these providers are challenged, each alone.
 fn chain(sectors: &[(u8, u64)]) -> MemoryState {
     let mut writes = Writes::new();
     let rules = RulesRow {
@@ -76,10 +78,7 @@ fn chain(sectors: &[(u8, u64)]) -> MemoryState {
             comm_r: Element::default(),
             replica: Hash::ZERO,
             seal_seed: Hash::ZERO,
-            stage: SectorStage::PreCommitted {
-                challenge_window: Window(1),
-                deadline: DEADLINE,
-            },
+            stage: SectorStage::PreCommitted { batch: number },
             n_slots: 0,
             proven_ms_start: None,
             faulty_ms: 0,
@@ -87,9 +86,15 @@ fn chain(sectors: &[(u8, u64)]) -> MemoryState {
             unpaid: None,
         };
         let pieces = PieceTableRow(BoundedVec::new(vec![Piece::Filler { offset: 0, len }]).unwrap());
-        let due = rows::sector_due_at_height(DEADLINE.next(), &provider, number);
+        let batch = BatchRow {
+            sectors: BoundedVec::new(vec![number]).unwrap(),
+            challenge_window: Window(1),
+            deadline: DEADLINE,
+        };
+        let due = rows::batch_due_at_height(DEADLINE.next(), &provider, number);
         let person = ProviderRow::new(provider, BlockHeight(1));
         put(rows::sector(&provider, number), codec::encode(&row));
+        put(rows::batch(&provider, number), codec::encode(&batch));
         put(rows::piece_table(&provider, number), codec::encode(&pieces));
         put(due, codec::encode(&()));
         put(rows::provider(&provider), codec::encode(&person));
@@ -139,13 +144,13 @@ impl Node {
             .handed_back(chain, keys, self.head, key, is_taken, &mut self.effects);
     }
 
-    /// Which sectors it asks for since the last call.
+    /// Which batches it asks for since the last call.
     fn asked(&mut self) -> Vec<(u8, u64)> {
         let asked = self.effects.drain(..).map(|effect| {
             let Effect::Examine(job) = effect else {
                 unreachable!("{effect:?}")
             };
-            (job.sector.provider.0[0], job.sector.sector.0)
+            (job.batch.provider.0[0], job.batch.batch.0)
         });
         asked.collect()
     }
@@ -174,7 +179,7 @@ fn a_member_looks_keeps_and_hands_back() {
     };
     let expected = GivenVerdict {
         provider: account(1),
-        sector: SectorNumber(1),
+        batch: SectorNumber(1),
         openings,
         deadline: DEADLINE,
     };
@@ -194,7 +199,7 @@ fn a_member_looks_keeps_and_hands_back() {
     assert_eq!(node.examiner.done().held, 1);
 }
 
-/// A provider that never answers holds nobody up: the others have their turns, and its own sectors are tried again after longer and
+/// A provider that never answers holds nobody up: the others have their turns, and its own batches are tried again after longer and
 /// longer pauses until they are due. Covers: D2 (TS4).
 #[test]
 fn providers_take_turns() {
@@ -238,12 +243,12 @@ fn bad_openings_are_left() {
     assert_eq!(node.examiner.done().bad, 2);
 }
 
-/// While a sector waits its verdict is handed back again, without looking again, also by the member's next life. Covers: D2 (TS4).
+/// While a batch waits its verdict is handed back again, without looking again, also by the member's next life. Covers: D2 (TS4).
 #[test]
 fn a_verdict_is_handed_back_again() {
     let given = GivenVerdict {
         provider: account(1),
-        sector: SectorNumber(1),
+        batch: SectorNumber(1),
         openings: Hash([3; 32]),
         deadline: DEADLINE,
     };

@@ -1,43 +1,40 @@
-//! Which sectors wait for their committees, and what a committee looks at.
+//! Which batches wait for their committees, and what a committee looks at.
 
 use super::rules;
 use crate::beacon::Beacon;
-use crate::committee::{ChallengedSector, Committee};
-use crate::rows::{self, Due, SectorRow, SectorStage};
+use crate::committee::{ChallengedBatch, Committee};
+use crate::rows::{self, BatchRow, Due};
 use crate::state::StateRead;
 use watt_primitives::{AccountId, BlockHeight, SectorNumber};
 
-/// A sector that waits for verdicts.
+/// A batch that waits for verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// What there is to look at.
-    pub challenged: ChallengedSector,
+    pub challenged: ChallengedBatch,
     /// Who looks at it.
     pub committee: Committee,
 }
 
-/// A pre-committed sector with its committee; `None` unless its challenge is known and the network has committees.
+/// A batch with its committee; `None` unless its challenge is known and the network has committees.
 #[must_use]
-pub fn shown_sector(state: &impl StateRead, provider: &AccountId, sector: SectorNumber) -> Option<Shown> {
+pub fn shown_batch(state: &impl StateRead, provider: &AccountId, batch: SectorNumber) -> Option<Shown> {
     let rules = rules(state).filter(|rules| rules.parameters.porep_committee > 0)?;
-    let row: SectorRow = rows::read(state, &rows::sector(provider, sector))?;
-    let SectorStage::PreCommitted { challenge_window, .. } = row.stage else {
-        return None;
-    };
-    let beacon = Beacon::asking(state, &rules.network, challenge_window)?;
-    let challenged = ChallengedSector::of(state, &rules, (provider, sector), &row, &beacon)?;
-    let committee = Committee::draw(state, &rules, &beacon, provider, sector, challenge_window)?;
+    let row: BatchRow = rows::read(state, &rows::batch(provider, batch))?;
+    let beacon = Beacon::asking(state, &rules.network, row.challenge_window)?;
+    let challenged = ChallengedBatch::of(state, &rules, (provider, batch), &row, &beacon)?;
+    let committee = Committee::draw(state, &rules, &beacon, provider, batch, row.challenge_window)?;
     Some(Shown {
         challenged,
         committee,
     })
 }
 
-/// Pre-committed sectors, those that are due first coming first: those among the next `n_rows` rows of what falls due, after the row
+/// Batches that wait, those that are due first coming first: those among the next `n_rows` rows of what falls due, after the row
 /// with the key `after`; and the key to go on after, which is `None` at the end. What falls due later than any sector that is
 /// pre-committed now, at `head`, is not looked through.
 #[must_use]
-pub fn waiting_sectors(
+pub fn waiting_batches(
     state: &impl StateRead,
     head: BlockHeight,
     after: Option<&[u8]>,
@@ -54,9 +51,9 @@ pub fn waiting_sectors(
         .map(|(_, due)| due)
         .collect();
     let last = rows.last().filter(|_| due.len() == n_rows);
-    let sectors = due.into_iter().filter_map(|due| match due {
-        Due::Sector(provider, sector) => Some((provider, sector)),
-        Due::Deal(_) | Due::Slot(..) => None,
+    let batches = due.into_iter().filter_map(|due| match due {
+        Due::Batch(provider, batch) => Some((provider, batch)),
+        Due::Deal(_) | Due::Sector(..) | Due::Slot(..) => None,
     });
-    (sectors.collect(), last.map(|(key, _)| key.clone()))
+    (batches.collect(), last.map(|(key, _)| key.clone()))
 }

@@ -10,6 +10,7 @@
 mod accounts;
 mod attacks;
 mod backbone;
+mod batches;
 mod beacon;
 mod blocks;
 mod committees;

@@ -1,4 +1,4 @@
-//! A committee's work on the wire (`docs/spec/node.md` §13): a member asks a provider for the openings of a sector, looks at them, and
+//! A committee's work on the wire (`docs/spec/node.md` §13): a member asks a provider for the openings of a batch, looks at them, and
 //! hands its verdict back. What is done when is the engine's to say.
 
 use super::jobs::Jobs;
@@ -10,14 +10,17 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use watt_engine::effect::{ExamineJob, HandVerdictJob};
 use watt_engine::examiner::{check_verdict, look_at};
-use watt_engine::transfer::OPENINGS_BYTES_MAX;
 use watt_engine::{Event, NotExamined};
+use watt_light::verdict::OPENINGS_BYTES_MAX;
 use watt_net::Net;
 use watt_primitives::{Hash, NetworkId};
 use watt_store::Snapshot;
 
-/// How long a provider has to show the openings of a sector: what 100 KB a second take.
-const SHOW_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a provider has to begin to show openings.
+const SHOW_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How fast it has to show them, in bytes a second.
+const SHOW_RATE: usize = 100_000;
 
 /// How long it has to take a verdict.
 const TAKE_PATIENCE: Duration = Duration::from_secs(15);
@@ -33,43 +36,43 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// What this node's own provider shows, if the sector is its own: nobody can dial himself.
+    /// What this node's own provider shows, if the batch is its own: nobody can dial himself.
     fn own(&self, provider: &watt_primitives::AccountId) -> Option<&Jobs> {
         self.jobs.as_ref().filter(|jobs| jobs.account() == *provider)
     }
 
-    /// Gets the openings of a sector and looks at them, behind everything else.
+    /// Gets the openings of a batch and looks at them, behind everything else.
     pub(crate) async fn examine(self, job: ExamineJob) -> Event {
-        let (provider, sector) = (job.sector.provider, job.sector.sector);
+        let (provider, batch) = (job.batch.provider, job.batch.batch);
         let result = match self.openings(&job).await {
             Ok(openings) => {
                 let network = self.network;
-                let seen = background(move || look_at(&job.sector, &network, &openings)).await;
+                let seen = background(move || look_at(&job.batch, &network, &openings)).await;
                 seen.unwrap_or_else(|| Err(NotExamined::NotShown("looking at them failed".to_owned())))
             }
             Err(why) => Err(NotExamined::NotShown(why)),
         };
         Event::Examined {
             provider,
-            sector,
+            batch,
             result,
         }
     }
 
     async fn openings(&self, job: &ExamineJob) -> Result<Arc<Vec<u8>>, String> {
-        let sector = job.sector.sector;
-        if let Some(own) = self.own(&job.sector.provider) {
+        let batch = job.batch.batch;
+        if let Some(own) = self.own(&job.batch.provider) {
             return own
-                .shown(sector)
+                .shown(batch)
                 .map(|(_, openings)| openings)
                 .ok_or_else(|| "they are not made yet".to_owned());
         }
-        let max = job.sector.openings_bytes_max().min(OPENINGS_BYTES_MAX);
+        let max = job.batch.openings_bytes_max().min(OPENINGS_BYTES_MAX);
         let asking = async {
             let mut wire = Wire::at(&self.net, self.network, &job.endpoint).await?;
-            wire.openings(sector, max).await
+            wire.openings(batch, max).await
         };
-        match timeout(SHOW_PATIENCE, asking).await {
+        match timeout(show_patience(max), asking).await {
             Ok(Ok(openings)) => Ok(Arc::new(openings)),
             Ok(Err(why)) => Err(why.to_string()),
             Err(_) => Err("it took too long".to_owned()),
@@ -78,7 +81,7 @@ impl Member {
 
     /// Hands a verdict back.
     pub(crate) async fn hand_back(self, job: HandVerdictJob) -> Event {
-        let (provider, sector) = (job.provider, job.sector);
+        let (provider, batch) = (job.provider, job.batch);
         let is_taken = match self.own(&provider) {
             Some(own) => {
                 let own = own.clone();
@@ -87,21 +90,27 @@ impl Member {
             None => {
                 let handing = async {
                     let mut wire = Wire::at(&self.net, self.network, &job.endpoint).await?;
-                    wire.verdict(sector, job.openings, job.verdict).await
+                    wire.verdict(batch, job.openings, job.verdict).await
                 };
                 let outcome = timeout(TAKE_PATIENCE, handing).await;
                 if let Ok(Err(why)) = &outcome {
-                    tracing::debug!(%why, %provider, sector = sector.0, "a verdict was not taken");
+                    tracing::debug!(%why, %provider, batch = batch.0, "a verdict was not taken");
                 }
                 matches!(outcome, Ok(Ok::<(), WireError>(())))
             }
         };
         Event::VerdictHanded {
             provider,
-            sector,
+            batch,
             is_taken,
         }
     }
+}
+
+/// How long a provider has to show this many bytes.
+fn show_patience(bytes: usize) -> Duration {
+    let seconds = u64::try_from(bytes.div_ceil(SHOW_RATE)).unwrap_or(u64::MAX);
+    SHOW_PATIENCE.saturating_add(Duration::from_secs(seconds))
 }
 
 /// A provider's end: checks a verdict beside the loop, and lets the loop count it. Whether it did.
@@ -111,20 +120,20 @@ pub(crate) async fn take(
     commands: &mpsc::Sender<Command>,
     job: &HandVerdictJob,
 ) -> bool {
-    let (sector, openings, verdict) = (job.sector, job.openings, job.verdict);
+    let (batch, openings, verdict) = (job.batch, job.openings, job.verdict);
     let is_shown = |shown: Option<(Hash, _)>| shown.is_some_and(|(hash, _)| hash == openings);
-    if !is_shown(own.shown(sector)) {
+    if !is_shown(own.shown(batch)) {
         return false;
     }
     let provider = own.account();
     let checking = tokio::task::spawn_blocking(move || {
-        state.read(|rows| check_verdict(rows, &provider, sector, openings, &verdict))
+        state.read(|rows| check_verdict(rows, &provider, batch, openings, &verdict))
     });
     if !matches!(checking.await, Ok(Ok(Ok(())))) {
         return false;
     }
     let given = Event::VerdictGiven {
-        sector,
+        batch,
         openings,
         verdict,
     };

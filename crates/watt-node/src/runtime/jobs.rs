@@ -24,11 +24,12 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
-use watt_engine::effect::{AnsweredWindow, SealJob, WindowJob};
+use watt_engine::effect::{AnsweredWindow, AskedSector, OpenJob, SealJob, WindowJob};
 use watt_engine::event::{Responded, SealedRoots};
 use watt_engine::provider::{LocalSector, Settle};
 use watt_engine::{Effect, Event};
 use watt_ledger::Genesis;
+use watt_light::BatchOpenings;
 use watt_light::transaction::witness_hash;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, SectorNumber, Window, codec};
@@ -86,11 +87,11 @@ pub(crate) struct Jobs {
     /// Held while bytes move between pieces and replicas; taken before `labelling`.
     copies: Arc<Mutex<()>>,
     unsealing: Arc<Mutex<Unsealing>>,
-    /// Openings that committees look at, with their hashes; `None` on a network that has none.
+    /// Openings of batches that committees look at, with their hashes; `None` on a network that has none.
     shown: Option<Arc<Mutex<BTreeMap<SectorNumber, Openings>>>>,
 }
 
-/// The openings of a sector, with their hash.
+/// The openings of a batch, with their hash.
 type Openings = (Hash, Arc<Vec<u8>>);
 
 struct Log {
@@ -168,28 +169,25 @@ impl Jobs {
         self.folds.clone()
     }
 
-    /// The openings of a sector, while a committee looks at them.
-    pub(crate) fn shown(&self, sector: SectorNumber) -> Option<Openings> {
+    /// The openings of a batch, while a committee looks at them.
+    pub(crate) fn shown(&self, batch: SectorNumber) -> Option<Openings> {
         let shown = self.shown.as_ref()?.lock();
-        shown
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&sector)
-            .cloned()
+        shown.unwrap_or_else(PoisonError::into_inner).get(&batch).cloned()
     }
 
-    /// Shows the openings of a sector to whoever asks, if this network has committees.
-    fn show(&self, sector: SectorNumber, openings: &[u8]) {
+    /// Shows the openings of a batch to whoever asks, if this network has committees.
+    fn show(&self, batch: SectorNumber, openings: &[u8]) {
         if let Some(shown) = &self.shown {
             let opened = (witness_hash(&self.network, openings), Arc::new(openings.to_vec()));
             let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            shown.insert(sector, opened);
+            shown.insert(batch, opened);
         }
     }
 
-    fn hide(&self, sector: SectorNumber) {
+    fn hide(&self, batch: SectorNumber) {
         if let Some(shown) = &self.shown {
             let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            shown.remove(&sector);
+            shown.remove(&batch);
         }
     }
 
@@ -213,16 +211,16 @@ impl Jobs {
                 sector: job.sector,
                 result: self.seal(*job).map_err(sentence),
             },
-            Effect::OpenPorep { job, roots, seed } => {
-                let sector = job.sector;
-                let result = self.open_porep(&job, &roots, seed).map_err(sentence);
+            Effect::OpenBatch(job) => {
+                let batch = job.batch;
+                let result = self.open_batch(&job).map_err(sentence);
                 if let Ok(openings) = &result {
-                    self.show(sector, openings);
+                    self.show(batch, openings);
                 }
-                Event::PorepOpened { sector, result }
+                Event::BatchOpened { batch, result }
             }
-            Effect::HideOpenings { sector } => {
-                self.hide(sector);
+            Effect::HideOpenings { batch } => {
+                self.hide(batch);
                 Event::Looked
             }
             Effect::Respond(job) => Event::Responded {
@@ -337,7 +335,19 @@ impl Jobs {
         Ok(roots)
     }
 
-    fn open_porep(&self, job: &SealJob, roots: &SealedRoots, seed: Hash) -> anyhow::Result<Vec<u8>> {
+    /// Opens the sectors of a batch, one after the other: only one replica is in memory at a time.
+    fn open_batch(&self, batch: &OpenJob) -> anyhow::Result<Vec<u8>> {
+        let sectors = batch.sectors.iter();
+        let openings = sectors.map(|asked| {
+            self.open_porep(asked, batch.random_challenges)
+                .with_context(|| format!("sector {}", asked.job.sector))
+        });
+        let openings = BatchOpenings::new(openings.collect::<anyhow::Result<_>>()?);
+        Ok(openings.context("the openings are too long")?.encode())
+    }
+
+    fn open_porep(&self, asked: &AskedSector, random_challenges: u16) -> anyhow::Result<Vec<u8>> {
+        let AskedSector { job, roots, seed } = asked;
         let table = self.table(job)?;
         let len = usize::try_from(table.size().payload_bytes())?;
         let replica = self.replicas.read(job.sector, 0, len)?;
@@ -349,8 +359,8 @@ impl Jobs {
             comm_c: roots.comm_c,
             comm_r: roots.comm_r,
             seal_seed: job.seal_seed,
-            challenge_seed: seed,
-            random_challenges: self.params.porep_challenges,
+            challenge_seed: *seed,
+            random_challenges,
         };
         Ok(porep::open(&self.params, &statement, &replica, &mut |_| {
             ControlFlow::Continue(())

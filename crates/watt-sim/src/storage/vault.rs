@@ -27,7 +27,7 @@ pub struct Vault {
     pub rotten_pieces: BTreeSet<(DealId, SlotIndexInDeal)>,
     /// Sealed sectors.
     pub replicas: BTreeMap<SectorNumber, Replica>,
-    /// Openings that committees look at; gone with a crash, and made again.
+    /// Openings of batches that committees look at; gone with a crash, and made again.
     pub shown: BTreeMap<SectorNumber, Vec<u8>>,
     /// Answers to windows, durable before their root is told.
     pub answers: BTreeMap<Window, Responses>,

@@ -99,7 +99,7 @@ impl Ledger {
     }
 
     /// What `window` asks with is made.
-    fn make_beacon(&mut self, window: u64) {
+    pub(in crate::provider) fn make_beacon(&mut self, window: u64) {
         let row = DutyWindowRow {
             asked: BlockHeight(0),
             header: None,
