@@ -11,7 +11,7 @@ use crate::message::{DecidedBlock, Message};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use watt_ledger::tree::chunk::StateChunk;
-use watt_ledger::{BlockOutcome, ChallengedSector, UncheckedBlock};
+use watt_ledger::{BlockOutcome, ChallengedBatch, UncheckedBlock};
 use watt_light::{
     FoldedProof, HandOver, Header, Proposal, Restart, SlotRef, Succession, Verdict, WindowShape,
 };
@@ -237,23 +237,14 @@ pub enum Effect {
     },
     /// Pack and seal a sector, off the main loop.
     Seal(Box<SealJob>),
-    /// Open a sealed sector's PoRep challenge, off the main loop.
-    OpenPorep {
-        /// What was sealed.
-        job: Box<SealJob>,
-        /// What came of it.
-        roots: SealedRoots,
-        /// Challenge seed.
-        seed: Hash,
-        /// Random heavy challenges.
-        random_challenges: u16,
-    },
-    /// Stop showing the openings of a sector to its committee, and let go of them.
+    /// Open the challenges of sealed sectors that are asked together, one after the other, off the main loop.
+    OpenBatch(Box<OpenJob>),
+    /// Stop showing the openings of a batch to its committee, and let go of them.
     HideOpenings {
-        /// Which sector.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
     },
-    /// Ask a provider for the openings of a sector and look at them, off the main loop and behind everything else.
+    /// Ask a provider for the openings of a batch and look at them, off the main loop and behind everything else.
     /// [`Event::Examined`](crate::Event::Examined) ends it, in bounded time.
     Examine(Box<ExamineJob>),
     /// Hand a verdict back to the provider. [`Event::VerdictHanded`](crate::Event::VerdictHanded) ends it, in bounded time.
@@ -339,13 +330,35 @@ pub struct SealJob {
     pub seal_seed: Hash,
 }
 
-/// A sector to look at.
+/// Sealed sectors to open together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenJob {
+    /// Number of the first.
+    pub batch: SectorNumber,
+    /// In their order.
+    pub sectors: Vec<AskedSector>,
+    /// At how many places each is asked besides those in its slots.
+    pub random_challenges: u16,
+}
+
+/// A sealed sector that is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedSector {
+    /// What was sealed.
+    pub job: SealJob,
+    /// What came of it.
+    pub roots: SealedRoots,
+    /// Challenge seed.
+    pub seed: Hash,
+}
+
+/// A batch to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExamineJob {
     /// Where its provider is reached.
     pub endpoint: Endpoint,
     /// Whose and which it is, and what its openings have to show.
-    pub sector: ChallengedSector,
+    pub batch: ChallengedBatch,
 }
 
 /// A verdict to hand back.
@@ -353,10 +366,10 @@ pub struct ExamineJob {
 pub struct HandVerdictJob {
     /// Where the provider is reached.
     pub endpoint: Endpoint,
-    /// Whose sector.
+    /// Whose batch.
     pub provider: AccountId,
-    /// Which.
-    pub sector: SectorNumber,
+    /// Number of its first sector.
+    pub batch: SectorNumber,
     /// Hash of the openings that held.
     pub openings: Hash,
     /// The verdict.

@@ -494,35 +494,35 @@ impl Engine {
             Event::Sealed { sector, result } => {
                 self.with_provider(chain, effects, |provider| provider.sealed(sector, result));
             }
-            Event::PorepOpened { sector, result } => {
-                self.with_provider(chain, effects, |provider| provider.porep_opened(sector, result));
+            Event::BatchOpened { batch, result } => {
+                self.with_provider(chain, effects, |provider| provider.batch_opened(batch, result));
             }
             Event::VerdictGiven {
-                sector,
+                batch,
                 openings,
                 verdict,
             } => {
                 self.with_provider(chain, effects, |provider| {
-                    provider.verdict_given(sector, openings, verdict);
+                    provider.verdict_given(batch, openings, verdict);
                 });
             }
             Event::Examined {
                 provider,
-                sector,
+                batch,
                 result,
             } => {
                 let (keys, head) = (self.consensus.keys(), self.head.header.height);
                 self.examiner
-                    .examined(chain, keys, head, (provider, sector), result, effects);
+                    .examined(chain, keys, head, (provider, batch), result, effects);
             }
             Event::VerdictHanded {
                 provider,
-                sector,
+                batch,
                 is_taken,
             } => {
                 let (keys, head) = (self.consensus.keys(), self.head.header.height);
                 self.examiner
-                    .handed_back(chain, keys, head, (provider, sector), is_taken, effects);
+                    .handed_back(chain, keys, head, (provider, batch), is_taken, effects);
             }
             Event::Responded { window, result } => {
                 self.with_provider(chain, effects, |provider| provider.responded(window, result));
@@ -624,7 +624,7 @@ impl Engine {
         }
     }
 
-    /// Looks at sectors that wait for this node's verdict.
+    /// Looks at batches that wait for this node's verdict.
     fn examine(&mut self, chain: &impl StateRead, effects: &mut Vec<Effect>) {
         let has_committees = self.parameters.porep_committee > 0;
         if has_committees && self.is_validator() && self.unknown_version().is_none() {

@@ -154,35 +154,35 @@ pub enum Event {
         /// Its roots, or why it failed in one sentence.
         result: Result<SealedRoots, String>,
     },
-    /// [`Effect::OpenPorep`](crate::Effect::OpenPorep) is done.
-    PorepOpened {
-        /// Which sector.
-        sector: SectorNumber,
-        /// Encoded openings.
+    /// [`Effect::OpenBatch`](crate::Effect::OpenBatch) is done.
+    BatchOpened {
+        /// Number of its first sector.
+        batch: SectorNumber,
+        /// Encoded [`BatchOpenings`](watt_light::BatchOpenings).
         result: Result<Vec<u8>, String>,
     },
     /// [`Effect::Examine`](crate::Effect::Examine) is done.
     Examined {
-        /// Whose sector.
+        /// Whose batch.
         provider: AccountId,
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
         /// Hash of the openings if they hold.
         result: Result<Hash, NotExamined>,
     },
     /// [`Effect::HandVerdict`](crate::Effect::HandVerdict) is done.
     VerdictHanded {
-        /// Whose sector.
+        /// Whose batch.
         provider: AccountId,
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
         /// Whether the provider took it.
         is_taken: bool,
     },
     /// A member of a committee gave this provider a verdict, which [`check_verdict`](crate::examiner::check_verdict) let pass.
     VerdictGiven {
-        /// On which sector.
-        sector: SectorNumber,
+        /// On which batch: the number of its first sector.
+        batch: SectorNumber,
         /// Hash of the openings.
         openings: Hash,
         /// The verdict.

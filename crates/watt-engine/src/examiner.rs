@@ -1,7 +1,7 @@
-//! What a validator does for providers: it looks at the openings of sectors whose committee it is in, and says that they hold
+//! What a validator does for providers: it looks at the openings of batches of sectors whose committee it is in, and says that they hold
 //! (`docs/spec/proofs.md` 6.8, `docs/spec/node.md` §13).
 //!
-//! Which sectors wait, who looks at them and until when is the ledger's to say. What is remembered beside it is what was asked, what
+//! Which batches wait, who looks at them and until when is the ledger's to say. What is remembered beside it is what was asked, what
 //! came of it, and what was signed. A few providers are asked at once. Who kept a member waiting in vain comes after all others, and
 //! who has proven nothing yet after who has: so a flood of accounts that show nothing takes the time of those who show nothing.
 
@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use watt_ledger::query::{self, Shown};
 use watt_ledger::rows::{self, ProviderRow};
-use watt_ledger::{ChallengedSector, StateRead};
+use watt_ledger::{ChallengedBatch, StateRead};
 use watt_light::Verdict;
 use watt_primitives::terms::Endpoint;
 use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, SectorNumber, Window};
 
-/// Rows of what falls due that are looked through after each block for sectors that wait.
+/// Rows of what falls due that are looked through after each block for batches that wait.
 const ROWS_PER_BLOCK: usize = 64;
 
-/// The most sectors that are remembered: beyond it what is met next is remembered once others are over.
+/// The most batches that are remembered: beyond it what is met next is remembered once others are over.
 const WAITING_MAX: usize = 1024;
 
 /// The most of one provider.
@@ -34,10 +34,10 @@ const IN_VAIN_MAX: usize = 4096;
 /// The longest pause after an attempt in vain, in blocks; the first is of one block, and each is twice as long as the one before.
 const PAUSE_BLOCKS_MAX: u64 = 16;
 
-/// Blocks after which a verdict that was handed back is handed back again, if the sector still waits: the provider may have lost it.
+/// Blocks after which a verdict that was handed back is handed back again, if the batch still waits: the provider may have lost it.
 const AGAIN_BLOCKS: u64 = 12;
 
-/// Openings that do not hold, after which a sector is not looked at any more: a disk may have erred once.
+/// Openings that do not hold, after which a batch is not looked at any more: a disk may have erred once.
 const BAD_MAX: u8 = 2;
 
 /// The most verdicts that are kept, the latest due last.
@@ -47,10 +47,10 @@ pub const GIVEN_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GivenVerdict {
-    /// Whose sector.
+    /// Whose batch.
     pub provider: AccountId,
-    /// Which.
-    pub sector: SectorNumber,
+    /// Number of its first sector.
+    pub batch: SectorNumber,
     /// The window that asked.
     pub window: Window,
     /// Hash of the openings that held.
@@ -59,7 +59,7 @@ pub struct GivenVerdict {
     pub deadline: BlockHeight,
 }
 
-/// Why nothing was seen of a sector.
+/// Why nothing was seen of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotExamined {
     /// The provider said at once that it does not show them now, in one sentence.
@@ -76,7 +76,7 @@ pub enum NotExamined {
 /// What the examiner of a node did since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Examined {
-    /// Sectors whose openings held.
+    /// Batches whose openings held.
     pub held: u64,
     /// Times that openings did not hold.
     pub bad: u64,
@@ -84,9 +84,10 @@ pub struct Examined {
     pub not_shown: u64,
 }
 
+/// Whose batch, and the number of its first sector.
 type Key = (AccountId, SectorNumber);
 
-/// A sector whose committee this node is in.
+/// A batch whose committee this node is in.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     /// The window that asks.
@@ -114,16 +115,16 @@ struct Provider {
     is_new: bool,
 }
 
-/// What comes first among sectors that wait.
+/// What comes first among batches that wait.
 type Order = (u32, bool, bool, u64, BlockHeight, Key);
 
-/// Looks at sectors, of a few providers at once.
+/// Looks at batches, of a few providers at once.
 pub(crate) struct Examiner {
     network: NetworkId,
     cases: BTreeMap<Key, Case>,
     providers: BTreeMap<AccountId, Provider>,
     n_turns: u64,
-    /// What is looked at or handed back now: one sector of a provider.
+    /// What is looked at or handed back now: one batch of a provider.
     under_way: BTreeMap<AccountId, SectorNumber>,
     /// Where the look through what falls due goes on.
     cursor: Option<Vec<u8>>,
@@ -142,7 +143,7 @@ impl Examiner {
             cursor: None,
             given: given
                 .into_iter()
-                .map(|one| ((one.provider, one.sector), one))
+                .map(|one| ((one.provider, one.batch), one))
                 .collect(),
             done: Examined::default(),
         }
@@ -152,7 +153,7 @@ impl Examiner {
         self.done
     }
 
-    /// Looks at the new head: which sectors wait for this node, and what is done next.
+    /// Looks at the new head: which batches wait for this node, and what is done next.
     pub(crate) fn look(
         &mut self,
         chain: &impl StateRead,
@@ -161,9 +162,9 @@ impl Examiner {
         effects: &mut Vec<Effect>,
     ) {
         self.forget(head);
-        let (sectors, cursor) = query::waiting_sectors(chain, head, self.cursor.as_deref(), ROWS_PER_BLOCK);
+        let (batches, cursor) = query::waiting_batches(chain, head, self.cursor.as_deref(), ROWS_PER_BLOCK);
         self.cursor = cursor;
-        for key in sectors {
+        for key in batches {
             self.note(chain, keys, key, head);
         }
         self.go_on(chain, keys, head, effects);
@@ -198,7 +199,7 @@ impl Examiner {
         if self.cases.contains_key(&key) || of_provider(&self.cases, &key.0) >= WAITING_PER_PROVIDER_MAX {
             return;
         }
-        let Some(shown) = query::shown_sector(chain, &key.0, key.1) else {
+        let Some(shown) = query::shown_batch(chain, &key.0, key.1) else {
             return;
         };
         let question = shown.challenged.question;
@@ -226,7 +227,7 @@ impl Examiner {
         self.cases.insert(key, case);
     }
 
-    /// Forgets the last of the sectors that wait if it comes after `order`; whether it did.
+    /// Forgets the last of what waits if it comes after `order`; whether it did.
     fn make_room(&mut self, order: Order) -> bool {
         let idle = self
             .cases
@@ -281,9 +282,9 @@ impl Examiner {
         }
     }
 
-    /// What is to be done about a sector; nothing if it does not wait for this node any more.
+    /// What is to be done about a batch; nothing if it does not wait for this node any more.
     fn work_on(&self, chain: &impl StateRead, keys: &VotingKeys, key: Key, case: &Case) -> Option<Effect> {
-        let shown = query::shown_sector(chain, &key.0, key.1)?;
+        let shown = query::shown_batch(chain, &key.0, key.1)?;
         if shown.challenged.question.window != case.window {
             return None;
         }
@@ -292,7 +293,7 @@ impl Examiner {
         Some(match case.openings {
             None => Effect::Examine(Box::new(ExamineJob {
                 endpoint,
-                sector: shown.challenged,
+                batch: shown.challenged,
             })),
             Some(openings) => {
                 Effect::HandVerdict(Box::new(self.hand_back(&shown, endpoint, openings, keys)?))
@@ -313,13 +314,13 @@ impl Examiner {
         Some(HandVerdictJob {
             endpoint,
             provider: shown.challenged.provider,
-            sector: shown.challenged.sector,
+            batch: shown.challenged.batch,
             openings,
             verdict: Verdict { member, signature },
         })
     }
 
-    /// A provider showed the openings of a sector, or did not.
+    /// A provider showed the openings of a batch, or did not.
     pub(crate) fn examined(
         &mut self,
         chain: &impl StateRead,
@@ -340,7 +341,7 @@ impl Examiner {
                     case.pause = 1;
                     let given = GivenVerdict {
                         provider: key.0,
-                        sector: key.1,
+                        batch: key.1,
                         window: case.window,
                         openings,
                         deadline: case.deadline,
@@ -364,7 +365,7 @@ impl Examiner {
                         let known = self.providers.entry(key.0).or_default();
                         known.n_in_vain = known.n_in_vain.saturating_add(1);
                     }
-                    tracing::debug!(provider = %key.0, sector = key.1.0, %why, "openings of a sector");
+                    tracing::debug!(provider = %key.0, batch = key.1.0, %why, "openings of a batch");
                     case.wait(head);
                 }
             }
@@ -383,7 +384,7 @@ impl Examiner {
 
     fn keep(&mut self, given: GivenVerdict, head: BlockHeight, effects: &mut Vec<Effect>) {
         self.given.retain(|_, one| one.deadline > head);
-        self.given.insert((given.provider, given.sector), given);
+        self.given.insert((given.provider, given.batch), given);
         while self.given.len() > GIVEN_MAX {
             let first = self.given.iter().min_by_key(|(_, one)| one.deadline);
             let Some(key) = first.map(|(key, _)| *key) else {
@@ -426,7 +427,7 @@ impl Case {
     }
 }
 
-/// How many sectors of a provider are remembered.
+/// How many batches of a provider are remembered.
 fn of_provider(cases: &BTreeMap<Key, Case>, provider: &AccountId) -> usize {
     let (first, last) = (SectorNumber(0), SectorNumber(u64::MAX));
     cases.range((*provider, first)..=(*provider, last)).count()
@@ -445,8 +446,8 @@ fn own_place(shown: &Shown, keys: &VotingKeys) -> Option<u8> {
 /// Why a provider does not take a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotTaken {
-    /// It has no sector with this number that waits for verdicts.
-    #[error("no such sector waits for verdicts")]
+    /// It has no batch with this number that waits for verdicts.
+    #[error("no such batch waits for verdicts")]
     NotWaiting,
     /// Nobody in the committee has that place.
     #[error("nobody in the committee has that place")]
@@ -463,11 +464,11 @@ pub enum NotTaken {
 pub fn check_verdict(
     chain: &impl StateRead,
     provider: &AccountId,
-    sector: SectorNumber,
+    batch: SectorNumber,
     openings: Hash,
     verdict: &Verdict,
 ) -> Result<(), NotTaken> {
-    let shown = query::shown_sector(chain, provider, sector).ok_or(NotTaken::NotWaiting)?;
+    let shown = query::shown_batch(chain, provider, batch).ok_or(NotTaken::NotWaiting)?;
     let check = shown
         .challenged
         .signature_check(&shown.committee, openings, verdict);
@@ -482,8 +483,8 @@ pub fn check_verdict(
 ///
 /// # Errors
 /// [`NotExamined::Bad`].
-pub fn look_at(sector: &ChallengedSector, network: &NetworkId, openings: &[u8]) -> Result<Hash, NotExamined> {
-    sector
+pub fn look_at(batch: &ChallengedBatch, network: &NetworkId, openings: &[u8]) -> Result<Hash, NotExamined> {
+    batch
         .verify(openings)
         .map_err(|why| NotExamined::Bad(why.to_string()))?;
     Ok(watt_light::transaction::witness_hash(network, openings))

@@ -12,7 +12,7 @@ mod view;
 
 pub use fold::{FoldingWork, SettledPeriod};
 
-use crate::effect::{Effect, SealJob, WindowJob};
+use crate::effect::{AskedSector, Effect, OpenJob, SealJob, WindowJob};
 use crate::event::{Responded, SealedRoots};
 use crate::mempool::Place;
 use crate::submitter::{OWN_KEY, Purpose, Submitter};
@@ -23,11 +23,12 @@ use pack::pack;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use view::View;
-use watt_ledger::rows::SectorStage;
+use watt_ledger::committee::random_challenges;
+use watt_ledger::rows::BatchRow;
 use watt_ledger::{Asking, NetworkParameters, StateRead};
 use watt_light::transaction::witness_hash;
 use watt_light::verdict::COMMITTEE_MAX;
-use watt_light::{Heartbeat, Operation, SignedHeartbeat, SignedTransaction, Verdict, Verdicts};
+use watt_light::{BATCH_MAX, Heartbeat, Operation, SignedHeartbeat, SignedTransaction, Verdict, Verdicts};
 use watt_primitives::terms::{AskTerms, Device, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{
     AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Signature, Window,
@@ -99,7 +100,7 @@ pub struct ProviderWork {
     pub n_sealing: usize,
     /// Sealed sectors on this disk.
     pub n_sealed: usize,
-    /// Sectors that wait for the verdicts of their committees, and those that are asked again.
+    /// Batches that wait for the verdicts of their committees, and live sectors that are asked again.
     pub shown: Vec<ShownToCommittee>,
     /// How far folding is, if it settles by folded proofs.
     pub folding: Option<FoldingWork>,
@@ -107,11 +108,13 @@ pub struct ProviderWork {
     pub trouble: Option<String>,
 }
 
-/// A sealed sector that is shown to its committee.
+/// Sealed sectors that are shown to their committee together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShownToCommittee {
-    /// Which.
-    pub sector: SectorNumber,
+    /// Number of the first.
+    pub batch: SectorNumber,
+    /// How many.
+    pub n_sectors: usize,
     /// Why.
     pub asking: Asking,
     /// Members who said that it holds.
@@ -122,7 +125,7 @@ pub struct ShownToCommittee {
     pub deadline: BlockHeight,
 }
 
-/// The openings of a sector, once they are made.
+/// The openings of a batch, once they are made.
 #[derive(Clone, Debug)]
 enum Opened {
     /// They go into a block.
@@ -160,7 +163,9 @@ pub(crate) struct Provider {
     local: BTreeMap<SectorNumber, LocalSector>,
     /// Being sealed.
     sealing: BTreeMap<SectorNumber, SealJob>,
-    /// Being opened, and opened.
+    /// Of which a pre-commitment was sent before.
+    tried: BTreeSet<SectorNumber>,
+    /// Batches that are being opened, and opened.
     opening: BTreeSet<SectorNumber>,
     openings: BTreeMap<SectorNumber, Opened>,
     /// Those that wait for verdicts, as of the newest block.
@@ -190,6 +195,7 @@ impl Provider {
                 .map(|sector| (sector.job.sector, sector))
                 .collect(),
             sealing: BTreeMap::new(),
+            tried: BTreeSet::new(),
             opening: BTreeSet::new(),
             openings: BTreeMap::new(),
             waiting: Vec::new(),
@@ -298,7 +304,6 @@ impl Provider {
             .collect();
         for number in dead {
             if let Some(sector) = self.local.remove(&number) {
-                self.hide(number, effects);
                 let pieces = sector
                     .job
                     .pieces
@@ -357,81 +362,127 @@ impl Provider {
         }
     }
 
-    /// Commits to sealed sectors and answers their challenges.
+    /// Commits to sealed sectors and answers for their batches.
     fn commit_sectors(
         &mut self,
         view: &View<'_, impl StateRead>,
         effects: &mut Vec<Effect>,
         out: &mut Vec<SignedTransaction>,
     ) {
+        self.pre_commit(view, out);
+        self.hide_others(view, effects);
         self.waiting.clear();
-        let sectors: Vec<LocalSector> = self.local.values().cloned().collect();
-        for LocalSector { job, roots } in sectors {
-            let number = job.sector;
-            match view.sector(number).map(|row| row.stage) {
-                None => {
-                    if let Ok(pieces) = BoundedVec::new(job.pieces.clone()) {
-                        let operation = Operation::PreCommit {
-                            sector: number,
-                            units: job.units,
-                            seal_window: job.seal_window,
-                            pieces,
-                            comm_c: roots.comm_c,
-                            comm_r: Hash(roots.comm_r.to_bytes()),
-                        };
-                        self.submit(Purpose::PreCommit(number), vec![operation], Vec::new(), view, out);
-                    }
+        for (batch, row) in &view.batches {
+            if self.openings.contains_key(batch) {
+                let purpose = Purpose::Commit(*batch);
+                if let Some(witness) = self.witness_of(*batch, purpose, view) {
+                    let openings = witness_hash(&self.network, &witness);
+                    let operation = Operation::CommitSectors {
+                        batch: *batch,
+                        openings,
+                    };
+                    self.submit(purpose, vec![operation], vec![witness], view, out);
                 }
-                Some(SectorStage::PreCommitted { challenge_window, .. }) => {
-                    if self.openings.contains_key(&number) {
-                        if let Some(witness) = self.witness_of(number, Purpose::Commit(number), view) {
-                            let openings = witness_hash(&self.network, &witness);
-                            let operation = Operation::CommitSector {
-                                sector: number,
-                                openings,
-                            };
-                            self.submit(Purpose::Commit(number), vec![operation], vec![witness], view, out);
-                        }
-                    } else if !self.opening.contains(&number)
-                        && let Some(seed) = view.porep_seed(number, challenge_window, &roots)
-                    {
-                        self.opening.insert(number);
-                        effects.push(Effect::OpenPorep {
-                            job: Box::new(job),
-                            roots,
-                            seed,
-                            random_challenges: view.params().porep_challenges,
-                        });
-                    }
-                }
-                Some(SectorStage::Active { .. }) if view.audit(number).is_some() => {}
-                Some(SectorStage::Active { .. } | SectorStage::Ended { .. }) => self.hide(number, effects),
+            } else if !self.opening.contains(batch)
+                && let Some(job) = self.open_job(*batch, row, view)
+            {
+                self.opening.insert(*batch);
+                effects.push(Effect::OpenBatch(Box::new(job)));
             }
         }
     }
 
-    /// Lets go of the openings of a sector.
-    fn hide(&mut self, sector: SectorNumber, effects: &mut Vec<Effect>) {
-        if let Some(Opened::Shown { .. }) = self.openings.remove(&sector) {
-            effects.push(Effect::HideOpenings { sector });
+    /// Commits to sealed sectors: to all that are ready in one transaction, and to each in its own if that came to nothing, since one
+    /// that is refused fails the others.
+    fn pre_commit(&mut self, view: &View<'_, impl StateRead>, out: &mut Vec<SignedTransaction>) {
+        let local = &self.local;
+        self.tried.retain(|sector| local.contains_key(sector));
+        let ready = local.values().filter(|LocalSector { job, .. }| {
+            let purpose = Purpose::PreCommit(job.sector);
+            view.sector(job.sector).is_none() && !self.submitter.is_on_its_way(purpose)
+        });
+        let ready = ready.filter_map(|LocalSector { job, roots }| {
+            let operation = Operation::PreCommit {
+                sector: job.sector,
+                units: job.units,
+                seal_window: job.seal_window,
+                pieces: BoundedVec::new(job.pieces.clone()).ok()?,
+                comm_c: roots.comm_c,
+                comm_r: Hash(roots.comm_r.to_bytes()),
+            };
+            Some((job.sector, operation))
+        });
+        let (again, new): (Vec<_>, Vec<_>) = ready.partition(|(sector, _)| self.tried.contains(sector));
+        for together in new.chunks(BATCH_MAX).chain(again.chunks(1)) {
+            let purposes: Vec<_> = together
+                .iter()
+                .map(|(sector, _)| Purpose::PreCommit(*sector))
+                .collect();
+            let operations = together.iter().map(|(_, operation)| operation.clone()).collect();
+            self.tried.extend(together.iter().map(|(sector, _)| *sector));
+            out.extend(
+                self.submitter
+                    .make_for(&purposes, operations, Vec::new(), view.height),
+            );
         }
     }
 
-    /// What shows that the openings of a sector hold: themselves, or enough verdicts on them. Notes how many are missing.
+    /// What opening a batch takes, once its beacon is known.
+    fn open_job(
+        &mut self,
+        batch: SectorNumber,
+        row: &BatchRow,
+        view: &View<'_, impl StateRead>,
+    ) -> Option<OpenJob> {
+        let mut sectors = Vec::with_capacity(row.sectors.len());
+        for number in &row.sectors {
+            let Some(LocalSector { job, roots }) = self.local.get(number).cloned() else {
+                self.trouble = Some(format!(
+                    "sector {number} is not on this disk; those that are asked with it, from {batch} on, have to be sealed anew"
+                ));
+                return None;
+            };
+            let seed = view.porep_seed(*number, row.challenge_window, &roots)?;
+            sectors.push(AskedSector { job, roots, seed });
+        }
+        Some(OpenJob {
+            batch,
+            random_challenges: random_challenges(&view.params(), sectors.len()),
+            sectors,
+        })
+    }
+
+    /// Lets go of the openings of what is not asked any more.
+    fn hide_others(&mut self, view: &View<'_, impl StateRead>, effects: &mut Vec<Effect>) {
+        let is_asked = |batch| view.batches.contains_key(batch) || view.audit(*batch).is_some();
+        let over = self.openings.keys().filter(|batch| !is_asked(batch));
+        for batch in over.copied().collect::<Vec<_>>() {
+            self.hide(batch, effects);
+        }
+    }
+
+    /// Lets go of the openings of a batch.
+    fn hide(&mut self, batch: SectorNumber, effects: &mut Vec<Effect>) {
+        if let Some(Opened::Shown { .. }) = self.openings.remove(&batch) {
+            effects.push(Effect::HideOpenings { batch });
+        }
+    }
+
+    /// What shows that the openings of a batch hold: themselves, or enough verdicts on them. Notes how many are missing.
     fn witness_of(
         &mut self,
-        sector: SectorNumber,
+        batch: SectorNumber,
         purpose: Purpose,
         view: &View<'_, impl StateRead>,
     ) -> Option<Vec<u8>> {
         let is_on_its_way = self.submitter.is_on_its_way(purpose);
-        match self.openings.get_mut(&sector)? {
+        match self.openings.get_mut(&batch)? {
             Opened::Whole(openings) => (!is_on_its_way).then(|| openings.clone()),
             Opened::Shown { openings, given } => {
-                let shown = view.shown(sector)?;
+                let shown = view.shown(batch)?;
                 let n_needed = shown.committee.needed();
                 if given.len() >= n_needed && !is_on_its_way {
-                    // One that does not hold would fail them all, and who votes for a seat can change while a sector waits.
+                    // One that does not hold would fail them all, and who votes for a seat can change while a batch waits.
                     given.retain(|member, signature| {
                         let (member, signature) = (*member, *signature);
                         let verdict = Verdict { member, signature };
@@ -442,7 +493,8 @@ impl Provider {
                     });
                 }
                 self.waiting.push(ShownToCommittee {
-                    sector,
+                    batch,
+                    n_sectors: shown.challenged.sectors.len(),
                     asking: shown.challenged.question.asking,
                     n_given: given.len(),
                     n_needed,
@@ -461,9 +513,9 @@ impl Provider {
         }
     }
 
-    /// A member of a committee looked at a sector and says that it holds.
-    pub(crate) fn verdict_given(&mut self, sector: SectorNumber, of: Hash, verdict: Verdict) {
-        if let Some(Opened::Shown { openings, given }) = self.openings.get_mut(&sector)
+    /// A member of a committee looked at a batch and says that it holds.
+    pub(crate) fn verdict_given(&mut self, batch: SectorNumber, of: Hash, verdict: Verdict) {
+        if let Some(Opened::Shown { openings, given }) = self.openings.get_mut(&batch)
             && *openings == of
             && usize::from(verdict.member) < COMMITTEE_MAX
         {
@@ -471,8 +523,8 @@ impl Provider {
         }
     }
 
-    pub(crate) fn porep_opened(&mut self, sector: SectorNumber, result: Result<Vec<u8>, String>) {
-        self.opening.remove(&sector);
+    pub(crate) fn batch_opened(&mut self, batch: SectorNumber, result: Result<Vec<u8>, String>) {
+        self.opening.remove(&batch);
         match result {
             Ok(openings) => {
                 let opened = if self.has_committees {
@@ -483,11 +535,11 @@ impl Provider {
                 } else {
                     Opened::Whole(openings)
                 };
-                self.openings.insert(sector, opened);
+                self.openings.insert(batch, opened);
             }
             Err(trouble) => {
                 self.trouble = Some(format!(
-                    "answering the challenge of sector {sector} failed: {trouble}"
+                    "answering for the sectors from {batch} on failed: {trouble}"
                 ));
             }
         }
@@ -604,3 +656,6 @@ impl Provider {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,7 @@ const PAUSE_BLOCKS: u64 = 3;
 pub(crate) enum Purpose {
     Pledge,
     PreCommit(SectorNumber),
+    /// Of the batch that begins with this sector.
     Commit(SectorNumber),
     Audit(SectorNumber),
     Prove(Window),
@@ -104,7 +105,18 @@ impl Submitter {
         witness: Vec<Vec<u8>>,
         head: BlockHeight,
     ) -> Option<SignedTransaction> {
-        if self.is_on_its_way(purpose) {
+        self.make_for(&[purpose], operations, witness, head)
+    }
+
+    /// Signs one transaction for several purposes, unless one is on its way for any of them.
+    pub(crate) fn make_for(
+        &mut self,
+        purposes: &[Purpose],
+        operations: Vec<Operation>,
+        witness: Vec<Vec<u8>>,
+        head: BlockHeight,
+    ) -> Option<SignedTransaction> {
+        if purposes.iter().any(|purpose| self.is_on_its_way(*purpose)) {
             return None;
         }
         let transaction = Transaction {
@@ -123,15 +135,13 @@ impl Submitter {
         );
         let signed = transaction.sign(&self.key, &self.network, witness).ok()?;
         self.next_nonce = self.next_nonce.saturating_add(1);
-        self.sent.insert(
-            purpose,
-            Sent {
-                id,
-                nonce,
-                valid_until,
-                retry_at: head.plus(PAUSE_BLOCKS),
-            },
-        );
+        let sent = Sent {
+            id,
+            nonce,
+            valid_until,
+            retry_at: head.plus(PAUSE_BLOCKS),
+        };
+        self.sent.extend(purposes.iter().map(|purpose| (*purpose, sent)));
         Some(signed)
     }
 }

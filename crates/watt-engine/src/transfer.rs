@@ -34,9 +34,6 @@ pub struct Objects {
     pub manifest: BoundedBytes<OBJECT_BYTES_MAX>,
 }
 
-/// The most bytes of the openings of a sector; those of a main sector have up to 2.1 MB.
-pub const OPENINGS_BYTES_MAX: usize = 4 * 1024 * 1024;
-
 /// The most hand-overs in one answer.
 pub const HAND_OVERS_PER_REPLY_MAX: usize = 16;
 
@@ -127,19 +124,19 @@ pub enum Request {
         /// Which deal.
         deal: DealId,
     },
-    /// "Show me the openings of your sector." The answer is [`Reply::Openings`], then exactly as many raw bytes as it says.
+    /// "Show me the openings of your batch." The answer is [`Reply::Openings`], then exactly as many raw bytes as it says.
     Openings {
         /// Which network.
         network: NetworkId,
-        /// Which sector.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
     },
     /// "They hold." The answer is [`Reply::Taken`].
     Verdict {
         /// Which network.
         network: NetworkId,
-        /// On which sector.
-        sector: SectorNumber,
+        /// On which batch: the number of its first sector.
+        batch: SectorNumber,
         /// Hash of the openings.
         openings: Hash,
         /// By a member of its committee.
@@ -201,10 +198,10 @@ pub enum Refusal {
     /// The provider's disk does not do its work.
     #[error("the provider has trouble with its disk")]
     Trouble,
-    /// No such sector waits for verdicts, or its openings are not made yet.
-    #[error("the sector waits for no verdicts, or is not opened yet")]
+    /// No such batch waits for verdicts, or its openings are not made yet.
+    #[error("the batch waits for no verdicts, or is not opened yet")]
     NotShown,
-    /// The verdict is not by a member of the sector's committee over what is shown.
+    /// The verdict is not by a member of the batch's committee over what is shown.
     #[error("the verdict is not by a member of the committee over what is shown")]
     NotAVerdict,
     /// Too many transfers at once.
@@ -241,7 +238,7 @@ pub enum Reply {
     },
     /// The bundle's objects.
     Objects(Box<Objects>),
-    /// The openings of a sector follow.
+    /// The openings of a batch follow.
     Openings {
         /// Their length in bytes.
         len: u32,
@@ -287,53 +284,3 @@ macro_rules! frame {
 }
 frame!(Request);
 frame!(Reply);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use watt_primitives::SectorNumber;
-    use watt_primitives::terms::{PIECES_MAX, Piece};
-    use watt_proofs::verify::{PorepStatement, porep_bytes_max};
-    use watt_proofs::{Element, PieceTable, ProofParams, SectorSize};
-
-    /// The most openings that a sector of the main parameters can have, with as many shares as fit in its table, are above what a
-    /// transaction takes and below what a member takes from a provider. Covers: D1, D2 (TS4).
-    #[test]
-    fn openings_of_main_parameters_fit_the_wire() {
-        let params = ProofParams::MAIN;
-        let size = SectorSize::new(&params, params.units_max).unwrap();
-        let group = 16 * 1024;
-        let n = u64::try_from(PIECES_MAX).unwrap() - 1;
-        let len = size.payload_bytes() / group / n * group;
-        let slot = |at: u64| Piece::Slot {
-            deal: DealId([u8::try_from(at).unwrap(); 32]),
-            slot: SlotIndexInDeal(0),
-            root: Hash([1; 32]),
-            offset: at * len,
-            len,
-        };
-        let rest = Piece::Filler {
-            offset: n * len,
-            len: size.payload_bytes() - n * len,
-        };
-        let pieces = PieceTable::check(size, (0..n).map(slot).chain([rest]).collect()).unwrap();
-        let network = NetworkId::derive(Hash([2; 32]));
-        let lengths = (0..16).map(|seed| {
-            let statement = PorepStatement {
-                network: &network,
-                provider: &AccountId([3; 20]),
-                sector: SectorNumber(1),
-                pieces: &pieces,
-                comm_c: Hash::ZERO,
-                comm_r: Element::default(),
-                seal_seed: Hash::ZERO,
-                challenge_seed: Hash([seed; 32]),
-                random_challenges: params.porep_challenges,
-            };
-            porep_bytes_max(&params, &statement)
-        });
-        let longest = lengths.max().unwrap();
-        let bound = watt_light::transaction::WITNESS_BYTES_MAX * 3..OPENINGS_BYTES_MAX * 3 / 4;
-        assert!(bound.contains(&longest), "{longest}");
-    }
-}

@@ -13,7 +13,7 @@ mod audit;
 mod bid;
 mod certify;
 mod claim;
-mod commit_sector;
+mod commit_sectors;
 mod deal_end;
 mod dispute;
 mod due;
@@ -449,7 +449,7 @@ impl Ledger<'_> {
                     comm_r: *comm_r,
                 },
             ),
-            Operation::CommitSector { sector, openings: _ } => self.commit_sector(actor, *sector, witness),
+            Operation::CommitSectors { batch, openings: _ } => self.commit_sectors(actor, *batch, witness),
             Operation::ProveWindow { window, openings: _ } => self.prove_window(actor, *window, witness),
             Operation::SettleWindows { windows, proof: _ } => self.settle_windows(actor, windows),
             Operation::Claim { slots } => self.claim(actor, slots),

@@ -1,15 +1,16 @@
-//! Who looks at a sector's openings, and what they say (`docs/spec/proofs.md` 6.8 to 6.13, TS4).
+//! Who looks at the openings of a batch of sectors, and what they say (`docs/spec/proofs.md` 6.8 to 6.14, TS4).
 
 use crate::apply::sectors::proof_params;
 use crate::beacon::Beacon;
 use crate::refused::Refused;
-use crate::rows::{self, AuditRow, PieceTableRow, RulesRow, SectorRow, SectorStage, SuccessionRow};
+use crate::rows::{self, AuditRow, BatchRow, PieceTableRow, RulesRow, SectorRow, SuccessionRow};
 use crate::state::StateRead;
 use watt_light::backbone::Backbone;
-use watt_light::{PorepVerdict, Verdict, Verdicts};
+use watt_light::{BatchOpenings, PorepVerdict, SeenSector, Verdict, Verdicts};
+use watt_primitives::codec::InvalidEncoding;
 use watt_primitives::key::{SignatureCheck, all_hold};
 use watt_primitives::terms::Piece;
-use watt_primitives::{AccountId, BlockHeight, Hash, NetworkId, NodeId, SectorNumber, Window};
+use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SectorNumber, Window};
 use watt_proofs::challenge::AUDIT_CHALLENGES;
 use watt_proofs::verify::{self, InvalidProof, PorepStatement};
 use watt_proofs::{Element, PieceTable, ProofParams, SectorSize, challenge};
@@ -35,33 +36,29 @@ pub struct Question {
 }
 
 impl Question {
-    /// What this sector is asked; `None` if nothing.
+    /// What the sectors of a batch, by its number, or a live one by its own, are asked, and which they are; `None` if nothing.
     #[must_use]
     pub fn of(
         state: &(impl StateRead + ?Sized),
         provider: &AccountId,
-        sector: SectorNumber,
-        row: &SectorRow,
-    ) -> Option<Self> {
-        match row.stage {
-            SectorStage::PreCommitted {
-                challenge_window,
-                deadline,
-            } => Some(Self {
+        number: SectorNumber,
+    ) -> Option<(Self, Vec<SectorNumber>)> {
+        let batch: Option<BatchRow> = rows::read(state, &rows::batch(provider, number));
+        if let Some(row) = batch {
+            let question = Self {
                 asking: Asking::ToCommit,
-                window: challenge_window,
-                deadline,
-            }),
-            SectorStage::Active { .. } => {
-                let audit: AuditRow = rows::read(state, &rows::audit(provider, sector))?;
-                Some(Self {
-                    asking: Asking::Again,
-                    window: audit.window,
-                    deadline: audit.answer_by,
-                })
-            }
-            SectorStage::Ended { .. } => None,
+                window: row.challenge_window,
+                deadline: row.deadline,
+            };
+            return Some((question, row.sectors.into_inner()));
         }
+        let audit: AuditRow = rows::read(state, &rows::audit(provider, number))?;
+        let question = Self {
+            asking: Asking::Again,
+            window: audit.window,
+            deadline: audit.answer_by,
+        };
+        Some((question, vec![number]))
     }
 }
 
@@ -74,7 +71,7 @@ pub struct Member {
     pub key: NodeId,
 }
 
-/// Those to whom one sector is shown.
+/// Those to whom one batch is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committee {
     /// Ascending by account: a verdict names its member by the place here.
@@ -82,14 +79,14 @@ pub struct Committee {
 }
 
 impl Committee {
-    /// Who looks at `sector`, which is asked with `beacon`; `None` if the backbone of that term is not known (any more).
+    /// Who looks at `batch`, which is asked with `beacon`; `None` if the backbone of that term is not known (any more).
     #[must_use]
     pub fn draw(
         state: &impl StateRead,
         rules: &RulesRow,
         beacon: &Beacon,
         provider: &AccountId,
-        sector: SectorNumber,
+        batch: SectorNumber,
         question: &Question,
     ) -> Option<Self> {
         let first = BlockHeight(question.window.0.saturating_mul(rules.parameters.window_slots));
@@ -104,8 +101,8 @@ impl Committee {
             .map(|entry| {
                 let account = entry.account;
                 let order = match question.asking {
-                    Asking::ToCommit => beacon.committee_order(provider, sector, &account),
-                    Asking::Again => beacon.audit_order(provider, sector, &account),
+                    Asking::ToCommit => beacon.committee_order(provider, batch, &account),
+                    Asking::Again => beacon.audit_order(provider, batch, &account),
                 };
                 (
                     order,
@@ -166,26 +163,27 @@ pub struct ChallengedSector {
     seal_seed: Hash,
     /// Seed of its challenges.
     pub challenge_seed: Hash,
-    /// What it is asked.
-    pub question: Question,
+    /// At how many places it is asked besides those in its slots.
+    pub random_challenges: u16,
 }
 
 impl ChallengedSector {
-    /// A sector with its row and the beacon that asks.
+    /// A sector with the beacon that asks it.
     pub(crate) fn of(
         state: &impl StateRead,
         rules: &RulesRow,
         (provider, sector): (&AccountId, SectorNumber),
-        row: &SectorRow,
-        question: Question,
+        asking: Asking,
         beacon: &Beacon,
+        random_challenges: u16,
     ) -> Option<Self> {
+        let row: SectorRow = rows::read(state, &rows::sector(provider, sector))?;
         let (network, params) = (rules.network, proof_params(rules.parameters.insecure_proofs));
         let size = SectorSize::new(&params, u32::from(row.units)).ok()?;
         let pieces: PieceTableRow = rows::read(state, &rows::piece_table(provider, sector))?;
         let pieces = PieceTable::check(size, pieces.0.into_inner()).ok()?;
         let (comm_c, comm_r) = (row.comm_c, row.comm_r);
-        let seed_of = match question.asking {
+        let seed_of = match asking {
             Asking::ToCommit => challenge::porep_seed,
             Asking::Again => challenge::audit_seed,
         };
@@ -200,7 +198,7 @@ impl ChallengedSector {
             comm_r,
             seal_seed: row.seal_seed,
             challenge_seed,
-            question,
+            random_challenges,
         })
     }
 
@@ -214,16 +212,7 @@ impl ChallengedSector {
             comm_r: self.comm_r,
             seal_seed: self.seal_seed,
             challenge_seed: self.challenge_seed,
-            random_challenges: self.random_challenges(),
-        }
-    }
-
-    /// Its random heavy challenges.
-    #[must_use]
-    pub const fn random_challenges(&self) -> u16 {
-        match self.question.asking {
-            Asking::ToCommit => self.params.porep_challenges,
-            Asking::Again => AUDIT_CHALLENGES,
+            random_challenges: self.random_challenges,
         }
     }
 
@@ -240,22 +229,138 @@ impl ChallengedSector {
         verify::porep_bytes_max(&self.params, &self.statement())
     }
 
-    /// Checks its openings: a tenth of a second for a sector of a main network.
+    /// Checks its openings: up to a tenth of a second for a sector of a main network.
     ///
     /// # Errors
     /// See [`InvalidProof`].
     pub fn verify(&self, openings: &[u8]) -> Result<(), InvalidProof> {
         verify::porep(&self.params, &self.statement(), openings)
     }
+}
+
+/// Random challenges of each of `n_sectors` sectors that are asked together: those of one alone, divided among them and rounded up.
+#[must_use]
+pub fn random_challenges(params: &ProofParams, n_sectors: usize) -> u16 {
+    let n_sectors = u16::try_from(n_sectors).unwrap_or(u16::MAX).max(1);
+    params.porep_challenges.div_ceil(n_sectors)
+}
+
+/// Bytes of openings that are no sector's: the heads of a list and of its byte strings.
+const FRAME_BYTES_MAX: usize = 64;
+
+/// Why the openings of a batch do not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBatch {
+    /// Too long, or not the canonical encoding.
+    #[error("openings: {0}")]
+    Encoding(InvalidEncoding),
+    /// Not one for each sector.
+    #[error("openings of {found} sectors where {expected} are asked")]
+    Count {
+        /// Asked.
+        expected: usize,
+        /// Given.
+        found: usize,
+    },
+    /// Those of one sector do not hold.
+    #[error("sector {sector}: {why}")]
+    Sector {
+        /// Which.
+        sector: SectorNumber,
+        /// Why.
+        why: InvalidProof,
+    },
+}
+
+/// Sectors that are asked together, and whose challenges are known: those of a batch, or a live one alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChallengedBatch {
+    network: NetworkId,
+    /// Whose.
+    pub provider: AccountId,
+    /// Number of the first.
+    pub batch: SectorNumber,
+    /// In their order.
+    pub sectors: Vec<ChallengedSector>,
+    /// What they are asked.
+    pub question: Question,
+}
+
+impl ChallengedBatch {
+    /// Sectors that are asked together, with the beacon that asks.
+    pub(crate) fn of(
+        state: &impl StateRead,
+        rules: &RulesRow,
+        (provider, batch): (&AccountId, SectorNumber),
+        question: Question,
+        sectors: &[SectorNumber],
+        beacon: &Beacon,
+    ) -> Option<Self> {
+        let params = proof_params(rules.parameters.insecure_proofs);
+        let n_random = match question.asking {
+            Asking::ToCommit => random_challenges(&params, sectors.len()),
+            Asking::Again => AUDIT_CHALLENGES,
+        };
+        let asking = question.asking;
+        let challenged = |sector: &SectorNumber| {
+            ChallengedSector::of(state, rules, (provider, *sector), asking, beacon, n_random)
+        };
+        let sectors = sectors.iter().map(challenged).collect::<Option<Vec<_>>>()?;
+        Some(Self {
+            network: rules.network,
+            provider: *provider,
+            batch,
+            sectors,
+            question,
+        })
+    }
+
+    /// Whether something of clients lies in one of them.
+    #[must_use]
+    pub fn has_slots(&self) -> bool {
+        self.sectors.iter().any(ChallengedSector::has_slots)
+    }
+
+    /// The most bytes that its openings have.
+    #[must_use]
+    pub fn openings_bytes_max(&self) -> usize {
+        let sectors = self.sectors.iter().map(ChallengedSector::openings_bytes_max);
+        sectors.fold(FRAME_BYTES_MAX, usize::saturating_add)
+    }
+
+    /// Checks the openings of all its sectors, one after the other: up to a fifth of a second on a main network.
+    ///
+    /// # Errors
+    /// The first thing that does not hold.
+    pub fn verify(&self, openings: &[u8]) -> Result<(), InvalidBatch> {
+        let openings =
+            BatchOpenings::decode(openings, self.openings_bytes_max()).map_err(InvalidBatch::Encoding)?;
+        let (expected, found) = (self.sectors.len(), openings.0.len());
+        if expected != found {
+            return Err(InvalidBatch::Count { expected, found });
+        }
+        for (sector, openings) in self.sectors.iter().zip(&openings.0) {
+            sector.verify(openings).map_err(|why| InvalidBatch::Sector {
+                sector: sector.sector,
+                why,
+            })?;
+        }
+        Ok(())
+    }
 
     /// What a member signs once it has seen the openings with this hash and they hold.
     #[must_use]
     pub fn verdict(&self, openings: Hash) -> PorepVerdict {
+        let seen = self.sectors.iter().map(|sector| SeenSector {
+            sector: sector.sector,
+            comm_c: sector.comm_c,
+            comm_r: Hash(sector.comm_r.to_bytes()),
+        });
         PorepVerdict {
             provider: self.provider,
-            sector: self.sector,
-            comm_c: self.comm_c,
-            comm_r: Hash(self.comm_r.to_bytes()),
+            batch: self.batch,
+            // A row of the ledger has no more of them.
+            sectors: BoundedVec::new(seen.collect()).unwrap_or_default(),
             window: self.question.window,
             openings,
         }
@@ -279,34 +384,30 @@ impl ChallengedSector {
     /// # Errors
     /// [`Refused::Verdicts`] and those after it.
     pub fn check_verdicts(&self, committee: &Committee, witness: &[u8]) -> Result<(), Refused> {
-        let sector = self.sector;
+        let batch = self.batch;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let verdicts = Verdicts::decode(witness).map_err(|_| Refused::Verdicts { sector })?;
+        let verdicts = Verdicts::decode(witness).map_err(|_| Refused::Verdicts { batch })?;
         let places = || verdicts.given.iter().map(|verdict| verdict.member);
         if !places().zip(places().skip(1)).all(|(left, right)| left < right) {
-            return Err(Refused::VerdictOrder { sector });
+            return Err(Refused::VerdictOrder { batch });
         }
         let mut checks = Vec::with_capacity(verdicts.given.len());
         for verdict in &verdicts.given {
             let check = self.signature_check(committee, verdicts.openings, verdict);
             checks.push(check.ok_or(Refused::VerdictMember {
-                sector,
+                batch,
                 member: verdict.member,
                 members: count(committee.members.len()),
             })?);
         }
         let (given, needed) = (count(checks.len()), count(committee.needed()));
         if given < needed || given == 0 {
-            return Err(Refused::TooFewVerdicts {
-                sector,
-                given,
-                needed,
-            });
+            return Err(Refused::TooFewVerdicts { batch, given, needed });
         }
         if all_hold(&checks) {
             Ok(())
         } else {
-            Err(Refused::VerdictSignature { sector })
+            Err(Refused::VerdictSignature { batch })
         }
     }
 }

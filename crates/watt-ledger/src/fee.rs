@@ -68,7 +68,7 @@ pub fn is_duty(signed: &SignedTransaction, version: u32) -> bool {
         .iter()
         .all(|operation| match operation {
             Operation::PreCommit { .. }
-            | Operation::CommitSector { .. }
+            | Operation::CommitSectors { .. }
             | Operation::ProveWindow { .. }
             | Operation::SettleWindows { .. }
             | Operation::AnswerDispute { .. }

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`state`], [`rows`] (what the state is), [`genesis`], [`block`] (what arrives), [`apply`] (what it does),
 //! [`receipt`] and [`refused`] (what came of it), [`restart`] (people begin again), [`check`] and [`select`] (for whoever collects transactions), [`folded`], [`fee`],
-//! [`beacon`] (everything drawn by lot), [`committee`] (who looks at a sector), [`query`] (what others may ask), [`tree`] (the state's root and proofs).
+//! [`beacon`] (everything drawn by lot), [`committee`] (who looks at a batch of sectors), [`query`] (what others may ask), [`tree`] (the state's root and proofs).
 //!
 //! Sources: `docs/spec/ledger.md`, `docs/spec/market.md`, `docs/spec/trust.md`.
 #![forbid(unsafe_code)]
@@ -46,7 +46,7 @@ pub use apply::{BlockOutcome, apply_block, apply_rescued};
 pub use beacon::Beacon;
 pub use block::{Block, Body, InvalidBlock, UncheckedBlock};
 pub use check::{Admission, HeartbeatAdmission, admit, admit_heartbeat};
-pub use committee::{Asking, ChallengedSector, Committee, Question};
+pub use committee::{Asking, ChallengedBatch, ChallengedSector, Committee, Question};
 pub use folded::{NoFolded, VerifyFolded};
 pub use genesis::{Genesis, NetworkParameters, genesis_block};
 pub use ledger::PROTOCOL_WALLET;

@@ -6,7 +6,7 @@ mod losses;
 mod seats;
 mod upgrades;
 
-pub use committees::{Shown, audit, shown_sector, waiting_sectors};
+pub use committees::{Shown, audit, shown_batch, waiting_batches};
 pub use leaders::{leader_weights, power_bytes, reduced_leaders};
 pub use losses::{SectorGrace, lost_slots_of_provider, sector_grace};
 pub use seats::{
@@ -25,7 +25,7 @@ use crate::duty::beacon_windows_kept;
 use crate::ledger::window_of;
 use crate::restart;
 use crate::rows::{
-    self, AccountRow, AskRow, ChainRow, DealRow, HeartbeatRow, Period, PeriodsRow, PieceTableRow,
+    self, AccountRow, AskRow, BatchRow, ChainRow, DealRow, HeartbeatRow, Period, PeriodsRow, PieceTableRow,
     ProviderRow, RulesRow, SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
 };
 use crate::state::StateRead;
@@ -470,15 +470,22 @@ pub fn seal_seed(
     Some(seed)
 }
 
+/// Sectors of a provider that wait to be answered for together, by the number of their first.
+#[must_use]
+pub fn batch(state: &impl StateRead, provider: &AccountId, first: SectorNumber) -> Option<BatchRow> {
+    rows::read(state, &rows::batch(provider, first))
+}
+
 /// The seed of a pre-committed sector's challenges, once its beacon is known.
 #[must_use]
 pub fn porep_seed(state: &impl StateRead, provider: &AccountId, number: SectorNumber) -> Option<Hash> {
     let row = sector(state, provider, number)?;
-    let SectorStage::PreCommitted { challenge_window, .. } = row.stage else {
+    let SectorStage::PreCommitted { batch: first } = row.stage else {
         return None;
     };
+    let batch = batch(state, provider, first)?;
     let network = rules(state)?.network;
-    let beacon = Beacon::asking(state, &network, challenge_window)?;
+    let beacon = Beacon::asking(state, &network, batch.challenge_window)?;
     let (comm_c, comm_r) = (&row.comm_c, &row.comm_r);
     let seed = watt_proofs::challenge::porep_seed(&network, beacon.value(), provider, number, comm_c, comm_r);
     Some(seed)

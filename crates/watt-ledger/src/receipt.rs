@@ -82,16 +82,20 @@ pub enum Done {
     PreCommitted {
         /// Which.
         sector: SectorNumber,
-        /// The beacon of this height asks.
+        /// With which others it is asked: the number of their first.
+        batch: SectorNumber,
+        /// The window that asks.
         challenge_window: Window,
-        /// Last height for the answer.
+        /// Last height for the answer; later if another joins the batch.
         deadline: BlockHeight,
     },
-    /// The sector is proven.
-    SectorCommitted {
-        /// Which.
-        sector: SectorNumber,
-        /// First window in which it is in the set.
+    /// The sectors of a batch are proven.
+    SectorsCommitted {
+        /// Number of their first.
+        batch: SectorNumber,
+        /// How many.
+        n_sectors: u8,
+        /// First window in which they are in the set.
         from: Window,
     },
     /// The window is proven.

@@ -242,71 +242,75 @@ pub enum Refused {
     /// The replica root was committed before.
     #[error("this replica was committed before")]
     ReplicaUsed,
-    /// No such sector, or not at this stage.
-    #[error("sector {sector} is not pre-committed")]
+    /// No such batch: it is answered for, or over, or no sector with this number was the first of one.
+    #[error("no batch of sectors that begins with sector {batch} waits for an answer")]
     NotPreCommitted {
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
     },
     /// The challenge is not known yet.
-    #[error("the challenge of sector {sector} is known after the first blocks of window {window}")]
+    #[error(
+        "the challenge of the batch of sector {batch} is known after the first blocks of window {window}"
+    )]
     ChallengeUnknown {
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
         /// Window that asks.
         window: Window,
     },
     /// The answer came too late.
-    #[error("sector {sector} was due by height {deadline}")]
+    #[error("the batch of sector {batch} was due by height {deadline}")]
     CommitLate {
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
         /// Last height.
         deadline: BlockHeight,
     },
-    /// The replica's proof does not verify.
-    #[error("the proof of sector {sector} does not verify")]
+    /// The proof of the batch does not verify.
+    #[error("the proof of the batch of sector {batch} does not verify")]
     Porep {
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
     },
     /// What should be the verdicts of a committee is none.
-    #[error("the verdicts on sector {sector} can't be read")]
+    #[error("the verdicts on the batch of sector {batch} can't be read")]
     Verdicts {
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
     },
     /// Fewer verdicts than the committee has to give.
-    #[error("sector {sector} has {given} verdicts of its committee, {needed} are needed")]
+    #[error("the batch of sector {batch} has {given} verdicts of its committee, {needed} are needed")]
     TooFewVerdicts {
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
         /// Given.
         given: u32,
         /// Needed.
         needed: u32,
     },
     /// Verdicts out of order, or two of one member.
-    #[error("the verdicts on sector {sector} must ascend by member, one of each")]
+    #[error("the verdicts on the batch of sector {batch} must ascend by member, one of each")]
     VerdictOrder {
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
     },
     /// Somebody who is not in the committee.
-    #[error("the committee of sector {sector} has {members} members, and none with number {member}")]
+    #[error(
+        "the committee of the batch of sector {batch} has {members} members, and none with number {member}"
+    )]
     VerdictMember {
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
         /// Number given, from 0.
         member: u8,
         /// How many there are.
         members: u32,
     },
-    /// A signature that is not by the member's voting key over this sector's verdict.
-    #[error("a verdict on sector {sector} is not signed by the member that it names")]
+    /// A signature that is not by the member's voting key over this batch's verdict.
+    #[error("a verdict on the batch of sector {batch} is not signed by the member that it names")]
     VerdictSignature {
-        /// Which.
-        sector: SectorNumber,
+        /// Number of its first sector.
+        batch: SectorNumber,
     },
     /// Not the window that this belongs to.
     #[error("window {window} is not the one this belongs to; the chain is in window {current}")]
@@ -606,11 +610,11 @@ impl Refused {
             Self::PieceNotHeld { .. } | Self::PieceTaken { .. } => {
                 "seal only slots of running deals, each once"
             }
-            Self::NotPreCommitted { .. } => "look up the sector's present stage",
+            Self::NotPreCommitted { .. } => "look up the sector's present stage, and its batch",
             Self::ChallengeUnknown { .. } | Self::WindowNotOpen { .. } => {
                 "send it again after the first blocks of that window"
             }
-            Self::Porep { .. } => "check the replica and open it again before the deadline",
+            Self::Porep { .. } => "check the replicas and open them again before the deadline",
             Self::Verdicts { .. } | Self::TooFewVerdicts { .. } | Self::VerdictOrder { .. } => {
                 "collect the verdicts of the committee, by member"
             }

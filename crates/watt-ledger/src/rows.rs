@@ -22,8 +22,8 @@ pub use duty::{
 };
 pub use period::{PERIODS_MAX, Period, PeriodsRow};
 pub use provider::{
-    AskRow, HeartbeatRow, KeptSet, PieceTableRow, PowerRow, ProviderRow, SECTORS_MAX, SectorRow, SectorStage,
-    Unpaid, UseOfReplica,
+    AskRow, BatchRow, HeartbeatRow, KeptSet, PieceTableRow, PowerRow, ProviderRow, SECTORS_MAX, SectorRow,
+    SectorStage, Unpaid, UseOfReplica,
 };
 pub use upgrade::{
     ApprovalRow, COUNCIL_QUORUM, COUNCIL_SEATS, DecisionOutcome, DecisionRow, ELECTORATE_OF_COUNCIL_MAX,
@@ -148,6 +148,18 @@ pub fn sectors(provider: &AccountId) -> Vec<u8> {
 #[must_use]
 pub fn sector(provider: &AccountId, number: SectorNumber) -> Vec<u8> {
     join(&[b"Ek", provider.as_ref(), &number.0.to_be_bytes()])
+}
+
+/// Prefix of all batches of a provider that wait to be answered for.
+#[must_use]
+pub fn batches(provider: &AccountId) -> Vec<u8> {
+    join(&[b"EB", provider.as_ref()])
+}
+
+/// Key of a batch that waits to be answered for.
+#[must_use]
+pub fn batch(provider: &AccountId, first: SectorNumber) -> Vec<u8> {
+    join(&[&batches(provider), &first.0.to_be_bytes()])
 }
 
 /// Key of the mark that a sector number was used.
@@ -319,11 +331,18 @@ pub fn deal_due_at_height(height: BlockHeight, deal: &DealId) -> Vec<u8> {
     join(&[DUE_AT_HEIGHT, &height.0.to_be_bytes(), b"d", deal.as_ref()])
 }
 
-/// Key of a sector that has something due at `height`.
+/// Key of a sector that is looked at at `height`.
 #[must_use]
 pub fn sector_due_at_height(height: BlockHeight, provider: &AccountId, number: SectorNumber) -> Vec<u8> {
     let (height, number) = (height.0.to_be_bytes(), number.0.to_be_bytes());
     join(&[DUE_AT_HEIGHT, &height, b"k", provider.as_ref(), &number])
+}
+
+/// Key of a batch that expires at `height`.
+#[must_use]
+pub fn batch_due_at_height(height: BlockHeight, provider: &AccountId, first: SectorNumber) -> Vec<u8> {
+    let (height, first) = (height.0.to_be_bytes(), first.0.to_be_bytes());
+    join(&[DUE_AT_HEIGHT, &height, b"b", provider.as_ref(), &first])
 }
 
 /// Key of a slot whose dispute has to be answered below `height`.
@@ -348,6 +367,7 @@ pub fn audit_due_at_height(height: BlockHeight, provider: &AccountId, number: Se
 /// What has something due at a height.
 pub(crate) enum Due {
     Deal(DealId),
+    Batch(AccountId, SectorNumber),
     Sector(AccountId, SectorNumber),
     Slot(DealId, SlotIndexInDeal),
     Audit(AccountId, SectorNumber),
@@ -363,14 +383,15 @@ pub(crate) fn due_at_height(key: &[u8]) -> Option<(BlockHeight, Due)> {
             let [slot] = slot else { return None };
             Due::Slot(DealId(deal), SlotIndexInDeal(*slot))
         }
-        (kind @ (b'k' | b'a'), rest) => {
+        (kind @ (b'a' | b'b' | b'k'), rest) => {
             let (provider, number) = split::<20>(rest)?;
             let (provider, number) = (AccountId(provider), u64::from_be_bytes(number.try_into().ok()?));
-            let number = SectorNumber(number);
-            match kind {
-                b'a' => Due::Audit(provider, number),
-                _ => Due::Sector(provider, number),
-            }
+            let due = match kind {
+                b'a' => Due::Audit,
+                b'b' => Due::Batch,
+                _ => Due::Sector,
+            };
+            due(provider, SectorNumber(number))
         }
         _ => return None,
     };

@@ -218,11 +218,11 @@ pub enum Operation {
         /// Root over the replica's leaves: an element of the field of the proofs, as its 32 bytes.
         comm_r: Hash,
     },
-    /// Answers the sector's challenge; from then on it is proven.
-    CommitSector {
-        /// Which sector.
-        sector: SectorNumber,
-        /// Hash of the witness: the openings, or on a network with committees the [`Verdicts`](crate::Verdicts) on them.
+    /// Answers for all sectors of a batch together; from then on they are proven.
+    CommitSectors {
+        /// Number of the batch's first sector.
+        batch: SectorNumber,
+        /// Hash of the witness: the [`BatchOpenings`](crate::BatchOpenings), or on a network with committees the [`Verdicts`](crate::Verdicts) on them.
         openings: Hash,
     },
     /// Opens the sampled responses of the window before.
@@ -346,7 +346,7 @@ impl Operation {
     #[must_use]
     pub const fn witness(&self) -> Option<&Hash> {
         match self {
-            Self::CommitSector { openings, .. }
+            Self::CommitSectors { openings, .. }
             | Self::ProveWindow { openings, .. }
             | Self::AnswerAudit { openings, .. } => Some(openings),
             Self::SettleWindows { proof, .. } => Some(proof),
@@ -382,7 +382,7 @@ impl Operation {
     pub const fn is_device_operation(&self) -> bool {
         match self {
             Self::PreCommit { .. }
-            | Self::CommitSector { .. }
+            | Self::CommitSectors { .. }
             | Self::ProveWindow { .. }
             | Self::SettleWindows { .. }
             | Self::Claim { .. }
@@ -429,7 +429,7 @@ impl Operation {
             | Self::PlaceBid { .. }
             | Self::Certify { .. }
             | Self::PreCommit { .. }
-            | Self::CommitSector { .. }
+            | Self::CommitSectors { .. }
             | Self::ProveWindow { .. }
             | Self::SettleWindows { .. }
             | Self::Claim { .. }

@@ -1,12 +1,22 @@
-//! What a committee says of a sector's openings, which fit in no block (`docs/spec/proofs.md` 6.8, TS4).
+//! What a committee says of the openings of sectors that are asked together, which fit in no block (`docs/spec/proofs.md` 6.8, TS4).
 
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use watt_primitives::codec::{self, InvalidEncoding};
 use watt_primitives::key::SignatureCheck;
 use watt_primitives::{
-    AccountId, BoundedVec, Domain, Hash, NetworkId, NodeId, SecretKey, SectorNumber, Signature, Window,
+    AccountId, BoundedBytes, BoundedVec, Domain, Hash, NetworkId, NodeId, SecretKey, SectorNumber, Signature,
+    Window,
 };
+
+/// The most sectors of a provider that are asked together: a batch (`docs/spec/ledger.md` 9.5).
+pub const BATCH_MAX: usize = 8;
+
+/// The most bytes of the openings of one sector; those of a main sector that is asked alone have up to 2.1 MB.
+pub const SECTOR_OPENINGS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The most bytes of the openings of a batch; those of eight main sectors have up to 5.7 MB.
+pub const OPENINGS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The most members of a committee: with eleven verdicts of fifteen, 30 % of all seats get a fake sector through once in 1,500 draws.
 pub const COMMITTEE_MAX: usize = 15;
@@ -14,18 +24,33 @@ pub const COMMITTEE_MAX: usize = 15;
 /// The most bytes of encoded [`Verdicts`].
 pub const VERDICTS_BYTES_MAX: usize = 2048;
 
-/// What a member signs: "these openings hold for this sector". That they don't is never signed.
+/// The openings of a batch: those of each of its sectors, in their order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BatchOpenings(pub BoundedVec<BoundedBytes<SECTOR_OPENINGS_BYTES_MAX>, BATCH_MAX>);
+
+/// A sector of a batch, as a member has seen it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PorepVerdict {
-    /// Whose sector.
-    pub provider: AccountId,
-    /// Which of its sectors.
+pub struct SeenSector {
+    /// Which of its provider's sectors.
     pub sector: SectorNumber,
     /// Root over the label columns.
     pub comm_c: Hash,
     /// Root over the replica's leaves, as its 32 bytes.
     pub comm_r: Hash,
+}
+
+/// What a member signs: "these openings hold for all sectors of this batch". That they don't is never signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PorepVerdict {
+    /// Whose batch.
+    pub provider: AccountId,
+    /// Number of its first sector.
+    pub batch: SectorNumber,
+    /// Its sectors, in their order.
+    pub sectors: BoundedVec<SeenSector, BATCH_MAX>,
     /// The window that asked.
     pub window: Window,
     /// [`witness_hash`](crate::transaction::witness_hash) of the openings.
@@ -54,7 +79,7 @@ impl From<Verdict> for (u8, Signature) {
     }
 }
 
-/// The witness of a `CommitSector` on a network with committees.
+/// The witness of `CommitSectors` on a network with committees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verdicts {
@@ -62,6 +87,30 @@ pub struct Verdicts {
     pub openings: Hash,
     /// Ascending by member, one of each.
     pub given: BoundedVec<Verdict, COMMITTEE_MAX>,
+}
+
+impl BatchOpenings {
+    /// Puts the openings of the sectors of a batch together; `None` if these are too many or too long.
+    #[must_use]
+    pub fn new(sectors: Vec<Vec<u8>>) -> Option<Self> {
+        let sectors = sectors.into_iter().map(BoundedBytes::new);
+        let sectors = sectors.collect::<Result<Vec<_>, _>>().ok()?;
+        BoundedVec::new(sectors).map(Self).ok()
+    }
+
+    /// Their bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads at most `max` bytes of openings.
+    ///
+    /// # Errors
+    /// Anything but a canonical encoding within `max`.
+    pub fn decode(bytes: &[u8], max: usize) -> Result<Self, InvalidEncoding> {
+        codec::decode(bytes, max)
+    }
 }
 
 impl PorepVerdict {

@@ -211,18 +211,23 @@ impl NodeHandle {
 
 fn shown_line(shown: &ShownToCommittee) -> String {
     let ShownToCommittee {
-        sector,
+        batch,
+        n_sectors,
         asking,
         n_given,
         n_needed,
         deadline,
     } = shown;
-    match asking {
-        Asking::ToCommit => format!(
-            "sector {sector} is shown to its committee: {n_given} of {n_needed} members needed have said that it holds, until block {deadline}"
+    let said = format!("{n_given} of {n_needed} members needed have said that what is shown holds");
+    match (asking, n_sectors) {
+        (Asking::ToCommit, 1) => {
+            format!("sector {batch} is shown to its committee: {said}, until block {deadline}")
+        }
+        (Asking::ToCommit, n) => format!(
+            "{n} sectors, from {batch} on, are shown together to their committee: {said}, until block {deadline}"
         ),
-        Asking::Again => format!(
-            "sector {sector} is looked at again, by another committee: {n_given} of {n_needed} members needed have said that it holds; it is lost after block {deadline} unless they do; the node does it by itself"
+        (Asking::Again, _) => format!(
+            "sector {batch} is looked at again, by another committee: {said}; it is lost after block {deadline} unless they do; the node does it by itself"
         ),
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use watt_ledger::genesis::RESTART_WINDOWS_MAIN;
 use watt_ledger::rows::{
-    self, AuditRow, DutyWindowRow, PieceTableRow, ProviderRow, RulesRow, SectorRow, SectorStage,
+    self, AuditRow, BatchRow, DutyWindowRow, PieceTableRow, ProviderRow, RulesRow, SectorRow, SectorStage,
 };
 use watt_ledger::state::Writes;
 use watt_ledger::{MemoryState, NetworkParameters};
@@ -25,7 +25,7 @@ fn network() -> NetworkId {
     NetworkId::derive(Hash([7; 32]))
 }
 
-/// A chain of four seats, voting with keys 1 to 4, on which these sectors of these providers are challenged: filler, of providers that
+/// A chain of four seats, voting with keys 1 to 4, on which these sectors of these providers are challenged, each alone: filler, of providers that
 /// have proven nothing yet.
 fn chain(sectors: &[(u8, u64)]) -> MemoryState {
     let filler: Vec<_> = sectors.iter().map(|of| (*of, Holds::Filler, 0)).collect();
@@ -94,10 +94,7 @@ fn chain_of(sectors: &[((u8, u64), Holds, u32)]) -> MemoryState {
             comm_r: Element::default(),
             replica: Hash::ZERO,
             seal_seed: Hash::ZERO,
-            stage: SectorStage::PreCommitted {
-                challenge_window: Window(1),
-                deadline: DEADLINE,
-            },
+            stage: SectorStage::PreCommitted { batch: number },
             n_slots: 0,
             proven_ms_start: None,
             faulty_ms: 0,
@@ -115,10 +112,16 @@ fn chain_of(sectors: &[((u8, u64), Holds, u32)]) -> MemoryState {
             },
         };
         let pieces = PieceTableRow(BoundedVec::new(vec![piece]).unwrap());
-        let due = rows::sector_due_at_height(DEADLINE.next(), &provider, number);
+        let batch = BatchRow {
+            sectors: BoundedVec::new(vec![number]).unwrap(),
+            challenge_window: Window(1),
+            deadline: DEADLINE,
+        };
+        let due = rows::batch_due_at_height(DEADLINE.next(), &provider, number);
         let mut person = ProviderRow::new(provider, BlockHeight(1));
         person.n_active = *n_active;
         put(rows::sector(&provider, number), codec::encode(&row));
+        put(rows::batch(&provider, number), codec::encode(&batch));
         put(rows::piece_table(&provider, number), codec::encode(&pieces));
         put(due, codec::encode(&()));
         put(rows::provider(&provider), codec::encode(&person));
@@ -168,13 +171,13 @@ impl Node {
             .handed_back(chain, keys, self.head, key, is_taken, &mut self.effects);
     }
 
-    /// Which sectors it asks for since the last call.
+    /// Which batches it asks for since the last call.
     fn asked(&mut self) -> Vec<(u8, u64)> {
         let asked = self.effects.drain(..).map(|effect| {
             let Effect::Examine(job) = effect else {
                 unreachable!("{effect:?}")
             };
-            (job.sector.provider.0[0], job.sector.sector.0)
+            (job.batch.provider.0[0], job.batch.batch.0)
         });
         asked.collect()
     }
@@ -207,7 +210,7 @@ fn a_member_looks_keeps_and_hands_back() {
     };
     let expected = GivenVerdict {
         provider: account(1),
-        sector: SectorNumber(1),
+        batch: SectorNumber(1),
         window: Window(1),
         openings,
         deadline: DEADLINE,
@@ -346,12 +349,12 @@ fn bad_openings_are_left() {
     assert_eq!(node.examiner.done().bad, 2);
 }
 
-/// While a sector waits its verdict is handed back again, without looking again, also by the member's next life. Covers: D2 (TS4).
+/// While a batch waits its verdict is handed back again, without looking again, also by the member's next life. Covers: D2 (TS4).
 #[test]
 fn a_verdict_is_handed_back_again() {
     let given = GivenVerdict {
         provider: account(1),
-        sector: SectorNumber(1),
+        batch: SectorNumber(1),
         window: Window(1),
         openings: Hash([3; 32]),
         deadline: DEADLINE,
@@ -398,8 +401,9 @@ fn ask_again(state: &mut MemoryState, window: u64) {
     let duty = rows::duty_window(Window(window - 1));
     state.write(&Writes::from([
         (key, Some(codec::encode(&row))),
+        (rows::batch(&provider, number), None),
         (
-            rows::sector_due_at_height(DEADLINE.next(), &provider, number),
+            rows::batch_due_at_height(DEADLINE.next(), &provider, number),
             None,
         ),
         (rows::audit(&provider, number), Some(codec::encode(&audit))),
@@ -414,7 +418,7 @@ fn ask_again(state: &mut MemoryState, window: u64) {
 fn a_live_sector_is_looked_at_again() {
     let given = GivenVerdict {
         provider: account(1),
-        sector: SectorNumber(1),
+        batch: SectorNumber(1),
         window: Window(1),
         openings: Hash([3; 32]),
         deadline: DEADLINE,

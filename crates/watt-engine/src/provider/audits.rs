@@ -3,7 +3,7 @@
 
 use super::view::View;
 use super::{LocalSector, Opened, Provider, ShownToCommittee};
-use crate::effect::Effect;
+use crate::effect::{AskedSector, Effect, OpenJob};
 use crate::submitter::Purpose;
 use std::collections::BTreeMap;
 use watt_ledger::rows::{AuditRow, SectorStage};
@@ -81,8 +81,12 @@ impl Provider {
             return;
         }
         let Some(shown) = view.shown(number) else { return };
+        let [asked] = shown.challenged.sectors.as_slice() else {
+            return;
+        };
         self.waiting.push(ShownToCommittee {
-            sector: number,
+            batch: number,
+            n_sectors: 1,
             asking: Asking::Again,
             n_given: 0,
             n_needed: shown.committee.needed(),
@@ -96,14 +100,18 @@ impl Provider {
                 window: audit.window,
                 asked_at: view.height,
             };
+            let open = OpenJob {
+                batch: number,
+                random_challenges: asked.random_challenges,
+                sectors: vec![AskedSector {
+                    job,
+                    roots,
+                    seed: asked.challenge_seed,
+                }],
+            };
             self.audits.0.insert(number, answer);
             self.opening.insert(number);
-            effects.push(Effect::OpenPorep {
-                job: Box::new(job),
-                roots,
-                seed: shown.challenged.challenge_seed,
-                random_challenges: shown.challenged.random_challenges(),
-            });
+            effects.push(Effect::OpenBatch(Box::new(open)));
         }
     }
 }

@@ -3,11 +3,12 @@
 use super::pack::LooseSlot;
 use crate::effect::{AnsweredWindow, FoldJob, SealJob, WindowJob};
 use crate::event::SealedRoots;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use watt_ledger::query::Shown;
 use watt_ledger::rows::{
-    self, AskRow, AuditRow, ChainRow, DealRow, DealStage, DisputeRow, HeartbeatRow, ProviderRow, RulesRow,
-    SectorRow, SectorStage, SlotRow,
+    self, AskRow, AuditRow, BatchRow, ChainRow, DealRow, DealStage, DisputeRow, HeartbeatRow, ProviderRow,
+    RulesRow, SectorRow, SectorStage, SlotRow,
 };
 use watt_ledger::{Beacon, StateRead, query};
 use watt_light::SlotRef;
@@ -25,6 +26,16 @@ const SLOTS_MAX: usize = 65_536;
 /// The most sectors of one provider that are looked at.
 const SECTORS_MAX: usize = 8_192;
 
+/// The rows under this prefix, by the number at the end of their keys.
+fn numbered<T: DeserializeOwned>(chain: &impl StateRead, prefix: &[u8]) -> BTreeMap<SectorNumber, T> {
+    let rows = chain.scan(prefix, None, SECTORS_MAX);
+    let numbered = rows.iter().filter_map(|(key, _)| {
+        let number = SectorNumber(u64::from_be_bytes(*key.last_chunk()?));
+        Some((number, rows::read(chain, key)?))
+    });
+    numbered.collect()
+}
+
 /// Rows of one provider.
 pub(super) struct View<'a, S> {
     chain: &'a S,
@@ -36,6 +47,8 @@ pub(super) struct View<'a, S> {
     pub(super) provider: Option<ProviderRow>,
     pub(super) ask: Option<AskRow>,
     sectors: BTreeMap<SectorNumber, SectorRow>,
+    /// Those that wait to be answered for together, by the number of their first.
+    pub(super) batches: BTreeMap<SectorNumber, BatchRow>,
     slots: Vec<(DealId, SlotIndexInDeal, SlotRow)>,
 }
 
@@ -51,11 +64,8 @@ impl<'a, S: StateRead> View<'a, S> {
         let rules: RulesRow = rows::read(chain, rows::RULES)?;
         let head: ChainRow = rows::read(chain, rows::CHAIN)?;
         let window = Window(head.height.0.checked_div(rules.parameters.window_slots)?);
-        let sectors = chain.scan(&rows::sectors(&account), None, SECTORS_MAX);
-        let sectors = sectors.iter().filter_map(|(key, _)| {
-            let number = SectorNumber(u64::from_be_bytes(*key.last_chunk()?));
-            Some((number, rows::read(chain, key)?))
-        });
+        let sectors = numbered(chain, &rows::sectors(&account));
+        let batches = numbered(chain, &rows::batches(&account));
         let index = chain.scan(&rows::slots_of_provider(&account), None, SLOTS_MAX);
         let slots = index.iter().filter_map(|(key, _)| {
             let (slot, rest) = key.split_last()?;
@@ -67,7 +77,8 @@ impl<'a, S: StateRead> View<'a, S> {
             window,
             provider: rows::read(chain, &rows::provider(&account)),
             ask: rows::read(chain, &rows::ask(&account)),
-            sectors: sectors.collect(),
+            sectors,
+            batches,
             slots: slots.collect(),
             chain,
             network,
@@ -167,9 +178,9 @@ impl<'a, S: StateRead> View<'a, S> {
         query::audit(self.chain, &self.account, sector)
     }
 
-    /// What the committee of a sector looks at.
-    pub(super) fn shown(&self, sector: SectorNumber) -> Option<Shown> {
-        query::shown_sector(self.chain, &self.account, sector)
+    /// What the committee of a batch looks at.
+    pub(super) fn shown(&self, batch: SectorNumber) -> Option<Shown> {
+        query::shown_batch(self.chain, &self.account, batch)
     }
 
     /// Whether a sealed sector has no future on the ledger.

@@ -762,7 +762,7 @@ impl World {
                 self.kill(node);
             }
             Effect::Seal(_)
-            | Effect::OpenPorep { .. }
+            | Effect::OpenBatch(_)
             | Effect::HideOpenings { .. }
             | Effect::KeepVerdicts(_)
             | Effect::Examine(_)

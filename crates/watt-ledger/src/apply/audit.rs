@@ -6,12 +6,11 @@
 use super::Actor;
 use super::grace::{least_grace, slots_in};
 use crate::beacon::Beacon;
-use crate::committee::Question;
 use crate::duty::{beacon_windows_kept, place_in_term, reveal_blocks};
 use crate::ledger::Ledger;
 use crate::receipt::{Done, Event};
 use crate::refused::Refused;
-use crate::rows::{self, AuditRow, Loss, LotRow, LotsRow, SectorRow, WindowRow};
+use crate::rows::{self, AuditRow, Loss, LotRow, LotsRow, WindowRow};
 use watt_primitives::{AccountId, BlockHeight, SectorNumber, Window};
 
 /// The most sectors that one window asks again.
@@ -160,16 +159,11 @@ impl Ledger<'_> {
         sector: SectorNumber,
         witness: &[u8],
     ) -> Result<Done, Refused> {
-        let (provider, none) = (&actor.account, Refused::NotAudited { sector });
-        let row: SectorRow = self.rows.read(&rows::sector(provider, sector)).ok_or(none)?;
+        let provider = &actor.account;
         if !self.rows.has(&rows::audit(provider, sector)) {
-            return Err(none);
+            return Err(Refused::NotAudited { sector });
         }
-        let question = Question::of(&self.rows, provider, sector, &row).ok_or(none)?;
-        let window = question.window;
-        let beacon = Beacon::asking(&self.rows, self.network(), window)
-            .ok_or(Refused::ChallengeUnknown { sector, window })?;
-        self.check_shown(actor, sector, &row, question, &beacon, witness)?;
+        self.check_shown(actor, sector, witness)?;
         self.close_audit(provider, sector);
         Ok(Done::AuditAnswered { sector })
     }

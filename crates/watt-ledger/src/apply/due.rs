@@ -1,7 +1,7 @@
 //! What happens by itself when its height or time has come: bounded in each block, the oldest first.
 
 use crate::ledger::Ledger;
-use crate::rows::{self, DealEnd, DealRow, DealStage, Due, SectorRow, SectorStage};
+use crate::rows::{self, DealEnd, DealRow, DealStage, Due, SectorRow};
 use crate::state::StateRead;
 use watt_primitives::{AccountId, DealId, LedgerTime, SectorNumber};
 
@@ -30,6 +30,7 @@ impl Ledger<'_> {
             self.rows.remove(key);
             match due {
                 Due::Deal(deal) => self.end_due_deal(&deal),
+                Due::Batch(provider, batch) => self.expire_batch(&provider, batch),
                 Due::Sector(provider, sector) => self.judge_sector(&provider, sector),
                 Due::Slot(deal, slot) => self.judge_dispute(&deal, slot),
                 Due::Audit(provider, sector) => self.judge_audit(&provider, sector),
@@ -37,15 +38,10 @@ impl Ledger<'_> {
         }
     }
 
-    /// A sector that was never proven expires; of one that was, what was not proven for too long is lost.
+    /// What was not proven for too long is lost.
     fn judge_sector(&mut self, provider: &AccountId, number: SectorNumber) {
-        let Some(sector) = self.rows.read::<SectorRow>(&rows::sector(provider, number)) else {
-            return;
-        };
-        match sector.stage {
-            SectorStage::PreCommitted { .. } => self.expire_sector(provider, number),
-            SectorStage::Active { .. } => self.look_at_sector(provider, number, &sector),
-            SectorStage::Ended { .. } => {}
+        if let Some(sector) = self.rows.read::<SectorRow>(&rows::sector(provider, number)) {
+            self.look_at_sector(provider, number, &sector);
         }
     }
 

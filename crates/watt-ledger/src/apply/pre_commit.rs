@@ -1,4 +1,4 @@
-//! Committing to a sealed sector before its challenge exists (TS1, TS2).
+//! Committing to a sealed sector before its challenge exists (TS1, TS2), and with which others it is asked.
 
 use super::Actor;
 use crate::beacon::Beacon;
@@ -6,9 +6,13 @@ use crate::duty::beacon_windows_kept;
 use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
-use crate::rows::{self, DealRow, DealStage, PieceTableRow, SectorRow, SectorStage, SlotRow, UseOfReplica};
+use crate::rows::{
+    self, BatchRow, DealRow, DealStage, PieceTableRow, ProviderRow, SectorRow, SectorStage, SlotRow,
+    UseOfReplica,
+};
+use watt_light::BATCH_MAX;
 use watt_primitives::terms::{PIECES_MAX, Piece};
-use watt_primitives::{BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
+use watt_primitives::{AccountId, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
 use watt_proofs::{Element, PieceTable, ReplicaId, SectorSize};
 
 pub(super) struct NewSector<'a> {
@@ -47,9 +51,7 @@ impl Ledger<'_> {
         let seal_seed = self.seal_seed(actor, sector, new.seal_window)?;
         let comm_d = table.comm_d(self.network());
         let replica = ReplicaId::derive(self.network(), provider_id, sector, &comm_d, &seal_seed);
-        // Its beacon is made of layers that nobody reveals before this window is over.
-        let challenge_window = self.window().next();
-        let deadline = self.height().plus(self.rules.parameters.commit_slots);
+        let (number, batch) = self.join_batch(provider_id, &provider, sector)?;
         let row = SectorRow {
             units: new.units,
             comm_d,
@@ -57,10 +59,7 @@ impl Ledger<'_> {
             comm_r,
             replica: replica.0,
             seal_seed,
-            stage: SectorStage::PreCommitted {
-                challenge_window,
-                deadline,
-            },
+            stage: SectorStage::PreCommitted { batch: number },
             n_slots,
             proven_ms_start: None,
             faulty_ms: 0,
@@ -77,15 +76,58 @@ impl Ledger<'_> {
             sector,
         };
         self.rows.write(rows::used_replica(&comm_r), &user);
-        let due = rows::sector_due_at_height(deadline.next(), provider_id, sector);
-        self.rows.write(due, &());
+        provider.batch = Some(number);
         provider.n_sectors = provider.n_sectors.saturating_add(1);
         self.write_provider(provider_id, &provider);
         Ok(Done::PreCommitted {
             sector,
-            challenge_window,
-            deadline,
+            batch: number,
+            challenge_window: batch.challenge_window,
+            deadline: batch.deadline,
         })
+    }
+
+    /// Puts a sector into the provider's batch of this window, or begins the next one. Nobody chooses: what is in a batch is said by
+    /// the order of the ledger, and is final before anybody knows what it is asked.
+    fn join_batch(
+        &mut self,
+        id: &AccountId,
+        provider: &ProviderRow,
+        sector: SectorNumber,
+    ) -> Result<(SectorNumber, BatchRow), Refused> {
+        // Its beacon is made of layers that nobody reveals before this window is over.
+        let challenge_window = self.window().next();
+        let deadline = self.height().plus(self.rules.parameters.commit_slots);
+        let open = provider.batch.and_then(|number| {
+            let row: BatchRow = self.rows.read(&rows::batch(id, number))?;
+            let has_room = row.sectors.len() < self.batch_max() && row.challenge_window == challenge_window;
+            has_room.then_some((number, row))
+        });
+        let (number, mut row) = open.unwrap_or_else(|| {
+            let row = BatchRow {
+                sectors: BoundedVec::empty(),
+                challenge_window,
+                deadline,
+            };
+            (sector, row)
+        });
+        // Each sector has its time, so the newest says how long the batch has.
+        let due = |row: &BatchRow| rows::batch_due_at_height(row.deadline.next(), id, number);
+        self.rows.remove(due(&row));
+        row.deadline = deadline;
+        row.sectors.push(sector).map_err(|_| Refused::Invariant)?;
+        self.rows.write(due(&row), &());
+        self.rows.write(rows::batch(id, number), &row);
+        Ok((number, row))
+    }
+
+    /// The most sectors of a batch: where openings go into a block, it has room for those of one.
+    const fn batch_max(&self) -> usize {
+        if self.rules.parameters.porep_committee == 0 {
+            1
+        } else {
+            BATCH_MAX
+        }
     }
 
     fn check_new_sector(&self, actor: &Actor, new: &NewSector<'_>) -> Result<(PieceTable, Element), Refused> {

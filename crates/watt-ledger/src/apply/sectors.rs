@@ -2,7 +2,7 @@
 
 use crate::ledger::Ledger;
 use crate::receipt::Event;
-use crate::rows::{self, PieceTableRow, SectorRow, SectorStage, SlotRow};
+use crate::rows::{self, BatchRow, PieceTableRow, SectorRow, SectorStage, SlotRow};
 use crate::state::StateRead;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, SectorNumber, Window};
@@ -100,15 +100,20 @@ impl Ledger<'_> {
         self.write_provider(provider, &row);
     }
 
+    /// A batch that was not answered for: none of its sectors comes in.
+    pub(super) fn expire_batch(&mut self, provider: &AccountId, batch: SectorNumber) {
+        let key = rows::batch(provider, batch);
+        let Some(row) = self.rows.read::<BatchRow>(&key) else {
+            return;
+        };
+        self.rows.remove(key);
+        for sector in &row.sectors {
+            self.expire_sector(provider, *sector);
+        }
+    }
+
     /// A pre-committed sector that was never proven: its slots are free for another one, its number is not.
-    pub(super) fn expire_sector(&mut self, provider: &AccountId, number: SectorNumber) {
-        let key = rows::sector(provider, number);
-        let Some(sector) = self.rows.read::<SectorRow>(&key) else {
-            return;
-        };
-        let SectorStage::PreCommitted { .. } = sector.stage else {
-            return;
-        };
+    fn expire_sector(&mut self, provider: &AccountId, number: SectorNumber) {
         let pieces: Option<PieceTableRow> = self.rows.read(&rows::piece_table(provider, number));
         for piece in pieces.iter().flat_map(|table| table.0.iter()) {
             let Piece::Slot { deal, slot, .. } = piece else {

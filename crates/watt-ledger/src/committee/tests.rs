@@ -7,8 +7,10 @@ use crate::genesis::{
 };
 use crate::state::{MemoryState, Writes};
 use watt_light::backbone::BackboneEntry;
-use watt_light::verdict::COMMITTEE_MAX;
-use watt_primitives::{BoundedString, codec};
+use watt_light::transaction::WITNESS_BYTES_MAX;
+use watt_light::verdict::{BATCH_MAX, COMMITTEE_MAX, OPENINGS_BYTES_MAX, SECTOR_OPENINGS_BYTES_MAX};
+use watt_primitives::terms::{PIECES_MAX, Piece};
+use watt_primitives::{BoundedString, DealId, SlotIndexInDeal, codec};
 
 /// Seats of the largest backbone.
 const SEATS: u8 = 61;
@@ -230,7 +232,7 @@ fn audits_come_at_their_rate() {
     assert!(beacon(1).audits(u64::MAX, 1) > 0);
 }
 
-/// The table of `proofs.md` 6.14: how many draws an attacker needs for a committee of its own is what it has for each audit, so a fake is
+/// The table of `proofs.md` 6.15: how many draws an attacker needs for a committee of its own is what it has for each audit, so a fake is
 /// lost in the first one but for these chances; and of audits that come once in half a year on average, the part of fakes that was not
 /// asked yet after so many days. Covers: D2 (TS4).
 #[test]
@@ -244,4 +246,70 @@ fn how_long_a_captured_committee_pays() {
     };
     let days = [30, 90, 180, 365, 730].map(left_after);
     assert_eq!(days, [846_479, 606_525, 367_873, 131_623, 17_324]);
+}
+
+/// A sector of the main parameters with `n` shares of which none is smaller than it must be, and nothing else.
+fn packed(n: u64) -> PieceTable {
+    let size = SectorSize::new(&ProofParams::MAIN, ProofParams::MAIN.units_max).unwrap();
+    let group = 16 * 1024;
+    let len = size.payload_bytes() / group / n * group;
+    let slot = |at: u64| Piece::Slot {
+        deal: DealId([u8::try_from(at).unwrap(); 32]),
+        slot: SlotIndexInDeal(0),
+        root: Hash([1; 32]),
+        offset: at * len,
+        len: if at + 1 == n {
+            size.payload_bytes() - at * len
+        } else {
+            len
+        },
+    };
+    PieceTable::check(size, (0..n).map(slot).collect()).unwrap()
+}
+
+/// The most bytes of the openings of one of `n_sectors` sectors that are asked together, over some challenges.
+fn longest(pieces: &PieceTable, n_sectors: usize) -> usize {
+    let params = ProofParams::MAIN;
+    let network = NetworkId::derive(Hash([2; 32]));
+    let lengths = (0..16).map(|seed| {
+        let statement = PorepStatement {
+            network: &network,
+            provider: &AccountId([3; 20]),
+            sector: SectorNumber(1),
+            pieces,
+            comm_c: Hash::ZERO,
+            comm_r: Element::default(),
+            seal_seed: Hash::ZERO,
+            challenge_seed: Hash([seed; 32]),
+            random_challenges: random_challenges(&params, n_sectors),
+        };
+        verify::porep_bytes_max(&params, &statement)
+    });
+    lengths.max().unwrap()
+}
+
+/// The most openings that sectors of the main parameters can have, with as many shares as fit in their tables, are above what a
+/// transaction takes and below what a member takes from a provider: one that is asked alone, and the largest batch. With two
+/// shares in each, a batch of eight shows a quarter more than one sector alone. Covers: D1, D2 (TS4, K3).
+#[test]
+fn openings_of_main_parameters_fit_the_wire() {
+    let full = packed(u64::try_from(PIECES_MAX).unwrap());
+    let alone = longest(&full, 1);
+    let bound = WITNESS_BYTES_MAX * 3..SECTOR_OPENINGS_BYTES_MAX * 3 / 4;
+    assert!(bound.contains(&alone), "{alone}");
+    let batch = longest(&full, BATCH_MAX) * BATCH_MAX;
+    assert!(
+        batch > SECTOR_OPENINGS_BYTES_MAX && batch < OPENINGS_BYTES_MAX * 3 / 4,
+        "{batch}"
+    );
+    // The numbers of `proofs.md` 6.12, in steps of 10 KB.
+    let tens = |bytes: usize| (bytes + 5_000) / 10_000;
+    let two = packed(2);
+    let of_sector = [
+        longest(&two, 1),
+        longest(&two, BATCH_MAX),
+        alone,
+        longest(&full, BATCH_MAX),
+    ];
+    assert_eq!(of_sector.map(tens), [173, 27, 211, 71]);
 }

@@ -1,31 +1,31 @@
-//! Which sectors wait for their committees, and what a committee looks at.
+//! Which batches wait for their committees, and what a committee looks at.
 
 use super::rules;
 use crate::beacon::Beacon;
-use crate::committee::{ChallengedSector, Committee, Question};
-use crate::rows::{self, AuditRow, Due, SectorRow};
+use crate::committee::{ChallengedBatch, Committee, Question};
+use crate::rows::{self, AuditRow, Due};
 use crate::state::StateRead;
 use watt_primitives::{AccountId, BlockHeight, SectorNumber};
 
-/// A sector that waits for verdicts.
+/// A batch that waits for verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// What there is to look at.
-    pub challenged: ChallengedSector,
+    pub challenged: ChallengedBatch,
     /// Who looks at it.
     pub committee: Committee,
 }
 
-/// A sector that is pre-committed or asked again, with its committee; `None` unless its challenge is known and the network has
+/// A batch, or a live sector that is asked again, with its committee; `None` unless its challenge is known and the network has
 /// committees.
 #[must_use]
-pub fn shown_sector(state: &impl StateRead, provider: &AccountId, sector: SectorNumber) -> Option<Shown> {
+pub fn shown_batch(state: &impl StateRead, provider: &AccountId, batch: SectorNumber) -> Option<Shown> {
     let rules = rules(state).filter(|rules| rules.parameters.porep_committee > 0)?;
-    let row: SectorRow = rows::read(state, &rows::sector(provider, sector))?;
-    let question = Question::of(state, provider, sector, &row)?;
+    let (question, sectors) = Question::of(state, provider, batch)?;
     let beacon = Beacon::asking(state, &rules.network, question.window)?;
-    let challenged = ChallengedSector::of(state, &rules, (provider, sector), &row, question, &beacon)?;
-    let committee = Committee::draw(state, &rules, &beacon, provider, sector, &question)?;
+    let key = (provider, batch);
+    let challenged = ChallengedBatch::of(state, &rules, key, question, &sectors, &beacon)?;
+    let committee = Committee::draw(state, &rules, &beacon, provider, batch, &question)?;
     Some(Shown {
         challenged,
         committee,
@@ -38,11 +38,11 @@ pub fn audit(state: &impl StateRead, provider: &AccountId, sector: SectorNumber)
     rows::read(state, &rows::audit(provider, sector))
 }
 
-/// Pre-committed sectors, those that are due first coming first, then those that are asked again: those among the next `n_rows` rows
+/// Batches that wait, those that are due first coming first, then live sectors that are asked again, each by its number: those among the next `n_rows` rows
 /// after the row with the key `after`; and the key to go on after, which is `None` at the end. What falls due later than any sector
 /// that is pre-committed now, at `head`, is not looked through.
 #[must_use]
-pub fn waiting_sectors(
+pub fn waiting_batches(
     state: &impl StateRead,
     head: BlockHeight,
     after: Option<&[u8]>,
@@ -68,9 +68,9 @@ pub fn waiting_sectors(
     let has_audits = rules.parameters.audit_windows > 0;
     let go_on = last.map(|(key, _)| key.clone());
     let go_on = go_on.or_else(|| has_audits.then(|| rows::AUDITS.to_vec()));
-    let sectors = due.into_iter().filter_map(|due| match due {
-        Due::Sector(provider, sector) => Some((provider, sector)),
-        Due::Deal(_) | Due::Slot(..) | Due::Audit(..) => None,
+    let batches = due.into_iter().filter_map(|due| match due {
+        Due::Batch(provider, batch) => Some((provider, batch)),
+        Due::Deal(_) | Due::Sector(..) | Due::Slot(..) | Due::Audit(..) => None,
     });
-    (sectors.collect(), go_on)
+    (batches.collect(), go_on)
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use watt_light::BATCH_MAX;
 use watt_light::ProviderNumber;
 use watt_light::heartbeat::FAULTS_MAX;
 use watt_primitives::codec::zero_or_one;
@@ -47,6 +48,9 @@ pub struct ProviderRow {
     pub n_sectors: u32,
     /// Active sectors.
     pub n_active: u32,
+    /// The batch of the sector that it pre-committed last, by the number of its first; it may be over.
+    #[serde(with = "zero_or_one")]
+    pub batch: Option<SectorNumber>,
     /// Active sectors that were in no proven window yet.
     pub starting: BoundedVec<SectorNumber, SECTORS_MAX>,
     /// First window in which proofs are due.
@@ -100,6 +104,7 @@ impl ProviderRow {
             set: None,
             n_sectors: 0,
             n_active: 0,
+            batch: None,
             starting: BoundedVec::empty(),
             due_from: None,
             counted_before: None,
@@ -237,10 +242,8 @@ pub enum SectorStage {
     /// Committed to, not challenged or not answered yet.
     #[serde(rename = "pre-committed")]
     PreCommitted {
-        /// The beacon of this height asks.
-        challenge_window: Window,
-        /// Last height for the answer.
-        deadline: BlockHeight,
+        /// With which others it is asked: the number of their first.
+        batch: SectorNumber,
     },
     /// Proven; in the provider's set from `from` on.
     #[serde(rename = "active")]
@@ -256,6 +259,18 @@ pub enum SectorStage {
         /// Last window.
         last: Window,
     },
+}
+
+/// Sectors of one provider that were pre-committed in one window, until they are answered for or expire, all together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRow {
+    /// Which, in the order in which they were pre-committed.
+    pub sectors: BoundedVec<SectorNumber, BATCH_MAX>,
+    /// The window that asks.
+    pub challenge_window: Window,
+    /// Last height for the answer.
+    pub deadline: BlockHeight,
 }
 
 impl SectorRow {

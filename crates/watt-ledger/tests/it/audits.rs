@@ -14,7 +14,7 @@ use watt_ledger::query::{self, Shown};
 use watt_ledger::rows::{self, AuditRow, DealStage, Loss, LotRow, LotsRow, SectorStage};
 use watt_ledger::{Asking, Done, Event, Refused, StateRead as _};
 use watt_light::transaction::witness_hash;
-use watt_light::{Operation, SignedTransaction, Verdict, Verdicts};
+use watt_light::{BatchOpenings, Operation, SignedTransaction, Verdict, Verdicts};
 use watt_primitives::terms::Device;
 use watt_primitives::{AccountId, Amount, BoundedVec, Hash, SectorNumber, Window};
 use watt_proofs::verify::PorepStatement;
@@ -55,7 +55,7 @@ fn stored(audit_windows: u64) -> Stored {
 }
 
 fn shown(world: &World, person: u8, sector: u64) -> Option<Shown> {
-    query::shown_sector(&world.state, &id(person), SectorNumber(sector))
+    query::shown_batch(&world.state, &id(person), SectorNumber(sector))
 }
 
 fn audit(world: &World, person: u8) -> Option<AuditRow> {
@@ -82,10 +82,16 @@ fn verdicts(world: &World, shown: &Shown, openings: Hash) -> Vec<u8> {
 pub fn believed(world: &World, person: u8, sector: u64, openings: Hash) -> (Operation, Vec<u8>) {
     let shown = shown(world, person, sector).unwrap();
     let witness = verdicts(world, &shown, openings);
-    let (sector, openings) = (SectorNumber(sector), witness_hash(&world.network, &witness));
+    let (number, openings) = (SectorNumber(sector), witness_hash(&world.network, &witness));
     let operation = match shown.challenged.question.asking {
-        Asking::ToCommit => Operation::CommitSector { sector, openings },
-        Asking::Again => Operation::AnswerAudit { sector, openings },
+        Asking::ToCommit => Operation::CommitSectors {
+            batch: number,
+            openings,
+        },
+        Asking::Again => Operation::AnswerAudit {
+            sector: number,
+            openings,
+        },
     };
     (operation, witness)
 }
@@ -94,6 +100,7 @@ pub fn believed(world: &World, person: u8, sector: u64, openings: Hash) -> (Oper
 fn openings(world: &World, miner: &Miner) -> Option<Vec<u8>> {
     let row = query::sector(&world.state, &id(miner.person), SECTOR).unwrap();
     let challenged = shown(world, miner.person, 1).unwrap().challenged;
+    let asked = &challenged.sectors[0];
     let (sealed, table) = &miner.sectors[&1];
     let statement = PorepStatement {
         network: &world.network,
@@ -103,13 +110,13 @@ fn openings(world: &World, miner: &Miner) -> Option<Vec<u8>> {
         comm_c: row.comm_c,
         comm_r: row.comm_r,
         seal_seed: row.seal_seed,
-        challenge_seed: challenged.challenge_seed,
-        random_challenges: challenged.random_challenges(),
+        challenge_seed: asked.challenge_seed,
+        random_challenges: asked.random_challenges,
     };
-    porep::open(&PARAMS, &statement, &sealed.replica, &mut |_| {
+    let opened = porep::open(&PARAMS, &statement, &sealed.replica, &mut |_| {
         ControlFlow::Continue(())
-    })
-    .ok()
+    });
+    Some(BatchOpenings::new(vec![opened.ok()?]).unwrap().encode())
 }
 
 /// An honest committee looks; what the provider hands in if it is asked and believed.
@@ -216,7 +223,7 @@ fn porep_reaudit_finds_fake() {
         );
         let (operation, witness) = believed(&world, 10, 1, Hash([9; 32]));
         let done = world.act_with(10, operation, vec![witness]);
-        assert!(matches!(done, Ok(Done::SectorCommitted { .. })), "{done:?}");
+        assert!(matches!(done, Ok(Done::SectorsCommitted { .. })), "{done:?}");
         world.open_next_window();
         let mut lost = None;
         for window in 0..60 {
@@ -363,12 +370,12 @@ fn verdicts_of_the_commitment_are_none() {
     let asked = audit(&world, 10).unwrap();
     assert_eq!(asked.window, Window(world.height() / 10));
     let seen = shown(&world, 10, 1).unwrap();
-    assert_eq!(seen.challenged.random_challenges(), 8);
+    assert_eq!(seen.challenged.sectors[0].random_challenges, 8);
     assert!(
         seen.challenged.verify(&first).is_err(),
         "other places are asked for"
     );
-    let none = Err(Refused::VerdictSignature { sector: SECTOR });
+    let none = Err(Refused::VerdictSignature { batch: SECTOR });
     assert_eq!(hand_in(&mut world, &said), none);
     assert_eq!(
         query::provider(&world.state, &id(10)).unwrap().row.proofs_failed,
@@ -389,12 +396,12 @@ fn verdicts_of_the_commitment_are_none() {
     assert_eq!(hand_in(&mut world, &said), none, "of the audit before");
     // A commitment is none of its answers.
     let (_, said) = believed(&world, 10, 1, Hash::ZERO);
-    let operation = Operation::CommitSector {
-        sector: SECTOR,
+    let operation = Operation::CommitSectors {
+        batch: SECTOR,
         openings: witness_hash(&world.network, &said),
     };
     let done = world.act_with(10, operation, vec![said]);
-    assert_eq!(done, Err(Refused::NotPreCommitted { sector: SECTOR }));
+    assert_eq!(done, Err(Refused::NotPreCommitted { batch: SECTOR }));
 }
 
 /// Members find live sectors that are asked after those that are pre-committed, a bounded number of rows at a time. Covers: D2 (TS4).
@@ -405,7 +412,7 @@ fn committees_find_audits() {
     let head = watt_primitives::BlockHeight(stored.world.height());
     let (mut found, mut after, mut n_looks) = (Vec::new(), None::<Vec<u8>>, 0);
     loop {
-        let (sectors, go_on) = query::waiting_sectors(&stored.world.state, head, after.as_deref(), 2);
+        let (sectors, go_on) = query::waiting_batches(&stored.world.state, head, after.as_deref(), 2);
         assert!(sectors.len() <= 2);
         found.extend(sectors);
         n_looks += 1;
@@ -599,7 +606,7 @@ fn a_phone_has_its_time() {
         openings: witness_hash(&world.network, &old),
     };
     let done = world.act_with(10, operation, vec![old]);
-    assert_eq!(done, Err(Refused::VerdictSignature { sector: SECTOR }));
+    assert_eq!(done, Err(Refused::VerdictSignature { batch: SECTOR }));
     assert_eq!(answer(&mut world, [&miner]), 1);
 }
 

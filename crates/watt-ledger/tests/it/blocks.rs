@@ -183,8 +183,8 @@ fn bytes_at_limit_and_above() {
     let body = |last: usize| {
         let proof = |person: u8, len: usize| {
             let witness = vec![7; len];
-            let operation = Operation::CommitSector {
-                sector: SectorNumber(1),
+            let operation = Operation::CommitSectors {
+                batch: SectorNumber(1),
                 openings: witness_hash(&world.network, &witness),
             };
             world.sign_with(person, vec![operation], vec![witness])
@@ -209,8 +209,8 @@ fn proofs_at_limit_and_above() {
     let world = World::new();
     let body = |n: usize| {
         let witness = vec![7; 10];
-        let operation = Operation::CommitSector {
-            sector: SectorNumber(1),
+        let operation = Operation::CommitSectors {
+            batch: SectorNumber(1),
             openings: witness_hash(&world.network, &witness),
         };
         let of_person = |person: u8, n: usize| {
@@ -228,8 +228,8 @@ fn proofs_at_limit_and_above() {
     over.push(body(49).pop().unwrap());
     over[4] = {
         let witness = vec![7; 10];
-        let operation = Operation::CommitSector {
-            sector: SectorNumber(1),
+        let operation = Operation::CommitSectors {
+            batch: SectorNumber(1),
             openings: witness_hash(&world.network, &witness),
         };
         world.sign_with(5, vec![operation], vec![witness])

@@ -1,4 +1,4 @@
-//! Sectors whose openings a committee looks at (`docs/spec/proofs.md` 6.8 to 6.13).
+//! Batches of sectors whose openings a committee looks at (`docs/spec/proofs.md` 6.8 to 6.14, `docs/spec/ledger.md` 9.4 to 9.6).
 
 use crate::miner::{Load, Miner};
 use crate::sectors::SLOT;
@@ -8,16 +8,16 @@ use watt_ledger::genesis::InvalidGenesis;
 use watt_ledger::query::{self, Shown, SlotCondition};
 use watt_ledger::{Done, Event, Outcome, Refused};
 use watt_light::transaction::witness_hash;
-use watt_light::{Operation, PorepVerdict, Verdict, Verdicts};
+use watt_light::{Operation, PorepVerdict, SeenSector, Verdict, Verdicts};
 use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window};
 
 /// How a verdict is another one than it should be, or of another network.
 type Change = fn(&mut PorepVerdict, &mut NetworkId);
 
-const SECTOR: SectorNumber = SectorNumber(1);
+const FIRST: SectorNumber = SectorNumber(1);
 
 /// Ten providers on a network of four seats with committees.
-fn world() -> World {
+pub fn world() -> World {
     let mut genesis = genesis("committees");
     genesis.parameters.porep_committee = 15;
     let mut world = World::of(&genesis);
@@ -36,12 +36,19 @@ fn challenged(world: &mut World) -> (Miner, Load) {
     (miner, load)
 }
 
-fn shown(world: &World, sector: SectorNumber) -> Shown {
-    query::shown_sector(&world.state, &id(10), sector).unwrap()
+pub fn shown(world: &World, batch: SectorNumber) -> Shown {
+    query::shown_batch(&world.state, &id(10), batch).unwrap()
+}
+
+/// Another word about the first sector.
+fn change(said: &mut PorepVerdict, change: impl Fn(&mut SeenSector)) {
+    let mut sectors = said.sectors.to_vec();
+    change(&mut sectors[0]);
+    said.sectors = BoundedVec::new(sectors).unwrap();
 }
 
 /// The verdict of the member at `place`, as `change` makes it.
-fn verdict_on(
+pub fn verdict_on(
     world: &World,
     (shown, openings): (&Shown, Hash),
     place: u8,
@@ -59,9 +66,9 @@ fn verdict_on(
 }
 
 /// What a provider hands in with these verdicts.
-fn commit(
+pub fn commit(
     world: &mut World,
-    sector: SectorNumber,
+    batch: SectorNumber,
     openings: Hash,
     given: Vec<Verdict>,
 ) -> Result<Done, Refused> {
@@ -69,12 +76,12 @@ fn commit(
         openings,
         given: BoundedVec::new(given).unwrap(),
     };
-    commit_with(world, sector, witness.encode())
+    commit_with(world, batch, witness.encode())
 }
 
-fn commit_with(world: &mut World, sector: SectorNumber, witness: Vec<u8>) -> Result<Done, Refused> {
-    let operation = Operation::CommitSector {
-        sector,
+pub fn commit_with(world: &mut World, batch: SectorNumber, witness: Vec<u8>) -> Result<Done, Refused> {
+    let operation = Operation::CommitSectors {
+        batch,
         openings: witness_hash(&world.network, &witness),
     };
     world.act_with(10, operation, vec![witness])
@@ -91,13 +98,13 @@ fn a_committee_lets_a_sector_in() {
     let operation = miner.seal(&world, 1, &[load]);
     world.act(10, operation).unwrap();
     assert!(
-        query::shown_sector(&world.state, &id(10), SECTOR).is_none(),
+        query::shown_batch(&world.state, &id(10), FIRST).is_none(),
         "nobody knows the committee before the window that asks is open"
     );
-    let (waiting, _) = query::waiting_sectors(&world.state, BlockHeight(world.height()), None, 64);
-    assert_eq!(waiting, [(id(10), SECTOR)]);
+    let (waiting, _) = query::waiting_batches(&world.state, BlockHeight(world.height()), None, 64);
+    assert_eq!(waiting, [(id(10), FIRST)]);
     world.open_next_window();
-    let shown = shown(&world, SECTOR);
+    let shown = shown(&world, FIRST);
     assert_eq!((shown.committee.members.len(), shown.committee.needed()), (4, 3));
     let (_, openings) = miner.commit(&world, 1);
     assert!(openings.len() <= shown.challenged.openings_bytes_max());
@@ -105,11 +112,11 @@ fn a_committee_lets_a_sector_in() {
     assert!(shown.challenged.verify(&openings[1..]).is_err());
     let hash = witness_hash(&world.network, &openings);
     let given = [0, 2, 3].map(|place| verdict_on(&world, (&shown, hash), place, |_, _| ()));
-    let done = commit(&mut world, SECTOR, hash, given.to_vec());
-    assert!(matches!(done, Ok(Done::SectorCommitted { .. })), "{done:?}");
-    assert!(query::shown_sector(&world.state, &id(10), SECTOR).is_none());
+    let done = commit(&mut world, FIRST, hash, given.to_vec());
+    assert!(matches!(done, Ok(Done::SectorsCommitted { .. })), "{done:?}");
+    assert!(query::shown_batch(&world.state, &id(10), FIRST).is_none());
     assert!(
-        query::waiting_sectors(&world.state, BlockHeight(world.height()), None, 64)
+        query::waiting_batches(&world.state, BlockHeight(world.height()), None, 64)
             .0
             .is_empty()
     );
@@ -121,8 +128,8 @@ fn a_committee_lets_a_sector_in() {
 fn wrong_verdicts_are_refused() {
     let mut world = world();
     let (miner, _) = challenged(&mut world);
-    let sector = SECTOR;
-    let seen = shown(&world, sector);
+    let batch = FIRST;
+    let seen = shown(&world, batch);
     let (_, openings) = miner.commit(&world, 1);
     let hash = witness_hash(&world.network, &openings);
     let on = (&seen, hash);
@@ -132,40 +139,40 @@ fn wrong_verdicts_are_refused() {
     let (one, two, three) = (right[0], right[1], right[2]);
 
     assert_eq!(
-        commit_with(&mut world, sector, openings.clone()),
-        Err(Refused::Verdicts { sector })
+        commit_with(&mut world, batch, openings.clone()),
+        Err(Refused::Verdicts { batch })
     );
     let few = |given| {
         Err(Refused::TooFewVerdicts {
-            sector,
+            batch,
             given,
             needed: 3,
         })
     };
-    assert_eq!(commit(&mut world, sector, hash, Vec::new()), few(0));
-    assert_eq!(commit(&mut world, sector, hash, vec![one, two]), few(2));
-    let order = Err(Refused::VerdictOrder { sector });
+    assert_eq!(commit(&mut world, batch, hash, Vec::new()), few(0));
+    assert_eq!(commit(&mut world, batch, hash, vec![one, two]), few(2));
+    let order = Err(Refused::VerdictOrder { batch });
     assert_eq!(
-        commit(&mut world, sector, hash, vec![one, one, two]),
+        commit(&mut world, batch, hash, vec![one, one, two]),
         order,
         "one member twice"
     );
-    assert_eq!(commit(&mut world, sector, hash, vec![two, one, three]), order);
+    assert_eq!(commit(&mut world, batch, hash, vec![two, one, three]), order);
     let stranger = Verdict { member: 4, ..one };
     let none = Err(Refused::VerdictMember {
-        sector,
+        batch,
         member: 4,
         members: 4,
     });
     assert_eq!(
-        commit(&mut world, sector, hash, vec![one, two, three, stranger]),
+        commit(&mut world, batch, hash, vec![one, two, three, stranger]),
         none
     );
 
-    let unsigned = Err(Refused::VerdictSignature { sector });
+    let unsigned = Err(Refused::VerdictSignature { batch });
     let mut refuse = |third: Verdict, what: &str| {
         assert_eq!(
-            commit(&mut world, sector, hash, vec![one, two, third]),
+            commit(&mut world, batch, hash, vec![one, two, third]),
             unsigned,
             "{what}"
         );
@@ -180,11 +187,19 @@ fn wrong_verdicts_are_refused() {
         },
         "a stranger's",
     );
-    let changes: [(&str, Change); 7] = [
+    let changes: [(&str, Change); 9] = [
         ("another provider", |said, _| said.provider = id(11)),
-        ("another sector", |said, _| said.sector = SectorNumber(2)),
-        ("other columns", |said, _| said.comm_c = Hash::ZERO),
-        ("another replica", |said, _| said.comm_r = Hash::ZERO),
+        ("another batch", |said, _| said.batch = SectorNumber(2)),
+        ("another sector", |said, _| {
+            change(said, |seen| seen.sector = SectorNumber(2))
+        }),
+        ("other columns", |said, _| {
+            change(said, |seen| seen.comm_c = Hash::ZERO)
+        }),
+        ("another replica", |said, _| {
+            change(said, |seen| seen.comm_r = Hash::ZERO)
+        }),
+        ("fewer sectors", |said, _| said.sectors = BoundedVec::empty()),
         ("another window", |said, _| said.window = Window(99)),
         ("other openings", |said, _| said.openings = Hash::ZERO),
         ("another network", |_, network| {
@@ -194,14 +209,14 @@ fn wrong_verdicts_are_refused() {
     for (what, change) in changes {
         let third = verdict_on(&world, on, 2, change);
         assert_eq!(
-            commit(&mut world, sector, hash, vec![one, two, third]),
+            commit(&mut world, batch, hash, vec![one, two, third]),
             unsigned,
             "{what}"
         );
     }
-    let other = Err(Refused::VerdictSignature { sector });
+    let other = Err(Refused::VerdictSignature { batch });
     assert_eq!(
-        commit(&mut world, sector, Hash::ZERO, vec![one, two, three]),
+        commit(&mut world, batch, Hash::ZERO, vec![one, two, three]),
         other,
         "other openings named"
     );
@@ -216,9 +231,9 @@ fn wrong_verdicts_are_refused() {
         query::provider(&world.state, &id(10)).unwrap().row.proofs_failed,
         0
     );
-    assert!(commit(&mut world, sector, hash, right).is_ok());
-    let over = Err(Refused::NotPreCommitted { sector });
-    assert_eq!(commit(&mut world, sector, hash, vec![one, two, three]), over);
+    assert!(commit(&mut world, batch, hash, right).is_ok());
+    let over = Err(Refused::NotPreCommitted { batch });
+    assert_eq!(commit(&mut world, batch, hash, vec![one, two, three]), over);
 }
 
 /// A provider that shows its openings to nobody, or to too few, gets no further than the deadline: its share is free for another sector,
@@ -227,16 +242,16 @@ fn wrong_verdicts_are_refused() {
 fn porep_openings_withheld() {
     let mut world = world();
     let (mut miner, load) = challenged(&mut world);
-    let seen = shown(&world, SECTOR);
+    let seen = shown(&world, FIRST);
     let (_, openings) = miner.commit(&world, 1);
     let hash = witness_hash(&world.network, &openings);
     let given = [0, 1, 2].map(|place| verdict_on(&world, (&seen, hash), place, |_, _| ()));
     world.go_to_height(seen.challenged.question.deadline.0);
-    let late = commit(&mut world, SECTOR, hash, given.to_vec());
-    assert_eq!(late, Err(Refused::NotPreCommitted { sector: SECTOR }));
+    let late = commit(&mut world, FIRST, hash, given.to_vec());
+    assert_eq!(late, Err(Refused::NotPreCommitted { batch: FIRST }));
     let expired = Event::SectorExpired {
         provider: id(10),
-        sector: SECTOR,
+        sector: FIRST,
     };
     assert!(world.last.events.contains(&expired));
     let condition = |world: &World| {
@@ -246,7 +261,7 @@ fn porep_openings_withheld() {
     };
     assert_eq!(condition(&world), SlotCondition::Accepted);
     let again = miner.seal(&world, 1, &[load]);
-    assert_eq!(world.act(10, again), Err(Refused::SectorUsed { sector: SECTOR }));
+    assert_eq!(world.act(10, again), Err(Refused::SectorUsed { sector: FIRST }));
 
     // Under another number another committee looks, and what the first one said is worth nothing.
     let second = SectorNumber(2);
@@ -256,7 +271,7 @@ fn porep_openings_withheld() {
     let seen = shown(&world, second);
     assert_eq!(
         commit(&mut world, second, hash, given.to_vec()),
-        Err(Refused::VerdictSignature { sector: second })
+        Err(Refused::VerdictSignature { batch: second })
     );
     let (_, openings) = miner.commit(&world, 2);
     let hash = witness_hash(&world.network, &openings);

@@ -11,6 +11,7 @@ mod accounts;
 mod attacks;
 mod audits;
 mod backbone;
+mod batches;
 mod beacon;
 mod blocks;
 mod committees;

@@ -3,10 +3,11 @@
 use crate::world::{World, id, result, slot_data};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
+use watt_ledger::committee::random_challenges;
 use watt_ledger::query::{self, ProviderWindow};
 use watt_ledger::{Done, Refused};
 use watt_light::transaction::witness_hash;
-use watt_light::{Operation, SignedHeartbeat, SignedTransaction};
+use watt_light::{BatchOpenings, Operation, SignedHeartbeat, SignedTransaction};
 use watt_primitives::terms::Piece;
 use watt_primitives::{BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
 use watt_proofs::post::{Asked, ReplicaRead, Responses, open, respond};
@@ -62,11 +63,26 @@ impl Miner {
         operation
     }
 
-    /// Answers the challenge of a pre-committed sector.
-    pub fn commit(&self, world: &World, number: u64) -> (Operation, Vec<u8>) {
-        let sector = SectorNumber(number);
+    /// Answers for the batch of pre-committed sectors that begins with this one.
+    pub fn commit(&self, world: &World, first: u64) -> (Operation, Vec<u8>) {
+        let batch = SectorNumber(first);
+        let sectors = query::batch(&world.state, &id(self.person), batch)
+            .unwrap()
+            .sectors;
+        let n_random = random_challenges(&PARAMS, sectors.len());
+        let openings = sectors.iter().map(|sector| self.open(world, *sector, n_random));
+        let openings = BatchOpenings::new(openings.collect()).unwrap().encode();
+        let operation = Operation::CommitSectors {
+            batch,
+            openings: witness_hash(&world.network, &openings),
+        };
+        (operation, openings)
+    }
+
+    /// Opens one sector.
+    fn open(&self, world: &World, sector: SectorNumber, random_challenges: u16) -> Vec<u8> {
         let row = query::sector(&world.state, &id(self.person), sector).unwrap();
-        let (sealed, table) = &self.sectors[&number];
+        let (sealed, table) = &self.sectors[&sector.0];
         let statement = PorepStatement {
             network: &world.network,
             provider: &id(self.person),
@@ -76,16 +92,10 @@ impl Miner {
             comm_r: row.comm_r,
             seal_seed: row.seal_seed,
             challenge_seed: query::porep_seed(&world.state, &id(self.person), sector).unwrap(),
-            random_challenges: PARAMS.porep_challenges,
+            random_challenges,
         };
         let go = &mut |_| ControlFlow::Continue(());
-        let openings = porep::open(&PARAMS, &statement, &sealed.replica, go).unwrap();
-        let openings_hash = witness_hash(&world.network, &openings);
-        let operation = Operation::CommitSector {
-            sector,
-            openings: openings_hash,
-        };
-        (operation, openings)
+        porep::open(&PARAMS, &statement, &sealed.replica, go).unwrap()
     }
 
     /// Seals, waits for the challenge and answers it.

@@ -47,8 +47,8 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
             comm_c: Hash::ZERO,
             comm_r: Hash::ZERO,
         },
-        Operation::CommitSector {
-            sector: SectorNumber(1),
+        Operation::CommitSectors {
+            batch: SectorNumber(1),
             openings,
         },
         Operation::ProveWindow {
@@ -143,7 +143,7 @@ fn kind(operation: &Operation) -> u8 {
         Operation::PlaceBid { .. } => 6,
         Operation::Certify { .. } => 7,
         Operation::PreCommit { .. } => 8,
-        Operation::CommitSector { .. } => 9,
+        Operation::CommitSectors { .. } => 9,
         Operation::ProveWindow { .. } => 10,
         Operation::Claim { .. } => 11,
         Operation::Terminate { .. } => 12,
@@ -226,8 +226,8 @@ fn operation(world: &World, deals: &[DealId], wish: &Wish) -> Option<Operation> 
         Wish::Terminate(n) => Operation::Terminate { deal: deal(*n)? },
         Wish::Settle(n) => Operation::Settle { deal: deal(*n)? },
         Wish::PreCommit(n, slot) => pre_commit(world, deal(*n)?, *slot),
-        Wish::Commit(sector) => Operation::CommitSector {
-            sector: SectorNumber(*sector),
+        Wish::Commit(sector) => Operation::CommitSectors {
+            batch: SectorNumber(*sector),
             openings: witness_hash(&world.network, b"openings"),
         },
         Wish::Trust(to, level) => match TrustLevel::of_weight(*level) {

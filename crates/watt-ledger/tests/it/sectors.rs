@@ -58,6 +58,7 @@ fn sector_is_accepted() {
     let done = world.act(10, operation);
     let expected = Done::PreCommitted {
         sector: SectorNumber(7),
+        batch: SectorNumber(7),
         challenge_window: Window(height / 10 + 1),
         deadline: BlockHeight(height + 30),
     };
@@ -70,8 +71,9 @@ fn sector_is_accepted() {
     let from = Window(window + 1);
     assert_eq!(
         done,
-        Ok(Done::SectorCommitted {
-            sector: SectorNumber(7),
+        Ok(Done::SectorsCommitted {
+            batch: SectorNumber(7),
+            n_sectors: 1,
             from
         })
     );
@@ -223,12 +225,12 @@ fn answers_come_in_time() {
     world.act(10, operation).unwrap();
     let pre_committed = world.height();
     let openings = b"too early".to_vec();
-    let early = Operation::CommitSector {
-        sector: SectorNumber(1),
+    let early = Operation::CommitSectors {
+        batch: SectorNumber(1),
         openings: witness_hash(&world.network, &openings),
     };
     let unknown = Refused::ChallengeUnknown {
-        sector: SectorNumber(1),
+        batch: SectorNumber(1),
         window: Window(pre_committed / 10 + 1),
     };
     assert!(query::porep_seed(&world.state, &id(10), SectorNumber(1)).is_none());
@@ -248,7 +250,7 @@ fn answers_come_in_time() {
     assert!(result(&in_time.receipts[0]).is_ok());
     world.skip(1);
     let late = Refused::NotPreCommitted {
-        sector: SectorNumber(1),
+        batch: SectorNumber(1),
     };
     assert_eq!(world.act_with(10, operation, vec![right]), Err(late));
     let expired = Event::SectorExpired {
@@ -281,15 +283,15 @@ fn wrong_proof_costs_its_sender() {
     let mut flipped = openings.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;
-    let wrong = Operation::CommitSector {
-        sector: SectorNumber(1),
+    let wrong = Operation::CommitSectors {
+        batch: SectorNumber(1),
         openings: witness_hash(&world.network, &flipped),
     };
     let refused = world.act_with(10, wrong, vec![flipped]);
     assert_eq!(
         refused,
         Err(Refused::Porep {
-            sector: SectorNumber(1)
+            batch: SectorNumber(1)
         })
     );
     let Outcome::Failed { penalty, .. } = world.last.receipts[0].outcome else {
@@ -307,7 +309,7 @@ fn wrong_proof_costs_its_sender() {
     );
     assert!(world.act_with(10, right.clone(), vec![openings.clone()]).is_ok());
     let twice = Refused::NotPreCommitted {
-        sector: SectorNumber(1),
+        batch: SectorNumber(1),
     };
     assert_eq!(world.act_with(10, right, vec![openings]), Err(twice));
     // A provider without money can still prove, and pays what it has: nothing.
@@ -317,8 +319,8 @@ fn wrong_proof_costs_its_sender() {
     let operation = poor.seal(&world, 1, &[]);
     world.act(100, operation).unwrap();
     world.open_next_window();
-    let wrong = Operation::CommitSector {
-        sector: SectorNumber(1),
+    let wrong = Operation::CommitSectors {
+        batch: SectorNumber(1),
         openings: witness_hash(&world.network, b"x"),
     };
     assert!(world.act_with(100, wrong, vec![b"x".to_vec()]).is_err());

@@ -11,8 +11,8 @@ use watt_light::succession::Claim;
 use watt_light::transaction::{body_root, witness_hash};
 use watt_light::{
     BackboneEntry, Evidence, FoldedWindows, Header, Heartbeat, KeyRole, NewVotingKey, Onion, Operation,
-    PorepVerdict, Proposal, ProviderNumber, SignedHeartbeat, SignedProposal, SignedTransaction, SlotRef,
-    Succession, Transaction, Verdict, Verdicts, WindowShape,
+    PorepVerdict, Proposal, ProviderNumber, SeenSector, SignedHeartbeat, SignedProposal, SignedTransaction,
+    SlotRef, Succession, Transaction, Verdict, Verdicts, WindowShape,
 };
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
@@ -272,9 +272,9 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
             },
         ),
         (
-            "commit-sector",
-            Operation::CommitSector {
-                sector: SectorNumber(7),
+            "commit-sectors",
+            Operation::CommitSectors {
+                batch: SectorNumber(7),
                 openings: witness_hash(&network(), b"openings"),
             },
         ),
@@ -507,7 +507,7 @@ fn transactions() -> Vec<Vector> {
             .collect()
     };
     let with_witness = signed(
-        of(&["transfer", "commit-sector", "prove-window"]),
+        of(&["transfer", "commit-sectors", "prove-window"]),
         vec![b"openings".to_vec(), Vec::new()],
     );
     let body = [
@@ -711,9 +711,12 @@ fn verdicts() -> Vec<Vector> {
     let network = network();
     let said = PorepVerdict {
         provider: AccountId([0xaa; 20]),
-        sector: SectorNumber(7),
-        comm_c: Hash([0xcc; 32]),
-        comm_r: Hash([0x0d; 32]),
+        batch: SectorNumber(7),
+        sectors: list([SeenSector {
+            sector: SectorNumber(7),
+            comm_c: Hash([0xcc; 32]),
+            comm_r: Hash([0x0d; 32]),
+        }]),
         window: Window(9),
         openings: Hash([0xee; 32]),
     };

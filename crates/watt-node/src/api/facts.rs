@@ -497,7 +497,7 @@ pub(super) const fn operation_name(operation: &Operation) -> &'static str {
         Operation::PlaceBid { .. } => "place-bid",
         Operation::Certify { .. } => "certify",
         Operation::PreCommit { .. } => "pre-commit",
-        Operation::CommitSector { .. } => "commit-sector",
+        Operation::CommitSectors { .. } => "commit-sectors",
         Operation::ProveWindow { .. } => "prove-window",
         Operation::SettleWindows { .. } => "settle-windows",
         Operation::Claim { .. } => "claim",
@@ -547,7 +547,20 @@ fn done_text(done: &Done) -> String {
         } => {
             format!("sector {sector} is challenged in window {challenge_window}")
         }
-        Done::SectorCommitted { sector, from } => format!("sector {sector} is proven, from window {from} on"),
+        Done::SectorsCommitted {
+            batch,
+            n_sectors: 1,
+            from,
+        } => format!("sector {batch} is proven, from window {from} on"),
+        Done::SectorsCommitted {
+            batch,
+            n_sectors,
+            from,
+        } => {
+            format!(
+                "{n_sectors} sectors that were asked together, from {batch} on, are proven, from window {from} on"
+            )
+        }
         Done::WindowProven {
             window,
             proven_ms,

@@ -4,8 +4,9 @@ use super::facts::Facts;
 use super::types::amount_text;
 use crate::ui::duration_text;
 use serde::{Deserialize, Serialize};
+use watt_ledger::StateRead;
 use watt_ledger::query::{self, SectorGrace};
-use watt_ledger::rows::{AuditRow, Loss, ProviderRow, SectorRow, SectorStage};
+use watt_ledger::rows::{AuditRow, BatchRow, Loss, ProviderRow, SectorRow, SectorStage};
 use watt_primitives::{AccountId, Amount, BlockHeight, SectorNumber, Window};
 
 /// Bytes in a unit of a sector's size.
@@ -141,7 +142,8 @@ impl Facts<'_> {
         let infos: Vec<SectorInfo> = sectors
             .iter()
             .map(|(number, sector)| {
-                let info = sector_info(*number, sector, row.row.proven_ms, clock);
+                let batch = batch_of(self.state, provider, sector);
+                let info = sector_info(*number, sector, batch.as_ref(), row.row.proven_ms, clock);
                 let info = info.with_grace(query::sector_grace(self.state, provider, *number), window_ms);
                 info.with_audit(query::audit(self.state, provider, *number), clock)
             })
@@ -285,26 +287,45 @@ fn failed_text(row: &ProviderRow) -> Option<String> {
     ))
 }
 
-fn sector_info(number: SectorNumber, sector: &SectorRow, proven_ms: u64, clock: Clock) -> SectorInfo {
+/// With which others a sector waits to be answered for.
+fn batch_of(state: &impl StateRead, provider: &AccountId, sector: &SectorRow) -> Option<BatchRow> {
+    match sector.stage {
+        SectorStage::PreCommitted { batch } => query::batch(state, provider, batch),
+        SectorStage::Active { .. } | SectorStage::Ended { .. } => None,
+    }
+}
+
+fn sector_info(
+    number: SectorNumber,
+    sector: &SectorRow,
+    batch: Option<&BatchRow>,
+    proven_ms: u64,
+    clock: Clock,
+) -> SectorInfo {
     let proven = sector.proven_ms(proven_ms);
     let mut end = None;
     let (state, sentence) = match sector.stage {
-        SectorStage::PreCommitted {
-            challenge_window,
-            deadline,
-        } => {
-            end = Some(deadline.0);
-            let left = duration_text(clock.left_ms(deadline));
-            if challenge_window > clock.window {
-                let sentence = format!("sealed; its challenge comes with window {challenge_window}");
-                (SectorState::Waiting, sentence)
-            } else {
+        SectorStage::PreCommitted { .. } => match batch {
+            Some(batch) if batch.challenge_window <= clock.window => {
+                let deadline = batch.deadline;
+                end = Some(deadline.0);
+                let left = duration_text(clock.left_ms(deadline));
+                let others = match batch.sectors.len() {
+                    0 | 1 => String::new(),
+                    n => format!(" together with {} others", n.saturating_sub(1)),
+                };
                 let sentence = format!(
-                    "challenged; to be proven up to block {deadline}, about {left} from now, or its shares have to be sealed anew"
+                    "challenged{others}; to be proven up to block {deadline}, about {left} from now, or its shares have to be sealed anew"
                 );
                 (SectorState::Challenged, sentence)
             }
-        }
+            batch => {
+                end = batch.map(|batch| batch.deadline.0);
+                let window = batch.map_or(clock.window.next(), |batch| batch.challenge_window);
+                let sentence = format!("sealed; its challenge comes with window {window}");
+                (SectorState::Waiting, sentence)
+            }
+        },
         SectorStage::Active { .. } if is_faulty(sector, clock.window) => {
             let window = sector.last_fault.unwrap_or_default();
             let sentence = format!(
@@ -377,7 +398,7 @@ fn is_faulty(sector: &SectorRow, window: Window) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use watt_primitives::Hash;
+    use watt_primitives::{BoundedVec, Hash};
 
     const NOW: Clock = Clock {
         height: BlockHeight(83),
@@ -386,6 +407,14 @@ mod tests {
     };
 
     fn told(stage: SectorStage, last_fault: Option<Window>) -> (SectorState, Option<u64>, String) {
+        told_of(stage, None, last_fault)
+    }
+
+    fn told_of(
+        stage: SectorStage,
+        batch: Option<&BatchRow>,
+        last_fault: Option<Window>,
+    ) -> (SectorState, Option<u64>, String) {
         let row = SectorRow {
             units: 32,
             comm_d: Hash::ZERO,
@@ -400,7 +429,7 @@ mod tests {
             last_fault,
             unpaid: None,
         };
-        let info = sector_info(SectorNumber(4), &row, 61_000, NOW);
+        let info = sector_info(SectorNumber(4), &row, batch, 61_000, NOW);
         assert_eq!((info.bytes, info.n_slots, info.proven_ms), (32 << 20, 3, 60_000));
         (info.state, info.deadline, info.sentence)
     }
@@ -422,16 +451,26 @@ mod tests {
     /// Each state of a sector is told with its deadline and reason. Covers: D3.
     #[test]
     fn a_sectors_state_is_told() {
-        let committed = |window| SectorStage::PreCommitted {
-            challenge_window: Window(window),
-            deadline: BlockHeight(143),
+        let committed = |window, n_sectors: u64| {
+            let batch = SectorNumber(4);
+            let row = BatchRow {
+                sectors: BoundedVec::new((4..4 + n_sectors).map(SectorNumber).collect()).unwrap(),
+                challenge_window: Window(window),
+                deadline: BlockHeight(143),
+            };
+            told_of(SectorStage::PreCommitted { batch }, Some(&row), None)
         };
-        let (state, deadline, _) = told(committed(11), None);
+        let (state, deadline, _) = committed(11, 1);
         assert_eq!((state, deadline), (SectorState::Waiting, Some(143)));
-        let (state, _, sentence) = told(committed(10), None);
+        let (state, _, sentence) = committed(10, 1);
         assert_eq!(state, SectorState::Challenged);
         assert!(
-            sentence.contains("up to block 143, about 1 min 0 s from now"),
+            sentence.contains("challenged; to be proven up to block 143, about 1 min 0 s from now"),
+            "{sentence}"
+        );
+        let (.., sentence) = committed(10, 3);
+        assert!(
+            sentence.contains("challenged together with 2 others;"),
             "{sentence}"
         );
         let active = |from| SectorStage::Active { from: Window(from) };

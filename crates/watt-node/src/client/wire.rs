@@ -201,10 +201,10 @@ impl Wire {
         Ok(*part)
     }
 
-    /// Asks for the openings of a sector, at most `max` bytes, as slow as [`OPENINGS_BYTES_PER_SECOND`]; unchecked.
-    pub(crate) async fn openings(&mut self, sector: SectorNumber, max: usize) -> Result<Vec<u8>, WireError> {
+    /// Asks for the openings of a batch, at most `max` bytes, as slow as [`OPENINGS_BYTES_PER_SECOND`]; unchecked.
+    pub(crate) async fn openings(&mut self, batch: SectorNumber, max: usize) -> Result<Vec<u8>, WireError> {
         let network = self.network;
-        let Reply::Openings { len } = self.ask(&Request::Openings { network, sector }).await? else {
+        let Reply::Openings { len } = self.ask(&Request::Openings { network, batch }).await? else {
             return Err(WireError::Protocol);
         };
         let takes = Duration::from_secs(u64::from(len) / OPENINGS_BYTES_PER_SECOND);
@@ -217,16 +217,16 @@ impl Wire {
         Ok(openings)
     }
 
-    /// Hands a verdict on a sector back.
+    /// Hands a verdict on a batch back.
     pub(crate) async fn verdict(
         &mut self,
-        sector: SectorNumber,
+        batch: SectorNumber,
         openings: Hash,
         verdict: Verdict,
     ) -> Result<(), WireError> {
         let request = Request::Verdict {
             network: self.network,
-            sector,
+            batch,
             openings,
             verdict,
         };

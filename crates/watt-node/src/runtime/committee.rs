@@ -1,4 +1,4 @@
-//! A committee's work on the wire (`docs/spec/node.md` §13): a member asks a provider for the openings of a sector, looks at them, and
+//! A committee's work on the wire (`docs/spec/node.md` §13): a member asks a provider for the openings of a batch, looks at them, and
 //! hands its verdict back. What is done when is the engine's to say.
 
 use super::jobs::Jobs;
@@ -10,8 +10,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 use watt_engine::effect::{ExamineJob, HandVerdictJob};
 use watt_engine::examiner::{check_verdict, look_at};
-use watt_engine::transfer::OPENINGS_BYTES_MAX;
 use watt_engine::{Event, NotExamined};
+use watt_light::verdict::OPENINGS_BYTES_MAX;
 use watt_net::Net;
 use watt_primitives::{Hash, NetworkId};
 use watt_store::Snapshot;
@@ -32,40 +32,40 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// What this node's own provider shows, if the sector is its own: nobody can dial himself.
+    /// What this node's own provider shows, if the batch is its own: nobody can dial himself.
     fn own(&self, provider: &watt_primitives::AccountId) -> Option<&Jobs> {
         self.jobs.as_ref().filter(|jobs| jobs.account() == *provider)
     }
 
-    /// Gets the openings of a sector and looks at them, behind everything else.
+    /// Gets the openings of a batch and looks at them, behind everything else.
     pub(crate) async fn examine(self, job: ExamineJob) -> Event {
-        let (provider, sector) = (job.sector.provider, job.sector.sector);
+        let (provider, batch) = (job.batch.provider, job.batch.batch);
         let result = match self.openings(&job).await {
             Ok(openings) => {
                 let network = self.network;
                 let _one = self.looking.lock().await;
-                let seen = background(move || look_at(&job.sector, &network, &openings)).await;
+                let seen = background(move || look_at(&job.batch, &network, &openings)).await;
                 seen.unwrap_or_else(|| Err(NotExamined::NotYet("looking at them failed".to_owned())))
             }
             Err(why) => Err(why),
         };
         Event::Examined {
             provider,
-            sector,
+            batch,
             result,
         }
     }
 
     async fn openings(&self, job: &ExamineJob) -> Result<Arc<Vec<u8>>, NotExamined> {
-        let sector = job.sector.sector;
-        if let Some(own) = self.own(&job.sector.provider) {
-            let shown = own.shown(sector).map(|(_, openings)| openings);
+        let batch = job.batch.batch;
+        if let Some(own) = self.own(&job.batch.provider) {
+            let shown = own.shown(batch).map(|(_, openings)| openings);
             return shown.ok_or_else(|| NotExamined::NotYet("they are not made".to_owned()));
         }
-        let max = job.sector.openings_bytes_max().min(OPENINGS_BYTES_MAX);
+        let max = job.batch.openings_bytes_max().min(OPENINGS_BYTES_MAX);
         let asking = async {
             let mut wire = Wire::at(&self.net, self.network, &job.endpoint).await?;
-            wire.openings(sector, max).await
+            wire.openings(batch, max).await
         };
         asking.await.map(Arc::new).map_err(|why| match why {
             WireError::Refused { .. } => NotExamined::NotYet(why.to_string()),
@@ -75,7 +75,7 @@ impl Member {
 
     /// Hands a verdict back.
     pub(crate) async fn hand_back(self, job: HandVerdictJob) -> Event {
-        let (provider, sector) = (job.provider, job.sector);
+        let (provider, batch) = (job.provider, job.batch);
         let is_taken = match self.own(&provider) {
             Some(own) => {
                 let own = own.clone();
@@ -84,18 +84,18 @@ impl Member {
             None => {
                 let handing = async {
                     let mut wire = Wire::at(&self.net, self.network, &job.endpoint).await?;
-                    wire.verdict(sector, job.openings, job.verdict).await
+                    wire.verdict(batch, job.openings, job.verdict).await
                 };
                 let outcome = timeout(TAKE_PATIENCE, handing).await;
                 if let Ok(Err(why)) = &outcome {
-                    tracing::debug!(%why, %provider, sector = sector.0, "a verdict was not taken");
+                    tracing::debug!(%why, %provider, batch = batch.0, "a verdict was not taken");
                 }
                 matches!(outcome, Ok(Ok::<(), WireError>(())))
             }
         };
         Event::VerdictHanded {
             provider,
-            sector,
+            batch,
             is_taken,
         }
     }
@@ -108,20 +108,20 @@ pub(crate) async fn take(
     commands: &mpsc::Sender<Command>,
     job: &HandVerdictJob,
 ) -> bool {
-    let (sector, openings, verdict) = (job.sector, job.openings, job.verdict);
+    let (batch, openings, verdict) = (job.batch, job.openings, job.verdict);
     let is_shown = |shown: Option<(Hash, _)>| shown.is_some_and(|(hash, _)| hash == openings);
-    if !is_shown(own.shown(sector)) {
+    if !is_shown(own.shown(batch)) {
         return false;
     }
     let provider = own.account();
     let checking = tokio::task::spawn_blocking(move || {
-        state.read(|rows| check_verdict(rows, &provider, sector, openings, &verdict))
+        state.read(|rows| check_verdict(rows, &provider, batch, openings, &verdict))
     });
     if !matches!(checking.await, Ok(Ok(Ok(())))) {
         return false;
     }
     let given = Event::VerdictGiven {
-        sector,
+        batch,
         openings,
         verdict,
     };

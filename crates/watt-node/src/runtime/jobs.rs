@@ -28,11 +28,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
-use watt_engine::effect::{AnsweredWindow, SealJob, WindowJob};
+use watt_engine::effect::{AnsweredWindow, AskedSector, OpenJob, SealJob, WindowJob};
 use watt_engine::event::{Responded, SealedRoots};
 use watt_engine::provider::{LocalSector, Settle};
 use watt_engine::{Effect, Event};
 use watt_ledger::Genesis;
+use watt_light::BatchOpenings;
 use watt_light::transaction::witness_hash;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, SectorNumber, Window, codec};
@@ -89,11 +90,11 @@ pub(crate) struct Jobs {
     /// Held while bytes move between pieces and replicas; taken before `labelling`.
     copies: Arc<Mutex<()>>,
     unsealing: Arc<Mutex<Unsealing>>,
-    /// Openings that committees look at, with their hashes; `None` on a network that has none.
+    /// Openings of batches that committees look at, with their hashes; `None` on a network that has none.
     shown: Option<Arc<Mutex<BTreeMap<SectorNumber, Openings>>>>,
 }
 
-/// The openings of a sector, with their hash.
+/// The openings of a batch, with their hash.
 type Openings = (Hash, Arc<Vec<u8>>);
 
 struct Log {
@@ -175,24 +176,24 @@ impl Jobs {
         self.folds.clone()
     }
 
-    /// The openings of a sector, while a committee looks at them.
-    pub(crate) fn shown(&self, sector: SectorNumber) -> Option<Openings> {
-        locked(self.shown.as_ref()?).get(&sector).cloned()
+    /// The openings of a batch, while a committee looks at them.
+    pub(crate) fn shown(&self, batch: SectorNumber) -> Option<Openings> {
+        locked(self.shown.as_ref()?).get(&batch).cloned()
     }
 
-    /// Shows the openings of a sector to whoever asks, if this network has committees.
-    fn show(&self, sector: SectorNumber, openings: &[u8]) {
+    /// Shows the openings of a batch to whoever asks, if this network has committees.
+    fn show(&self, batch: SectorNumber, openings: &[u8]) {
         if let Some(shown) = &self.shown {
             let opened = (witness_hash(&self.network, openings), Arc::new(openings.to_vec()));
             let mut shown = locked(shown);
-            shown.insert(sector, opened);
+            shown.insert(batch, opened);
         }
     }
 
-    fn hide(&self, sector: SectorNumber) {
+    fn hide(&self, batch: SectorNumber) {
         if let Some(shown) = &self.shown {
             let mut shown = locked(shown);
-            shown.remove(&sector);
+            shown.remove(&batch);
         }
     }
 
@@ -216,22 +217,16 @@ impl Jobs {
                 sector: job.sector,
                 result: self.seal(*job).map_err(sentence),
             },
-            Effect::OpenPorep {
-                job,
-                roots,
-                seed,
-                random_challenges,
-            } => {
-                let sector = job.sector;
-                let opened = self.open_porep(&job, &roots, seed, random_challenges);
-                let result = opened.map_err(sentence);
+            Effect::OpenBatch(job) => {
+                let batch = job.batch;
+                let result = self.open_batch(&job).map_err(sentence);
                 if let Ok(openings) = &result {
-                    self.show(sector, openings);
+                    self.show(batch, openings);
                 }
-                Event::PorepOpened { sector, result }
+                Event::BatchOpened { batch, result }
             }
-            Effect::HideOpenings { sector } => {
-                self.hide(sector);
+            Effect::HideOpenings { batch } => {
+                self.hide(batch);
                 Event::Looked
             }
             Effect::Respond(job) => Event::Responded {
@@ -339,13 +334,19 @@ impl Jobs {
         Ok(roots)
     }
 
-    fn open_porep(
-        &self,
-        job: &SealJob,
-        roots: &SealedRoots,
-        seed: Hash,
-        random_challenges: u16,
-    ) -> anyhow::Result<Vec<u8>> {
+    /// Opens the sectors of a batch, one after the other: only one replica is in memory at a time.
+    fn open_batch(&self, batch: &OpenJob) -> anyhow::Result<Vec<u8>> {
+        let sectors = batch.sectors.iter();
+        let openings = sectors.map(|asked| {
+            self.open_porep(asked, batch.random_challenges)
+                .with_context(|| format!("sector {}", asked.job.sector))
+        });
+        let openings = BatchOpenings::new(openings.collect::<anyhow::Result<_>>()?);
+        Ok(openings.context("the openings are too long")?.encode())
+    }
+
+    fn open_porep(&self, asked: &AskedSector, random_challenges: u16) -> anyhow::Result<Vec<u8>> {
+        let AskedSector { job, roots, seed } = asked;
         let table = self.table(job)?;
         let len = usize::try_from(table.size().payload_bytes())?;
         let replica = self.replicas.read(job.sector, 0, len)?;
@@ -357,7 +358,7 @@ impl Jobs {
             comm_c: roots.comm_c,
             comm_r: roots.comm_r,
             seal_seed: job.seal_seed,
-            challenge_seed: seed,
+            challenge_seed: *seed,
             random_challenges,
         };
         Ok(self.labelling.run(job.sector, Purpose::Show, |progress| {

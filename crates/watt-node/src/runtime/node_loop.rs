@@ -689,7 +689,7 @@ impl NodeLoop {
                 self.work(async move { Command::Event(Box::new(member.hand_back(*job).await)) });
             }
             Effect::Seal(_)
-            | Effect::OpenPorep { .. }
+            | Effect::OpenBatch(_)
             | Effect::HideOpenings { .. }
             | Effect::ShowGroup { .. }
             | Effect::Respond(_)
@@ -722,7 +722,7 @@ impl NodeLoop {
     fn provide(&mut self, effect: Effect) {
         let Some(jobs) = self.jobs.clone() else { return };
         self.work(async move {
-            let event = if matches!(effect, Effect::Seal(_) | Effect::OpenPorep { .. }) {
+            let event = if matches!(effect, Effect::Seal(_) | Effect::OpenBatch(_)) {
                 background(move || jobs.perform(effect)).await
             } else {
                 tokio::task::spawn_blocking(move || jobs.perform(effect))

@@ -226,9 +226,9 @@ impl Server {
                 let objects = self.objects(deal).await?;
                 Ok(say(stream, &Reply::Objects(Box::new(objects))).await?)
             }
-            Request::Openings { network, sector } => {
+            Request::Openings { network, batch } => {
                 self.check_network(&network)?;
-                let (_, openings) = self.jobs.shown(sector).ok_or(Refusal::NotShown)?;
+                let (_, openings) = self.jobs.shown(batch).ok_or(Refusal::NotShown)?;
                 let len = u32::try_from(openings.len()).map_err(|_| Refusal::Trouble)?;
                 say(stream, &Reply::Openings { len }).await?;
                 for chunk in openings.chunks(CHUNK_BYTES) {
@@ -238,7 +238,7 @@ impl Server {
             }
             Request::Verdict {
                 network,
-                sector,
+                batch,
                 openings,
                 verdict,
             } => {
@@ -246,7 +246,7 @@ impl Server {
                 let given = HandVerdictJob {
                     endpoint: Endpoint::default(),
                     provider: self.account,
-                    sector,
+                    batch,
                     openings,
                     verdict,
                 };

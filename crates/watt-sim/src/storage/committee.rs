@@ -1,4 +1,4 @@
-//! A committee's work: members ask providers for the openings of sectors and hand verdicts back, as `watt-node`'s `committee` does.
+//! A committee's work: members ask providers for the openings of batches and hand verdicts back, as `watt-node`'s `committee` does.
 
 use super::Trade;
 use crate::world::World;
@@ -20,14 +20,14 @@ impl World {
         self.provider_node(provider).filter(|at| self.nodes[*at].is_up())
     }
 
-    /// A member asks for the openings of a sector and looks at them.
+    /// A member asks for the openings of a batch and looks at them.
     pub(crate) fn examine(&mut self, node: usize, job: &ExamineJob) {
-        let (provider, sector) = (job.sector.provider, job.sector.sector);
+        let (provider, batch) = (job.batch.provider, job.batch.batch);
         let shown = self.reach(&provider).and_then(|at| {
             let (trade, vault) = (self.nodes[at].trade, &self.nodes[at].disk.vault);
             let shows = trade.is_none_or(Trade::shows_openings);
-            let is_captured = trade == Some(Trade::Captor) && job.sector.question.asking == Asking::ToCommit;
-            let shown = vault.shown.get(&sector).filter(|_| shows);
+            let is_captured = trade == Some(Trade::Captor) && job.batch.question.asking == Asking::ToCommit;
+            let shown = vault.shown.get(&batch).filter(|_| shows);
             shown.map(|openings| (openings, is_captured))
         });
         let (ms, result) = match shown {
@@ -35,7 +35,7 @@ impl World {
                 let seen = watt_light::transaction::witness_hash(&self.network_of(node), openings);
                 (WIRE_MS, Ok(seen))
             }
-            Some((openings, false)) => (WIRE_MS, look_at(&job.sector, &self.network_of(node), openings)),
+            Some((openings, false)) => (WIRE_MS, look_at(&job.batch, &self.network_of(node), openings)),
             None => {
                 let why = NotExamined::NotShown("nobody answers".to_owned());
                 (PATIENCE_MS, Err(why))
@@ -47,14 +47,17 @@ impl World {
         };
         self.trace.note(
             self.now,
-            format_args!("n{node} asks {provider} for the openings of sector {sector}: {outcome}"),
+            format_args!(
+                "n{node} asks {provider} for the openings of {} sectors from {batch} on: {outcome}",
+                job.batch.sectors.len()
+            ),
         );
         self.later(
             node,
             ms,
             Event::Examined {
                 provider,
-                sector,
+                batch,
                 result,
             },
         );
@@ -64,21 +67,21 @@ impl World {
     pub(crate) fn hand_back(&mut self, node: usize, job: &HandVerdictJob) {
         let HandVerdictJob {
             provider,
-            sector,
+            batch,
             openings,
             verdict,
             ..
         } = *job;
         let taker = self.reach(&provider).filter(|at| {
             let state = &*self.nodes[*at].disk.state;
-            check_verdict(state, &provider, sector, openings, &verdict).is_ok()
+            check_verdict(state, &provider, batch, openings, &verdict).is_ok()
         });
         if let Some(at) = taker {
             self.later(
                 at,
                 WIRE_MS,
                 Event::VerdictGiven {
-                    sector,
+                    batch,
                     openings,
                     verdict,
                 },
@@ -93,7 +96,7 @@ impl World {
             ms,
             Event::VerdictHanded {
                 provider,
-                sector,
+                batch,
                 is_taken,
             },
         );

@@ -27,7 +27,7 @@ pub struct Vault {
     pub rotten_pieces: BTreeSet<(DealId, SlotIndexInDeal)>,
     /// Sealed sectors.
     pub replicas: BTreeMap<SectorNumber, Replica>,
-    /// Openings that committees look at; gone with a crash, and made again.
+    /// Openings of batches that committees look at; gone with a crash, and made again.
     pub shown: BTreeMap<SectorNumber, Vec<u8>>,
     /// Sectors that were committed; for the trace.
     pub committed: BTreeSet<SectorNumber>,

@@ -6,17 +6,17 @@ use crate::world::World;
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
-use watt_engine::effect::{SealJob, WindowJob};
+use watt_engine::effect::{AskedSector, OpenJob, SealJob, WindowJob};
 use watt_engine::event::{Responded, SealedRoots};
 use watt_engine::provider::LocalSector;
 use watt_engine::{Effect, Event};
 use watt_ledger::query;
 use watt_ledger::rows::SectorStage;
-use watt_light::SlotRef;
 use watt_light::operation::ShownGroup;
+use watt_light::{BatchOpenings, SlotRef};
 use watt_primitives::slot_tree::{GROUP_BYTES, SlotHasher, path};
 use watt_primitives::terms::Piece;
-use watt_primitives::{BoundedBytes, BoundedVec, Hash, NetworkId, SectorNumber, Window, codec};
+use watt_primitives::{BoundedBytes, BoundedVec, NetworkId, SectorNumber, Window, codec};
 use watt_proofs::post::{self, ReplicaRead};
 use watt_proofs::seal::seal;
 use watt_proofs::verify::PorepStatement;
@@ -28,7 +28,7 @@ const WINDOWS_KEPT: u64 = 4;
 /// The parameters of every network without value.
 const PARAMS: ProofParams = ProofParams::DEVNET;
 
-/// Milliseconds to seal a sector or to open its challenge.
+/// Milliseconds to seal a sector or to open its challenge, one after the other.
 const SEAL_MS: u64 = 2_000;
 
 /// Bytes that a forger shows in place of openings.
@@ -54,43 +54,33 @@ impl World {
                 }
                 (SEAL_MS, Event::Sealed { sector, result })
             }
-            Effect::OpenPorep {
-                job,
-                roots,
-                seed,
-                random_challenges,
-            } => {
-                let opened = vault.open_porep(&network, &job, &roots, (seed, random_challenges));
-                let mut result = opened.map_err(sentence);
+            Effect::OpenBatch(job) => {
+                let batch = job.batch;
+                let mut result = vault.open_batch(&network, &job).map_err(sentence);
                 if trade.is_some_and(Trade::forges) && has_committees {
                     // Nothing opens what was never sealed.
                     result = Ok(vec![7; FORGED_BYTES]);
                 }
                 if let Ok(openings) = &result {
-                    vault.shown.insert(job.sector, openings.clone());
+                    vault.shown.insert(batch, openings.clone());
                 }
-                (
-                    SEAL_MS,
-                    Event::PorepOpened {
-                        sector: job.sector,
-                        result,
-                    },
-                )
+                let n_sectors = u64::try_from(job.sectors.len()).unwrap_or(1);
+                (SEAL_MS * n_sectors, Event::BatchOpened { batch, result })
             }
-            Effect::HideOpenings { sector } => {
-                vault.shown.remove(&sector);
-                let provider = vault.replicas.get(&sector).map(|replica| replica.sector.job.provider);
+            Effect::HideOpenings { batch } => {
+                vault.shown.remove(&batch);
+                let provider = vault.replicas.get(&batch).map(|replica| replica.sector.job.provider);
                 let state = &*self.nodes[node].disk.state;
-                let row = provider.and_then(|provider| query::sector(state, &provider, sector));
+                let row = provider.and_then(|provider| query::sector(state, &provider, batch));
                 if row.is_some_and(|row| matches!(row.stage, SectorStage::Active { .. })) {
-                    let is_new = self.nodes[node].disk.vault.committed.insert(sector);
+                    let is_new = self.nodes[node].disk.vault.committed.insert(batch);
                     let what = if is_new {
-                        "committed"
+                        format!("the batch of sector {batch} committed")
                     } else {
-                        "looked at again"
+                        format!("sector {batch} looked at again")
                     };
                     self.trace
-                        .note(self.now, format_args!("n{node} has sector {sector} {what}"));
+                        .note(self.now, format_args!("n{node} has {what}"));
                 }
                 (ANSWER_MS, Event::Looked)
             }
@@ -262,13 +252,20 @@ impl Vault {
         replica.sector.roots
     }
 
+    fn open_batch(&self, network: &NetworkId, batch: &OpenJob) -> Result<Vec<u8>> {
+        let sectors = batch.sectors.iter();
+        let openings = sectors.map(|asked| self.open_porep(network, asked, batch.random_challenges));
+        let openings = BatchOpenings::new(openings.collect::<Result<_>>()?);
+        Ok(openings.context("the openings are too long")?.encode())
+    }
+
     fn open_porep(
         &self,
         network: &NetworkId,
-        job: &SealJob,
-        roots: &SealedRoots,
-        (seed, random_challenges): (Hash, u16),
+        asked: &AskedSector,
+        random_challenges: u16,
     ) -> Result<Vec<u8>> {
+        let AskedSector { job, roots, seed } = asked;
         let table = table(job)?;
         let replica = self
             .replicas
@@ -282,7 +279,7 @@ impl Vault {
             comm_c: roots.comm_c,
             comm_r: roots.comm_r,
             seal_seed: job.seal_seed,
-            challenge_seed: seed,
+            challenge_seed: *seed,
             random_challenges,
         };
         Ok(porep::open(&PARAMS, &statement, &replica.bytes, &mut |_| {

@@ -190,7 +190,7 @@ impl World {
             Effect::Examine(job) => self.examine(node, &job),
             Effect::HandVerdict(job) => self.hand_back(node, &job),
             Effect::Seal(_)
-            | Effect::OpenPorep { .. }
+            | Effect::OpenBatch(_)
             | Effect::HideOpenings { .. }
             | Effect::ShowGroup { .. }
             | Effect::Respond(_)

@@ -31,7 +31,8 @@ fn committees_let_in_what_holds() {
     assert!(n(": they do not hold") > 0, "garbage was not looked at");
     assert!(n(": they were not shown") > 0, "everybody showed");
     // Of twelve honest providers or fewer, whom the draws for two files leave out moves it.
-    assert!(n(" has sector ") >= 8, "{} sectors", n(" has sector "));
+    let n_committed = n(" has the batch of sector ");
+    assert!(n_committed >= 8, "{n_committed} batches");
 }
 
 /// Live sectors are asked again: honest providers have them looked at again and again, also those that start again in between; what a

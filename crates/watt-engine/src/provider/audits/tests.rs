@@ -83,12 +83,8 @@ fn look(ledger: &Ledger, provider: &mut Provider) -> (Vec<(u64, u16)>, Vec<u64>,
     let (mut opened, mut hidden, mut answered) = (Vec::new(), Vec::new(), Vec::new());
     for effect in effects {
         match effect {
-            Effect::OpenPorep {
-                job,
-                random_challenges,
-                ..
-            } => opened.push((job.sector.0, random_challenges)),
-            Effect::HideOpenings { sector } => hidden.push(sector.0),
+            Effect::OpenBatch(job) => opened.push((job.batch.0, job.random_challenges)),
+            Effect::HideOpenings { batch } => hidden.push(batch.0),
             _ => {}
         }
     }
@@ -104,7 +100,7 @@ fn look(ledger: &Ledger, provider: &mut Provider) -> (Vec<(u64, u16)>, Vec<u64>,
 /// The verdict of the one member there is.
 fn give(ledger: &Ledger, provider: &mut Provider, number: u64, openings: &[u8]) {
     let sector = SectorNumber(number);
-    let shown = query::shown_sector(&ledger.state, &account(), sector).unwrap();
+    let shown = query::shown_batch(&ledger.state, &account(), sector).unwrap();
     let openings = witness_hash(&provider.network, openings);
     let signature = shown.challenged.verdict(openings).sign(&key(), &provider.network);
     provider.verdict_given(sector, openings, Verdict { member: 0, signature });
@@ -130,7 +126,7 @@ fn what_is_asked_again_is_shown() {
         .work()
         .shown
         .iter()
-        .map(|one| (one.sector.0, one.n_given, one.n_needed))
+        .map(|one| (one.batch.0, one.n_given, one.n_needed))
         .collect();
     assert_eq!(waiting, [(2, 0, 1), (1, 0, 1)]);
     assert!(
@@ -140,7 +136,7 @@ fn what_is_asked_again_is_shown() {
             .iter()
             .all(|one| one.asking == Asking::Again)
     );
-    provider.porep_opened(SectorNumber(2), Ok(b"two".to_vec()));
+    provider.batch_opened(SectorNumber(2), Ok(b"two".to_vec()));
     assert_eq!(look(&ledger, &mut provider), (vec![(1, 8)], vec![], vec![]));
     give(&ledger, &mut provider, 2, b"two");
     assert_eq!(look(&ledger, &mut provider), (vec![], vec![], vec![2]));
@@ -176,9 +172,9 @@ fn what_another_window_asks_is_opened_anew() {
         (vec![], vec![], vec![]),
         "it is being opened"
     );
-    provider.porep_opened(SectorNumber(1), Ok(b"of five".to_vec()));
+    provider.batch_opened(SectorNumber(1), Ok(b"of five".to_vec()));
     assert_eq!(look(&ledger, &mut provider), (vec![(1, 8)], vec![1], vec![]));
-    provider.porep_opened(SectorNumber(1), Ok(b"of six".to_vec()));
+    provider.batch_opened(SectorNumber(1), Ok(b"of six".to_vec()));
     give(&ledger, &mut provider, 1, b"of five");
     assert_eq!(look(&ledger, &mut provider).2, []);
     give(&ledger, &mut provider, 1, b"of six");
@@ -193,7 +189,7 @@ fn what_cannot_be_opened_is_tried_again() {
     ask(&mut ledger, 1, 5, 900);
     let mut provider = ledger.provider_with(Settle::Windows, local);
     assert_eq!(look(&ledger, &mut provider).0, [(1, 8)]);
-    provider.porep_opened(SectorNumber(1), Err("the disk is gone".to_owned()));
+    provider.batch_opened(SectorNumber(1), Err("the disk is gone".to_owned()));
     let said = provider.work().trouble.unwrap();
     assert!(said.contains("the disk is gone"), "{said}");
     // Windows of four slots.
