@@ -82,14 +82,15 @@ fn look(ledger: &Ledger, provider: &mut Provider) -> (Vec<(u64, u16)>, Vec<u64>,
     let said = provider.look(&ledger.state, chain.height, |_| true, &mut effects);
     let (mut opened, mut hidden, mut answered) = (Vec::new(), Vec::new(), Vec::new());
     for effect in effects {
-        match effect {
-            Effect::OpenPorep {
-                job,
-                random_challenges,
-                ..
-            } => opened.push((job.sector.0, random_challenges)),
-            Effect::HideOpenings { sector } => hidden.push(sector.0),
-            _ => {}
+        if let Effect::OpenPorep {
+            job,
+            random_challenges,
+            ..
+        } = &effect
+        {
+            opened.push((job.sector.0, *random_challenges));
+        } else if let Effect::HideOpenings { sector } = effect {
+            hidden.push(sector.0);
         }
     }
     let said = said.transactions.iter();
