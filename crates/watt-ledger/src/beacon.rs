@@ -136,9 +136,8 @@ impl Beacon {
     /// `windows` windows.
     #[must_use]
     pub fn audits(&self, n_lots: u64, windows: u64) -> u64 {
-        let (whole, rest) = match (n_lots.checked_div(windows), n_lots.checked_rem(windows)) {
-            (Some(whole), Some(rest)) => (whole, rest),
-            (Some(_) | None, Some(_) | None) => return 0,
+        let (Some(whole), Some(rest)) = (n_lots.checked_div(windows), n_lots.checked_rem(windows)) else {
+            return 0;
         };
         let is_one_more = below(self.draw("audit-rest", &[]), windows) < rest;
         whole.saturating_add(u64::from(is_one_more))

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use watt_engine::provider::{ProviderConfig, Settle};
 use watt_engine::{Backbones, RestartLog};
-use watt_ledger::genesis::{GenesisAccount, RefusedGenesis};
+use watt_ledger::genesis::{GRACE_WINDOWS_MAIN, GenesisAccount, GraceWindows, RefusedGenesis};
 use watt_ledger::testing::{Rule, elect_in_advance, grow_in_advance};
 use watt_ledger::tree::chunk;
 use watt_ledger::{Genesis, MemoryState, NetworkParameters, genesis_block};
@@ -28,6 +28,13 @@ use watt_primitives::{
 };
 use watt_proofs::ProofParams;
 use watt_store::testing::TestDisk;
+
+/// How long sectors may go unproven where live ones are asked again: what is asked is due within a scenario.
+const GRACE_WINDOWS_WITH_AUDITS: GraceWindows = GraceWindows {
+    always_on: 12,
+    daily: 24,
+    phone: 48,
+};
 
 /// Close time of block 0.
 const BEGINNING: Timestamp = Timestamp(1_800_000_000_000);
@@ -229,7 +236,11 @@ impl Setup {
                 certify_slots_per_gb: 60,
                 commit_slots: self.window_slots.saturating_mul(2).max(60),
                 dispute_slots: 60,
-                grace_windows: watt_ledger::genesis::GRACE_WINDOWS_MAIN,
+                grace_windows: if self.audit_windows == 0 {
+                    GRACE_WINDOWS_MAIN
+                } else {
+                    GRACE_WINDOWS_WITH_AUDITS
+                },
                 power_unit_bytes: 1 << 20,
                 standby_power_bytes: 0,
                 insecure_proofs: true,

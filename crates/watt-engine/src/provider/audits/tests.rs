@@ -82,10 +82,10 @@ fn look(ledger: &Ledger, provider: &mut Provider) -> (Vec<(u64, u16)>, Vec<u64>,
     let said = provider.look(&ledger.state, chain.height, |_| true, &mut effects);
     let (mut opened, mut hidden, mut answered) = (Vec::new(), Vec::new(), Vec::new());
     for effect in effects {
-        match effect {
-            Effect::OpenBatch(job) => opened.push((job.batch.0, job.random_challenges)),
-            Effect::HideOpenings { batch } => hidden.push(batch.0),
-            _ => {}
+        if let Effect::OpenBatch(job) = &effect {
+            opened.push((job.batch.0, job.random_challenges));
+        } else if let Effect::HideOpenings { batch } = &effect {
+            hidden.push(batch.0);
         }
     }
     let said = said.transactions.iter();
