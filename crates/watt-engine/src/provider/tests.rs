@@ -39,9 +39,11 @@ fn pre_committed(ledger: &Ledger, provider: &mut Provider, height: u64) -> Vec<V
     provider.pre_commit(&view, &mut out);
     let sectors_of = |signed: &SignedTransaction| {
         let operations = signed.transaction.operations.iter();
-        let sectors = operations.map(|operation| match operation {
-            Operation::PreCommit { sector, .. } => sector.0,
-            _ => unreachable!("{operation:?}"),
+        let sectors = operations.map(|operation| {
+            let Operation::PreCommit { sector, .. } = operation else {
+                unreachable!("{operation:?}")
+            };
+            sector.0
         });
         sectors.collect()
     };

@@ -191,13 +191,13 @@ fn wrong_verdicts_are_refused() {
         ("another provider", |said, _| said.provider = id(11)),
         ("another batch", |said, _| said.batch = SectorNumber(2)),
         ("another sector", |said, _| {
-            change(said, |seen| seen.sector = SectorNumber(2))
+            change(said, |seen| seen.sector = SectorNumber(2));
         }),
         ("other columns", |said, _| {
-            change(said, |seen| seen.comm_c = Hash::ZERO)
+            change(said, |seen| seen.comm_c = Hash::ZERO);
         }),
         ("another replica", |said, _| {
-            change(said, |seen| seen.comm_r = Hash::ZERO)
+            change(said, |seen| seen.comm_r = Hash::ZERO);
         }),
         ("fewer sectors", |said, _| said.sectors = BoundedVec::empty()),
         ("another window", |said, _| said.window = Window(99)),
