@@ -20,6 +20,7 @@ use watt_primitives::terms::{Endpoint, Piece};
 use watt_primitives::{
     AccountId, BlockHeight, Hash, SectorNumber, SlotIndex, Term, Timestamp, TransactionId, Window,
 };
+use watt_proofs::challenge::HeavyChallenges;
 use watt_proofs::post::Asked;
 use watt_proofs::{Element, SectorSet, Shape};
 use watt_scp::Value;
@@ -337,8 +338,8 @@ pub struct OpenJob {
     pub batch: SectorNumber,
     /// In their order.
     pub sectors: Vec<AskedSector>,
-    /// At how many places each is asked besides those in its slots.
-    pub random_challenges: u16,
+    /// At how many nodes all labels of each are asked.
+    pub heavy: HeavyChallenges,
 }
 
 /// A sealed sector that is asked.

@@ -23,7 +23,6 @@ use pack::pack;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use view::View;
-use watt_ledger::committee::random_challenges;
 use watt_ledger::rows::BatchRow;
 use watt_ledger::{Asking, NetworkParameters, StateRead};
 use watt_light::transaction::witness_hash;
@@ -34,6 +33,7 @@ use watt_primitives::{
     AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Signature, Window,
 };
 use watt_proofs::ProofParams;
+use watt_proofs::challenge::HeavyChallenges;
 
 /// How a provider settles its windows (`docs/spec/proofs.md` §10): the ledger takes either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +133,8 @@ enum Opened {
     /// They are shown to a committee, which gives verdicts, by member.
     Shown {
         openings: Hash,
+        /// Of a live sector, which a block takes if its committee does not do.
+        whole: Option<Vec<u8>>,
         given: BTreeMap<u8, Signature>,
     },
 }
@@ -447,7 +449,7 @@ impl Provider {
         }
         Some(OpenJob {
             batch,
-            random_challenges: random_challenges(&view.params(), sectors.len()),
+            heavy: HeavyChallenges::of_batch(&view.params(), sectors.len()),
             sectors,
         })
     }
@@ -478,7 +480,7 @@ impl Provider {
         let is_on_its_way = self.submitter.is_on_its_way(purpose);
         match self.openings.get_mut(&batch)? {
             Opened::Whole(openings) => (!is_on_its_way).then(|| openings.clone()),
-            Opened::Shown { openings, given } => {
+            Opened::Shown { openings, given, .. } => {
                 let shown = view.shown(batch)?;
                 let n_needed = shown.committee.needed();
                 if given.len() >= n_needed && !is_on_its_way {
@@ -515,7 +517,7 @@ impl Provider {
 
     /// A member of a committee looked at a batch and says that it holds.
     pub(crate) fn verdict_given(&mut self, batch: SectorNumber, of: Hash, verdict: Verdict) {
-        if let Some(Opened::Shown { openings, given }) = self.openings.get_mut(&batch)
+        if let Some(Opened::Shown { openings, given, .. }) = self.openings.get_mut(&batch)
             && *openings == of
             && usize::from(verdict.member) < COMMITTEE_MAX
         {
@@ -530,6 +532,7 @@ impl Provider {
                 let opened = if self.has_committees {
                     Opened::Shown {
                         openings: witness_hash(&self.network, &openings),
+                        whole: self.audits.is_asked(batch).then_some(openings),
                         given: BTreeMap::new(),
                     }
                 } else {

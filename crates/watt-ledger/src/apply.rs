@@ -459,7 +459,11 @@ impl Ledger<'_> {
             Operation::AnswerDispute { deal, slot, shown: _ } => {
                 self.answer_dispute(actor, deal, *slot, witness)
             }
-            Operation::AnswerAudit { sector, openings: _ } => self.answer_audit(actor, *sector, witness),
+            Operation::AnswerAudit {
+                sector,
+                shown_to,
+                openings: _,
+            } => self.answer_audit(actor, *sector, *shown_to, witness),
             Operation::AddTrust { to, level } => self.add_trust(actor, to, *level),
             Operation::RemoveTrust { to } => self.remove_trust(actor, to),
             Operation::StandForBackbone { vouchers } => self.stand_for_backbone(actor, vouchers),

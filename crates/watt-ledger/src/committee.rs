@@ -11,7 +11,7 @@ use watt_primitives::codec::InvalidEncoding;
 use watt_primitives::key::{SignatureCheck, all_hold};
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, NetworkId, NodeId, SectorNumber, Window};
-use watt_proofs::challenge::AUDIT_CHALLENGES;
+use watt_proofs::challenge::HeavyChallenges;
 use watt_proofs::verify::{self, InvalidProof, PorepStatement};
 use watt_proofs::{Element, PieceTable, ProofParams, SectorSize, challenge};
 
@@ -163,8 +163,8 @@ pub struct ChallengedSector {
     seal_seed: Hash,
     /// Seed of its challenges.
     pub challenge_seed: Hash,
-    /// At how many places it is asked besides those in its slots.
-    pub random_challenges: u16,
+    /// At how many nodes all its labels are asked.
+    pub heavy: HeavyChallenges,
 }
 
 impl ChallengedSector {
@@ -175,7 +175,7 @@ impl ChallengedSector {
         (provider, sector): (&AccountId, SectorNumber),
         asking: Asking,
         beacon: &Beacon,
-        random_challenges: u16,
+        heavy: HeavyChallenges,
     ) -> Option<Self> {
         let row: SectorRow = rows::read(state, &rows::sector(provider, sector))?;
         let (network, params) = (rules.network, proof_params(rules.parameters.insecure_proofs));
@@ -198,7 +198,7 @@ impl ChallengedSector {
             comm_r,
             seal_seed: row.seal_seed,
             challenge_seed,
-            random_challenges,
+            heavy,
         })
     }
 
@@ -212,7 +212,7 @@ impl ChallengedSector {
             comm_r: self.comm_r,
             seal_seed: self.seal_seed,
             challenge_seed: self.challenge_seed,
-            random_challenges: self.random_challenges,
+            heavy: self.heavy,
         }
     }
 
@@ -236,13 +236,6 @@ impl ChallengedSector {
     pub fn verify(&self, openings: &[u8]) -> Result<(), InvalidProof> {
         verify::porep(&self.params, &self.statement(), openings)
     }
-}
-
-/// Random challenges of each of `n_sectors` sectors that are asked together: those of one alone, divided among them and rounded up.
-#[must_use]
-pub fn random_challenges(params: &ProofParams, n_sectors: usize) -> u16 {
-    let n_sectors = u16::try_from(n_sectors).unwrap_or(u16::MAX).max(1);
-    params.porep_challenges.div_ceil(n_sectors)
 }
 
 /// Bytes of openings that are no sector's: the heads of a list and of its byte strings.
@@ -297,13 +290,13 @@ impl ChallengedBatch {
         beacon: &Beacon,
     ) -> Option<Self> {
         let params = proof_params(rules.parameters.insecure_proofs);
-        let n_random = match question.asking {
-            Asking::ToCommit => random_challenges(&params, sectors.len()),
-            Asking::Again => AUDIT_CHALLENGES,
+        let heavy = match question.asking {
+            Asking::ToCommit => HeavyChallenges::of_batch(&params, sectors.len()),
+            Asking::Again => HeavyChallenges::AUDIT,
         };
         let asking = question.asking;
         let challenged = |sector: &SectorNumber| {
-            ChallengedSector::of(state, rules, (provider, *sector), asking, beacon, n_random)
+            ChallengedSector::of(state, rules, (provider, *sector), asking, beacon, heavy)
         };
         let sectors = sectors.iter().map(challenged).collect::<Option<Vec<_>>>()?;
         Some(Self {

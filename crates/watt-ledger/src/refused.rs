@@ -384,6 +384,14 @@ pub enum Refused {
         /// Which.
         sector: SectorNumber,
     },
+    /// Its committee has not had its time yet.
+    #[error("sector {sector} is shown to its committee first, and in a block from height {from} on")]
+    CommitteeFirst {
+        /// Which.
+        sector: SectorNumber,
+        /// From when on.
+        from: BlockHeight,
+    },
     // Disputes.
     /// The slot is in no proven sector.
     #[error("slot {slot} is in no sector that was proven yet")]
@@ -643,6 +651,7 @@ impl Refused {
                 "wait until some of them are closed, or leave it to the deal's client"
             }
             Self::NotDisputed { .. } | Self::NotAudited { .. } => "nothing: nobody asks for it any more",
+            Self::CommitteeFirst { .. } => "show it to its committee, or wait until then",
             Self::WrongGroup { .. } => {
                 "scrub the sectors; show the group that the dispute names, with its way to the slot's root"
             }

@@ -54,4 +54,4 @@ pub use shown::{Shown, ShownEntry};
 pub use state_proof::StateProof;
 pub use succession::{Succession, Voters};
 pub use transaction::{FoldedProof, SignedTransaction, Transaction};
-pub use verdict::{BATCH_MAX, BatchOpenings, PorepVerdict, SeenSector, Verdict, Verdicts};
+pub use verdict::{BATCH_MAX, BatchOpenings, PorepVerdict, SeenSector, ShownTo, Verdict, Verdicts};

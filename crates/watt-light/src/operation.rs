@@ -1,5 +1,6 @@
 //! What a transaction can do: one variant per operation, each executed by its own file in `watt-ledger`'s `apply`.
 
+use crate::ShownTo;
 use crate::duty::{Evidence, KEYS_AHEAD_MAX, NewVotingKey};
 use crate::succession::Succession;
 use alloc::boxed::Box;
@@ -276,7 +277,10 @@ pub enum Operation {
     AnswerAudit {
         /// Which sector.
         sector: SectorNumber,
-        /// Hash of the witness: the [`Verdicts`](crate::Verdicts) of the committee that was drawn for it.
+        /// Who looks at the openings.
+        shown_to: ShownTo,
+        /// Hash of the witness: the [`Verdicts`](crate::Verdicts) of the committee that was drawn for it, or the
+        /// [`BatchOpenings`](crate::BatchOpenings) of the sector alone.
         openings: Hash,
     },
     /// Puts a person into the account's security circle, or renews the trust in one who is there.

@@ -24,6 +24,16 @@ pub const COMMITTEE_MAX: usize = 15;
 /// The most bytes of encoded [`Verdicts`].
 pub const VERDICTS_BYTES_MAX: usize = 2048;
 
+/// Who looks at the openings of a live sector that is asked again (`docs/spec/ledger.md` 9.15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShownTo {
+    /// Its committee.
+    Committee,
+    /// Everybody, in the block.
+    Everybody,
+}
+
 /// The openings of a batch: those of each of its sectors, in their order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

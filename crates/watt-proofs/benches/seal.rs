@@ -16,7 +16,7 @@ use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal};
-use watt_proofs::challenge::{porep_seed, seal_seed};
+use watt_proofs::challenge::{HeavyChallenges, porep_seed, seal_seed};
 use watt_proofs::post::{Asked, ReplicaRead};
 use watt_proofs::seal::{Progress, Sealed, seal, unseal};
 use watt_proofs::verify::{self, PorepStatement};
@@ -120,7 +120,7 @@ fn sector(params: &ProofParams, units: u32, n_slots: u64) {
         comm_r: Element::default(),
         seal_seed: seal_seed(&NETWORK, &Hash::ZERO, &PROVIDER, SECTOR),
         challenge_seed: Hash::ZERO,
-        random_challenges: params.porep_challenges,
+        heavy: HeavyChallenges::of_batch(params, 1),
     };
     let replica_id = statement.replica_id();
     let before = compressions_per_second();

@@ -13,9 +13,33 @@ use watt_primitives::hash::{Domain, hash};
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, Hash, NetworkId, SectorNumber};
 
-/// Random heavy challenges of a sector that is asked again. One that was never sealed answers none; one with a part `f` of wrong labels
-/// all of them with probability `(1 - f)^8`.
-pub const AUDIT_CHALLENGES: u16 = 8;
+/// At how many nodes of a sector all labels are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeavyChallenges {
+    /// Anywhere in the sector.
+    pub random: u16,
+    /// In each of its slots.
+    pub per_slot: u8,
+}
+
+impl HeavyChallenges {
+    /// Those of a sector that is asked again. One that was never sealed answers none; one with a part `f` of wrong labels all of them with
+    /// probability `(1 - f)^8`. None in slots, so that the openings of any sector fit in a block.
+    pub const AUDIT: Self = Self {
+        random: 8,
+        per_slot: 0,
+    };
+
+    /// Those of each of `n_sectors` sectors that are asked together: the random ones of one alone, divided among them and rounded up.
+    #[must_use]
+    pub fn of_batch(params: &ProofParams, n_sectors: usize) -> Self {
+        let n_sectors = u16::try_from(n_sectors).unwrap_or(u16::MAX).max(1);
+        Self {
+            random: params.porep_challenges.div_ceil(n_sectors),
+            per_slot: params.heavy_challenges_per_slot,
+        }
+    }
+}
 
 /// The seed that goes into a replica's id, so that nothing can be sealed before the beacon it comes from.
 #[must_use]
@@ -114,7 +138,7 @@ impl PorepChallenges {
     ) -> Self {
         let (size, network, seed) = (table.size(), statement.network, &statement.challenge_seed);
         let draw = |parts: &[&[u8]], n: u64| below(hash(Domain::PorepChallenge, network, parts), n);
-        let mut heavy: Vec<u32> = (0..statement.random_challenges)
+        let mut heavy: Vec<u32> = (0..statement.heavy.random)
             .map(|t| {
                 let parts: [&[u8]; 3] = [b"heavy", seed.as_ref(), &t.to_be_bytes()];
                 draw(&parts, u64::from(size.nodes()))
@@ -131,7 +155,7 @@ impl PorepChallenges {
                 let parts: [&[u8]; 4] = [name, seed.as_ref(), &at.to_be_bytes(), &[t]];
                 first.saturating_add(draw(&parts, len >> 5))
             };
-            heavy.extend((0..params.heavy_challenges_per_slot).map(|t| within(b"slot-heavy", t)));
+            heavy.extend((0..statement.heavy.per_slot).map(|t| within(b"slot-heavy", t)));
             light.extend((0..params.light_challenges_per_slot).map(|t| within(b"slot-light", t)));
         }
         let has_data = |node: &u32| *node >= size.dropped_nodes();

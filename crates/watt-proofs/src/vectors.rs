@@ -156,7 +156,7 @@ fn sector(object: &mut Object) {
         comm_r: Element::default(),
         seal_seed: challenge::seal_seed(&NETWORK, &BEACON, &PROVIDER, SECTOR),
         challenge_seed: Hash::ZERO,
-        random_challenges: params.porep_challenges,
+        heavy: challenge::HeavyChallenges::of_batch(&params, 1),
     };
     object.add("sector comm_d", pieces.comm_d(&NETWORK));
     object.add("sector seal_seed", statement.seal_seed);

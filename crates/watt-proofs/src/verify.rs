@@ -2,7 +2,7 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
-use crate::challenge::{NodePlace, PorepChallenges};
+use crate::challenge::{HeavyChallenges, NodePlace, PorepChallenges};
 use crate::chunk::{self, CHUNK_BYTES};
 use crate::element::Element;
 use crate::graph::Graph;
@@ -40,8 +40,8 @@ pub struct PorepStatement<'a> {
     pub seal_seed: Hash,
     /// Seed of the challenges ([`crate::challenge::porep_seed`]).
     pub challenge_seed: Hash,
-    /// Number of random heavy challenges: all of [`ProofParams::porep_challenges`] if the sector is asked alone.
-    pub random_challenges: u16,
+    /// How many heavy challenges there are.
+    pub heavy: HeavyChallenges,
 }
 
 impl PorepStatement<'_> {

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use watt_ledger::rows::{AuditRow, SectorStage};
 use watt_ledger::{Asking, StateRead};
 use watt_light::transaction::witness_hash;
-use watt_light::{Operation, SignedTransaction};
+use watt_light::{Operation, ShownTo, SignedTransaction};
 use watt_primitives::{BlockHeight, SectorNumber, Window};
 
-/// Openings of live sectors that are shown at a time: each has about 2 MB in memory.
+/// Openings of live sectors that are shown at a time: each has a few hundred KB in memory.
 const SHOWN_MAX: usize = 16;
 
 /// Blocks until what could not be opened is tried again: it takes making a sector's labels.
@@ -30,7 +30,22 @@ struct Answer {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Audits(BTreeMap<SectorNumber, Answer>);
 
+impl Audits {
+    /// Whether the newest openings of this sector are those of a live one.
+    pub(super) fn is_asked(&self, sector: SectorNumber) -> bool {
+        self.0.contains_key(&sector)
+    }
+}
+
 impl Provider {
+    /// The openings of a live sector themselves.
+    fn whole_of(&self, sector: SectorNumber) -> Option<&Vec<u8>> {
+        match self.openings.get(&sector)? {
+            Opened::Whole(openings) => Some(openings),
+            Opened::Shown { whole, .. } => whole.as_ref(),
+        }
+    }
+
     pub(super) fn answer_audits(
         &mut self,
         view: &View<'_, impl StateRead>,
@@ -71,9 +86,17 @@ impl Provider {
         }
         if newest.is_some() && self.openings.contains_key(&number) {
             let purpose = Purpose::Audit(number);
-            if let Some(witness) = self.witness_of(number, purpose, view) {
+            let by_committee = self.witness_of(number, purpose, view);
+            let by_committee = by_committee.map(|witness| (ShownTo::Committee, witness));
+            let answer = by_committee.or_else(|| {
+                let is_time = view.height.next() >= audit.shown_to_everybody_from();
+                let whole = self.whole_of(number).filter(|_| is_time)?;
+                (!self.submitter.is_on_its_way(purpose)).then(|| (ShownTo::Everybody, whole.clone()))
+            });
+            if let Some((shown_to, witness)) = answer {
                 let operation = Operation::AnswerAudit {
                     sector: number,
+                    shown_to,
                     openings: witness_hash(&self.network, &witness),
                 };
                 self.submit(purpose, vec![operation], vec![witness], view, out);
@@ -102,7 +125,7 @@ impl Provider {
             };
             let open = OpenJob {
                 batch: number,
-                random_challenges: asked.random_challenges,
+                heavy: asked.heavy,
                 sectors: vec![AskedSector {
                     job,
                     roots,

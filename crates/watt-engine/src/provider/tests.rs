@@ -86,7 +86,7 @@ fn a_batch_is_opened_whole() {
         assert_eq!(view.batches.len(), 1);
         let job = provider.open_job(SectorNumber(3), &row, &view)?;
         let sectors = job.sectors.iter().map(|asked| asked.job.sector.0);
-        Some((sectors.collect::<Vec<_>>(), job.random_challenges))
+        Some((sectors.collect::<Vec<_>>(), job.heavy.random))
     };
     assert_eq!(opened(&ledger, &mut provider), None, "its beacon is not made yet");
     ledger.make_beacon(5);

@@ -11,6 +11,7 @@ use crate::ledger::Ledger;
 use crate::receipt::{Done, Event};
 use crate::refused::Refused;
 use crate::rows::{self, AuditRow, Loss, LotRow, LotsRow, WindowRow};
+use watt_light::ShownTo;
 use watt_primitives::{AccountId, BlockHeight, SectorNumber, Window};
 
 /// The most sectors that one window asks again.
@@ -157,13 +158,17 @@ impl Ledger<'_> {
         &mut self,
         actor: &Actor,
         sector: SectorNumber,
+        shown_to: ShownTo,
         witness: &[u8],
     ) -> Result<Done, Refused> {
         let provider = &actor.account;
-        if !self.rows.has(&rows::audit(provider, sector)) {
-            return Err(Refused::NotAudited { sector });
+        let audit: Option<AuditRow> = self.rows.read(&rows::audit(provider, sector));
+        let audit = audit.ok_or(Refused::NotAudited { sector })?;
+        let from = audit.shown_to_everybody_from();
+        if shown_to == ShownTo::Everybody && self.height() < from {
+            return Err(Refused::CommitteeFirst { sector, from });
         }
-        self.check_shown(actor, sector, witness)?;
+        self.check_shown(actor, sector, shown_to, witness)?;
         self.close_audit(provider, sector);
         Ok(Done::AuditAnswered { sector })
     }

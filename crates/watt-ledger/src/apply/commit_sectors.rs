@@ -7,6 +7,7 @@ use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, BatchRow, PieceTableRow, SectorRow, SectorStage};
+use watt_light::ShownTo;
 use watt_primitives::terms::Piece;
 use watt_primitives::{SectorNumber, Window};
 
@@ -23,7 +24,11 @@ impl Ledger<'_> {
         if self.height() > deadline {
             return Err(Refused::CommitLate { batch, deadline });
         }
-        self.check_shown(actor, batch, witness)?;
+        let shown_to = match self.rules.parameters.porep_committee {
+            0 => ShownTo::Everybody,
+            _ => ShownTo::Committee,
+        };
+        self.check_shown(actor, batch, shown_to, witness)?;
 
         self.rows.remove(key);
         self.rows
@@ -71,6 +76,7 @@ impl Ledger<'_> {
         &self,
         actor: &Actor,
         batch: SectorNumber,
+        shown_to: ShownTo,
         witness: &[u8],
     ) -> Result<(), Refused> {
         let key = (&actor.account, batch);
@@ -81,7 +87,7 @@ impl Ledger<'_> {
         let beacon = Beacon::asking(&self.rows, self.network(), window).ok_or(unknown)?;
         let challenged = ChallengedBatch::of(&self.rows, &self.rules, key, question, &sectors, &beacon)
             .ok_or(Refused::Invariant)?;
-        if self.rules.parameters.porep_committee == 0 {
+        if shown_to == ShownTo::Everybody {
             return challenged.verify(witness).map_err(|_| Refused::Porep { batch });
         }
         let committee = Committee::draw(&self.rows, &self.rules, &beacon, &actor.account, batch, &question)

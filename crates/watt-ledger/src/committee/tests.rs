@@ -268,8 +268,8 @@ fn packed(n: u64) -> PieceTable {
     PieceTable::check(size, (0..n).map(slot).collect()).unwrap()
 }
 
-/// The most bytes of the openings of one of `n_sectors` sectors that are asked together, over some challenges.
-fn longest(pieces: &PieceTable, n_sectors: usize) -> usize {
+/// The most bytes of the openings of a sector, over some challenges.
+fn longest(pieces: &PieceTable, heavy: HeavyChallenges) -> usize {
     let params = ProofParams::MAIN;
     let network = NetworkId::derive(Hash([2; 32]));
     let lengths = (0..16).map(|seed| {
@@ -282,7 +282,7 @@ fn longest(pieces: &PieceTable, n_sectors: usize) -> usize {
             comm_r: Element::default(),
             seal_seed: Hash::ZERO,
             challenge_seed: Hash([seed; 32]),
-            random_challenges: random_challenges(&params, n_sectors),
+            heavy,
         };
         verify::porep_bytes_max(&params, &statement)
     });
@@ -295,10 +295,11 @@ fn longest(pieces: &PieceTable, n_sectors: usize) -> usize {
 #[test]
 fn openings_of_main_parameters_fit_the_wire() {
     let full = packed(u64::try_from(PIECES_MAX).unwrap());
-    let alone = longest(&full, 1);
+    let together = |n_sectors| HeavyChallenges::of_batch(&ProofParams::MAIN, n_sectors);
+    let alone = longest(&full, together(1));
     let bound = WITNESS_BYTES_MAX * 3..SECTOR_OPENINGS_BYTES_MAX * 3 / 4;
     assert!(bound.contains(&alone), "{alone}");
-    let batch = longest(&full, BATCH_MAX) * BATCH_MAX;
+    let batch = longest(&full, together(BATCH_MAX)) * BATCH_MAX;
     assert!(
         batch > SECTOR_OPENINGS_BYTES_MAX && batch < OPENINGS_BYTES_MAX * 3 / 4,
         "{batch}"
@@ -307,10 +308,14 @@ fn openings_of_main_parameters_fit_the_wire() {
     let tens = |bytes: usize| (bytes + 5_000) / 10_000;
     let two = packed(2);
     let of_sector = [
-        longest(&two, 1),
-        longest(&two, BATCH_MAX),
+        longest(&two, together(1)),
+        longest(&two, together(BATCH_MAX)),
         alone,
-        longest(&full, BATCH_MAX),
+        longest(&full, together(BATCH_MAX)),
     ];
     assert_eq!(of_sector.map(tens), [173, 27, 211, 71]);
+    // Of a live sector that is asked again they fit in a block, however many shares it has (`ledger.md` 9.15 e).
+    let again = longest(&full, HeavyChallenges::AUDIT);
+    assert!(again < WITNESS_BYTES_MAX / 2, "{again}");
+    assert_eq!([longest(&two, HeavyChallenges::AUDIT), again].map(tens), [0, 0]);
 }

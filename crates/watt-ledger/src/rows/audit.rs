@@ -54,3 +54,12 @@ pub struct AuditRow {
     /// Height at which it is looked at.
     pub due: BlockHeight,
 }
+
+impl AuditRow {
+    /// From when on a block takes the openings themselves: when half of the time is over. Members of a committee who are away, or who
+    /// want the sector lost, can't have it lost.
+    #[must_use]
+    pub fn shown_to_everybody_from(&self) -> BlockHeight {
+        self.since.plus(self.answer_slots / 2)
+    }
+}

@@ -14,9 +14,10 @@ use watt_ledger::query::{self, Shown};
 use watt_ledger::rows::{self, AuditRow, DealStage, Loss, LotRow, LotsRow, SectorStage};
 use watt_ledger::{Asking, Done, Event, Refused, StateRead as _};
 use watt_light::transaction::witness_hash;
-use watt_light::{BatchOpenings, Operation, SignedTransaction, Verdict, Verdicts};
+use watt_light::{BatchOpenings, Operation, ShownTo, SignedTransaction, Verdict, Verdicts};
 use watt_primitives::terms::Device;
 use watt_primitives::{AccountId, Amount, BoundedVec, Hash, SectorNumber, Window};
+use watt_proofs::challenge::HeavyChallenges;
 use watt_proofs::verify::PorepStatement;
 use watt_proofs::{ReplicaTree, porep};
 
@@ -90,6 +91,7 @@ pub fn believed(world: &World, person: u8, sector: u64, openings: Hash) -> (Oper
         },
         Asking::Again => Operation::AnswerAudit {
             sector: number,
+            shown_to: ShownTo::Committee,
             openings,
         },
     };
@@ -111,7 +113,7 @@ fn openings(world: &World, miner: &Miner) -> Option<Vec<u8>> {
         comm_r: row.comm_r,
         seal_seed: row.seal_seed,
         challenge_seed: asked.challenge_seed,
-        random_challenges: asked.random_challenges,
+        heavy: asked.heavy,
     };
     let opened = porep::open(&PARAMS, &statement, &sealed.replica, &mut |_| {
         ControlFlow::Continue(())
@@ -331,6 +333,7 @@ fn audit_unanswered_ends_the_sector() {
         10,
         Operation::AnswerAudit {
             sector: SECTOR,
+            shown_to: ShownTo::Committee,
             openings: witness_hash(&stored.world.network, b"late"),
         },
         vec![b"late".to_vec()],
@@ -356,6 +359,7 @@ fn verdicts_of_the_commitment_are_none() {
     let hand_in = |world: &mut World, witness: &[u8]| {
         let operation = Operation::AnswerAudit {
             sector: SECTOR,
+            shown_to: ShownTo::Committee,
             openings: witness_hash(&world.network, witness),
         };
         world.act_with(10, operation, vec![witness.to_vec()])
@@ -370,7 +374,7 @@ fn verdicts_of_the_commitment_are_none() {
     let asked = audit(&world, 10).unwrap();
     assert_eq!(asked.window, Window(world.height() / 10));
     let seen = shown(&world, 10, 1).unwrap();
-    assert_eq!(seen.challenged.sectors[0].random_challenges, 8);
+    assert_eq!(seen.challenged.sectors[0].heavy, HeavyChallenges::AUDIT);
     assert!(
         seen.challenged.verify(&first).is_err(),
         "other places are asked for"
@@ -402,6 +406,39 @@ fn verdicts_of_the_commitment_are_none() {
     };
     let done = world.act_with(10, operation, vec![said]);
     assert_eq!(done, Err(Refused::NotPreCommitted { batch: SECTOR }));
+}
+
+/// Members who keep quiet, because they are away or want a sector lost, have no sector lost: when half of the time is over a block takes
+/// the openings themselves, and everybody looks. What does not hold costs there what any wrong proof costs. Covers: D2 (TS4).
+#[test]
+fn a_quiet_committee_has_no_sector_lost() {
+    let mut stored = stored(3);
+    let asked = until_asked(&mut stored, 10);
+    let miner = stored.miners.iter().find(|miner| miner.person == 10).unwrap();
+    let whole = openings(&stored.world, miner).unwrap();
+    let world = &mut stored.world;
+    let hand_in = |world: &mut World, witness: &[u8]| {
+        let operation = Operation::AnswerAudit {
+            sector: SECTOR,
+            shown_to: ShownTo::Everybody,
+            openings: witness_hash(&world.network, witness),
+        };
+        world.act_with(10, operation, vec![witness.to_vec()])
+    };
+    let from = asked.shown_to_everybody_from();
+    assert_eq!(from.0, asked.since.0 + ANSWER_SLOTS / 2);
+    let early = Err(Refused::CommitteeFirst { sector: SECTOR, from });
+    assert_eq!(hand_in(world, &whole), early);
+    world.go_to_height(from.0 - 1);
+    let failed = |world: &World| query::provider(&world.state, &id(10)).unwrap().row.proofs_failed;
+    let n_failed = failed(world);
+    let mut other = whole.clone();
+    *other.last_mut().unwrap() ^= 1;
+    assert_eq!(hand_in(world, &other), Err(Refused::Porep { batch: SECTOR }));
+    assert_eq!(failed(world), n_failed + 1);
+    assert_eq!(hand_in(world, &whole), Ok(Done::AuditAnswered { sector: SECTOR }));
+    assert_eq!(audit(world, 10), None);
+    assert!(is_live(world, 10));
 }
 
 /// Members find live sectors that are asked after those that are pre-committed, a bounded number of rows at a time. Covers: D2 (TS4).
@@ -603,6 +640,7 @@ fn a_phone_has_its_time() {
     assert!(now.window > asked.window && now.since == asked.since, "{now:?}");
     let operation = Operation::AnswerAudit {
         sector: SECTOR,
+        shown_to: ShownTo::Committee,
         openings: witness_hash(&world.network, &old),
     };
     let done = world.act_with(10, operation, vec![old]);
@@ -668,6 +706,7 @@ proptest! {
                 Wish::Wrong(n) => {
                     let operation = Operation::AnswerAudit {
                         sector: SECTOR,
+                        shown_to: ShownTo::Committee,
                         openings: witness_hash(&stored.world.network, b"nothing"),
                     };
                     prop_assert!(stored.world.act_with(n, operation, vec![b"nothing".to_vec()]).is_err());

@@ -4,7 +4,7 @@ use crate::committees::{commit, shown, verdict_on, world};
 use crate::miner::{Load, Miner};
 use crate::sectors::{certified, load_of, ten_providers};
 use crate::world::{World, id};
-use watt_ledger::committee::{InvalidBatch, random_challenges};
+use watt_ledger::committee::InvalidBatch;
 use watt_ledger::query::{self, SlotCondition};
 use watt_ledger::rows::SectorStage;
 use watt_ledger::{Done, Event, Refused};
@@ -12,6 +12,7 @@ use watt_light::transaction::witness_hash;
 use watt_light::{BATCH_MAX, BatchOpenings, Operation};
 use watt_primitives::{BlockHeight, Hash, SectorNumber, SlotIndexInDeal, Window};
 use watt_proofs::ProofParams;
+use watt_proofs::challenge::HeavyChallenges;
 
 const FIRST: SectorNumber = SectorNumber(1);
 
@@ -93,9 +94,9 @@ fn eight_are_asked_together_and_the_ninth_begins_the_next() {
     world.open_next_window();
     let seen = shown(&world, SectorNumber(20)).challenged;
     assert_eq!(seen.sectors.len(), BATCH_MAX);
-    assert!(seen.sectors.iter().all(|sector| sector.random_challenges == 1));
+    assert!(seen.sectors.iter().all(|sector| sector.heavy.random == 1));
     let alone = shown(&world, SectorNumber(8)).challenged;
-    assert_eq!(alone.sectors[0].random_challenges, 8);
+    assert_eq!(alone.sectors[0].heavy.random, 8);
     let from = Window(world.height() / 10 + 1);
     let done = answer(&mut world, &miner, 20);
     let expected = Done::SectorsCommitted {
@@ -284,7 +285,7 @@ fn a_deal_that_ends_takes_no_sector_out_of_a_batch() {
 #[test]
 fn what_an_attack_on_a_batch_passes_with() {
     let params = ProofParams::MAIN;
-    let each = |n: usize| i32::from(random_challenges(&params, n));
+    let each = |n: usize| i32::from(HeavyChallenges::of_batch(&params, n).random);
     assert_eq!([1, 2, 3, 5, 8].map(each), [176, 88, 59, 36, 22]);
     assert!((1..=BATCH_MAX).all(|n| each(n) * i32::try_from(n).unwrap() >= 176));
     let one_in = |wrong: f64, n: i32| (1.0 / (1.0 - wrong).powi(n)).round();

@@ -3,13 +3,13 @@
 use crate::world::{World, id, result, slot_data};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
-use watt_ledger::committee::random_challenges;
 use watt_ledger::query::{self, ProviderWindow};
 use watt_ledger::{Done, Refused};
 use watt_light::transaction::witness_hash;
 use watt_light::{BatchOpenings, Operation, SignedHeartbeat, SignedTransaction};
 use watt_primitives::terms::Piece;
 use watt_primitives::{BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
+use watt_proofs::challenge::HeavyChallenges;
 use watt_proofs::post::{Asked, ReplicaRead, Responses, open, respond};
 use watt_proofs::seal::{Sealed, seal};
 use watt_proofs::verify::PorepStatement;
@@ -69,8 +69,8 @@ impl Miner {
         let sectors = query::batch(&world.state, &id(self.person), batch)
             .unwrap()
             .sectors;
-        let n_random = random_challenges(&PARAMS, sectors.len());
-        let openings = sectors.iter().map(|sector| self.open(world, *sector, n_random));
+        let heavy = HeavyChallenges::of_batch(&PARAMS, sectors.len());
+        let openings = sectors.iter().map(|sector| self.open(world, *sector, heavy));
         let openings = BatchOpenings::new(openings.collect()).unwrap().encode();
         let operation = Operation::CommitSectors {
             batch,
@@ -80,7 +80,7 @@ impl Miner {
     }
 
     /// Opens one sector.
-    fn open(&self, world: &World, sector: SectorNumber, random_challenges: u16) -> Vec<u8> {
+    fn open(&self, world: &World, sector: SectorNumber, heavy: HeavyChallenges) -> Vec<u8> {
         let row = query::sector(&world.state, &id(self.person), sector).unwrap();
         let (sealed, table) = &self.sectors[&sector.0];
         let statement = PorepStatement {
@@ -92,7 +92,7 @@ impl Miner {
             comm_r: row.comm_r,
             seal_seed: row.seal_seed,
             challenge_seed: query::porep_seed(&world.state, &id(self.person), sector).unwrap(),
-            random_challenges,
+            heavy,
         };
         let go = &mut |_| ControlFlow::Continue(());
         porep::open(&PARAMS, &statement, &sealed.replica, go).unwrap()

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use watt_ledger::query;
 use watt_light::succession::Claim;
 use watt_light::transaction::witness_hash;
-use watt_light::{FoldedWindows, KeyRole, Operation, SlotRef, Succession, WindowShape};
+use watt_light::{FoldedWindows, KeyRole, Operation, ShownTo, SlotRef, Succession, WindowShape};
 use watt_primitives::terms::Piece;
 use watt_primitives::{
     Amount, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Term, TrustLevel, Window,
@@ -122,6 +122,7 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
         },
         Operation::AnswerAudit {
             sector: SectorNumber(1),
+            shown_to: ShownTo::Committee,
             openings,
         },
     ];

@@ -11,8 +11,8 @@ use watt_light::succession::Claim;
 use watt_light::transaction::{body_root, witness_hash};
 use watt_light::{
     BackboneEntry, Evidence, FoldedWindows, Header, Heartbeat, KeyRole, NewVotingKey, Onion, Operation,
-    PorepVerdict, Proposal, ProviderNumber, SeenSector, SignedHeartbeat, SignedProposal, SignedTransaction,
-    SlotRef, Succession, Transaction, Verdict, Verdicts, WindowShape,
+    PorepVerdict, Proposal, ProviderNumber, SeenSector, ShownTo, SignedHeartbeat, SignedProposal,
+    SignedTransaction, SlotRef, Succession, Transaction, Verdict, Verdicts, WindowShape,
 };
 use watt_primitives::class::Class;
 use watt_primitives::id::AddressKind;
@@ -329,6 +329,7 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
             "answer-audit",
             Operation::AnswerAudit {
                 sector: SectorNumber(3),
+                shown_to: ShownTo::Committee,
                 openings: witness_hash(&network(), b""),
             },
         ),

@@ -37,6 +37,7 @@ use watt_light::BatchOpenings;
 use watt_light::transaction::witness_hash;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, SectorNumber, Window, codec};
+use watt_proofs::challenge::HeavyChallenges;
 use watt_proofs::post::{self, ReplicaRead, Responses};
 use watt_proofs::seal::seal_from;
 use watt_proofs::verify::PorepStatement;
@@ -338,14 +339,14 @@ impl Jobs {
     fn open_batch(&self, batch: &OpenJob) -> anyhow::Result<Vec<u8>> {
         let sectors = batch.sectors.iter();
         let openings = sectors.map(|asked| {
-            self.open_porep(asked, batch.random_challenges)
+            self.open_porep(asked, batch.heavy)
                 .with_context(|| format!("sector {}", asked.job.sector))
         });
         let openings = BatchOpenings::new(openings.collect::<anyhow::Result<_>>()?);
         Ok(openings.context("the openings are too long")?.encode())
     }
 
-    fn open_porep(&self, asked: &AskedSector, random_challenges: u16) -> anyhow::Result<Vec<u8>> {
+    fn open_porep(&self, asked: &AskedSector, heavy: HeavyChallenges) -> anyhow::Result<Vec<u8>> {
         let AskedSector { job, roots, seed } = asked;
         let table = self.table(job)?;
         let len = usize::try_from(table.size().payload_bytes())?;
@@ -359,7 +360,7 @@ impl Jobs {
             comm_r: roots.comm_r,
             seal_seed: job.seal_seed,
             challenge_seed: *seed,
-            random_challenges,
+            heavy,
         };
         Ok(self.labelling.run(job.sector, Purpose::Show, |progress| {
             porep::open(&self.params, &statement, &replica, progress)

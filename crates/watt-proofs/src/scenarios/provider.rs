@@ -123,7 +123,7 @@ impl Sector {
                 &comm_c,
                 &comm_r,
             ),
-            random_challenges: self.params.porep_challenges,
+            heavy: challenge::HeavyChallenges::of_batch(&self.params, 1),
         }
     }
 

@@ -17,6 +17,7 @@ use watt_light::{BatchOpenings, SlotRef};
 use watt_primitives::slot_tree::{GROUP_BYTES, SlotHasher, path};
 use watt_primitives::terms::Piece;
 use watt_primitives::{BoundedBytes, BoundedVec, NetworkId, SectorNumber, Window, codec};
+use watt_proofs::challenge::HeavyChallenges;
 use watt_proofs::post::{self, ReplicaRead};
 use watt_proofs::seal::seal;
 use watt_proofs::verify::PorepStatement;
@@ -254,7 +255,7 @@ impl Vault {
 
     fn open_batch(&self, network: &NetworkId, batch: &OpenJob) -> Result<Vec<u8>> {
         let sectors = batch.sectors.iter();
-        let openings = sectors.map(|asked| self.open_porep(network, asked, batch.random_challenges));
+        let openings = sectors.map(|asked| self.open_porep(network, asked, batch.heavy));
         let openings = BatchOpenings::new(openings.collect::<Result<_>>()?);
         Ok(openings.context("the openings are too long")?.encode())
     }
@@ -263,7 +264,7 @@ impl Vault {
         &self,
         network: &NetworkId,
         asked: &AskedSector,
-        random_challenges: u16,
+        heavy: HeavyChallenges,
     ) -> Result<Vec<u8>> {
         let AskedSector { job, roots, seed } = asked;
         let table = table(job)?;
@@ -280,7 +281,7 @@ impl Vault {
             comm_r: roots.comm_r,
             seal_seed: job.seal_seed,
             challenge_seed: *seed,
-            random_challenges,
+            heavy,
         };
         Ok(porep::open(&PARAMS, &statement, &replica.bytes, &mut |_| {
             ControlFlow::Continue(())

@@ -83,7 +83,7 @@ fn look(ledger: &Ledger, provider: &mut Provider) -> (Vec<(u64, u16)>, Vec<u64>,
     let (mut opened, mut hidden, mut answered) = (Vec::new(), Vec::new(), Vec::new());
     for effect in effects {
         if let Effect::OpenBatch(job) = &effect {
-            opened.push((job.batch.0, job.random_challenges));
+            opened.push((job.batch.0, job.heavy.random));
         } else if let Effect::HideOpenings { batch } = &effect {
             hidden.push(batch.0);
         }
@@ -155,6 +155,50 @@ fn what_is_asked_again_is_shown() {
         look(&ledger, &mut provider),
         (vec![], vec![2], vec![]),
         "answered"
+    );
+}
+
+/// Once half of the time is over a block gets the openings themselves, if the committee has not said enough. Covers: D2 (TS4).
+#[test]
+fn what_a_committee_does_not_answer_for_goes_into_a_block() {
+    let (mut ledger, local) = ledger(&[1]);
+    ledger.enter(5);
+    let from = {
+        let chain: ChainRow = rows::read(&ledger.state, rows::CHAIN).unwrap();
+        chain.height.0 + 3
+    };
+    ask(&mut ledger, 1, 5, 900);
+    let key = rows::audit(&account(), SectorNumber(1));
+    let mut row: AuditRow = rows::read(&ledger.state, &key).unwrap();
+    (row.since, row.answer_slots) = (BlockHeight(from - 50), 100);
+    ledger.write(key, &row);
+    let mut provider = ledger.provider_with(Settle::Windows, local);
+    assert_eq!(look(&ledger, &mut provider).0, [(1, 8)]);
+    provider.batch_opened(SectorNumber(1), Ok(b"whole".to_vec()));
+    assert_eq!(
+        look(&ledger, &mut provider).2,
+        [] as [u64; 0],
+        "its committee first"
+    );
+    let mut chain: ChainRow = rows::read(&ledger.state, rows::CHAIN).unwrap();
+    chain.height = BlockHeight(from - 1);
+    ledger.write(rows::CHAIN.to_vec(), &chain);
+    let mut effects = Vec::new();
+    let said = provider.look(&ledger.state, chain.height, |_| true, &mut effects);
+    let [signed] = said.transactions.as_slice() else {
+        unreachable!("{:?}", said.transactions)
+    };
+    assert_eq!(
+        signed.witness.iter().map(|one| one.to_vec()).collect::<Vec<_>>(),
+        [b"whole"]
+    );
+    assert_eq!(
+        &signed.transaction.operations[..],
+        [Operation::AnswerAudit {
+            sector: SectorNumber(1),
+            shown_to: ShownTo::Everybody,
+            openings: witness_hash(&provider.network, b"whole"),
+        }]
     );
 }
 
