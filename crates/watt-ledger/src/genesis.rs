@@ -70,7 +70,7 @@ pub const RESTART_WINDOWS_MAIN: u64 = 3 * TERM_WINDOWS_MAIN;
 pub const TERM_WINDOWS_MAX: u64 = 4096;
 
 /// Slots that a holder on a main network has to answer a dispute: a day.
-pub const DISPUTE_SLOTS_MAIN: u64 = TERM_WINDOWS_MAIN * 120;
+pub const DISPUTE_SLOTS_MAIN: u64 = 17_280;
 
 /// The most slots that a holder on any network has to answer a dispute: a week of a main network's.
 pub const DISPUTE_SLOTS_MAX: u64 = 7 * DISPUTE_SLOTS_MAIN;

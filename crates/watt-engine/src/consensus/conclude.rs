@@ -119,7 +119,11 @@ impl Consensus {
         }
     }
 
+    /// Stores what was decided, unless a peer's block is being stored in its place: the fallback's trial may end in between.
     pub(super) fn commit(&mut self, value: Value, outcome: Arc<BlockOutcome>, context: &mut Context<'_>) {
+        if self.is_committing {
+            return;
+        }
         let Some(decision) = self.decision.take_if(|decision| decision.value == value) else {
             return;
         };

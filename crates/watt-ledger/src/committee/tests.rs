@@ -317,5 +317,5 @@ fn openings_of_main_parameters_fit_the_wire() {
     // Of a live sector that is asked again they fit in a block, however many shares it has (`ledger.md` 9.15 e).
     let again = longest(&full, HeavyChallenges::AUDIT);
     assert!(again < WITNESS_BYTES_MAX / 2, "{again}");
-    assert_eq!([longest(&two, HeavyChallenges::AUDIT), again].map(tens), [0, 0]);
+    assert_eq!([longest(&two, HeavyChallenges::AUDIT), again].map(tens), [10, 21]);
 }

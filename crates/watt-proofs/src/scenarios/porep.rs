@@ -288,9 +288,9 @@ fn opening_less_than_asked_is_refused() {
     let sector = Sector::of_alice();
     let statement = sector.statement(0);
     let openings = sector.open(&statement);
-    let mut fewer = PARAMS;
-    fewer.porep_challenges = 7;
-    let short = porep::open(&fewer, &statement, &sector.sealed.replica, &mut go).unwrap();
+    let mut fewer = statement;
+    fewer.heavy.random = 7;
+    let short = porep::open(&PARAMS, &fewer, &sector.sealed.replica, &mut go).unwrap();
     let refused = check(&statement, &short).unwrap_err();
     assert!(
         matches!(
@@ -304,8 +304,9 @@ fn opening_less_than_asked_is_refused() {
     );
     let mut no_light = PARAMS;
     no_light.light_challenges_per_slot = 0;
-    no_light.heavy_challenges_per_slot = 0;
-    let short = porep::open(&no_light, &statement, &sector.sealed.replica, &mut go).unwrap();
+    let mut none_in_slots = statement;
+    none_in_slots.heavy.per_slot = 0;
+    let short = porep::open(&no_light, &none_in_slots, &sector.sealed.replica, &mut go).unwrap();
     assert!(short.len() < openings.len());
     assert!(check(&statement, &short).is_err());
 }

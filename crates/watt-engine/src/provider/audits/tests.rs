@@ -68,7 +68,7 @@ fn ask(ledger: &mut Ledger, number: u64, window: u64, answer_by: u64) {
         window: Window(window),
         since: BlockHeight(1),
         counted_before: 0,
-        answer_slots: 1,
+        answer_slots: 2 * answer_by,
         answer_by: BlockHeight(answer_by),
         due: BlockHeight(answer_by + 1),
     };
@@ -170,7 +170,7 @@ fn what_a_committee_does_not_answer_for_goes_into_a_block() {
     ask(&mut ledger, 1, 5, 900);
     let key = rows::audit(&account(), SectorNumber(1));
     let mut row: AuditRow = rows::read(&ledger.state, &key).unwrap();
-    (row.since, row.answer_slots) = (BlockHeight(from - 50), 100);
+    (row.since, row.answer_slots) = (BlockHeight(from - 10), 20);
     ledger.write(key, &row);
     let mut provider = ledger.provider_with(Settle::Windows, local);
     assert_eq!(look(&ledger, &mut provider).0, [(1, 8)]);
