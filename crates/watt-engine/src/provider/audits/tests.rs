@@ -175,11 +175,8 @@ fn what_a_committee_does_not_answer_for_goes_into_a_block() {
     let mut provider = ledger.provider_with(Settle::Windows, local);
     assert_eq!(look(&ledger, &mut provider).0, [(1, 8)]);
     provider.batch_opened(SectorNumber(1), Ok(b"whole".to_vec()));
-    assert_eq!(
-        look(&ledger, &mut provider).2,
-        [] as [u64; 0],
-        "its committee first"
-    );
+    let (_, _, answered) = look(&ledger, &mut provider);
+    assert!(answered.is_empty(), "its committee first");
     let mut chain: ChainRow = rows::read(&ledger.state, rows::CHAIN).unwrap();
     chain.height = BlockHeight(from - 1);
     ledger.write(rows::CHAIN.to_vec(), &chain);
