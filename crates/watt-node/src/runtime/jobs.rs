@@ -350,7 +350,6 @@ impl Jobs {
         let AskedSector { job, roots, seed } = asked;
         let table = self.table(job)?;
         let len = usize::try_from(table.size().payload_bytes())?;
-        let replica = self.replicas.read(job.sector, 0, len)?;
         let statement = PorepStatement {
             network: &self.network,
             provider: &self.account,
@@ -362,9 +361,11 @@ impl Jobs {
             challenge_seed: *seed,
             heavy,
         };
-        Ok(self.labelling.run(job.sector, Purpose::Show, |progress| {
-            porep::open(&self.params, &statement, &replica, progress)
-        })?)
+        // Read when it is this sector's turn: batches wait for each other with no replica in memory.
+        self.labelling.run(job.sector, Purpose::Show, |progress| {
+            let replica = self.replicas.read(job.sector, 0, len)?;
+            Ok(porep::open(&self.params, &statement, &replica, progress)?)
+        })
     }
 
     fn respond(&self, job: &WindowJob) -> anyhow::Result<Responded> {
