@@ -14,6 +14,7 @@
 mod agreement;
 mod circles;
 mod cold;
+mod committees;
 mod disputes;
 mod errors;
 mod floods;
