@@ -6,7 +6,7 @@ use crate::effect::{Effect, Priority};
 use crate::journal::Entry;
 use std::collections::BTreeSet;
 use watt_primitives::{NodeId, SlotIndex};
-use watt_scp::{Envelope, Input, Record, Statement};
+use watt_scp::{Envelope, Input, Record, Statement, Value};
 
 /// Why this node can't take its own words over yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,18 +107,19 @@ impl Consensus {
         Ok(())
     }
 
-    /// Makes the record durable, after the block that it votes to commit.
+    /// Makes the record durable, after the block that it votes to commit; without it if it may be gone with what this seat forgot.
     fn keep_adopted(&mut self, record: &Record, context: &mut Context<'_>) -> Result<(), NotAdopted> {
         if let Some(voted) = commit_value(record).filter(|voted| !self.stored.contains(voted)) {
-            let Some(body) = self.unstored_commit(record) else {
-                // Whoever voted for it has it, and is asked.
+            if let Some(body) = self.unstored_commit(record) {
+                context.effects.push(Effect::PersistScp { entry: body });
+            } else if !self.was_asked_of_all(&voted, context) {
                 if let Some((value, _)) = self.candidates.resolve(&voted) {
                     self.candidates.accept(&value);
+                    self.await_body(value, context);
                     self.ask_body(value, None, context);
                 }
                 return Err(NotAdopted::NoBody);
-            };
-            context.effects.push(Effect::PersistScp { entry: body });
+            }
         }
         let entry = Entry::Record {
             slot: self.slot,
@@ -126,5 +127,16 @@ impl Consensus {
         };
         context.effects.push(Effect::PersistScp { entry });
         Ok(())
+    }
+
+    /// Whether every peer that is here was asked for the body behind `value`, and none is giving it.
+    fn was_asked_of_all(&self, value: &Value, context: &Context<'_>) -> bool {
+        let known = self.candidates.resolve(value);
+        let candidate = known.and_then(|(value, _)| self.candidates.get(&value));
+        let n_peers = context.peers.agreeing(None).count();
+        candidate.is_some_and(|candidate| {
+            let n_asked = usize::try_from(candidate.asked).unwrap_or(usize::MAX);
+            candidate.reading.is_empty() && n_asked > n_peers
+        })
     }
 }

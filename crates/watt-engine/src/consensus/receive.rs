@@ -312,8 +312,8 @@ impl Consensus {
         let turn = usize::try_from(candidate.asked).unwrap_or(0);
         let first = candidate.sources.first().filter(|_| turn == 0);
         let in_turn = turn.checked_rem(everybody.len()).and_then(|at| everybody.get(at));
-        candidate.asked = candidate.asked.saturating_add(1);
         if let Some(to) = first.or(in_turn).copied() {
+            candidate.asked = candidate.asked.saturating_add(1);
             context.send(to, &Message::GetBody { value }, Priority::Urgent);
         }
     }
