@@ -8,9 +8,10 @@ mod audits;
 mod disputes;
 mod fold;
 mod pack;
+mod pauses;
 mod view;
 
-pub use fold::{FoldingWork, SettledPeriod};
+pub use fold::{FoldingWork, PeriodEnd, SettledPeriod};
 
 use crate::effect::{AskedSector, Effect, OpenJob, SealJob, WindowJob};
 use crate::event::{Responded, SealedRoots};
@@ -19,7 +20,8 @@ use crate::submitter::{OWN_KEY, Purpose, Submitter};
 use audits::Audits;
 use disputes::Answers;
 use fold::Folding;
-use pack::pack;
+use pack::{LooseSlot, pack};
+use pauses::{Job, Pauses};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use view::View;
@@ -30,7 +32,8 @@ use watt_light::verdict::COMMITTEE_MAX;
 use watt_light::{BATCH_MAX, Heartbeat, Operation, SignedHeartbeat, SignedTransaction, Verdict, Verdicts};
 use watt_primitives::terms::{AskTerms, Device, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{
-    AccountId, BlockHeight, BoundedVec, Hash, NetworkId, SecretKey, SectorNumber, Signature, Window,
+    AccountId, BlockHeight, BoundedVec, DealId, Hash, NetworkId, SecretKey, SectorNumber, Signature,
+    SlotIndexInDeal, Window,
 };
 use watt_proofs::ProofParams;
 use watt_proofs::challenge::HeavyChallenges;
@@ -176,6 +179,9 @@ pub(crate) struct Provider {
     folding: Folding,
     answers: Answers,
     audits: Audits,
+    pauses: Pauses,
+    /// How often sealing failed with this slot in the sector.
+    not_sealed: BTreeMap<(DealId, SlotIndexInDeal), u32>,
     trouble: Option<String>,
 }
 
@@ -205,6 +211,8 @@ impl Provider {
             folding: Folding::default(),
             answers: Answers::default(),
             audits: Audits::default(),
+            pauses: Pauses::default(),
+            not_sealed: BTreeMap::new(),
             trouble: None,
         }
     }
@@ -228,12 +236,16 @@ impl Provider {
         effects: &mut Vec<Effect>,
     ) -> Said {
         self.submitter.settle(chain, head, is_pooled);
+        self.pauses.enter(head);
         let Some(view) = View::read(chain, self.network, self.account) else {
             return Said::default();
         };
         let mut out = Vec::new();
         self.answer_disputes(&view, effects, &mut out);
         self.offer(&view, &mut out);
+        if self.config.settle == Settle::Folded {
+            self.log_windows(&view, effects);
+        }
         self.drop_dead(&view, effects);
         self.seal_next(&view, effects);
         self.commit_sectors(&view, effects, &mut out);
@@ -243,6 +255,7 @@ impl Provider {
             Settle::Windows => self.prove_window(&view, effects, &mut out),
             Settle::Folded => self.fold_windows(&view, effects, &mut out),
         }
+        self.claim(&view, &mut out);
         Said {
             transactions: out,
             heartbeat,
@@ -293,6 +306,9 @@ impl Provider {
 
     /// Frees the disk from sectors whose life on the ledger is over, and from those that can't be committed any more.
     fn drop_dead(&mut self, view: &View<'_, impl StateRead>, effects: &mut Vec<Effect>) {
+        if self.is_logging() {
+            return;
+        }
         let dead: Vec<SectorNumber> = self
             .local
             .values()
@@ -322,24 +338,23 @@ impl Provider {
 
     /// Begins to seal certified slots that lie in no sector.
     fn seal_next(&mut self, view: &View<'_, impl StateRead>, effects: &mut Vec<Effect>) {
-        if self.sealing.len() >= SEALING_MAX {
+        if self.sealing.len() >= SEALING_MAX || self.pauses.has(Job::Seal) {
             return;
         }
-        let busy: BTreeSet<_> = self
-            .sealing
-            .values()
-            .chain(self.local.values().map(|sector| &sector.job))
-            .flat_map(|job| &job.pieces)
-            .filter_map(|piece| match piece {
-                Piece::Slot { deal, slot, .. } => Some((*deal, *slot)),
-                Piece::Filler { .. } => None,
-            })
-            .collect();
-        let loose: Vec<_> = view
-            .loose_slots()
+        let local = self.local.values().map(|sector| &sector.job);
+        let busy: BTreeSet<_> = self.sealing.values().chain(local).flat_map(slots_of).collect();
+        let all = view.loose_slots();
+        self.not_sealed
+            .retain(|slot, _| all.iter().any(|loose| loose.name() == *slot));
+        let mut loose: Vec<_> = all
             .into_iter()
-            .filter(|loose| !busy.contains(&(loose.deal, loose.slot)))
+            .filter(|loose| !busy.contains(&loose.name()))
             .collect();
+        // One that can't be read keeps no other back: those that were in a sector that failed are tried after the rest, and alone.
+        let n_failed = |loose: &LooseSlot| self.not_sealed.get(&loose.name()).copied().unwrap_or(0);
+        loose.sort_by_key(n_failed);
+        let n_new = loose.iter().take_while(|loose| n_failed(loose) == 0).count();
+        loose.truncate(n_new.max(1));
         let (units_min, units_max) = self.config.units;
         let Some((units, pieces)) = pack(&loose, units_min, units_max, PIECES_MAX) else {
             return;
@@ -360,7 +375,14 @@ impl Provider {
             Ok(roots) => {
                 self.local.insert(sector, LocalSector { job, roots });
             }
-            Err(trouble) => self.trouble = Some(format!("sealing sector {sector} failed: {trouble}")),
+            Err(trouble) => {
+                for slot in slots_of(&job) {
+                    let n_failed = self.not_sealed.entry(slot).or_default();
+                    *n_failed = n_failed.saturating_add(1);
+                }
+                self.pauses.begin(Job::Seal);
+                self.trouble = Some(format!("sealing sector {sector} failed: {trouble}"));
+            }
         }
     }
 
@@ -386,6 +408,7 @@ impl Provider {
                     self.submit(purpose, vec![operation], vec![witness], view, out);
                 }
             } else if !self.opening.contains(batch)
+                && !self.pauses.has(Job::Open(*batch))
                 && let Some(job) = self.open_job(*batch, row, view)
             {
                 self.opening.insert(*batch);
@@ -401,7 +424,7 @@ impl Provider {
         self.tried.retain(|sector| local.contains_key(sector));
         let ready = local.values().filter(|LocalSector { job, .. }| {
             let purpose = Purpose::PreCommit(job.sector);
-            view.sector(job.sector).is_none() && !self.submitter.is_on_its_way(purpose)
+            view.sector(job.sector).is_none() && !view.is_dead(job) && !self.submitter.is_on_its_way(purpose)
         });
         let ready = ready.filter_map(|LocalSector { job, roots }| {
             let operation = Operation::PreCommit {
@@ -541,6 +564,7 @@ impl Provider {
                 self.openings.insert(batch, opened);
             }
             Err(trouble) => {
+                self.pauses.begin(Job::Open(batch));
                 self.trouble = Some(format!(
                     "answering for the sectors from {batch} on failed: {trouble}"
                 ));
@@ -560,6 +584,9 @@ impl Provider {
             return None;
         }
         let Some(answered) = self.answered.get(&window) else {
+            if self.pauses.has(Job::Respond(window)) {
+                return None;
+            }
             let job = Box::new(view.window_job(window)?);
             while self.answered.len() >= WINDOWS_REMEMBERED {
                 self.answered.pop_first();
@@ -595,12 +622,27 @@ impl Provider {
             }
             Err(trouble) => {
                 self.answered.remove(&window);
+                self.pauses.begin(Job::Respond(window));
                 self.trouble = Some(format!("answering window {window} failed: {trouble}"));
             }
         }
     }
 
-    /// Opens what the ledger samples of the window before, and claims what that earns.
+    /// Claims what was proven, by itself and when nothing else is on its way: a claim has no deadline and no room of its own in
+    /// blocks, and would keep back what has.
+    fn claim(&mut self, view: &View<'_, impl StateRead>, out: &mut Vec<SignedTransaction>) {
+        if !self.submitter.is_idle() {
+            return;
+        }
+        if let Ok(slots) = BoundedVec::new(view.claimable())
+            && !slots.is_empty()
+        {
+            let claim = Operation::Claim { slots };
+            self.submit(Purpose::Claim, vec![claim], Vec::new(), view, out);
+        }
+    }
+
+    /// Opens what the ledger samples of the window before.
     fn prove_window(
         &mut self,
         view: &View<'_, impl StateRead>,
@@ -628,14 +670,10 @@ impl Provider {
         };
         if let Some(witness) = answered.openings.clone() {
             let openings = witness_hash(&self.network, &witness);
-            let mut operations = vec![Operation::ProveWindow { window, openings }];
-            if let Ok(slots) = BoundedVec::new(view.claimable())
-                && !slots.is_empty()
-            {
-                operations.push(Operation::Claim { slots });
-            }
-            self.submit(Purpose::Prove(window), operations, vec![witness], view, out);
+            let operation = Operation::ProveWindow { window, openings };
+            self.submit(Purpose::Prove(window), vec![operation], vec![witness], view, out);
         } else if !answered.is_opening
+            && !self.pauses.has(Job::OpenWindow(window))
             && heartbeat.left_out.len() < answered.job.sectors.len()
             && let Some(next_beacon) = view.window_beacon(view.window)
         {
@@ -655,9 +693,20 @@ impl Provider {
         answered.is_opening = false;
         match result {
             Ok(openings) => answered.openings = Some(openings),
-            Err(trouble) => self.trouble = Some(format!("proving window {window} failed: {trouble}")),
+            Err(trouble) => {
+                self.pauses.begin(Job::OpenWindow(window));
+                self.trouble = Some(format!("proving window {window} failed: {trouble}"));
+            }
         }
     }
+}
+
+/// Slots in a sector.
+fn slots_of(job: &SealJob) -> impl Iterator<Item = (DealId, SlotIndexInDeal)> {
+    job.pieces.iter().filter_map(|piece| match piece {
+        Piece::Slot { deal, slot, .. } => Some((*deal, *slot)),
+        Piece::Filler { .. } => None,
+    })
 }
 
 #[cfg(test)]

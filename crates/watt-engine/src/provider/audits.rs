@@ -1,6 +1,7 @@
 //! Showing that a live sector is sealed when the network asks again (`docs/spec/ledger.md` 9.15): it takes sealing once more, so one
 //! sector at a time is opened, behind everything that has less time. What is not shown in time is lost.
 
+use super::pauses::Job;
 use super::view::View;
 use super::{LocalSector, Opened, Provider, ShownToCommittee};
 use crate::effect::{AskedSector, Effect, OpenJob};
@@ -10,25 +11,15 @@ use watt_ledger::rows::{AuditRow, SectorStage};
 use watt_ledger::{Asking, StateRead};
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, ShownTo, SignedTransaction};
-use watt_primitives::{BlockHeight, SectorNumber, Window};
+use watt_primitives::{SectorNumber, Window};
 
 /// Openings of live sectors that are shown at a time: each has a few hundred KB in memory.
 const SHOWN_MAX: usize = 16;
 
-/// Blocks until what could not be opened is tried again: it takes making a sector's labels.
-const TRY_AGAIN_BLOCKS: u64 = 24;
-
-/// The newest openings of a live sector that were asked for.
-#[derive(Clone, Copy, Debug)]
-struct Answer {
-    /// The window that asks.
-    window: Window,
-    asked_at: BlockHeight,
-}
-
-/// What is under way. The ledger says what is asked, so nothing of this has to outlive the node.
+/// The window that asks for the newest openings of each live sector. The ledger says what is asked, so nothing of this has to outlive
+/// the node.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Audits(BTreeMap<SectorNumber, Answer>);
+pub(super) struct Audits(BTreeMap<SectorNumber, Window>);
 
 impl Audits {
     /// Whether the newest openings of this sector are those of a live one.
@@ -79,7 +70,7 @@ impl Provider {
     ) {
         let number = job.sector;
         let newest = self.audits.0.get(&number).copied();
-        let newest = newest.filter(|answer| answer.window == audit.window);
+        let newest = newest.filter(|window| *window == audit.window);
         if newest.is_none() && !self.opening.contains(&number) {
             // Of its commitment, or of a question that was asked before.
             self.hide(number, effects);
@@ -115,14 +106,10 @@ impl Provider {
             n_needed: shown.committee.needed(),
             deadline: audit.answer_by,
         });
-        let is_paused = newest.is_some_and(|answer| view.height < answer.asked_at.plus(TRY_AGAIN_BLOCKS));
+        let is_paused = self.pauses.has(Job::Open(number));
         let is_shown = |opened: &&Opened| matches!(opened, Opened::Shown { .. });
         let n_shown = self.openings.values().filter(is_shown).count();
         if self.opening.is_empty() && !is_paused && n_shown < SHOWN_MAX {
-            let answer = Answer {
-                window: audit.window,
-                asked_at: view.height,
-            };
             let open = OpenJob {
                 batch: number,
                 heavy: asked.heavy,
@@ -132,7 +119,7 @@ impl Provider {
                     seed: asked.challenge_seed,
                 }],
             };
-            self.audits.0.insert(number, answer);
+            self.audits.0.insert(number, audit.window);
             self.opening.insert(number);
             effects.push(Effect::OpenBatch(Box::new(open)));
         }

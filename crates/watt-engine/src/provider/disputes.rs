@@ -2,6 +2,7 @@
 //! (`docs/spec/ledger.md` 9.10).
 
 use super::Provider;
+use super::pauses::Job;
 use super::view::View;
 use crate::effect::Effect;
 use crate::submitter::Purpose;
@@ -10,13 +11,9 @@ use watt_ledger::StateRead;
 use watt_ledger::rows::DisputeRow;
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction, SlotRef};
-use watt_primitives::BlockHeight;
 
 /// Groups that are read and not yet on the ledger, at a time: each is 16 KiB in memory.
 const SHOWN_MAX: usize = 32;
-
-/// Blocks until what could not be read is tried again: reading may take making a sector's labels.
-const TRY_AGAIN_BLOCKS: u64 = 12;
 
 /// What becomes of an answer.
 #[derive(Clone, Debug)]
@@ -24,15 +21,12 @@ enum Stage {
     Reading,
     /// The encoded group.
     Read(Vec<u8>),
-    /// It could not be read.
-    Failed,
 }
 
 /// An answer under way.
 #[derive(Clone, Debug)]
 struct Answer {
     group: u32,
-    asked_at: BlockHeight,
     stage: Stage,
 }
 
@@ -56,14 +50,9 @@ impl Provider {
         };
         self.answers.0.retain(|slot, answer| is_open(slot, answer.group));
         for (slot, dispute) in open {
-            match self
-                .answers
-                .0
-                .get(&slot)
-                .map(|answer| (&answer.stage, answer.asked_at))
-            {
-                Some((Stage::Reading, _)) => {}
-                Some((Stage::Read(witness), _)) => {
+            match self.answers.0.get(&slot).map(|answer| &answer.stage) {
+                Some(Stage::Reading) => {}
+                Some(Stage::Read(witness)) => {
                     let witness = witness.clone();
                     let operation = Operation::AnswerDispute {
                         deal: slot.deal,
@@ -72,18 +61,15 @@ impl Provider {
                     };
                     self.submit(Purpose::Answer(slot), vec![operation], vec![witness], view, out);
                 }
-                Some((Stage::Failed, asked_at)) if view.height < asked_at.plus(TRY_AGAIN_BLOCKS) => {}
-                Some((Stage::Failed, _)) => self.read_group(slot, dispute.group, view.height, effects),
-                None if self.answers.0.len() >= SHOWN_MAX => {}
-                None => self.read_group(slot, dispute.group, view.height, effects),
+                None if self.answers.0.len() >= SHOWN_MAX || self.pauses.has(Job::Show(slot)) => {}
+                None => self.read_group(slot, dispute.group, effects),
             }
         }
     }
 
-    fn read_group(&mut self, slot: SlotRef, group: u32, asked_at: BlockHeight, effects: &mut Vec<Effect>) {
+    fn read_group(&mut self, slot: SlotRef, group: u32, effects: &mut Vec<Effect>) {
         let answer = Answer {
             group,
-            asked_at,
             stage: Stage::Reading,
         };
         self.answers.0.insert(slot, answer);
@@ -99,16 +85,17 @@ impl Provider {
         else {
             return;
         };
-        answer.stage = match result {
-            Ok(witness) => Stage::Read(witness),
+        match result {
+            Ok(witness) => answer.stage = Stage::Read(witness),
             Err(trouble) => {
+                self.answers.0.remove(&slot);
+                self.pauses.begin(Job::Show(slot));
                 let SlotRef { deal, slot } = slot;
                 self.trouble = Some(format!(
                     "group {group} of share {slot} of deal {deal} is asked for and can't be shown: {trouble}"
                 ));
-                Stage::Failed
             }
-        };
+        }
     }
 }
 

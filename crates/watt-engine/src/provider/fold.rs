@@ -1,6 +1,7 @@
 //! Windows settled by folded proofs: each is logged as soon as its sample is known and folded when there is time; one proof of all
 //! windows of a period is handed in when the ledger takes it (`docs/spec/node.md` §5).
 
+use super::pauses::Job;
 use super::view::View;
 use super::{Provider, WINDOWS_REMEMBERED};
 use crate::effect::{Effect, FoldJob};
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 use watt_ledger::StateRead;
 use watt_light::transaction::witness_hash;
 use watt_light::{FoldedWindows, Operation, SignedTransaction};
-use watt_primitives::{BoundedVec, Window};
+use watt_primitives::Window;
 
 /// How far folding is, for an owner who wants to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,8 +32,22 @@ pub struct SettledPeriod {
     pub last: Window,
     /// Windows in which the provider was present.
     pub n_windows: u32,
-    /// Good ones that were shown; `None` if nothing was shown in time.
-    pub n_good: Option<u32>,
+    /// How it ended.
+    pub end: PeriodEnd,
+}
+
+/// How a period ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeriodEnd {
+    /// So many good windows were shown.
+    Settled {
+        /// How many.
+        n_good: u32,
+    },
+    /// It was settled by what an earlier life of this program had handed in.
+    SettledBefore,
+    /// Nothing was shown in time.
+    Lapsed,
 }
 
 /// What a provider that settles by folded proofs has asked for and not seen yet.
@@ -40,6 +55,8 @@ pub struct SettledPeriod {
 pub(super) struct Folding {
     /// Windows handed to the log.
     logged: BTreeSet<Window>,
+    /// Those of them that are not there yet.
+    logging: BTreeSet<Window>,
     /// What was folded ahead last.
     ahead: Option<FoldJob>,
     settling: Option<Settling>,
@@ -81,29 +98,28 @@ impl Folding {
         let Some(Settling { job, proof }) = self.settling.take() else {
             return;
         };
-        let n_good = match proof {
-            Proof::Made(windows, _) if proven_to >= Some(job.last) => Some(windows.n_good),
-            Proof::Made(..) | Proof::UnderWay | Proof::Failed(_) => None,
+        let end = match proof {
+            _ if proven_to < Some(job.last) => PeriodEnd::Lapsed,
+            Proof::Made(windows, _) => PeriodEnd::Settled {
+                n_good: windows.n_good,
+            },
+            Proof::UnderWay | Proof::Failed(_) => PeriodEnd::SettledBefore,
         };
         self.last = Some(SettledPeriod {
             first: job.first,
             last: job.last,
             n_windows: job.n_windows,
-            n_good,
+            end,
         });
     }
 }
 
 impl Provider {
-    /// Logs answered windows, and settles a period that is over.
-    pub(super) fn fold_windows(
-        &mut self,
-        view: &View<'_, impl StateRead>,
-        effects: &mut Vec<Effect>,
-        out: &mut Vec<SignedTransaction>,
-    ) {
+    /// Logs answered windows, before anything goes that their steps are made from.
+    pub(super) fn log_windows(&mut self, view: &View<'_, impl StateRead>, effects: &mut Vec<Effect>) {
         for answered in view.answered() {
-            if self.folding.logged.insert(answered.window) {
+            if !self.pauses.has(Job::Log(answered.window)) && self.folding.logged.insert(answered.window) {
+                self.folding.logging.insert(answered.window);
                 let job = view.window_job(answered.window).map(Box::new);
                 effects.push(Effect::LogWindow {
                     answered: Box::new(answered),
@@ -114,6 +130,20 @@ impl Provider {
         while self.folding.logged.len() > WINDOWS_REMEMBERED {
             self.folding.logged.pop_first();
         }
+    }
+
+    /// Whether a window is being logged.
+    pub(super) fn is_logging(&self) -> bool {
+        !self.folding.logging.is_empty()
+    }
+
+    /// Folds what was logged, and settles a period that is over.
+    pub(super) fn fold_windows(
+        &mut self,
+        view: &View<'_, impl StateRead>,
+        effects: &mut Vec<Effect>,
+        out: &mut Vec<SignedTransaction>,
+    ) {
         let waiting = view.waiting();
         if let Some(newest) = waiting.iter().map(|waiting| &waiting.job).next_back()
             && self.folding.ahead.as_ref() != Some(newest)
@@ -159,22 +189,20 @@ impl Provider {
         view: &View<'_, impl StateRead>,
         out: &mut Vec<SignedTransaction>,
     ) {
-        let mut operations = vec![Operation::SettleWindows {
+        let operation = Operation::SettleWindows {
             windows,
             proof: witness_hash(&self.network, &proof),
-        }];
-        if let Ok(slots) = BoundedVec::new(view.claimable())
-            && !slots.is_empty()
-        {
-            operations.push(Operation::Claim { slots });
-        }
-        self.submit(Purpose::Settle(first), operations, vec![proof], view, out);
+        };
+        self.submit(Purpose::Settle(first), vec![operation], vec![proof], view, out);
     }
 
     pub(crate) fn window_logged(&mut self, window: Window, result: Result<(), String>) {
+        self.folding.logging.remove(&window);
         if let Err(trouble) = result {
+            self.folding.logged.remove(&window);
+            self.pauses.begin(Job::Log(window));
             self.trouble = Some(format!(
-                "window {window} could not be logged, so its period can't be settled: {trouble}"
+                "window {window} could not be logged, without which its period can't be settled: {trouble}"
             ));
         }
     }

@@ -15,6 +15,12 @@ pub(super) struct LooseSlot {
     pub(super) len: u64,
 }
 
+impl LooseSlot {
+    pub(super) const fn name(&self) -> (DealId, SlotIndexInDeal) {
+        (self.deal, self.slot)
+    }
+}
+
 /// Fills one sector of at most `units_max` units with the first slots that fit, in order; the smallest size that holds them.
 pub(super) fn pack(
     loose: &[LooseSlot],

@@ -1,10 +1,16 @@
 use super::*;
 use fold::tests::{Ledger, account};
-use watt_ledger::rows;
+use watt_ledger::rows::{
+    self, AskRow, ChainRow, DealRow, DealStage, ProviderRow, SectorRow, SectorStage, SlotRow,
+};
+use watt_market::SlotFunds;
+use watt_primitives::class::Class;
+use watt_primitives::terms::BundleTerms;
+use watt_primitives::{Amount, Cid, LedgerTime};
 use watt_proofs::Element;
 
 /// A sector that the provider has sealed.
-fn sealed(number: u64) -> LocalSector {
+pub(super) fn sealed(number: u64) -> LocalSector {
     LocalSector {
         job: SealJob {
             provider: account(),
@@ -100,4 +106,200 @@ fn a_batch_is_opened_whole() {
             .unwrap()
             .contains("sector 1 is not on this disk")
     );
+}
+
+/// The provider holds slot 0 of deal `n`, whose term runs; it lies in this sector.
+fn hold(ledger: &mut Ledger, n: u8, sector: Option<u64>, last_claim: Option<u64>) {
+    let deal = DealId([n; 32]);
+    let slot_bytes = 16 << 10;
+    let row = DealRow {
+        client: account(),
+        terms: BundleTerms {
+            class: Class::Devnet,
+            header: Cid(Hash::ZERO),
+            manifest: Cid(Hash::ZERO),
+            slot_bytes,
+            slot_roots: BoundedVec::new(vec![Hash([n; 32])]).unwrap(),
+        },
+        price_max: Amount(1),
+        term_ms: 1,
+        reservation_ms_max: 1,
+        bid_height: BlockHeight(1),
+        escrow: Amount(1),
+        stage: DealStage::Active {
+            height: BlockHeight(1),
+            at: LedgerTime(0),
+            ends_at: LedgerTime(1),
+        },
+        lost: BoundedVec::empty(),
+    };
+    ledger.write(rows::deal(&deal), &row);
+    let slot = SlotRow {
+        provider: account(),
+        funds: SlotFunds::open(Amount(1), slot_bytes, 1, 1).unwrap(),
+        accepted_height: BlockHeight(1),
+        sector: sector.map(SectorNumber),
+        device: Device::AlwaysOn,
+        dispute: None,
+        last_claim: last_claim.map(Window),
+    };
+    ledger.write(rows::slot(&deal, SlotIndexInDeal(0)), &slot);
+    ledger.write(rows::indexed_slot(&account(), &deal, SlotIndexInDeal(0)), &());
+}
+
+fn look(ledger: &Ledger, provider: &mut Provider) -> (Vec<Effect>, Vec<SignedTransaction>) {
+    let chain: ChainRow = rows::read(&ledger.state, rows::CHAIN).unwrap();
+    let mut effects = Vec::new();
+    let said = provider.look(&ledger.state, chain.height, |_| true, &mut effects);
+    (effects, said.transactions)
+}
+
+/// The slots that are to be sealed now, by the number of their deal.
+fn to_seal(effects: &[Effect]) -> Option<(SectorNumber, Vec<u8>)> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Seal(job) => Some((job.sector, slots_of(job).map(|(deal, _)| deal.0[0]).collect())),
+        _ => None,
+    })
+}
+
+/// A share that can't be read keeps no other from being sealed: those that were in a sector that failed come after all others, alone and
+/// not at once. Covers: D1.
+#[test]
+fn a_share_that_cannot_be_read_keeps_no_other_back() {
+    let mut ledger = Ledger::new();
+    ledger.make_beacon(5);
+    ledger.enter(5);
+    [1, 2].into_iter().for_each(|n| hold(&mut ledger, n, None, None));
+    let mut provider = ledger.provider(Settle::Windows);
+    let (sector, together) = to_seal(&look(&ledger, &mut provider).0).unwrap();
+    assert_eq!(together, [1, 2]);
+    provider.sealed(sector, Err("share 1 can't be read".to_owned()));
+    assert_eq!(to_seal(&look(&ledger, &mut provider).0), None, "not at once");
+    hold(&mut ledger, 3, None, None);
+    let mut sealed = Vec::new();
+    // Windows of four slots; 24 blocks.
+    for window in [11, 17, 23, 29] {
+        ledger.enter(window);
+        ledger.make_beacon(window);
+        let (sector, slots) = to_seal(&look(&ledger, &mut provider).0).unwrap();
+        let result = if slots == [1] {
+            Err("share 1 can't be read".to_owned())
+        } else {
+            Ok(super::tests::sealed(0).roots)
+        };
+        provider.sealed(sector, result);
+        sealed.push(slots);
+    }
+    assert_eq!(sealed, [vec![3], vec![1], vec![2], vec![1]]);
+}
+
+/// What the disk refuses is not tried again with the next event, but some blocks later. Covers: D1, D2.
+#[test]
+fn what_failed_waits() {
+    let mut pauses = Pauses::default();
+    let waits = [
+        (Job::Seal, 24),
+        (Job::Open(SectorNumber(1)), 24),
+        (Job::Respond(Window(5)), 3),
+        (Job::OpenWindow(Window(5)), 3),
+        (Job::Log(Window(5)), 3),
+    ];
+    for (job, blocks) in waits {
+        pauses.enter(BlockHeight(100));
+        pauses.begin(job);
+        pauses.enter(BlockHeight(100 + blocks - 1));
+        assert!(pauses.has(job), "{job:?}");
+        pauses.enter(BlockHeight(100 + blocks));
+        assert!(!pauses.has(job), "{job:?}");
+    }
+    let mut ledger = Ledger::new();
+    let mut provider = provider_of(&mut ledger, 1..=1);
+    look(&ledger, &mut provider);
+    provider.batch_opened(SectorNumber(1), Err("a group is damaged".to_owned()));
+    provider.responded(Window(5), Err("the disk is full".to_owned()));
+    assert!(provider.pauses.has(Job::Open(SectorNumber(1))));
+    assert!(provider.pauses.has(Job::Respond(Window(5))));
+    let row = BatchRow {
+        sectors: BoundedVec::new(vec![SectorNumber(1)]).unwrap(),
+        challenge_window: Window(5),
+        deadline: BlockHeight(1_000),
+    };
+    ledger.write(rows::batch(&account(), SectorNumber(1)), &row);
+    ledger.make_beacon(5);
+    let opens = |effects: &[Effect]| {
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::OpenBatch(_)))
+    };
+    assert!(!opens(&look(&ledger, &mut provider).0), "not at once");
+    ledger.enter(11);
+    assert!(opens(&look(&ledger, &mut provider).0), "24 blocks later");
+}
+
+/// Proven time is claimed in a transaction of its own, when nothing that has a deadline is on its way, and again only a quarter of a
+/// period later; so a proof is nothing but a duty, for which blocks keep room. Covers: E4, A7.
+#[test]
+fn claims_keep_no_proof_back() {
+    let mut ledger = Ledger::new();
+    let mut provider = provider_of(&mut ledger, std::iter::empty());
+    hold(&mut ledger, 1, Some(7), None);
+    hold(&mut ledger, 2, Some(7), Some(4));
+    hold(&mut ledger, 3, Some(7), Some(5));
+    let sector = SectorRow {
+        units: 1,
+        comm_d: Hash::ZERO,
+        comm_c: Hash::ZERO,
+        comm_r: Element::default(),
+        replica: Hash::ZERO,
+        seal_seed: Hash::ZERO,
+        stage: SectorStage::Active { from: Window(4) },
+        n_slots: 3,
+        proven_ms_start: None,
+        faulty_ms: 0,
+        last_fault: None,
+        unpaid: None,
+    };
+    ledger.write(rows::sector(&account(), SectorNumber(7)), &sector);
+    let claimed = |ledger: &Ledger, provider: &mut Provider| {
+        let out = look(ledger, provider).1;
+        let claims = out.iter().flat_map(|signed| {
+            let operations = &signed.transaction.operations;
+            operations.iter().filter_map(|operation| match operation {
+                Operation::Claim { slots } => Some((operations.len(), slots.clone())),
+                _ => None,
+            })
+        });
+        let claims: Vec<_> = claims.collect();
+        let [(n_operations, slots)] = claims.as_slice() else {
+            return Vec::new();
+        };
+        assert_eq!(*n_operations, 1);
+        slots.iter().map(|slot| slot.deal.0[0]).collect()
+    };
+    let mut row = ProviderRow::new(account(), BlockHeight(0));
+    (row.capacity_bytes, row.person, row.heartbeat_key) =
+        (provider.config.capacity_bytes, account(), OWN_KEY);
+    row.device = provider.config.device;
+    let (terms, since) = (provider.config.ask.clone(), BlockHeight(0));
+    ledger.write(rows::ask(&account()), &AskRow { terms, since });
+    ledger.write(rows::provider(&account()), &row);
+    assert!(claimed(&ledger, &mut provider).is_empty(), "nothing is proven");
+    row.last_proven = Some(Window(4));
+    ledger.write(rows::provider(&account()), &row);
+    let head = BlockHeight(21);
+    let proof = provider
+        .submitter
+        .make(Purpose::Prove(Window(4)), Vec::new(), Vec::new(), head);
+    assert!(proof.is_some());
+    assert!(
+        claimed(&ledger, &mut provider).is_empty(),
+        "a proof is on its way"
+    );
+    ledger.enter(10);
+    assert_eq!(
+        claimed(&ledger, &mut provider),
+        [1, 2],
+        "of 3 nothing was proven since"
+    );
+    assert!(claimed(&ledger, &mut provider).is_empty(), "it is on its way");
 }

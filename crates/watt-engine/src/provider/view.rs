@@ -26,6 +26,9 @@ const SLOTS_MAX: usize = 65_536;
 /// The most sectors of one provider that are looked at.
 const SECTORS_MAX: usize = 8_192;
 
+/// How often in a period proven time is claimed: each claim names its slots, and stays on the ledger.
+const CLAIMS_PER_PERIOD: u64 = 4;
+
 /// The rows under this prefix, by the number at the end of their keys.
 fn numbered<T: DeserializeOwned>(chain: &impl StateRead, prefix: &[u8]) -> BTreeMap<SectorNumber, T> {
     let rows = chain.scan(prefix, None, SECTORS_MAX);
@@ -296,24 +299,23 @@ impl<'a, S: StateRead> View<'a, S> {
         .collect()
     }
 
-    /// Slots that may be paid: in a sector, of a deal that is not over.
+    /// Slots of which something was proven since they were paid for proven time, if that was long enough ago.
     pub(super) fn claimable(&self) -> Vec<SlotRef> {
-        let in_sectors = self.slots.iter().filter(|(_, _, row)| {
-            let stage = row
-                .sector
-                .and_then(|number| self.sector(number))
-                .map(|sector| sector.stage);
-            matches!(
-                stage,
-                Some(SectorStage::Active { .. } | SectorStage::Ended { .. })
-            )
+        let period = self.rules.parameters.settlement_windows;
+        let pause = period.checked_div(CLAIMS_PER_PERIOD).unwrap_or(0).max(1);
+        let Some(proven) = self.provider.as_ref().and_then(|row| row.last_proven) else {
+            return Vec::new();
+        };
+        let is_due = |row: &SlotRow| {
+            let sector = row.sector.and_then(|number| self.sector(number));
+            let is_earlier = |last: Window| last <= proven && last.0.saturating_add(pause) <= self.window.0;
+            sector.is_some_and(|sector| sector.is_in_set(proven)) && row.last_claim.is_none_or(is_earlier)
+        };
+        let due = self.slots.iter().filter(|(_, _, row)| is_due(row));
+        let due = due.map(|(deal, slot, _)| SlotRef {
+            deal: *deal,
+            slot: *slot,
         });
-        in_sectors
-            .map(|(deal, slot, _)| SlotRef {
-                deal: *deal,
-                slot: *slot,
-            })
-            .take(CLAIM_SLOTS_MAX)
-            .collect()
+        due.take(CLAIM_SLOTS_MAX).collect()
     }
 }

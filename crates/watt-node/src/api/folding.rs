@@ -3,6 +3,7 @@
 use super::facts::Facts;
 use super::view::FoldingStatus;
 use serde::{Deserialize, Serialize};
+use watt_engine::provider::{PeriodEnd, SettledPeriod};
 use watt_ledger::query::{self, WaitingWindows};
 use watt_primitives::AccountId;
 
@@ -49,7 +50,10 @@ pub struct SettledInfo {
     pub last: u64,
     /// In how many of them the provider was present.
     pub n_windows: u32,
-    /// How many were shown to be good; absent if nothing was shown in time.
+    /// Whether they were settled in time.
+    #[serde(default)]
+    pub is_settled: bool,
+    /// How many were shown to be good, if this program showed it since it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_good: Option<u32>,
     /// The same in a sentence.
@@ -66,24 +70,40 @@ impl Facts<'_> {
                 .iter()
                 .map(|waiting| waiting_info(waiting, &status, now))
                 .collect(),
-            last: status.last.map(|last| SettledInfo {
-                first: last.first.0,
-                last: last.last.0,
-                n_windows: last.n_windows,
-                n_good: last.n_good,
-                sentence: match last.n_good {
-                    Some(n_good) => format!(
-                        "windows {} to {}: {n_good} of {} were good",
-                        last.first, last.last, last.n_windows
-                    ),
-                    None => format!(
-                        "windows {} to {}: not settled in time, so they have failed",
-                        last.first, last.last
-                    ),
-                },
-            }),
+            last: status.last.map(settled_info),
             trouble: status.trouble,
         }
+    }
+}
+
+fn settled_info(of: SettledPeriod) -> SettledInfo {
+    let SettledPeriod {
+        first,
+        last,
+        n_windows,
+        end,
+    } = of;
+    let (n_good, sentence) = match end {
+        PeriodEnd::Settled { n_good } => (
+            Some(n_good),
+            format!("windows {first} to {last}: {n_good} of {n_windows} were good"),
+        ),
+        PeriodEnd::SettledBefore => (
+            None,
+            format!("windows {first} to {last}: settled by what was handed in before this program started"),
+        ),
+        PeriodEnd::Lapsed => (
+            None,
+            format!("windows {first} to {last}: not settled in time, so they have failed"),
+        ),
+    };
+    SettledInfo {
+        first: first.0,
+        last: last.0,
+        n_windows,
+        is_settled: end != PeriodEnd::Lapsed,
+        n_good,
+        sentence,
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) const NAME: &str = "devnet";
 /// Balance of the client's account at genesis.
 pub(super) const CLIENT_BALANCE: Amount = Amount(1_000_000 * UNITS_PER_WATT);
 
-/// Balance of each node's account at genesis: fees and deposits.
+/// Balance of each node's account at genesis, for fees.
 pub(super) const NODE_BALANCE: Amount = Amount(10_000 * UNITS_PER_WATT);
 
 /// Price of the cheapest provider per 10^9 bytes and day; each further one asks a hundredth more, so that the match shows.

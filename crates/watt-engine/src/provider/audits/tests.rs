@@ -7,7 +7,7 @@ use watt_ledger::query;
 use watt_ledger::rows::{self, ChainRow, PieceTableRow, SectorRow};
 use watt_light::Verdict;
 use watt_primitives::terms::Piece;
-use watt_primitives::{BoundedVec, Hash};
+use watt_primitives::{BlockHeight, BoundedVec, Hash};
 use watt_proofs::{Element, ProofParams, SectorSize};
 
 /// A sealed sector of the provider.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::effect::AnsweredWindow;
+use crate::provider::tests::sealed;
 use crate::provider::{LocalSector, ProviderConfig, Settle};
 use watt_ledger::genesis::{self, GenesisAccount};
 use watt_ledger::rows::{self, ChainRow, DutyWindowRow, HeartbeatRow, Period, PeriodsRow, ProviderRow};
@@ -8,7 +9,8 @@ use watt_ledger::{Genesis, MemoryState, NetworkParameters};
 use watt_light::{BackboneEntry, WindowShape};
 use watt_primitives::terms::{AskTerms, Device, Endpoint};
 use watt_primitives::{
-    AccountId, Amount, BlockHeight, BoundedString, Hash, SecretKey, Term, Timestamp, codec,
+    AccountId, Amount, BlockHeight, BoundedString, BoundedVec, Hash, SecretKey, SectorNumber, Term,
+    Timestamp, codec,
 };
 use watt_proofs::Element;
 
@@ -296,7 +298,7 @@ fn what_is_due_is_proven_once_and_handed_in() {
         first: Window(0),
         last: Window(2),
         n_windows: 3,
-        n_good: Some(2),
+        end: PeriodEnd::Settled { n_good: 2 },
     };
     assert_eq!(provider.folding.work().last, Some(settled));
     assert_eq!(provider.folding.work().settling, None);
@@ -327,8 +329,53 @@ fn what_can_not_be_proven_is_tried_once_a_window() {
     ledger.wait(Vec::new());
     assert_eq!(folds(&ledger.look(&mut provider).0), 0);
     assert_eq!(
-        provider.folding.work().last.unwrap().n_good,
-        None,
+        provider.folding.work().last.unwrap().end,
+        PeriodEnd::Lapsed,
         "it has lapsed"
     );
+}
+
+/// A proof that was handed in by an earlier life, and lands in this one before it has made its own, is no loss. Covers: D3.
+#[test]
+fn what_an_earlier_life_handed_in_is_settled() {
+    let mut ledger = Ledger::new();
+    ledger.note(|_| {});
+    ledger.wait(vec![period(0, 0, 2)]);
+    ledger.enter(5);
+    let mut provider = ledger.provider(Settle::Folded);
+    ledger.look(&mut provider);
+    ledger.wait(Vec::new());
+    ledger.note(|row| row.last_proven = Some(Window(2)));
+    ledger.look(&mut provider);
+    let last = provider.folding.work().last.unwrap();
+    assert_eq!((last.last, last.end), (Window(2), PeriodEnd::SettledBefore));
+}
+
+/// A window that the disk did not take is logged again a few blocks later; until the log has it nothing is removed that its step is
+/// made from. Covers: D2, D3.
+#[test]
+fn a_window_that_was_not_logged_is_logged_again() {
+    let mut ledger = Ledger::new();
+    ledger.make_beacon(5);
+    ledger.make_beacon(6);
+    ledger.answer(5);
+    ledger.enter(6);
+    // Of a number that was used, and no sector of the ledger any more.
+    ledger.write(rows::used_sector(&account(), SectorNumber(1)), &());
+    let mut provider = ledger.provider_with(Settle::Folded, vec![sealed(1)]);
+    let removed = |effects: &[Effect]| {
+        let is_removal = |effect: &&Effect| matches!(effect, Effect::RemoveSector { .. });
+        effects.iter().filter(is_removal).count()
+    };
+    let effects = ledger.look(&mut provider).0;
+    assert_eq!((removed(&effects), logged(effects).len()), (0, 1));
+    provider.window_logged(Window(5), Err("the disk is full".to_owned()));
+    assert_eq!(logged(ledger.look(&mut provider).0).len(), 0, "not at once");
+    // Windows of four slots.
+    ledger.enter(7);
+    let effects = ledger.look(&mut provider).0;
+    assert_eq!((removed(&effects), logged(effects).len()), (0, 1));
+    provider.window_logged(Window(5), Ok(()));
+    let effects = ledger.look(&mut provider).0;
+    assert_eq!((removed(&effects), logged(effects).len()), (1, 0));
 }
