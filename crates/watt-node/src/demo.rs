@@ -3,6 +3,7 @@
 
 mod cheat;
 mod file;
+mod proving;
 mod report;
 mod settlement;
 mod story;

@@ -38,6 +38,10 @@ pub struct DemoReport {
     pub proofs_accepted: u64,
     /// Window proofs that were due and never came.
     pub proofs_missed: u64,
+    /// Batches of sealed sectors that committees let in.
+    pub batches_let_in: u64,
+    /// Live sectors that committees looked at again.
+    pub sectors_asked_again: u64,
     /// Locked for the file.
     #[serde(with = "amount_text")]
     pub escrowed: Amount,
@@ -105,6 +109,13 @@ pub fn table(report: &DemoReport) -> String {
         format!(
             "{} accepted, {} missed",
             report.proofs_accepted, report.proofs_missed
+        ),
+    ]);
+    table.row([
+        "committees".into(),
+        format!(
+            "let in {} batches of sealed sectors, looked at {} live sectors again",
+            report.batches_let_in, report.sectors_asked_again
         ),
     ]);
     table.row(["one proof".into(), report.settled.clone()]);

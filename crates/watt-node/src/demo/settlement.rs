@@ -1,5 +1,6 @@
 //! One folded proof for many windows.
 
+use super::proving::n_verified;
 use super::story::POLL_MS;
 use crate::api::types::Outcome;
 use crate::context::Context;
@@ -9,7 +10,7 @@ use crate::ui::Ui;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
-use watt_primitives::BlockHeight;
+use watt_primitives::{BlockHeight, Hash};
 
 /// How long the first folded proof may take, in milliseconds: two periods of a minute, and some compressing on a small machine.
 const SETTLE_MS_MAX: u64 = 480_000;
@@ -23,8 +24,8 @@ pub(super) struct Settled {
     pub(super) provider: String,
     /// What the ledger made of it.
     pub(super) done: String,
-    /// How many entries said that its block is good.
-    pub(super) n_voters: usize,
+    /// How many validators verified it.
+    pub(super) n_verified: usize,
 }
 
 /// Waits until a provider that folds its windows has settled enough of them, looking through all blocks.
@@ -66,7 +67,7 @@ pub(super) async fn wait_settled(
                     return Ok(Settled {
                         provider: (*name).to_owned(),
                         done: info.done.first().cloned().unwrap_or_default(),
-                        n_voters: block.decided_by.len(),
+                        n_verified: wait_verified(devnet, height, block.header.hash, deadline).await?,
                     });
                 }
             }
@@ -77,6 +78,23 @@ pub(super) async fn wait_settled(
                 format!("after {} s no folded proof was recorded", SETTLE_MS_MAX / 1000),
                 "run it again with --keep and look at the providers' logs",
             ));
+        }
+        tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+    }
+}
+
+/// Waits until every validator has taken the block, and with it the proof; how many have.
+async fn wait_verified(
+    devnet: &Devnet,
+    height: u64,
+    hash: Hash,
+    deadline: Instant,
+) -> Result<usize, CommandError> {
+    let all = usize::try_from(devnet.plan().size().validators).unwrap_or(usize::MAX);
+    loop {
+        let n_verified = n_verified(devnet, height, hash).await?;
+        if n_verified >= all || Instant::now() >= deadline {
+            return Ok(n_verified);
         }
         tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
     }

@@ -1,5 +1,6 @@
 //! The eight steps of the story, each showing what really happened.
 
+use super::proving::{Proofs, sealing};
 use super::report::{DemoReport, short};
 use super::{DemoRequest, cheat, file, settlement};
 use crate::api::types::{DealInfo, SlotInfo, SlotState};
@@ -60,15 +61,16 @@ pub(super) async fn tell(
     let put = store(ui, &context, &original).await?;
 
     ui.headline("3. The providers seal their shares and prove them, window after window; each proof is paid");
-    let proven = wait_proven(ui, devnet, &context, &put, bytes).await?;
+    let mut proofs = Proofs::default();
+    let proven = wait_proven(ui, devnet, &context, &put, bytes, &mut proofs).await?;
 
     ui.headline(
         "4. Some providers fold their windows: one proof shows all of a minute, and every node verifies it",
     );
     let settled = settlement::wait_settled(ui, devnet, &context).await?;
     ui.note(&format!(
-        "   {}: {}; {} of {} validators signed for the block with it",
-        settled.provider, settled.done, settled.n_voters, request.size.validators
+        "   {}: {}; {} of {} validators verified it",
+        settled.provider, settled.done, settled.n_verified, request.size.validators
     ));
 
     ui.headline("5. A provider deletes all that it stores, and says that it has it");
@@ -119,6 +121,7 @@ pub(super) async fn tell(
     )
     .await?;
     let chain = ChainFacts::read(&context).await?;
+    proofs.read(&context).await?;
     Ok(DemoReport {
         bytes,
         is_identical: sha256_fetched == sha256,
@@ -135,6 +138,8 @@ pub(super) async fn tell(
         proposers: chain.proposers,
         proofs_accepted: chain.proofs_accepted,
         proofs_missed: chain.proofs_missed,
+        batches_let_in: proofs.n_batches,
+        sectors_asked_again: proofs.n_again,
         escrowed: last.escrowed,
         paid: last.paid,
         refundable: last.refundable,
@@ -233,6 +238,7 @@ async fn wait_proven(
     context: &Context,
     put: &PutReport,
     bytes: u64,
+    proofs: &mut Proofs,
 ) -> Result<Vec<DealInfo>, CommandError> {
     // One more second for each mebibyte: a slow machine seals it in less.
     let limit = Duration::from_millis(PROVE_MS_MAX + (bytes >> 20) * 1_000);
@@ -254,7 +260,16 @@ async fn wait_proven(
         let n_proven = slots.iter().filter(is_proven).count();
         let paid = Amount::checked_sum(slots.iter().map(|slot| slot.paid_proven)).unwrap_or(Amount::ZERO);
         progress.set(u64::try_from(n_proven).unwrap_or(0));
-        progress.message(format!("{accepted} proofs accepted, {paid} WATT paid for them"));
+        proofs.read(context).await?;
+        let seals = sealing(devnet).await?;
+        let answered = proofs.answered().next_back();
+        progress.message(match (seals.first(), answered) {
+            (Some(first), _) => format!("{} providers seal, {first}", seals.len()),
+            (None, Some((window, n))) => format!(
+                "window {window}: {n} heartbeats; {accepted} proofs accepted, {paid} WATT paid for them"
+            ),
+            (None, None) => format!("{} batches let in by their committees", proofs.n_batches),
+        });
         let is_all = n_proven == slots.len() && !slots.is_empty();
         let is_again = accepted >= WINDOWS_PROVEN_MIN * u64::from(put.shares_per_bundle);
         let are_paid = slots
@@ -266,6 +281,11 @@ async fn wait_proven(
                 slots.len(),
                 slots.iter().filter(|slot| !is_later(slot)).count(),
             ));
+            let windows: Vec<String> = proofs
+                .answered()
+                .map(|(window, n)| format!("{n} in window {window}"))
+                .collect();
+            ui.note(&format!("   heartbeats: {}", windows.join(", ")));
             return Ok(deals);
         }
         if Instant::now() >= deadline {
