@@ -1,5 +1,7 @@
 //! Whole proofs, from windows to verdict, at a shape that is small enough for tests.
 
+mod dishonest;
+
 use super::*;
 use crate::backend::{Curve, InvalidPost, Part};
 use crate::fixture::{NETWORK, PROVIDER, Provider};
