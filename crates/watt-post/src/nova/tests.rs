@@ -1,9 +1,12 @@
 //! Whole proofs, from windows to verdict, at a shape that is small enough for tests.
 
+mod dishonest;
+
 use super::*;
 use crate::backend::{Curve, InvalidPost, Part};
 use crate::fixture::{NETWORK, PROVIDER, Provider};
 use crate::nova::proof::{Proof, decode_proof};
+use nova_snark::r1cs::R1CSShape;
 use watt_primitives::{AccountId, NetworkId};
 use watt_proofs::window::{WrongStep, initial_state};
 
@@ -110,7 +113,7 @@ fn batches_name_their_culprit() {
 }
 
 /// Each way of claiming something else than what was proven is refused for its own reason: another network, provider,
-/// period, number of windows or of good ones, and other parameters. Covers: D2, D3.
+/// period, number of windows or of good ones. Covers: D2, D3.
 #[test]
 fn other_claims_are_refused() {
     let world = world();
@@ -178,6 +181,26 @@ fn other_claims_are_refused() {
     };
     assert!(!library(&settlement, &three));
     assert_eq!(verdict(settlement, &three), Err(InvalidPost::Statement));
+}
+
+/// A good proof is none under other parameters, even of the same circuit: all that differs here is the length of a commitment
+/// key, and with it the digest. Covers: D2, D3.
+#[test]
+fn proofs_of_other_parameters_are_refused() {
+    let world = world();
+    let longer_key = |form: &R1CSShape<E1>| 2 * form.num_cons().max(form.num_vars()).next_power_of_two();
+    let circuit = WindowCircuit::form(Shape::TINY);
+    let params = Params::setup(&circuit, &longer_key, &*default_ck_hint()).unwrap();
+    let bytes = bincode::serde::encode_to_vec(&params, ENCODING).unwrap();
+    let digest = Element(params.digest());
+    assert_ne!(digest, world.backend.digest());
+    let others = Verifier::load(digest, &bytes).unwrap();
+    let proof = world.proofs[0].as_slice();
+    let why = InvalidPost::Statement;
+    assert_eq!(
+        others.verify(&[(world.settlement, proof)], None),
+        Err(Refused { at: 0, why })
+    );
 }
 
 /// Malformed proofs are refused, also those on which the library would stop the program.

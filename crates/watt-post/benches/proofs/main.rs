@@ -1,5 +1,5 @@
 //! What proofs of storage cost at full size: sealing, answering a window, folding, compressing, and verifying beside the
-//! library's own verifier in the same run.
+//! library's own verifier in the same run; and that attacks on a sector of full size are refused.
 //!
 //! One JSON object per line: `bench`, `case`, `metric`, `value`, `unit`, and where there is one `baseline` with its `ratio`.
 //! Times are processor time of all threads. Verification runs on one thread.
@@ -13,6 +13,8 @@
     clippy::unwrap_used,
     reason = "a benchmark measures time, prints and may stop"
 )]
+
+mod attacks;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -437,9 +439,10 @@ fn main() {
         Some("seal") => sealing("64 MiB"),
         Some("large") => shape(Shape::LARGE, "4096 positions", 2, &[1, 8, 64, 256]),
         Some("small") => shape(Shape::SMALL, "64 positions", 1, &[1, 8, 64]),
+        Some("attacks") => attacks::run("64 MiB"),
         Some("phone") => phone(),
         _ => {
-            for part in ["seal", "large", "small", "phone"] {
+            for part in ["seal", "attacks", "large", "small", "phone"] {
                 let program = std::env::current_exe().unwrap();
                 let status = std::process::Command::new(program)
                     .arg(format!("part={part}"))
