@@ -144,8 +144,8 @@ fn heartbeat_variants_grind_sample() {
     assert_eq!(root(world), recorded);
 }
 
-/// After the sample is known a provider that can't open it keeps silent: the window counts as missed and is not paid, as if it had not
-/// been there at all, and what it said in it can't be taken back. Covers: D3, E4.
+/// After the sample is known a provider that can't open it keeps silent: the window counts as missed and is not paid, and what it said in
+/// it can't be taken back. That it has failed as well, and what that costs, is in `failures`. Covers: D3, E4.
 #[test]
 fn heartbeat_selective_amnesia() {
     let mut stored = Stored::new();
