@@ -6,7 +6,7 @@ use crate::world::{
 };
 use watt_ledger::fee::FAILED_PROOF_PENALTY;
 use watt_ledger::query::SlotCondition;
-use watt_ledger::rows::SectorStage;
+use watt_ledger::rows::{DealStage, SectorStage};
 use watt_ledger::{Done, Event, Outcome, PROTOCOL_WALLET, Refused, query};
 use watt_light::Operation;
 use watt_light::transaction::witness_hash;
@@ -163,6 +163,45 @@ fn wrong_pre_commitments_are_refused() {
     });
     assert_eq!(with(&mut world, &other_place), Refused::PieceTable);
     assert!(world.act(10, right).is_ok());
+}
+
+/// A holder that signed for its slot and never seals it is paid for the reservation and for nothing else, however long the term is;
+/// nobody can make it show a slot that it does not prove, and the rest of the slot's money goes back to the client (TS26).
+/// Covers: C5, E4.
+#[test]
+fn certified_never_sealed() {
+    let mut world = ten_providers();
+    let operation = bid(&world, bundle(1, SLOT), WATT, 120_000);
+    let deal = place(&mut world, 1, operation);
+    let operation = certificate(&world, &deal);
+    world.act(2, operation).unwrap();
+    let load = load_of(&world, deal, 1, 10);
+    let slot = SlotIndexInDeal(load.1);
+    let reserved = world.balance(10).0 - START.0;
+    assert!(reserved > 0);
+    let group = 0;
+    let asked = world.act(1, Operation::Dispute { deal, slot, group });
+    assert_eq!(asked, Err(Refused::SlotNotProven { slot }));
+    let is_over = |world: &World| {
+        matches!(
+            query::deal(&world.state, &deal).unwrap().row.stage,
+            DealStage::Ended { .. }
+        )
+    };
+    while !is_over(&world) {
+        assert_eq!(condition(&world, &load), SlotCondition::Accepted);
+        world.skip(10);
+    }
+    assert_eq!(world.balance(10).0, START.0 + reserved);
+    let DealStage::Ended { paid, refunded, .. } = query::deal(&world.state, &deal).unwrap().row.stage else {
+        unreachable!()
+    };
+    assert_eq!(
+        (paid.proven, paid.reserved),
+        (Amount::ZERO, Amount(10 * reserved))
+    );
+    assert_eq!(world.balance(1).0, START.0 - paid.total().0);
+    assert!(refunded > paid.total());
 }
 
 /// A slot is in one sector, and a number is used once. Covers: D2.
