@@ -1,12 +1,13 @@
 //! Sealing: what a sector may hold, and when its challenge is answered.
 
-use crate::miner::{Load, Miner};
+use crate::miner::{Load, Miner, live_one_window};
 use crate::world::{
-    GROUP, START, WATT, World, bid, bundle, certificate, holders, id, place, pledge, provide, result,
+    GROUP, START, WATT, World, bid, bundle, certificate, holders, id, place, pledge, pledge_for, provide,
+    result,
 };
 use watt_ledger::fee::FAILED_PROOF_PENALTY;
 use watt_ledger::query::SlotCondition;
-use watt_ledger::rows::{DealStage, SectorStage};
+use watt_ledger::rows::{self, DealStage, PowerRow, SectorStage};
 use watt_ledger::{Done, Event, Outcome, PROTOCOL_WALLET, Refused, query};
 use watt_light::Operation;
 use watt_light::transaction::witness_hash;
@@ -163,6 +164,43 @@ fn wrong_pre_commitments_are_refused() {
     });
     assert_eq!(with(&mut world, &other_place), Refused::PieceTable);
     assert!(world.act(10, right).is_ok());
+}
+
+/// Two devices of one person are two providers: the same data under the same number is another replica on each, neither one's root nor
+/// its openings do for the other, and what both prove is that person's power only because both have sealed. Covers: D2.
+#[test]
+fn one_person_with_two_devices() {
+    let mut world = World::new();
+    let pledged = [20, 21].map(|n| world.sign(n, vec![pledge_for(1 << 30, 5)]));
+    world.block(pledged.to_vec());
+    let mut devices = [20, 21].map(Miner::new);
+    let sealed: Vec<Operation> = devices
+        .iter_mut()
+        .map(|device| device.seal(&world, 1, &[]))
+        .collect();
+    let roots = |operation: &Operation| match operation {
+        Operation::PreCommit { comm_c, comm_r, .. } => (*comm_c, *comm_r),
+        _ => unreachable!(),
+    };
+    assert_ne!(roots(&sealed[0]).0, roots(&sealed[1]).0);
+    assert_ne!(roots(&sealed[0]).1, roots(&sealed[1]).1);
+    world.act(20, sealed[0].clone()).unwrap();
+    assert_eq!(world.act(21, sealed[0].clone()), Err(Refused::ReplicaUsed));
+    world.act(21, sealed[1].clone()).unwrap();
+    world.open_next_window();
+    let answers = [0, 1].map(|device| devices[device].commit(&world, 1));
+    let refused = world.act_with(21, answers[0].0.clone(), vec![answers[0].1.clone()]);
+    let batch = SectorNumber(1);
+    assert_eq!(refused, Err(Refused::Porep { batch }));
+    for (n, (answer, openings)) in [20, 21].into_iter().zip(answers) {
+        world.act_with(n, answer, vec![openings]).unwrap();
+    }
+    world.open_next_window();
+    let [first, second] = &mut devices;
+    let done = live_one_window(&mut world, &mut [first, second]);
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    let power: PowerRow = rows::read(&world.state, &rows::power(&id(5))).unwrap();
+    assert_eq!(power.byte_windows, 2 << 20);
 }
 
 /// A holder that signed for its slot and never seals it is paid for the reservation and for nothing else, however long the term is;
