@@ -391,7 +391,6 @@ fn sets_of_sectors_are_bounded_per_block() {
                 comm_d: Hash::ZERO,
                 comm_c: Hash::ZERO,
                 comm_r: Element::of_hash(&Hash::of_content(&name)),
-                replica: Hash::ZERO,
                 seal_seed: Hash::ZERO,
                 stage: SectorStage::Active { from: Window(0) },
                 n_slots: 1,
