@@ -38,7 +38,7 @@ fn genesis_is_block_zero() {
     );
 }
 
-/// Each rule that a document can break. Covers: I1, D1.
+/// Each rule that a document can break, those of main networks among them. Covers: D1, I1, I4.
 #[test]
 fn senseless_networks_are_refused() {
     let refused = |change: &dyn Fn(&mut Genesis)| {
