@@ -38,7 +38,14 @@ pub const TRUST_SEEDS_MAIN_MIN: usize = 101;
 /// The most terms in which a council can decide about rules: four years of days.
 pub const COUNCIL_TERMS_MAX: u64 = 1461;
 
-/// Windows in a term of a main network: a day, of windows of nine minutes (108 slots of five seconds). With three samples in each,
+/// Target time between blocks of a main network, in milliseconds.
+pub const SLOT_MS_MAIN: u64 = 5000;
+
+/// Slots in a window of a main network: nine minutes. Whoever stores nothing has to seal everything anew in each of them
+/// (`docs/spec/proofs.md` 9.6).
+pub const WINDOW_SLOTS_MAIN: u64 = 108;
+
+/// Windows in a term of a main network: a day, 24 hours exactly. With three samples in each,
 /// whoever dropped a hundredth of its sectors is caught within a day in 99 of 100 cases (`docs/spec/proofs.md` 9.7).
 pub const TERM_WINDOWS_MAIN: u64 = 160;
 
@@ -70,7 +77,7 @@ pub const RESTART_WINDOWS_MAIN: u64 = 3 * TERM_WINDOWS_MAIN;
 pub const TERM_WINDOWS_MAX: u64 = 4096;
 
 /// Slots that a holder on a main network has to answer a dispute: a day.
-pub const DISPUTE_SLOTS_MAIN: u64 = 17_280;
+pub const DISPUTE_SLOTS_MAIN: u64 = TERM_WINDOWS_MAIN * WINDOW_SLOTS_MAIN;
 
 /// The most slots that a holder on any network has to answer a dispute: a week of a main network's.
 pub const DISPUTE_SLOTS_MAX: u64 = 7 * DISPUTE_SLOTS_MAIN;
@@ -119,9 +126,9 @@ impl GraceWindows {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkParameters {
-    /// Target time between blocks, in milliseconds.
+    /// Target time between blocks, in milliseconds; a main network has [`SLOT_MS_MAIN`].
     pub slot_ms: u64,
-    /// Slots in a proving window.
+    /// Slots in a proving window; a main network has [`WINDOW_SLOTS_MAIN`].
     pub window_slots: u64,
     /// Windows in a term, after which people are ranked and the backbone changes; a main network has
     /// [`TERM_WINDOWS_MAIN`].
@@ -275,15 +282,12 @@ pub enum InvalidGenesis {
     /// Small proof parameters on a main network.
     #[error("a main network can't have insecure proof parameters")]
     InsecureProofs,
-    /// A time of zero.
-    #[error("the time between blocks must be above zero")]
+    /// A time of zero, or on a main network another one than all have.
+    #[error("the time between blocks must be above zero, on a main network {SLOT_MS_MAIN} ms")]
     SlotTime,
-    /// Windows that can't be proven.
-    #[error("a window must have 2 to {max} slots")]
-    WindowSlots {
-        /// Most slots.
-        max: u64,
-    },
+    /// Windows that can't be proven, or of a main network and not nine minutes.
+    #[error("a window must have 2 to {WINDOW_SLOTS_MAX} slots, on a main network {WINDOW_SLOTS_MAIN}")]
+    WindowSlots,
     /// Terms too short to hand over, too long, or of a main network and not a day.
     #[error(
         "a term must have 2 to {TERM_WINDOWS_MAX} windows and at least {TERM_SLOTS_MIN} slots, on a main network {TERM_WINDOWS_MAIN} windows"
@@ -401,29 +405,8 @@ impl Genesis {
             return Err(InvalidGenesis::InsecureProofs);
         }
         self.parameters.check()?;
-        if self.is_main && self.parameters.term_windows != TERM_WINDOWS_MAIN {
-            return Err(InvalidGenesis::TermWindows);
-        }
-        if self.is_main && self.parameters.settlement_windows != SETTLEMENT_WINDOWS_MAIN {
-            return Err(InvalidGenesis::SettlementWindows);
-        }
-        if self.is_main && self.parameters.failed_window_cost != FAILED_WINDOW_COST_MAIN {
-            return Err(InvalidGenesis::FailedWindowCost);
-        }
-        if self.is_main && self.parameters.dispute_slots != DISPUTE_SLOTS_MAIN {
-            return Err(InvalidGenesis::DisputeSlots);
-        }
-        if self.is_main && self.parameters.audit_windows != AUDIT_WINDOWS_MAIN {
-            return Err(InvalidGenesis::AuditWindows);
-        }
-        if self.is_main && self.parameters.grace_windows != GRACE_WINDOWS_MAIN {
-            return Err(InvalidGenesis::GraceWindows);
-        }
-        if self.is_main && self.parameters.standby_power_bytes < STANDBY_POWER_MAIN_MIN {
-            return Err(InvalidGenesis::Power);
-        }
-        if self.is_main && self.parameters.restart_windows != RESTART_WINDOWS_MAIN {
-            return Err(InvalidGenesis::RestartWindows);
+        if self.is_main {
+            self.parameters.check_main()?;
         }
         let mut ids = BTreeSet::new();
         for (index, account) in self.accounts.iter().enumerate() {
@@ -482,14 +465,59 @@ impl NetworkParameters {
         Terms::of_slots(self.window_slots.saturating_mul(self.term_windows))
     }
 
+    /// What all main networks have in common.
+    fn check_main(&self) -> Result<(), InvalidGenesis> {
+        let common = [
+            (self.slot_ms == SLOT_MS_MAIN, InvalidGenesis::SlotTime),
+            (
+                self.window_slots == WINDOW_SLOTS_MAIN,
+                InvalidGenesis::WindowSlots,
+            ),
+            (
+                self.term_windows == TERM_WINDOWS_MAIN,
+                InvalidGenesis::TermWindows,
+            ),
+            (
+                self.settlement_windows == SETTLEMENT_WINDOWS_MAIN,
+                InvalidGenesis::SettlementWindows,
+            ),
+            (
+                self.failed_window_cost == FAILED_WINDOW_COST_MAIN,
+                InvalidGenesis::FailedWindowCost,
+            ),
+            (
+                self.dispute_slots == DISPUTE_SLOTS_MAIN,
+                InvalidGenesis::DisputeSlots,
+            ),
+            (
+                self.audit_windows == AUDIT_WINDOWS_MAIN,
+                InvalidGenesis::AuditWindows,
+            ),
+            (
+                self.grace_windows == GRACE_WINDOWS_MAIN,
+                InvalidGenesis::GraceWindows,
+            ),
+            (
+                self.standby_power_bytes >= STANDBY_POWER_MAIN_MIN,
+                InvalidGenesis::Power,
+            ),
+            (
+                self.restart_windows == RESTART_WINDOWS_MAIN,
+                InvalidGenesis::RestartWindows,
+            ),
+        ];
+        match common.into_iter().find(|(is_so, _)| !is_so) {
+            Some((_, why)) => Err(why),
+            None => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), InvalidGenesis> {
         if self.slot_ms == 0 {
             return Err(InvalidGenesis::SlotTime);
         }
         if !(2..=WINDOW_SLOTS_MAX).contains(&self.window_slots) {
-            return Err(InvalidGenesis::WindowSlots {
-                max: WINDOW_SLOTS_MAX,
-            });
+            return Err(InvalidGenesis::WindowSlots);
         }
         let term_slots = self.window_slots.saturating_mul(self.term_windows);
         if !(2..=TERM_WINDOWS_MAX).contains(&self.term_windows) || term_slots < TERM_SLOTS_MIN {

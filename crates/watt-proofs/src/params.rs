@@ -25,7 +25,8 @@ pub const UNITS_MAX: u32 = 64;
 /// ancestors and would be cheap to compute again.
 const DROPPED_ONE_IN: u32 = 32;
 
-/// A parameter set. Each network has exactly one, fixed by its genesis.
+/// A parameter set. Each network has exactly one, fixed by its genesis, which a main network can't begin with
+/// [`Self::DEVNET`] (`docs/spec/ledger.md` 10.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProofParams {
     /// Layers of the stacked graph, at least 2.
@@ -41,8 +42,6 @@ pub struct ProofParams {
     pub units_min: u32,
     /// Largest sector, in units of 1 MiB sealed.
     pub units_max: u32,
-    /// Whether this set protects nothing of value: for a network on one machine.
-    pub is_insecure: bool,
 }
 
 impl ProofParams {
@@ -54,10 +53,9 @@ impl ProofParams {
         light_challenges_per_slot: 1,
         units_min: UNITS_MAX,
         units_max: UNITS_MAX,
-        is_insecure: false,
     };
 
-    /// For a whole network on one machine: seals in a second, deters nobody.
+    /// Openly insecure, for a whole network on one machine: seals in a second, deters nobody.
     pub const DEVNET: Self = Self {
         layers: 2,
         porep_challenges: 8,
@@ -65,65 +63,7 @@ impl ProofParams {
         light_challenges_per_slot: 1,
         units_min: 1,
         units_max: 32,
-        is_insecure: true,
     };
-
-    /// Lets a network have these parameters: where coins have value (the main and the public test network) only
-    /// [`Self::MAIN`], elsewhere any set that makes sense.
-    ///
-    /// # Errors
-    /// See [`RefusedParams`].
-    pub fn for_network(is_valuable: bool, params: &Self) -> Result<Self, RefusedParams> {
-        if params.layers < 2 {
-            return Err(RefusedParams::TooFewLayers {
-                layers: params.layers,
-            });
-        }
-        if params.porep_challenges == 0 {
-            return Err(RefusedParams::NothingChallenged);
-        }
-        if params.units_min == 0 || params.units_min > params.units_max || params.units_max > UNITS_MAX {
-            return Err(RefusedParams::SectorSizes {
-                units_min: params.units_min,
-                units_max: params.units_max,
-            });
-        }
-        if is_valuable && params.is_insecure {
-            return Err(RefusedParams::Insecure);
-        }
-        if is_valuable && *params != Self::MAIN {
-            return Err(RefusedParams::NotMain);
-        }
-        Ok(*params)
-    }
-}
-
-/// Why a network may not have a parameter set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RefusedParams {
-    /// A graph that is not stacked.
-    #[error("{layers} layers where at least 2 are needed")]
-    TooFewLayers {
-        /// Layers asked for.
-        layers: u8,
-    },
-    /// No challenge, no proof.
-    #[error("proofs that challenge nothing prove nothing")]
-    NothingChallenged,
-    /// No sector size, or one beyond the limit.
-    #[error("sectors of {units_min} to {units_max} units; possible are 1 to {UNITS_MAX}")]
-    SectorSizes {
-        /// Smallest asked for.
-        units_min: u32,
-        /// Largest asked for.
-        units_max: u32,
-    },
-    /// Parameters for one machine on a network with value.
-    #[error("these parameters are insecure and only for networks without value")]
-    Insecure,
-    /// Other parameters than the main network's on a network with value.
-    #[error("a network with value has the main parameters and no others")]
-    NotMain,
 }
 
 /// The size of a sector, known to be allowed by its network's parameters.
@@ -208,39 +148,6 @@ pub(crate) fn number(index: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Insecure parameters cannot slip into a network with value, nor can any others than the main ones. Covers: D1, I4.
-    #[test]
-    fn networks_with_value_take_only_the_main_parameters() {
-        assert_eq!(
-            ProofParams::for_network(true, &ProofParams::MAIN),
-            Ok(ProofParams::MAIN)
-        );
-        assert_eq!(
-            ProofParams::for_network(true, &ProofParams::DEVNET),
-            Err(RefusedParams::Insecure)
-        );
-        let mut weak = ProofParams::MAIN;
-        weak.porep_challenges = 175;
-        assert_eq!(ProofParams::for_network(true, &weak), Err(RefusedParams::NotMain));
-        assert!(ProofParams::for_network(false, &ProofParams::DEVNET).is_ok());
-    }
-
-    /// Parameters that make no sense are refused everywhere. Covers: D1.
-    #[test]
-    fn senseless_parameters_are_refused() {
-        let with = |change: fn(&mut ProofParams)| {
-            let mut params = ProofParams::DEVNET;
-            change(&mut params);
-            ProofParams::for_network(false, &params).unwrap_err()
-        };
-        assert_eq!(with(|p| p.layers = 1), RefusedParams::TooFewLayers { layers: 1 });
-        assert_eq!(with(|p| p.porep_challenges = 0), RefusedParams::NothingChallenged);
-        let sizes = |units_min, units_max| RefusedParams::SectorSizes { units_min, units_max };
-        assert_eq!(with(|p| p.units_min = 0), sizes(0, 32));
-        assert_eq!(with(|p| p.units_min = 33), sizes(33, 32));
-        assert_eq!(with(|p| p.units_max = 65), sizes(1, 65));
-    }
 
     /// A main sector is 64 MiB with a payload of 62 MiB (65,011,712 bytes). Covers: D1.
     #[test]

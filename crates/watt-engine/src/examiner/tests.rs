@@ -92,7 +92,6 @@ fn chain_of(sectors: &[((u8, u64), Holds, u32)]) -> MemoryState {
             comm_d: Hash::ZERO,
             comm_c: Hash::ZERO,
             comm_r: Element::default(),
-            replica: Hash::ZERO,
             seal_seed: Hash::ZERO,
             stage: SectorStage::PreCommitted { batch: number },
             n_slots: 0,

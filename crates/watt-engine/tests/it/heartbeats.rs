@@ -37,7 +37,6 @@ fn world(n_followers: u8, seed: u64) -> World {
             comm_d: Hash::ZERO,
             comm_c: Hash::ZERO,
             comm_r: Element::of_hash(&Hash::of_content(&[seed])),
-            replica: Hash::ZERO,
             seal_seed: Hash::ZERO,
             stage: SectorStage::Active { from: Window(0) },
             n_slots: 1,

@@ -13,7 +13,7 @@ use crate::rows::{
 use watt_light::BATCH_MAX;
 use watt_primitives::terms::{PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
-use watt_proofs::{Element, PieceTable, ReplicaId, SectorSize};
+use watt_proofs::{Element, PieceTable, SectorSize};
 
 pub(super) struct NewSector<'a> {
     pub(super) sector: SectorNumber,
@@ -50,14 +50,12 @@ impl Ledger<'_> {
         }
         let seal_seed = self.seal_seed(actor, sector, new.seal_window)?;
         let comm_d = table.comm_d(self.network());
-        let replica = ReplicaId::derive(self.network(), provider_id, sector, &comm_d, &seal_seed);
         let (number, batch) = self.join_batch(provider_id, &provider, sector)?;
         let row = SectorRow {
             units: new.units,
             comm_d,
             comm_c: new.comm_c,
             comm_r,
-            replica: replica.0,
             seal_seed,
             stage: SectorStage::PreCommitted { batch: number },
             n_slots,

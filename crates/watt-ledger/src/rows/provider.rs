@@ -204,9 +204,7 @@ pub struct SectorRow {
     pub comm_c: Hash,
     /// Root over the replica's leaves.
     pub comm_r: Element,
-    /// Name of the replica.
-    pub replica: Hash,
-    /// What the name was drawn from.
+    /// What the replica's name is made with; the name follows from this, the provider, the number and `comm_d`.
     pub seal_seed: Hash,
     /// How far it is.
     pub stage: SectorStage,

@@ -144,8 +144,8 @@ fn heartbeat_variants_grind_sample() {
     assert_eq!(root(world), recorded);
 }
 
-/// After the sample is known a provider that can't open it keeps silent: the window counts as missed and is not paid, as if it had not
-/// been there at all, and what it said in it can't be taken back. Covers: D3, E4.
+/// After the sample is known a provider that can't open it keeps silent: the window counts as missed and is not paid, and what it said in
+/// it can't be taken back. That it has failed as well, and what that costs, is in `failures`. Covers: D3, E4.
 #[test]
 fn heartbeat_selective_amnesia() {
     let mut stored = Stored::new();
@@ -391,7 +391,6 @@ fn sets_of_sectors_are_bounded_per_block() {
                 comm_d: Hash::ZERO,
                 comm_c: Hash::ZERO,
                 comm_r: Element::of_hash(&Hash::of_content(&name)),
-                replica: Hash::ZERO,
                 seal_seed: Hash::ZERO,
                 stage: SectorStage::Active { from: Window(0) },
                 n_slots: 1,

@@ -135,6 +135,70 @@ fn a_layer_has_its_time() {
     assert_eq!(row.n_missed, 1);
 }
 
+/// A window's layers are of no use before it is over: while heartbeats that they will sample can still come, no block takes one, and
+/// once a block does, none of these heartbeats comes any more. Who tells theirs beforehand, as many as may be faulty, tells nobody the
+/// beacon: it is another one with the layers of the others than without (TS6). Covers: D3.
+#[test]
+fn beacon_partial_released_early() {
+    let nodes = at_window_end(40..44);
+    let (term, at) = (watt_primitives::Term(1), 3);
+    let reveal = |nodes: &Nodes, header: u64| Operation::Attend {
+        window: Window(9),
+        header: nodes.headers[usize::try_from(header).unwrap()],
+        knows: 1,
+        reveal: Some(nodes.onion(43, term).layer(at)),
+    };
+    let mut early = Nodes::of(&document(), 40..44);
+    early.go_to(9 * SLOTS - 1);
+    for height in 9 * SLOTS..10 * SLOTS {
+        let refused = early.act(43, reveal(&early, height - 1));
+        let (window, current) = (Window(9), Window(9));
+        assert_eq!(refused, Err(Refused::WrongWindow { window, current }));
+    }
+    assert_eq!(early.world.height(), 10 * SLOTS - 1);
+
+    let made = |there: &[u8]| {
+        let mut nodes = nodes.clone();
+        nodes.there = there.iter().copied().collect();
+        nodes.go_to(10 * SLOTS + 3);
+        beacon(&nodes, 9).unwrap()
+    };
+    let with_the_early_one = [
+        made(&[40, 41, 42, 43]),
+        made(&[40, 41, 43]),
+        made(&[40, 42, 43]),
+        made(&[41, 42, 43]),
+    ];
+    let different: std::collections::BTreeSet<Hash> = with_the_early_one.into_iter().collect();
+    assert_eq!(different.len(), 4, "the early layer alone says nothing");
+}
+
+/// Without a quorum there are no blocks, so no layers and no beacon: the window in which the network stands still is void, nobody has
+/// failed it, and its beacon is made when blocks come again. If only layers are missing the windows go on, by a filler. Covers: D3, E4.
+#[test]
+fn beacon_outage_voids_epoch() {
+    let mut nodes = at_window_end(40..44);
+    nodes.go_to(10 * SLOTS + 1);
+    assert_eq!(beacon(&nodes, 9), None);
+    nodes.world.step_ms = 3 * 3_600_000;
+    nodes.close(Vec::new());
+    nodes.world.step_ms = 1_000;
+    nodes.go_to(10 * SLOTS + 3);
+    assert!(
+        beacon(&nodes, 9).is_some(),
+        "what was revealed before still counts"
+    );
+    nodes.go_to(11 * SLOTS);
+    let is_void = |nodes: &Nodes, window| query::window(&nodes.world.state, Window(window)).unwrap().is_void;
+    assert_eq!([9, 10].map(|window| is_void(&nodes, window)), [false, true]);
+
+    // Whoever could void windows by leaving out layers could spare a provider the windows that it fails.
+    nodes.withholding = (40..44).collect();
+    nodes.go_to(13 * SLOTS + 4);
+    assert!(beacon(&nodes, 12).is_some());
+    assert!(!is_void(&nodes, 12));
+}
+
 /// If no more revealed than may be faulty, they could have known the beacon long before: then `V` of the window's last block is mixed in,
 /// which its proposer can choose but nobody can know before.
 #[test]

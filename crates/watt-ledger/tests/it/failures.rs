@@ -3,12 +3,14 @@
 use crate::sectors::{SLOT, certified, load_of};
 use crate::settlements::settlement;
 use crate::windows::Stored;
-use crate::world::{WATT, World, genesis, id, provide};
+use crate::world::{WATT, World, genesis, id, pledge_on, provide};
 use proptest::prelude::*;
 use std::sync::OnceLock;
+use watt_ledger::genesis::GraceWindows;
 use watt_ledger::query::{self, WaitingWindows};
 use watt_ledger::rows::{self, PowerRow, ProviderRow};
-use watt_ledger::{Done, Refused};
+use watt_ledger::{Done, Genesis, Refused};
+use watt_primitives::terms::Device;
 use watt_primitives::{DealId, SlotIndexInDeal, Window};
 
 const DAY: u64 = 86_400_000;
@@ -37,12 +39,33 @@ enum Does {
     AnswerVoid,
 }
 
-fn world_at(cost: u64) -> Stored {
+fn document(cost: u64) -> Genesis {
     let mut genesis = genesis("failures");
     genesis.parameters.failed_window_cost = u32::try_from(cost).unwrap();
     genesis.parameters.settlement_windows = PERIOD;
+    genesis
+}
+
+fn world_at(cost: u64) -> Stored {
+    let mut world = World::of(&document(cost));
+    provide(&mut world, 10..20, 100 * SLOT, WATT);
+    Stored::of(world, DAY)
+}
+
+/// In a network whose graces are shorter than a day's sleep, or longer; the first of the ten runs on this, the others on phones.
+fn running_on(device: Device) -> Stored {
+    let mut genesis = document(COST);
+    genesis.parameters.grace_windows = GraceWindows {
+        always_on: PERIOD / 2,
+        daily: 2 * PERIOD,
+        phone: 7 * PERIOD,
+    };
     let mut world = World::of(&genesis);
     provide(&mut world, 10..20, 100 * SLOT, WATT);
+    let devices = std::iter::once(device).chain(std::iter::repeat(Device::Phone));
+    for (n, device) in (10..20).zip(devices) {
+        world.act(n, pledge_on(100 * SLOT, device)).unwrap();
+    }
     Stored::of(world, DAY)
 }
 
@@ -97,6 +120,26 @@ impl Stored {
             let opened = self.go_through(*does);
             assert!(opened.is_none_or(|opened| opened.is_ok()), "{does:?}");
         }
+    }
+
+    /// Goes through a window whose answers say nothing of what the first can't read, and into the next; whether it could open it.
+    fn conceal_a_window(&mut self) -> bool {
+        let window = self.window();
+        let world = &self.world;
+        let mut beats: Vec<_> = self.miners[1..]
+            .iter_mut()
+            .map(|miner| miner.heartbeat(world, window, &[]))
+            .collect();
+        beats.push(self.miners[0].heartbeat_that_conceals(world, window));
+        assert!(self.world.beats(&beats).iter().all(Result::is_ok));
+        self.world.open_next_window();
+        let (operation, openings) = self.miners[0].proof(&self.world, window);
+        // Who can't open what is sampled keeps silent.
+        let is_good = !openings.is_empty();
+        if is_good {
+            self.world.act_with(10, operation, vec![openings]).unwrap();
+        }
+        is_good
     }
 
     fn due(&self) -> Option<WaitingWindows> {
@@ -208,6 +251,142 @@ fn what_lapses_costs_a_period_at_most() {
     assert_eq!(stored.books(), (all, 0, 120, earlier + 10));
 }
 
+/// A folding provider with a bad window among its good ones does not bring the proof: that costs more than to say so, the pay of all its
+/// windows at once and a whole period's of what comes (TS23). Covers: D3, E4.
+#[test]
+fn skip_settlement_after_bad_sample() {
+    let mut stored = stored();
+    let due = stored.answer_a_period();
+    let n = due.period.n_windows;
+    let (mut says, mut skips) = (stored.clone(), stored);
+    says.settle_due(&due, n - 1);
+    skips.world.go_to_height(due.lapses_at.0 * 10);
+    says.world.go_to_height(due.lapses_at.0 * 10);
+    let (of_says, of_skips) = (says.books(), skips.books());
+    assert_eq!(of_says.3, of_skips.3 + (u64::from(n) - 1 - COST) * MS / 1000);
+    assert_eq!(of_skips.1, PERIOD * MS / 1000);
+    // Both go on alike, and the one that skipped never catches up.
+    for _ in 0..2 * PERIOD {
+        says.go_through_all(&[Does::Open]);
+        skips.go_through_all(&[Does::Open]);
+        assert!(skips.books().3 < says.books().3);
+    }
+    assert!(skips.books().0 >= of_says.0 + u64::from(n) - 1);
+}
+
+/// A phone that is set up anew has its key and its replica, but not the log of what it answered: what waits lapses. That costs the pay of
+/// these windows and, at most, as much again of what comes; nothing that it has is taken, its slots stay, and then it is paid as ever
+/// (TS23). Covers: D3, E4.
+#[test]
+fn phone_reinstall_not_slashed() {
+    let mut phone = running_on(Device::Phone);
+    let due = phone.answer_a_period();
+    let (money, earned) = (phone.world.balance(10), phone.books().3);
+    phone.world.go_to_height(due.lapses_at.0 * 10);
+    phone.go_through_all(&[Does::Open]);
+    let (failed, owed, withheld, _) = phone.books();
+    assert!(failed >= PERIOD);
+    assert!(owed + withheld <= PERIOD * MS / 1000);
+    assert_eq!(phone.row().slots_lost, 0);
+    assert_eq!(phone.row().proofs_failed, 0);
+    assert_eq!(phone.world.balance(10), money);
+    while phone.row().owed_ms > 0 {
+        phone.go_through_all(&[Does::Open]);
+    }
+    let again = phone.books();
+    assert!(again.2 <= PERIOD * MS / 1000, "once");
+    phone.go_through_all(&[Does::Open; 3]);
+    assert_eq!(phone.books(), (again.0, 0, again.2, again.3 + 30));
+    assert!(phone.books().3 > earned);
+    assert_eq!(phone.slot(10).proven_ms, phone.books().3 * 1000);
+}
+
+/// A phone that sleeps all day and is awake for some windows of the night answers these, and folds: each is paid, none fails, and its
+/// slots stay, as its grace is that of a phone. What says that it is always on and sleeps so loses them (TS13). Covers: D3, E4.
+#[test]
+fn phone_doze_night_session_paid() {
+    const AWAKE: usize = 4;
+    let asleep = usize::try_from(PERIOD).unwrap() - AWAKE;
+    let nights = |device, n: usize| {
+        let mut stored = running_on(device);
+        let mut settled_ms = 0;
+        for _ in 0..n {
+            for _ in 0..AWAKE {
+                stored.go_through_all(&[Does::Answer]);
+                if let Some(due) = stored.due() {
+                    let done = stored.settle_due(&due, due.period.n_windows);
+                    let Done::WindowsSettled {
+                        withheld_ms: 0,
+                        proven_ms,
+                        ..
+                    } = done
+                    else {
+                        unreachable!("{done:?}")
+                    };
+                    settled_ms += proven_ms;
+                }
+            }
+            stored.go_through_all(&vec![Does::Sleep; asleep]);
+            if stored.row().slots_lost > 0 {
+                return (stored, None);
+            }
+        }
+        (stored, Some(settled_ms))
+    };
+    let (phone, settled_ms) = nights(Device::Phone, 6);
+    let (failed, owed, withheld, proven) = phone.books();
+    assert_eq!((failed, owed, withheld), (0, 0, 0));
+    assert_eq!(settled_ms, Some(proven * 1000));
+    // What waits of the newest night, and nothing else, is not settled yet.
+    assert!(settled_ms >= Some(5 * u64::try_from(AWAKE).unwrap() * MS - MS));
+    assert!(phone.slot(10).proven_ms > 0);
+    let (_, settled_ms) = nights(Device::AlwaysOn, 6);
+    assert_eq!(settled_ms, None, "half a period is its grace");
+}
+
+/// The network stands still for three hours after a provider has answered, and after others have not: the window is void, so nobody has
+/// missed it and nobody has failed it, and no deal, grace or debt counts the time (TS23). Covers: C5, D3, E4.
+#[test]
+fn ledger_halt_three_hours_no_fault() {
+    let mut stored = stored();
+    stored.go_through_all(&[Does::Open]);
+    let before = stored.books();
+    let missed = |stored: &Stored, n| {
+        query::provider(&stored.world.state, &id(n))
+            .unwrap()
+            .proofs_missed
+    };
+    let clock = |stored: &Stored| query::head(&stored.world.state).unwrap().ledger_time;
+    let window = Window(stored.window());
+    let beat = stored.miners[0].heartbeat(&stored.world, window.0, &[]);
+    stored.world.beat(beat).unwrap();
+    let since = clock(&stored);
+    stored.world.step_ms = 3 * 3_600_000;
+    stored.world.skip(1);
+    stored.world.step_ms = 1000;
+    assert!(
+        clock(&stored).0 - since.0 <= 60_000,
+        "as long as the longest pause that is none"
+    );
+    stored.world.open_next_window();
+    let row = query::window(&stored.world.state, window).unwrap();
+    assert!(row.is_void && row.n_heartbeats == 1);
+    // The one who answered does not open it; the next window, which counts, is proven by all.
+    stored.go_through_all(&[Does::Open; 2]);
+    let after = stored.books();
+    assert_eq!((after.0, after.1, after.2), (before.0, 0, 0));
+    assert_eq!(after.3, before.3 + 20);
+    assert_eq!([10, 11, 19].map(|n| missed(&stored, n)), [0; 3]);
+    assert_eq!(
+        query::deal(&stored.world.state, &stored.deal)
+            .unwrap()
+            .row
+            .lost
+            .len(),
+        0
+    );
+}
+
 /// Void windows, windows in which nothing was left to prove, windows in which the provider was away, and declared faults cost nothing
 /// beyond their own pay. Covers: D3, E4.
 #[test]
@@ -292,20 +471,7 @@ fn dropping_costs_more_than_it_saves() {
             stored.miners[0].sectors.remove(&SECTORS);
         }
         for _ in 0..WINDOWS {
-            let window = stored.window();
-            let world = &stored.world;
-            let mut beats: Vec<_> = stored.miners[1..]
-                .iter_mut()
-                .map(|miner| miner.heartbeat(world, window, &[]))
-                .collect();
-            beats.push(stored.miners[0].heartbeat_that_conceals(world, window));
-            assert!(stored.world.beats(&beats).iter().all(Result::is_ok));
-            stored.world.open_next_window();
-            let (operation, openings) = stored.miners[0].proof(&stored.world, window);
-            // Who can't open what is sampled keeps silent.
-            if !openings.is_empty() {
-                stored.world.act_with(10, operation, vec![openings]).unwrap();
-            }
+            stored.conceal_a_window();
         }
         stored.slot(10).proven_ms / MS
     };
@@ -315,6 +481,32 @@ fn dropping_costs_more_than_it_saves() {
     let (with, without) = (earned(priced, true), earned(many(0), true));
     assert!(WINDOWS - without < saves, "{without} of {WINDOWS} are paid");
     assert!(WINDOWS - with > saves, "{with} of {WINDOWS} are paid");
+}
+
+/// Half of the data is missing, and enough windows might be good by luck to make a day of them if some were enough: here each window
+/// stands for itself, a good one among bad ones pays for these first, and nothing is left (TS13). Covers: C5, D3, E4.
+#[test]
+fn window_min_heartbeats_with_half_data() {
+    let (mut stored, ..) = two_sectors();
+    stored.world.open_next_window();
+    stored.miners[0].sectors.remove(&2);
+    let before = stored.books().3;
+    // Four samples of two sectors all miss the one that is gone once in sixteen windows.
+    let (mut n_before, mut n_bad, mut n_lucky) = (0, 0, 0);
+    while n_lucky == 0 {
+        match (stored.conceal_a_window(), n_bad) {
+            (true, 0) => n_before += 1,
+            (true, _) => n_lucky += 1,
+            (false, _) => n_bad += 1,
+        }
+        assert!(n_bad < 20 * PERIOD, "luck never comes");
+    }
+    // What waits lapses.
+    stored.world.skip(3 * PERIOD * 10);
+    let (failed, owed, withheld, proven) = stored.books();
+    assert_eq!((failed, withheld), (n_bad, n_lucky * MS / 1000));
+    assert_eq!(proven, before + n_before * MS / 1000);
+    assert!(owed > 0);
 }
 
 /// A provider of two sectors, of which the second came later.

@@ -5,8 +5,8 @@ use watt_ledger::block::BODY_BYTES_MAX;
 use watt_ledger::genesis::{
     AUDIT_WINDOWS_MAIN, DISPUTE_SLOTS_MAIN, DISPUTE_SLOTS_MAX, FAILED_WINDOW_COST_MAIN,
     FAILED_WINDOW_COST_MAX, GRACE_WINDOWS_MAX, GRACE_WINDOWS_MIN, GenesisAccount, InvalidGenesis,
-    RefusedGenesis, SETTLEMENT_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAX, STANDBY_POWER_MAIN_MIN,
-    TERM_WINDOWS_MAIN,
+    RefusedGenesis, SETTLEMENT_WINDOWS_MAIN, SETTLEMENT_WINDOWS_MAX, SLOT_MS_MAIN, STANDBY_POWER_MAIN_MIN,
+    TERM_WINDOWS_MAIN, WINDOW_SLOTS_MAIN,
 };
 use watt_ledger::{Genesis, genesis_block, query};
 use watt_light::BackboneEntry;
@@ -38,7 +38,7 @@ fn genesis_is_block_zero() {
     );
 }
 
-/// Each rule that a document can break. Covers: I1, D1.
+/// Each rule that a document can break, those of main networks among them. Covers: D1, I1, I4.
 #[test]
 fn senseless_networks_are_refused() {
     let refused = |change: &dyn Fn(&mut Genesis)| {
@@ -65,6 +65,9 @@ fn senseless_networks_are_refused() {
         g.council = BoundedVec::new((0..7).map(id).collect()).unwrap();
         g.council_until = Term(730);
         g.parameters.standby_power_bytes = STANDBY_POWER_MAIN_MIN;
+        g.parameters.slot_ms = SLOT_MS_MAIN;
+        g.parameters.window_slots = WINDOW_SLOTS_MAIN;
+        g.parameters.commit_slots = 4 * WINDOW_SLOTS_MAIN;
         g.parameters.term_windows = TERM_WINDOWS_MAIN;
         g.parameters.settlement_windows = SETTLEMENT_WINDOWS_MAIN;
         g.parameters.failed_window_cost = FAILED_WINDOW_COST_MAIN;
@@ -146,7 +149,7 @@ fn senseless_networks_are_refused() {
     }
     assert_eq!(refused(&|g| g.parameters.slot_ms = 0), InvalidGenesis::SlotTime);
     for slots in [0, 1, 1025] {
-        let why = InvalidGenesis::WindowSlots { max: 1024 };
+        let why = InvalidGenesis::WindowSlots;
         assert_eq!(refused(&|g| g.parameters.window_slots = slots), why);
     }
     for slots in [19, 2049] {
@@ -200,6 +203,22 @@ fn senseless_networks_are_refused() {
         g.parameters.term_windows = 143;
     };
     assert_eq!(refused(&short_main), InvalidGenesis::TermWindows);
+    // A day is one by the clock too: of a main network's 160 windows of 108 slots of 5 s.
+    assert_eq!(SLOT_MS_MAIN * DISPUTE_SLOTS_MAIN, 86_400_000);
+    for ms in [SLOT_MS_MAIN - 1, 60_000] {
+        let other_pace = |g: &mut Genesis| {
+            enough_seeds(g, 101);
+            g.parameters.slot_ms = ms;
+        };
+        assert_eq!(refused(&other_pace), InvalidGenesis::SlotTime);
+    }
+    for slots in [WINDOW_SLOTS_MAIN - 1, 1000] {
+        let other_windows = |g: &mut Genesis| {
+            enough_seeds(g, 101);
+            (g.parameters.window_slots, g.parameters.commit_slots) = (slots, 2000);
+        };
+        assert_eq!(refused(&other_windows), InvalidGenesis::WindowSlots);
+    }
     let seat = crate::world::seat(0);
     let other = |account, key| BackboneEntry {
         account,

@@ -2,7 +2,7 @@
 //! and `attacks`.
 
 use crate::windows::Stored;
-use crate::world::{World, genesis, id, ignored, key, pledge, provide};
+use crate::world::{World, genesis, id, ignored, key, pledge, provide, result};
 use watt_ledger::fee::{block_bytes_min, heartbeat_bytes_max};
 use watt_ledger::select::{HeartbeatCandidate, fill_heartbeats};
 use watt_ledger::{Done, HeartbeatAdmission, InvalidBlock, Refused, admit_heartbeat, query};
@@ -94,6 +94,93 @@ fn a_block_with_a_bad_heartbeat_is_invalid() {
     );
     let other_body = world.proposal_with(&[], &beats[1..]);
     assert_ne!(other_body.body_root, world.proposal_with(&[], &beats).body_root);
+}
+
+/// Whoever fills a block can't put answers of its own making at somebody's place, so that they fail the window and pay for it: neither
+/// its own, nor another provider's, nor the provider's of another window, nor the provider's with faults added. The block is invalid,
+/// and says whose (TS9). Covers: A6, D3.
+#[test]
+fn h_e_with_foreign_leaf_rejected() {
+    let stored = Stored::new();
+    let world = &stored.world;
+    let window = Window(stored.window());
+    let honest: Vec<SignedHeartbeat> = (10..20)
+        .map(|n| world.sign_beat(n, window, Hash([n; 32].map(|byte| byte / 8)), &[]))
+        .collect();
+    let victim = honest[4].provider;
+    let with_leaf = |leaf: SignedHeartbeat| {
+        let mut beats = honest.clone();
+        beats[4] = leaf;
+        beats.sort_by_key(|beat| beat.provider);
+        world.attempt_with(Vec::new(), beats)
+    };
+    assert!(with_leaf(honest[4].clone()).is_ok());
+    let at_place = |mut leaf: SignedHeartbeat| {
+        leaf.provider = victim;
+        leaf
+    };
+    let mut other_root = honest[4].clone();
+    other_root.response_root = Hash::ZERO;
+    let mut with_fault = honest[4].clone();
+    with_fault.faults = BoundedVec::new(vec![watt_primitives::SectorNumber(1)]).unwrap();
+    let foreign = [
+        other_root,
+        with_fault,
+        at_place(honest[5].clone()),
+        at_place(world.sign_beat(10, window, honest[4].response_root, &[])),
+        at_place(world.sign_beat(14, Window(window.0 - 1), honest[4].response_root, &[])),
+    ];
+    for leaf in foreign {
+        let refused = with_leaf(leaf);
+        assert_eq!(refused, Err(InvalidBlock::Heartbeat { provider: victim }));
+    }
+}
+
+/// Somebody moves to another phone with the same key and leaves the old one on: both answer a window, differently. The first answer
+/// counts, the other does nothing, and nobody is punished; once the new phone has a key of its own, no block takes the old one's
+/// answers any more (TS24). Covers: D3, E4.
+#[test]
+fn migrate_with_old_phone_still_on() {
+    let mut stored = Stored::new();
+    let before = query::provider(&stored.world.state, &id(10)).unwrap().row;
+    let money = stored.world.balance(10);
+    let window = Window(stored.window());
+    let on_new = stored.miners[0].heartbeat(&stored.world, window.0, &[]);
+    let on_old = stored.world.sign_beat(10, window, Hash::ZERO, &[]);
+    assert_eq!(stored.world.beat(on_new), Ok(()));
+    let twice = Err(Refused::HeartbeatTwice { window });
+    assert_eq!(stored.world.beat(on_old), twice);
+    stored.world.open_next_window();
+    let proof = stored.miners[0].signed_proof(&stored.world, window.0);
+    stored.world.block(vec![proof]);
+    assert!(result(&stored.world.last.receipts[0]).is_ok());
+    let after = query::provider(&stored.world.state, &id(10)).unwrap().row;
+    assert_eq!(after.proven_ms, before.proven_ms + 10_000);
+    assert_eq!(
+        (after.proofs_failed, after.windows_failed, after.owed_ms),
+        (0, 0, 0)
+    );
+    assert_eq!(stored.world.balance(10), money);
+
+    // A generation is a key: the pledge names the new phone's.
+    let phone = key(99);
+    let add = Operation::AddKey {
+        key: phone.public(),
+        role: KeyRole::Device,
+    };
+    stored.world.act(10, add).unwrap();
+    let migrate = Operation::Pledge {
+        capacity_bytes: after.capacity_bytes,
+        endpoint: after.endpoint,
+        person: after.person,
+        heartbeat_key: Some(1),
+        device: after.device,
+    };
+    stored.world.act(10, migrate).unwrap();
+    let world = &mut stored.world;
+    assert!(is_refused(world, beat_by(world, 10, &key(10), &world.network)));
+    let by_new = beat_by(world, 10, &phone, &world.network);
+    assert_eq!(world.beat(by_new), Ok(()));
 }
 
 /// What is signed and can't count does nothing and is said; the block is valid, and the others in it count. Covers: A6, D3.

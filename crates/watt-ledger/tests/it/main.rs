@@ -32,6 +32,7 @@ mod restarts;
 mod seats;
 mod sectors;
 mod settlements;
+mod state_size;
 mod successions;
 mod trust;
 mod upgrades;

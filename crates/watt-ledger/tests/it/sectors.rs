@@ -1,12 +1,13 @@
 //! Sealing: what a sector may hold, and when its challenge is answered.
 
-use crate::miner::{Load, Miner};
+use crate::miner::{Load, Miner, live_one_window};
 use crate::world::{
-    GROUP, START, WATT, World, bid, bundle, certificate, holders, id, place, pledge, provide, result,
+    GROUP, START, WATT, World, bid, bundle, certificate, holders, id, place, pledge, pledge_for, provide,
+    result,
 };
 use watt_ledger::fee::FAILED_PROOF_PENALTY;
 use watt_ledger::query::SlotCondition;
-use watt_ledger::rows::SectorStage;
+use watt_ledger::rows::{self, DealStage, PowerRow, SectorStage};
 use watt_ledger::{Done, Event, Outcome, PROTOCOL_WALLET, Refused, query};
 use watt_light::Operation;
 use watt_light::transaction::witness_hash;
@@ -163,6 +164,82 @@ fn wrong_pre_commitments_are_refused() {
     });
     assert_eq!(with(&mut world, &other_place), Refused::PieceTable);
     assert!(world.act(10, right).is_ok());
+}
+
+/// Two devices of one person are two providers: the same data under the same number is another replica on each, neither one's root nor
+/// its openings do for the other, and what both prove is that person's power only because both have sealed. Covers: D2.
+#[test]
+fn one_person_with_two_devices() {
+    let mut world = World::new();
+    let pledged = [20, 21].map(|n| world.sign(n, vec![pledge_for(1 << 30, 5)]));
+    world.block(pledged.to_vec());
+    let mut devices = [20, 21].map(Miner::new);
+    let sealed: Vec<Operation> = devices
+        .iter_mut()
+        .map(|device| device.seal(&world, 1, &[]))
+        .collect();
+    let roots = |operation: &Operation| match operation {
+        Operation::PreCommit { comm_c, comm_r, .. } => (*comm_c, *comm_r),
+        _ => unreachable!(),
+    };
+    assert_ne!(roots(&sealed[0]).0, roots(&sealed[1]).0);
+    assert_ne!(roots(&sealed[0]).1, roots(&sealed[1]).1);
+    world.act(20, sealed[0].clone()).unwrap();
+    assert_eq!(world.act(21, sealed[0].clone()), Err(Refused::ReplicaUsed));
+    world.act(21, sealed[1].clone()).unwrap();
+    world.open_next_window();
+    let answers = [0, 1].map(|device| devices[device].commit(&world, 1));
+    let refused = world.act_with(21, answers[0].0.clone(), vec![answers[0].1.clone()]);
+    let batch = SectorNumber(1);
+    assert_eq!(refused, Err(Refused::Porep { batch }));
+    for (n, (answer, openings)) in [20, 21].into_iter().zip(answers) {
+        world.act_with(n, answer, vec![openings]).unwrap();
+    }
+    world.open_next_window();
+    let [first, second] = &mut devices;
+    let done = live_one_window(&mut world, &mut [first, second]);
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    let power: PowerRow = rows::read(&world.state, &rows::power(&id(5))).unwrap();
+    assert_eq!(power.byte_windows, 2 << 20);
+}
+
+/// A holder that signed for its slot and never seals it is paid for the reservation and for nothing else, however long the term is;
+/// nobody can make it show a slot that it does not prove, and the rest of the slot's money goes back to the client (TS26).
+/// Covers: C5, E4.
+#[test]
+fn certified_never_sealed() {
+    let mut world = ten_providers();
+    let operation = bid(&world, bundle(1, SLOT), WATT, 120_000);
+    let deal = place(&mut world, 1, operation);
+    let operation = certificate(&world, &deal);
+    world.act(2, operation).unwrap();
+    let load = load_of(&world, deal, 1, 10);
+    let slot = SlotIndexInDeal(load.1);
+    let reserved = world.balance(10).0 - START.0;
+    assert!(reserved > 0);
+    let group = 0;
+    let asked = world.act(1, Operation::Dispute { deal, slot, group });
+    assert_eq!(asked, Err(Refused::SlotNotProven { slot }));
+    let is_over = |world: &World| {
+        matches!(
+            query::deal(&world.state, &deal).unwrap().row.stage,
+            DealStage::Ended { .. }
+        )
+    };
+    while !is_over(&world) {
+        assert_eq!(condition(&world, &load), SlotCondition::Accepted);
+        world.skip(10);
+    }
+    assert_eq!(world.balance(10).0, START.0 + reserved);
+    let DealStage::Ended { paid, refunded, .. } = query::deal(&world.state, &deal).unwrap().row.stage else {
+        unreachable!()
+    };
+    assert_eq!(
+        (paid.proven, paid.reserved),
+        (Amount::ZERO, Amount(10 * reserved))
+    );
+    assert_eq!(world.balance(1).0, START.0 - paid.total().0);
+    assert!(refunded > paid.total());
 }
 
 /// A slot is in one sector, and a number is used once. Covers: D2.

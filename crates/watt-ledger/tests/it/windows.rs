@@ -2,7 +2,7 @@
 
 use crate::miner::{Miner, live_one_window};
 use crate::sectors::{SLOT, certified, load_of, ten_providers};
-use crate::world::{START, WATT, World, bid, bundle, certificate, id, place, result};
+use crate::world::{START, WATT, World, bid, bundle, certificate, id, place, pledge_on, result};
 use std::sync::OnceLock;
 use watt_ledger::query::SlotCondition;
 use watt_ledger::rows::{DealEnd, DealStage};
@@ -11,6 +11,7 @@ use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SlotRef};
 use watt_market::Paid;
 use watt_market::deal::{RESERVATION_MS_MIN, TERMINATION_MS_MAX, pay};
+use watt_primitives::terms::Device;
 use watt_primitives::{Amount, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
 
 const DAY: u64 = 86_400_000;
@@ -212,6 +213,30 @@ fn no_sectors_no_heartbeat() {
         world.beat(heartbeat),
         Err(Refused::NoSectors { window: Window(0) })
     );
+}
+
+/// Somebody keeps nothing, and seals everything anew for one window now and then, since a core that has to keep up with few windows
+/// covers many sectors: each window pays for itself and for no other, whatever the provider says it runs on. So one window of sixteen
+/// is a sixteenth of the pay, and of the power (TS13). Covers: D3, D5, E4.
+#[test]
+fn daily_proof_regeneration_farm() {
+    const WINDOWS: u64 = 16;
+    for device in [Device::AlwaysOn, Device::Phone] {
+        let mut world = ten_providers();
+        world.act(10, pledge_on(100 * SLOT, device)).unwrap();
+        let mut stored = Stored::of(world, DAY);
+        stored.live(10);
+        let mut others = stored.miners.split_off(1);
+        for _ in 1..WINDOWS {
+            let mut others: Vec<&mut Miner> = others.iter_mut().collect();
+            let done = live_one_window(&mut stored.world, &mut others);
+            assert!(done.iter().all(Result::is_ok), "{done:?}");
+        }
+        let ms = |holder| stored.slot(holder).proven_ms;
+        assert_eq!((ms(10), ms(11)), (10_000, WINDOWS * 10_000));
+        let due = |holder| stored.slot(holder).due.0;
+        assert!(due(10).abs_diff(due(11) / WINDOWS) <= 1);
+    }
 }
 
 /// A missed window is not paid and is counted; the next one is paid again. Covers: D3, E4.

@@ -420,7 +420,6 @@ mod tests {
             comm_d: Hash::ZERO,
             comm_c: Hash::ZERO,
             comm_r: watt_proofs::Element::default(),
-            replica: Hash::ZERO,
             seal_seed: Hash::ZERO,
             stage,
             n_slots: 3,

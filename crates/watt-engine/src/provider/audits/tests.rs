@@ -44,7 +44,6 @@ fn ledger(numbers: &[u64]) -> (Ledger, Vec<LocalSector>) {
             comm_d: Hash::ZERO,
             comm_c: roots.comm_c,
             comm_r: roots.comm_r,
-            replica: Hash::ZERO,
             seal_seed: Hash::ZERO,
             stage: SectorStage::Active { from: Window(1) },
             n_slots: 0,
