@@ -250,7 +250,6 @@ fn claims_keep_no_proof_back() {
         comm_d: Hash::ZERO,
         comm_c: Hash::ZERO,
         comm_r: Element::default(),
-        replica: Hash::ZERO,
         seal_seed: Hash::ZERO,
         stage: SectorStage::Active { from: Window(4) },
         n_slots: 3,
