@@ -11,6 +11,7 @@ use crate::ledger::Ledger;
 use crate::receipt::{Done, Event};
 use crate::refused::Refused;
 use crate::rows::{self, AuditRow, Loss, LotRow, LotsRow, WindowRow};
+use crate::state::StateRead;
 use watt_light::ShownTo;
 use watt_primitives::{AccountId, BlockHeight, SectorNumber, Window};
 
@@ -162,12 +163,7 @@ impl Ledger<'_> {
         witness: &[u8],
     ) -> Result<Done, Refused> {
         let provider = &actor.account;
-        let audit: Option<AuditRow> = self.rows.read(&rows::audit(provider, sector));
-        let audit = audit.ok_or(Refused::NotAudited { sector })?;
-        let from = audit.shown_to_everybody_from();
-        if shown_to == ShownTo::Everybody && self.height() < from {
-            return Err(Refused::CommitteeFirst { sector, from });
-        }
+        audited(&self.rows, provider, sector, shown_to, self.height())?;
         self.check_shown(actor, sector, shown_to, witness)?;
         self.close_audit(provider, sector);
         Ok(Done::AuditAnswered { sector })
@@ -181,4 +177,21 @@ impl Ledger<'_> {
                 .remove(rows::audit_due_at_height(row.due, provider, sector));
         }
     }
+}
+
+/// The audit of this provider's sector, if it can be answered before these in the block at `height`.
+pub(crate) fn audited(
+    state: &(impl StateRead + ?Sized),
+    provider: &AccountId,
+    sector: SectorNumber,
+    shown_to: ShownTo,
+    height: BlockHeight,
+) -> Result<AuditRow, Refused> {
+    let audit: Option<AuditRow> = rows::read(state, &rows::audit(provider, sector));
+    let audit = audit.ok_or(Refused::NotAudited { sector })?;
+    let from = audit.shown_to_everybody_from();
+    if shown_to == ShownTo::Everybody && height < from {
+        return Err(Refused::CommitteeFirst { sector, from });
+    }
+    Ok(audit)
 }

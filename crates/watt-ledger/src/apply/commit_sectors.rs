@@ -7,9 +7,10 @@ use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, BatchRow, PieceTableRow, SectorRow, SectorStage};
+use crate::state::StateRead;
 use watt_light::ShownTo;
 use watt_primitives::terms::Piece;
-use watt_primitives::{SectorNumber, Window};
+use watt_primitives::{AccountId, BlockHeight, SectorNumber, Window};
 
 impl Ledger<'_> {
     pub(super) fn commit_sectors(
@@ -18,19 +19,15 @@ impl Ledger<'_> {
         batch: SectorNumber,
         witness: &[u8],
     ) -> Result<Done, Refused> {
-        let key = rows::batch(&actor.account, batch);
-        let row: BatchRow = self.rows.read(&key).ok_or(Refused::NotPreCommitted { batch })?;
+        let row = waiting_batch(&self.rows, &actor.account, batch, self.height())?;
         let deadline = row.deadline;
-        if self.height() > deadline {
-            return Err(Refused::CommitLate { batch, deadline });
-        }
         let shown_to = match self.rules.parameters.porep_committee {
             0 => ShownTo::Everybody,
             _ => ShownTo::Committee,
         };
         self.check_shown(actor, batch, shown_to, witness)?;
 
-        self.rows.remove(key);
+        self.rows.remove(rows::batch(&actor.account, batch));
         self.rows
             .remove(rows::batch_due_at_height(deadline.next(), &actor.account, batch));
         let from = self.window().next();
@@ -105,4 +102,20 @@ impl Ledger<'_> {
             })
         })
     }
+}
+
+/// The batch of this provider, if it can be answered for in the block at `height`.
+pub(crate) fn waiting_batch(
+    state: &(impl StateRead + ?Sized),
+    provider: &AccountId,
+    batch: SectorNumber,
+    height: BlockHeight,
+) -> Result<BatchRow, Refused> {
+    let row: Option<BatchRow> = rows::read(state, &rows::batch(provider, batch));
+    let row = row.ok_or(Refused::NotPreCommitted { batch })?;
+    let deadline = row.deadline;
+    if height > deadline {
+        return Err(Refused::CommitLate { batch, deadline });
+    }
+    Ok(row)
 }

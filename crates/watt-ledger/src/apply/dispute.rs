@@ -7,6 +7,7 @@ use crate::ledger::{Ledger, Purse, window_of};
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, DealRow, DealStage, DisputeRow, Loss, SlotRow};
+use crate::state::StateRead;
 use watt_light::operation::{SHOWN_GROUP_BYTES_MAX, ShownGroup};
 use watt_primitives::slot_tree::{group_count, verify_group};
 use watt_primitives::{AccountId, Amount, BlockHeight, DealId, SlotIndexInDeal, codec};
@@ -98,14 +99,7 @@ impl Ledger<'_> {
         shown: &[u8],
     ) -> Result<Done, Refused> {
         let row = self.deal(deal)?;
-        let mut held = self.held_slot(deal, slot)?;
-        let dispute = held.dispute.ok_or(Refused::NotDisputed { slot })?;
-        if held.provider != actor.account {
-            return Err(Refused::NotTheHolder {
-                slot,
-                provider: held.provider,
-            });
-        }
+        let (mut held, dispute) = disputed(&self.rows, &actor.account, deal, slot)?;
         let group = dispute.group;
         let root = row.terms.slot_roots.get(usize::from(slot.0));
         let root = root.ok_or(Refused::UnknownSlot { slot })?;
@@ -206,5 +200,25 @@ impl Ledger<'_> {
             row.n_disputed = change(row.n_disputed);
             self.write_provider(provider, &row);
         }
+    }
+}
+
+/// The slot of a deal that there is, with the dispute about it that its holder can answer.
+pub(crate) fn disputed(
+    state: &(impl StateRead + ?Sized),
+    holder: &AccountId,
+    deal: &DealId,
+    slot: SlotIndexInDeal,
+) -> Result<(SlotRow, DisputeRow), Refused> {
+    let held: Option<SlotRow> = rows::read(state, &rows::slot(deal, slot));
+    let held = held.ok_or(Refused::UnknownSlot { slot })?;
+    let dispute = held.dispute.ok_or(Refused::NotDisputed { slot })?;
+    if held.provider == *holder {
+        Ok((held, dispute))
+    } else {
+        Err(Refused::NotTheHolder {
+            slot,
+            provider: held.provider,
+        })
     }
 }

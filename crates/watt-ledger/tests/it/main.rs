@@ -17,6 +17,7 @@ mod blocks;
 mod committees;
 mod disputes;
 mod draws;
+mod duties;
 mod election;
 mod failures;
 mod fees;
