@@ -88,7 +88,7 @@ pub fn admit_unverified(state: &impl StateRead, signed: &SignedTransaction) -> R
             expected: authority.nonce,
         });
     }
-    match subject::subjects(state, &rules, chain.height.next(), transaction) {
+    match subject::subjects(state, &rules, &chain.next(), transaction) {
         Err(why) if !subject::is_early(why) => return Err(why),
         Ok(_) | Err(_) => {}
     }

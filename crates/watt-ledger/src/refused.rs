@@ -425,6 +425,12 @@ pub enum Refused {
         /// Which.
         slot: SlotIndexInDeal,
     },
+    /// The answer to a dispute or an audit came too late.
+    #[error("the answer was due by height {answer_by}")]
+    AnswerLate {
+        /// Last height.
+        answer_by: BlockHeight,
+    },
     /// What is shown is not the group of the slot that was asked for.
     #[error("what is shown is not group {group} of slot {slot}")]
     WrongGroup {
@@ -651,6 +657,7 @@ impl Refused {
                 "wait until some of them are closed, or leave it to the deal's client"
             }
             Self::NotDisputed { .. } | Self::NotAudited { .. } => "nothing: nobody asks for it any more",
+            Self::AnswerLate { .. } => "nothing: what was not shown in time is lost",
             Self::CommitteeFirst { .. } => "show it to its committee, or wait until then",
             Self::WrongGroup { .. } => {
                 "scrub the sectors; show the group that the dispute names, with its way to the slot's root"

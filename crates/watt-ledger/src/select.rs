@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use watt_light::heartbeat::HEARTBEATS_PER_BLOCK_MAX;
 use watt_light::{Heartbeats, SignedHeartbeat, SignedTransaction};
-use watt_primitives::{AccountId, Amount, BlockHeight, Hash, codec};
+use watt_primitives::{AccountId, Amount, Hash, codec};
 
 /// One in this many places of a block is first offered to providers' duties, so that a flood of others can't make an honest
 /// provider miss its window.
@@ -117,7 +117,7 @@ pub fn fill_block(
     let mut filling = Filling {
         state,
         rules: &rules,
-        height: chain.height.next(),
+        chain: chain.next(),
         beacon: beacon.map(|(_, beacon)| beacon),
         candidates,
         lanes: lanes(candidates),
@@ -190,8 +190,8 @@ fn lanes(candidates: &[Candidate<'_>]) -> BTreeMap<Lane, BTreeMap<u64, usize>> {
 struct Filling<'a, S: StateRead> {
     state: &'a S,
     rules: &'a RulesRow,
-    /// That of the block.
-    height: BlockHeight,
+    /// With the height of the block.
+    chain: ChainRow,
     beacon: Option<Beacon>,
     candidates: &'a [Candidate<'a>],
     lanes: BTreeMap<Lane, BTreeMap<u64, usize>>,
@@ -246,7 +246,7 @@ impl<S: StateRead> Filling<'_, S> {
         admission.is_duty.then(|| Order::Duty {
             is_cheap: !admission.is_earned,
             load,
-            tie: tie(&|beacon| beacon.duty_tie(account, self.height)),
+            tie: tie(&|beacon| beacon.duty_tie(account, self.chain.height)),
             at,
         })
     }
@@ -274,7 +274,7 @@ impl<S: StateRead> Filling<'_, S> {
             .accounts
             .entry(transaction.account)
             .or_insert_with(|| rows::read(state, &rows::account(&transaction.account)));
-        let authority = check::authorise(account.as_ref(), transaction, self.height);
+        let authority = check::authorise(account.as_ref(), transaction, self.chain.height);
         let authority = match authority {
             Ok(authority) => authority,
             // The fees of those chosen before are only promised: what is too high now need not be in the next block.
@@ -291,7 +291,7 @@ impl<S: StateRead> Filling<'_, S> {
             return false;
         }
         // Asked again: what the ledger waited for may have come.
-        match subject::subjects(state, self.rules, self.height, transaction) {
+        match subject::subjects(state, self.rules, &self.chain, transaction) {
             Ok(subjects) if subjects.is_disjoint(&self.subjects) => self.subjects.extend(subjects),
             Ok(_) => return false,
             Err(why) => {

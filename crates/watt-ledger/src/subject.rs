@@ -10,11 +10,11 @@ use crate::beacon::Beacon;
 use crate::ledger::window_of;
 use crate::query;
 use crate::refused::Refused;
-use crate::rows::{self, RulesRow};
+use crate::rows::{self, ChainRow, RulesRow};
 use crate::state::StateRead;
 use std::collections::BTreeSet;
 use watt_light::{Operation, Transaction};
-use watt_primitives::{AccountId, BlockHeight, DealId, SectorNumber, SlotIndexInDeal, Window};
+use watt_primitives::{AccountId, DealId, SectorNumber, SlotIndexInDeal, Window};
 
 /// What an operation with a witness is about. Of two about the same the second is wasted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,20 +31,20 @@ pub(crate) enum Subject {
     Sector(AccountId, SectorNumber),
 }
 
-/// What the operations with a witness of a transaction are about, if the ledger waits for all of them in the block at `height`, which
-/// is the next.
+/// What the operations with a witness of a transaction are about, if the ledger waits for all of them in the next block, whose height
+/// `chain` has already.
 ///
 /// # Errors
 /// For what the ledger does not wait, or not yet ([`is_early`]); [`Refused::Malformed`] if two are about the same.
 pub(crate) fn subjects(
     state: &impl StateRead,
     rules: &RulesRow,
-    height: BlockHeight,
+    chain: &ChainRow,
     transaction: &Transaction,
 ) -> Result<BTreeSet<Subject>, Refused> {
     let mut subjects = BTreeSet::new();
     for operation in &transaction.operations {
-        let subject = subject(state, rules, height, &transaction.account, operation)?;
+        let subject = subject(state, rules, chain, &transaction.account, operation)?;
         if let Some(subject) = subject
             && !subjects.insert(subject)
         {
@@ -65,14 +65,14 @@ pub(crate) const fn is_early(why: Refused) -> bool {
 fn subject(
     state: &impl StateRead,
     rules: &RulesRow,
-    height: BlockHeight,
+    chain: &ChainRow,
     account: &AccountId,
     operation: &Operation,
 ) -> Result<Option<Subject>, Refused> {
     let is_known = |window| Beacon::asking(state, &rules.network, window).is_some();
     let subject = match operation {
         Operation::CommitSectors { batch, .. } => {
-            let window = waiting_batch(state, account, *batch, height)?.challenge_window;
+            let window = waiting_batch(state, account, *batch, chain.height)?.challenge_window;
             if !is_known(window) {
                 let batch = *batch;
                 return Err(Refused::ChallengeUnknown { batch, window });
@@ -80,7 +80,7 @@ fn subject(
             Subject::Batch(*account, *batch)
         }
         Operation::ProveWindow { window, .. } => {
-            unproven(state, account, *window, window_of(rules, height))?;
+            unproven(state, account, *window, window_of(rules, chain.height))?;
             let next = window.next();
             if !is_known(next) {
                 return Err(Refused::WindowNotOpen { window: next });
@@ -99,11 +99,11 @@ fn subject(
             if state.get(&rows::deal(deal)).is_none() {
                 return Err(Refused::UnknownDeal { deal: *deal });
             }
-            disputed(state, account, deal, *slot)?;
+            disputed(state, rules, chain, (account, deal, *slot))?;
             Subject::Slot(*deal, *slot)
         }
         Operation::AnswerAudit { sector, shown_to, .. } => {
-            audited(state, account, *sector, *shown_to, height)?;
+            audited(state, rules, chain, (account, *sector, *shown_to))?;
             Subject::Sector(*account, *sector)
         }
         Operation::Transfer { .. }

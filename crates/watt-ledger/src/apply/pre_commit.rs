@@ -27,6 +27,7 @@ pub(super) struct NewSector<'a> {
 impl Ledger<'_> {
     pub(super) fn pre_commit(&mut self, actor: &Actor, new: &NewSector<'_>) -> Result<Done, Refused> {
         let (provider_id, sector) = (&actor.account, new.sector);
+        self.expire_late_batches(provider_id, new.pieces);
         let mut provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
         let (table, comm_r) = self.check_new_sector(actor, new)?;
         let is_full =
@@ -152,6 +153,30 @@ impl Ledger<'_> {
         let beacon = Beacon::asking(&self.rows, self.network(), window).ok_or(unknown)?;
         let seed = watt_proofs::challenge::seal_seed(self.network(), beacon.value(), &actor.account, sector);
         Ok(seed)
+    }
+
+    /// Lets go of slots that lie in a batch which is late, however many others fall due before it.
+    fn expire_late_batches(&mut self, provider: &AccountId, pieces: &[Piece]) {
+        for piece in pieces {
+            let Piece::Slot { deal, slot, .. } = piece else {
+                continue;
+            };
+            let held: Option<SlotRow> = self.rows.read(&rows::slot(deal, *slot));
+            let number = held
+                .filter(|held| held.provider == *provider)
+                .and_then(|held| held.sector);
+            let sector: Option<SectorRow> =
+                number.and_then(|number| self.rows.read(&rows::sector(provider, number)));
+            let Some(SectorStage::PreCommitted { batch }) = sector.map(|sector| sector.stage) else {
+                continue;
+            };
+            let row: Option<BatchRow> = self.rows.read(&rows::batch(provider, batch));
+            if let Some(row) = row.filter(|row| row.deadline < self.height()) {
+                let due = rows::batch_due_at_height(row.deadline.next(), provider, batch);
+                self.rows.remove(due);
+                self.expire_batch(provider, batch);
+            }
+        }
     }
 
     /// Ties a slot to the sector, if it is a certified slot of this provider with this content and in no other sector.

@@ -51,6 +51,15 @@ pub struct ChainRow {
 }
 
 impl ChainRow {
+    /// The same in the next block, as far as it is known.
+    #[must_use]
+    pub(crate) fn next(&self) -> Self {
+        Self {
+            height: self.height.next(),
+            ..self.clone()
+        }
+    }
+
     /// Close time less halted time.
     #[must_use]
     pub const fn ledger_time(&self) -> LedgerTime {

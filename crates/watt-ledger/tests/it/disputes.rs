@@ -37,7 +37,7 @@ const GRACE: GraceWindows = GraceWindows {
 };
 
 /// The person who disputes here, and has nothing to do with the deals.
-const STRANGER: u8 = 3;
+pub const STRANGER: u8 = 3;
 
 /// The client of all deals here.
 const CLIENT: u8 = 1;
@@ -52,7 +52,7 @@ fn world() -> World {
 }
 
 /// Ten holders with a sector each.
-fn stored() -> Stored {
+pub fn stored() -> Stored {
     static STORED: OnceLock<Stored> = OnceLock::new();
     STORED.get_or_init(|| Stored::of(world(), DAY)).clone()
 }
@@ -62,7 +62,7 @@ fn dispute(deal: DealId, slot: SlotIndexInDeal, group: u32) -> Operation {
 }
 
 /// Group `group` of a slot of the bundle with this seed, as it is shown.
-fn shown(seed: u8, slot: u8, len: u64, group: usize) -> ShownGroup {
+pub fn shown(seed: u8, slot: u8, len: u64, group: usize) -> ShownGroup {
     let data = slot_data(seed, slot, len);
     let mut hasher = SlotHasher::new();
     hasher.update(&data);
@@ -89,11 +89,11 @@ fn answer(
 }
 
 impl Stored {
-    fn slot_of(&self, holder: u8) -> SlotIndexInDeal {
+    pub fn slot_of(&self, holder: u8) -> SlotIndexInDeal {
         self.slot(holder).index
     }
 
-    fn dispute(&mut self, by: u8, holder: u8, group: u32) -> Result<Done, Refused> {
+    pub fn dispute(&mut self, by: u8, holder: u8, group: u32) -> Result<Done, Refused> {
         let slot = self.slot_of(holder);
         self.world.act(by, dispute(self.deal, slot, group))
     }
@@ -111,7 +111,7 @@ impl Stored {
         query::deal(&self.world.state, &self.deal).unwrap().slots.len()
     }
 
-    fn holds(&self, holder: u8) -> bool {
+    pub fn holds(&self, holder: u8) -> bool {
         let deal = query::deal(&self.world.state, &self.deal).unwrap();
         deal.slots.iter().any(|slot| slot.row.provider == id(holder))
     }

@@ -27,6 +27,7 @@ mod leaders;
 mod market;
 mod miner;
 mod power;
+mod queues;
 mod random;
 mod rescues;
 mod restarts;
