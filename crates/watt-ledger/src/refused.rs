@@ -239,8 +239,8 @@ pub enum Refused {
     /// The 32 bytes of `comm_r` are at or above the modulus: no replica has such a root.
     #[error("comm_r is no element of the field, so it is the root of no replica")]
     NotAReplica,
-    /// The replica root was committed before.
-    #[error("this replica was committed before")]
+    /// A sector was accepted with this replica root.
+    #[error("a sector was accepted with this replica before")]
     ReplicaUsed,
     /// No such batch: it is answered for, or over, or no sector with this number was the first of one.
     #[error("no batch of sectors that begins with sector {batch} waits for an answer")]

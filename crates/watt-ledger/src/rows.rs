@@ -174,7 +174,7 @@ pub fn piece_table(provider: &AccountId, number: SectorNumber) -> Vec<u8> {
     join(&[b"Et", provider.as_ref(), &number.0.to_be_bytes()])
 }
 
-/// Key of the mark that a replica was committed by someone.
+/// Key of the mark that a sector was accepted with this replica.
 #[must_use]
 pub fn used_replica(comm_r: &Element) -> Vec<u8> {
     join(&[b"Er", &comm_r.to_bytes()])

@@ -6,11 +6,12 @@ use crate::committee::{ChallengedBatch, Committee, Question};
 use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
-use crate::rows::{self, BatchRow, PieceTableRow, SectorRow, SectorStage};
+use crate::rows::{self, BatchRow, PieceTableRow, SectorRow, SectorStage, UseOfReplica};
 use crate::state::StateRead;
 use watt_light::ShownTo;
 use watt_primitives::terms::Piece;
 use watt_primitives::{AccountId, BlockHeight, SectorNumber, Window};
+use watt_proofs::Element;
 
 impl Ledger<'_> {
     pub(super) fn commit_sectors(
@@ -45,6 +46,7 @@ impl Ledger<'_> {
     fn begin_sector(&mut self, actor: &Actor, sector: SectorNumber, from: Window) -> Result<(), Refused> {
         let key = rows::sector(&actor.account, sector);
         let mut row: SectorRow = self.rows.read(&key).ok_or(Refused::Invariant)?;
+        self.claim_replica(&row.comm_r, actor.account, sector)?;
         row.stage = SectorStage::Active { from };
         let is_over = row.n_slots == 0 && self.had_slots(actor, sector);
         self.rows.write(key, &row);
@@ -64,6 +66,21 @@ impl Ledger<'_> {
         if is_over {
             self.end_sector(&actor.account, sector, row);
         }
+        Ok(())
+    }
+
+    /// A replica belongs to the first sector that was accepted with it.
+    fn claim_replica(
+        &mut self,
+        comm_r: &Element,
+        provider: AccountId,
+        sector: SectorNumber,
+    ) -> Result<(), Refused> {
+        let key = rows::used_replica(comm_r);
+        if self.rows.has(&key) {
+            return Err(Refused::ReplicaUsed);
+        }
+        self.rows.write(key, &UseOfReplica { provider, sector });
         Ok(())
     }
 

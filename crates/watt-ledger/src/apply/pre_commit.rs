@@ -8,7 +8,6 @@ use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{
     self, BatchRow, DealRow, DealStage, PieceTableRow, ProviderRow, SectorRow, SectorStage, SlotRow,
-    UseOfReplica,
 };
 use watt_light::BATCH_MAX;
 use watt_primitives::terms::{PIECES_MAX, Piece};
@@ -72,11 +71,6 @@ impl Ledger<'_> {
         let table_row = PieceTableRow(new.pieces.clone());
         self.rows
             .write(rows::piece_table(provider_id, sector), &table_row);
-        let user = UseOfReplica {
-            provider: *provider_id,
-            sector,
-        };
-        self.rows.write(rows::used_replica(&comm_r), &user);
         provider.batch = Some(number);
         provider.n_sectors = provider.n_sectors.saturating_add(1);
         self.write_provider(provider_id, &provider);
@@ -138,6 +132,7 @@ impl Ledger<'_> {
         let size = SectorSize::new(&self.proof_params(), u32::from(new.units))
             .map_err(|_| Refused::SectorSize { units: new.units })?;
         let comm_r = Element::from_bytes(new.comm_r.0).ok_or(Refused::NotAReplica)?;
+        // Others may have pre-committed to it: it travels in clear, and a replica opens only under the name of its owner.
         if self.rows.has(&rows::used_replica(&comm_r)) {
             return Err(Refused::ReplicaUsed);
         }

@@ -321,7 +321,7 @@ impl SectorRow {
 #[serde(transparent)]
 pub struct PieceTableRow(pub BoundedVec<Piece, PIECES_MAX>);
 
-/// Which sector first committed to a replica root; no other may (TS2).
+/// Which sector was accepted with a replica root; no other is (TS2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UseOfReplica {
