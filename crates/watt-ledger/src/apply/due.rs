@@ -1,7 +1,7 @@
 //! What happens by itself when its height or time has come: bounded in each block, the oldest first.
 
 use crate::ledger::Ledger;
-use crate::rows::{self, DealEnd, DealRow, DealStage, Due, DueKind, SectorRow};
+use crate::rows::{self, DealEnd, DealRow, DealStage, Due, DueKind, SectorRow, SectorStage};
 use crate::state::StateRead;
 use watt_primitives::{AccountId, DealId, LedgerTime, SectorNumber};
 
@@ -44,10 +44,17 @@ impl Ledger<'_> {
         }
     }
 
-    /// What was not proven for too long is lost.
+    /// What was not proven for too long is lost; what has ended is forgotten when its last window can't be proven any more.
     fn judge_sector(&mut self, provider: &AccountId, number: SectorNumber) {
-        if let Some(sector) = self.rows.read::<SectorRow>(&rows::sector(provider, number)) {
-            self.look_at_sector(provider, number, &sector);
+        let Some(sector) = self.rows.read::<SectorRow>(&rows::sector(provider, number)) else {
+            return;
+        };
+        match sector.stage {
+            SectorStage::Ended { last, .. } if last.plus(2) <= self.window() => {
+                self.forget_sector(provider, number);
+            }
+            SectorStage::Active { .. } => self.look_at_sector(provider, number, &sector),
+            SectorStage::PreCommitted { .. } | SectorStage::Ended { .. } => {}
         }
     }
 
