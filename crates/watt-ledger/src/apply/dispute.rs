@@ -10,6 +10,7 @@ use crate::rows::{self, ChainRow, DealRow, DealStage, DisputeRow, Loss, RulesRow
 use crate::state::StateRead;
 use watt_light::operation::{SHOWN_GROUP_BYTES_MAX, ShownGroup};
 use watt_primitives::slot_tree::{group_count, verify_group};
+use watt_primitives::terms::Device;
 use watt_primitives::{AccountId, Amount, BlockHeight, DealId, SlotIndexInDeal, codec};
 
 /// Locked for a dispute: for the holder if it shows the group, for whoever asked if it does not.
@@ -42,7 +43,7 @@ impl Ledger<'_> {
 
         self.spend(actor, DISPUTE_FEE)?;
         self.move_money(Purse::Account(actor.account), Purse::Escrow, DISPUTE_FEE)?;
-        let answer_by = self.height().plus(self.rules.parameters.dispute_slots);
+        let answer_by = self.height().plus(answer_slots(&self.rules, held.device));
         held.dispute = Some(DisputeRow {
             by: actor.account,
             group,
@@ -158,7 +159,7 @@ impl Ledger<'_> {
             return;
         };
         let Some(dispute) = &mut held.dispute else { return };
-        let answer_by = answer_by(&self.rules, &self.chain, dispute);
+        let answer_by = answer_by(&self.rules, &self.chain, held.device, dispute);
         if self.height() > answer_by {
             let (by, group) = (dispute.by, dispute.group);
             self.lose_slot(deal, slot, Loss::Unanswered { by, group });
@@ -200,16 +201,28 @@ pub(crate) fn disputed(
             provider: held.provider,
         });
     }
-    let answer_by = answer_by(rules, chain, &dispute);
+    let answer_by = answer_by(rules, chain, held.device, &dispute);
     if chain.height > answer_by {
         return Err(Refused::AnswerLate { answer_by });
     }
     Ok((held, dispute))
 }
 
+/// Slots to answer a dispute, of a holder that ran on this at the match: nobody loses a share within a day who may be away for longer
+/// (TS5).
+fn answer_slots(rules: &RulesRow, device: Device) -> u64 {
+    let parameters = &rules.parameters;
+    let away = match device {
+        Device::AlwaysOn => 0,
+        Device::Daily | Device::Phone => parameters.grace_windows.daily,
+    };
+    let away_slots = away.saturating_mul(parameters.window_slots);
+    parameters.dispute_slots.max(away_slots)
+}
+
 /// The last height for the answer, as far as is known in the block that `chain` names.
-fn answer_by(rules: &RulesRow, chain: &ChainRow, dispute: &DisputeRow) -> BlockHeight {
-    let slots = rules.parameters.dispute_slots;
+fn answer_by(rules: &RulesRow, chain: &ChainRow, device: Device, dispute: &DisputeRow) -> BlockHeight {
+    let slots = answer_slots(rules, device);
     with_void_windows(rules, chain, (dispute.since, dispute.counted_before), slots)
 }
 

@@ -657,6 +657,52 @@ fn the_grace_is_that_of_the_match() {
     assert_eq!(stored.n_alive(), 8);
 }
 
+/// Who may be away for longer than there is time to answer has the grace of a day-time device to answer, by what it declared before the
+/// match; who is always on has not. Covers: C5 (TS5).
+#[test]
+fn a_phone_has_time_to_answer() {
+    let mut world = world();
+    world.act(11, pledge_on(100 * SLOT, Device::Daily)).unwrap();
+    world.act(12, pledge_on(100 * SLOT, Device::Phone)).unwrap();
+    let mut stored = Stored::of(world, DAY);
+    let away = GRACE.daily * 10;
+    assert!(away > ANSWER_SLOTS);
+    let mut last = Vec::new();
+    for (holder, slots) in [(10, ANSWER_SLOTS), (11, away), (12, away)] {
+        let Ok(Done::Disputed { answer_by, .. }) = stored.dispute(STRANGER, holder, 0) else {
+            unreachable!()
+        };
+        assert_eq!(answer_by.0, stored.world.height() + slots);
+        last.push(answer_by);
+    }
+    // Everybody proves what they have, and shows nothing.
+    while stored.window() < last[0].next().0 / 10 {
+        stored.live_without(0, 1);
+    }
+    // What is declared later moves nothing.
+    let always_on = pledge_on(100 * SLOT, Device::AlwaysOn);
+    stored.world.act(11, always_on).unwrap();
+    stored.world.go_to_height(last[0].0);
+    assert!(stored.holds(10));
+    stored.world.skip(1);
+    assert_eq!(
+        [10, 11, 12].map(|holder| stored.holds(holder)),
+        [false, true, true]
+    );
+    while stored.window() < last[1].next().0 / 10 {
+        stored.live_without(1, 1);
+    }
+    let (deal, slot) = (stored.deal, stored.slot_of(12));
+    let right = shown(1, slot.0, SLOT, 0);
+    assert!(answer(&mut stored.world, 12, (deal, slot), &right).is_ok());
+    stored.world.go_to_height(last[1].0);
+    assert!(stored.holds(11));
+    stored.world.skip(1);
+    assert!(!stored.holds(11));
+    stored.world.go_to_height(last[2].0 + 1);
+    assert!(stored.holds(12));
+}
+
 /// A sector that is declared faulty all the time is lost, though its provider proves the rest of what it has. Covers: C5, E4.
 #[test]
 fn a_sector_declared_faulty_is_lost() {
