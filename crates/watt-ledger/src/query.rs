@@ -194,15 +194,14 @@ pub fn waiting_windows(state: &impl StateRead, id: &AccountId) -> Vec<WaitingWin
         let (rules, chain) = (rules(state)?, rows::read::<ChainRow>(state, rows::CHAIN)?);
         let provider: ProviderRow = rows::read(state, &rows::provider(id))?;
         let (division, next) = (Division::of(&rules, id), window_of(&rules, chain.height.next()));
-        let waiting = waiting(state, &rules, id, &provider, next)
-            .row
-            .waiting
-            .into_inner();
-        let all = waiting.into_iter().map(|period| WaitingWindows {
-            due_from: division.due_from(period.number),
-            lapses_at: division.lapses_at(period.number),
-            period,
-        });
+        let waiting = waiting(state, &rules, id, &provider, next).row.waiting;
+        let all = division
+            .with_due(&waiting)
+            .map(|(period, due_from)| WaitingWindows {
+                due_from,
+                lapses_at: division.lapses_at(period.number),
+                period: period.clone(),
+            });
         Some(all.collect())
     };
     of().unwrap_or_default()

@@ -7,7 +7,7 @@ use watt_primitives::codec::zero_or_one;
 use watt_primitives::{BoundedVec, Hash, SectorNumber, Window};
 use watt_proofs::Element;
 
-/// The most periods of a provider that wait: one that is over and the running one, which a change of shape may cut in two.
+/// The most periods of a provider that wait: the running one and two that it may settle, as a change of shape cuts a period.
 pub const PERIODS_MAX: usize = 3;
 
 /// A provider's windows that were answered and not proven one by one, period by period.

@@ -34,6 +34,7 @@ mod restarts;
 mod seats;
 mod sectors;
 mod settlements;
+mod shapes;
 mod successions;
 mod trust;
 mod upgrades;
