@@ -7,7 +7,8 @@ use crate::fee::{self, FeeRate};
 use crate::ledger::window_of;
 use crate::refused::Refused;
 use crate::rows::{
-    self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, ProviderRow, RulesRow, UpgradesRow,
+    self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, HeartbeatRow, ProviderRow, RulesRow,
+    UpgradesRow,
 };
 use crate::state::StateRead;
 use crate::subject;
@@ -116,8 +117,8 @@ pub struct HeartbeatAdmission {
     pub window: Window,
 }
 
-/// Checks what costs a few rows to look up: that a heartbeat is for the window of the next block and by a provider with sectors who has
-/// none on the ledger yet. Its signature is for the caller to verify, and whether it counts for [`heartbeat_counts`] to say.
+/// Checks what costs a few rows to look up: that a heartbeat is for the window of the next block, by a provider with proven sectors who
+/// has none on the ledger yet, and declares no more of them than there can be. Its signature is for the caller to verify, and whether it counts for [`heartbeat_counts`] to say.
 ///
 /// # Errors
 /// The first rule broken.
@@ -134,10 +135,19 @@ pub fn admit_heartbeat(
     }
     let (account, key) = signer_of(state, heartbeat.provider).ok_or(Refused::NotAProvider)?;
     let provider: ProviderRow = rows::read(state, &rows::provider(&account)).ok_or(Refused::NotAProvider)?;
-    if provider.n_sectors == 0 {
+    // What ended in this window is in its set, too, and was in that of the window before.
+    let before: Option<HeartbeatRow> = rows::read(state, &rows::heartbeat(&account, window.previous()));
+    let n_before = before.map_or(0, |row| u32::from(row.n_sectors));
+    let n_max = provider.n_active.saturating_add(n_before);
+    if n_max == 0 {
         return Err(Refused::NoSectors { window });
     }
-    if u64::try_from(heartbeat.faults.len()).map_or(true, |n| n > u64::from(provider.n_sectors)) {
+    let faults = &heartbeat.faults;
+    let is_ascending = faults
+        .iter()
+        .zip(faults.iter().skip(1))
+        .all(|(left, right)| left < right);
+    if !is_ascending || u32::try_from(faults.len()).map_or(true, |n| n > n_max) {
         return Err(Refused::Faults);
     }
     if state.get(&rows::heartbeat(&account, window)).is_some() {

@@ -5,7 +5,7 @@ use crate::windows::Stored;
 use crate::world::{World, id, key, pledge, result};
 use watt_ledger::fee::PROOFS_PER_BLOCK_MAX;
 use watt_ledger::select::Chosen;
-use watt_ledger::{Admission, Refused, admit, query};
+use watt_ledger::{Admission, Refused, admit, admit_heartbeat, query};
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
 use watt_primitives::terms::Piece;
@@ -231,4 +231,31 @@ fn batches_that_cost_nothing_wait_for_what_does() {
     assert_eq!(taken[2].transaction.account, id(30));
     let used: usize = taken.iter().map(|signed| signed.witness.len()).sum();
     assert!(used <= PROOFS_PER_BLOCK_MAX);
+}
+
+/// A pool has room for heartbeats of those who have something proven, with no more faults than that, in their order; also in the window
+/// in which the last of it ended. Covers: A8, D3.
+#[test]
+fn heartbeats_that_cost_nothing_are_not_pooled() {
+    let (mut stored, _) = answered();
+    let world = &mut stored.world;
+    pre_commit_made_up(world, 30, 0..40);
+    let window = Window(world.height() / 10);
+    let admitted = |world: &World, n, faults: &[u64]| {
+        let beat = world.sign_beat(n, window, Hash::ZERO, faults);
+        admit_heartbeat(&world.state, window, &beat).map(drop)
+    };
+    let all: Vec<u64> = (0..40).collect();
+    for faults in [&all[..], &[]] {
+        assert_eq!(admitted(world, 30, faults), Err(Refused::NoSectors { window }));
+    }
+    assert_eq!(admitted(world, 10, &[1]), Ok(()));
+    for wrong in [&all[..], &[2, 1], &[1, 1]] {
+        assert_eq!(admitted(world, 10, wrong), Err(Refused::Faults));
+    }
+    let deal = stored.deal;
+    world.act(1, Operation::Terminate { deal }).unwrap();
+    assert_eq!(admitted(world, 10, &[]), Ok(()));
+    let last = stored.miners[0].heartbeat(world, window.0, &[]);
+    assert_eq!(world.beat(last), Ok(()));
 }
