@@ -72,6 +72,13 @@ impl Period {
         u64::from(self.n_windows.saturating_sub(self.n_void))
     }
 
+    /// For how long of it a sector was declared faulty, in milliseconds.
+    #[must_use]
+    pub fn faulty_ms(&self, sector: SectorNumber) -> u64 {
+        let found = self.faulty.iter().find(|(number, _)| *number == sector);
+        found.map_or(0, |(_, ms)| *ms)
+    }
+
     /// Notes that these sectors were declared faulty for so long. More sectors than a provider can have are not noted.
     pub fn add_faulty(&mut self, sectors: impl Iterator<Item = SectorNumber>, ms: u64) {
         let mut all = core::mem::take(&mut self.faulty).into_inner();

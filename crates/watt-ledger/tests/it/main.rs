@@ -18,6 +18,7 @@ mod committees;
 mod disputes;
 mod draws;
 mod duties;
+mod early_ends;
 mod election;
 mod failures;
 mod fees;
