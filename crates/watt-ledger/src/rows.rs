@@ -22,8 +22,8 @@ pub use duty::{
 };
 pub use period::{PERIODS_MAX, Period, PeriodsRow};
 pub use provider::{
-    AskRow, BatchRow, HeartbeatRow, KeptSet, PieceTableRow, PowerRow, ProviderRow, SECTORS_MAX, SectorRow,
-    SectorStage, Unpaid, UseOfReplica,
+    AskRow, BatchRow, HeartbeatRow, KeptSet, PieceTableRow, PowerRow, ProviderRow, SectorRow, SectorStage,
+    Unpaid, UseOfReplica,
 };
 pub use upgrade::{
     ApprovalRow, COUNCIL_QUORUM, COUNCIL_SEATS, DecisionOutcome, DecisionRow, ELECTORATE_OF_COUNCIL_MAX,

@@ -12,6 +12,7 @@ use crate::rows::{
 use watt_light::BATCH_MAX;
 use watt_primitives::terms::{PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
+use watt_proofs::sector_set::SECTORS_MAX;
 use watt_proofs::{Element, PieceTable, ReplicaId, SectorSize};
 
 pub(super) struct NewSector<'a> {
@@ -29,8 +30,7 @@ impl Ledger<'_> {
         self.expire_late_batches(provider_id, new.pieces);
         let mut provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
         let (table, comm_r) = self.check_new_sector(actor, new)?;
-        let is_full =
-            usize::try_from(provider.n_sectors).map_or(true, |n| n >= watt_proofs::sector_set::SECTORS_MAX);
+        let is_full = usize::try_from(provider.n_sectors).map_or(true, |n| n >= SECTORS_MAX);
         if is_full {
             return Err(Refused::TooManySectors);
         }
