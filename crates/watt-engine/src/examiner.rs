@@ -162,7 +162,7 @@ impl Examiner {
         effects: &mut Vec<Effect>,
     ) {
         self.forget(head);
-        let (batches, cursor) = query::waiting_batches(chain, head, self.cursor.as_deref(), ROWS_PER_BLOCK);
+        let (batches, cursor) = query::waiting_batches(chain, self.cursor.as_deref(), ROWS_PER_BLOCK);
         self.cursor = cursor;
         for key in batches {
             self.note(chain, keys, key, head);

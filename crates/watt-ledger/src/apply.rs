@@ -9,13 +9,13 @@
 
 mod ask;
 mod attend;
-mod audit;
+pub(crate) mod audit;
 mod bid;
 mod certify;
 mod claim;
-mod commit_sectors;
+pub(crate) mod commit_sectors;
 mod deal_end;
-mod dispute;
+pub(crate) mod dispute;
 mod due;
 mod election;
 mod evidence;
@@ -29,7 +29,7 @@ pub(crate) mod matching;
 pub(crate) mod periods;
 mod pledge;
 mod pre_commit;
-mod prove_window;
+pub(crate) mod prove_window;
 pub(crate) mod sectors;
 mod settle_windows;
 mod standing;

@@ -6,7 +6,7 @@
 use crate::rows::{self, DutyWindowRow, RulesRow};
 use crate::state::StateRead;
 use watt_primitives::hash::{self, Domain};
-use watt_primitives::{AccountId, DealId, Hash, NetworkId, SectorNumber, Term, Window};
+use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, SectorNumber, Term, Window};
 
 /// First blocks after a window whose revealed layers make its beacon; half a window if that is less. Any of their proposers may
 /// include a layer, so no single one can leave it out.
@@ -172,6 +172,13 @@ impl Beacon {
     #[must_use]
     pub fn fee_tie(&self, transaction: &[u8]) -> Hash {
         self.draw("fee-tie", &[transaction])
+    }
+
+    /// The order of duties in the block at `height`, for which nobody pays: by whose they are, since an author can try out transactions
+    /// until one is drawn early.
+    #[must_use]
+    pub fn duty_tie(&self, account: &AccountId, height: BlockHeight) -> Hash {
+        self.draw("duty-tie", &[account.as_ref(), &height.0.to_be_bytes()])
     }
 
     fn draw(&self, purpose: &str, subject: &[&[u8]]) -> Hash {

@@ -5,12 +5,13 @@ use crate::apply::sectors::proof_params;
 use crate::duty;
 use crate::fee::{self, FeeRate};
 use crate::ledger::window_of;
-use crate::query;
 use crate::refused::Refused;
 use crate::rows::{
-    self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, ProviderRow, RulesRow, UpgradesRow,
+    self, AccountKey, AccountKind, AccountRow, ChainRow, DaySpending, HeartbeatRow, ProviderRow, RulesRow,
+    UpgradesRow,
 };
 use crate::state::StateRead;
+use crate::subject;
 use watt_light::transaction::TRANSACTION_BYTES_MAX;
 use watt_light::{KeyRole, Operation, SignedHeartbeat, SignedTransaction, Transaction};
 use watt_primitives::hash::DomainHasher;
@@ -48,6 +49,8 @@ pub struct Admission {
     pub n_folded: usize,
     /// Whether it does only duties, and is of a provider or somebody with a seat or standing for one.
     pub is_duty: bool,
+    /// Whether these are duties that nobody has for nothing: of sectors that are proven, or of a seat.
+    pub is_earned: bool,
 }
 
 /// Checks everything that can be checked before a block: shape, expiry, key, nonce, roles, fee, and the signature last, because
@@ -86,35 +89,21 @@ pub fn admit_unverified(state: &impl StateRead, signed: &SignedTransaction) -> R
             expected: authority.nonce,
         });
     }
-    check_settlement(state, transaction)?;
+    match subject::subjects(state, &rules, &chain.next(), transaction) {
+        Err(why) if !subject::is_early(why) => return Err(why),
+        Ok(_) | Err(_) => {}
+    }
     let next_term = rules.terms().of_height(chain.height.next());
     let version = upgrades.version_in(next_term);
-    let has_duties = state.get(&rows::provider(&transaction.account)).is_some()
-        || duty::is_bound(state, &transaction.account, rules.terms().of_height(chain.height));
+    let is_bound = duty::is_bound(state, &transaction.account, rules.terms().of_height(chain.height));
+    let has_duties = is_bound || state.get(&rows::provider(&transaction.account)).is_some();
     let is_duty = has_duties && fee::is_duty(signed, version);
-    Ok(admission(&rules.network, signed, nonces_ahead, is_duty))
-}
-
-/// A folded proof is looked at only if it is about windows that wait, and one at a time: verifying it costs a third of a second.
-fn check_settlement(state: &impl StateRead, transaction: &Transaction) -> Result<(), Refused> {
-    let mut settled = transaction.operations.iter().filter_map(|operation| {
-        let Operation::SettleWindows { windows, .. } = operation else {
-            return None;
-        };
-        Some(windows)
-    });
-    let Some(windows) = settled.next() else {
-        return Ok(());
-    };
-    if settled.next().is_some() {
-        return Err(Refused::Malformed);
-    }
-    let due = query::due_windows(state, &transaction.account).ok_or(Refused::NothingToSettle)?;
-    if due.period.shown(windows.n_good) == *windows && (1..=windows.n_windows).contains(&windows.n_good) {
-        Ok(())
-    } else {
-        Err(Refused::OtherWindows)
-    }
+    let is_earned = is_duty && fee::is_earned(signed, is_bound);
+    Ok(Admission {
+        is_duty,
+        is_earned,
+        ..admission(&rules.network, signed, nonces_ahead)
+    })
 }
 
 /// A heartbeat that the next block may take, if its signature holds.
@@ -128,8 +117,8 @@ pub struct HeartbeatAdmission {
     pub window: Window,
 }
 
-/// Checks what costs a few rows to look up: that a heartbeat is for the window of the next block and by a provider with sectors who has
-/// none on the ledger yet. Its signature is for the caller to verify, and whether it counts for [`heartbeat_counts`] to say.
+/// Checks what costs a few rows to look up: that a heartbeat is for the window of the next block, by a provider with proven sectors who
+/// has none on the ledger yet, and declares no more of them than there can be. Its signature is for the caller to verify, and whether it counts for [`heartbeat_counts`] to say.
 ///
 /// # Errors
 /// The first rule broken.
@@ -146,10 +135,19 @@ pub fn admit_heartbeat(
     }
     let (account, key) = signer_of(state, heartbeat.provider).ok_or(Refused::NotAProvider)?;
     let provider: ProviderRow = rows::read(state, &rows::provider(&account)).ok_or(Refused::NotAProvider)?;
-    if provider.n_sectors == 0 {
+    // What ended in this window is in its set, too, and was in that of the window before.
+    let before: Option<HeartbeatRow> = rows::read(state, &rows::heartbeat(&account, window.previous()));
+    let n_before = before.map_or(0, |row| u32::from(row.n_sectors));
+    let n_max = provider.n_active.saturating_add(n_before);
+    if n_max == 0 {
         return Err(Refused::NoSectors { window });
     }
-    if u64::try_from(heartbeat.faults.len()).map_or(true, |n| n > u64::from(provider.n_sectors)) {
+    let faults = &heartbeat.faults;
+    let is_ascending = faults
+        .iter()
+        .zip(faults.iter().skip(1))
+        .all(|(left, right)| left < right);
+    if !is_ascending || u32::try_from(faults.len()).map_or(true, |n| n > n_max) {
         return Err(Refused::Faults);
     }
     if state.get(&rows::heartbeat(&account, window)).is_some() {
@@ -174,7 +172,7 @@ pub fn heartbeat_counts(
     due(state, &rules.network, &params, account, *window, heartbeat).map(drop)
 }
 
-fn admission(network: &NetworkId, signed: &SignedTransaction, nonces_ahead: u64, is_duty: bool) -> Admission {
+fn admission(network: &NetworkId, signed: &SignedTransaction, nonces_ahead: u64) -> Admission {
     let (transaction, kept_bytes) = (&signed.transaction, fee::kept_bytes(signed));
     Admission {
         id: transaction.id(network),
@@ -186,7 +184,8 @@ fn admission(network: &NetworkId, signed: &SignedTransaction, nonces_ahead: u64,
         kept_bytes,
         n_proofs: signed.witness.len(),
         n_folded: signed.folded_proofs().count(),
-        is_duty,
+        is_duty: false,
+        is_earned: false,
     }
 }
 

@@ -98,6 +98,27 @@ pub fn is_duty(signed: &SignedTransaction, version: u32) -> bool {
         })
 }
 
+/// Whether a transaction that [is a duty](is_duty) does only what follows from a sector that is proven, or, if its author has a seat or
+/// stands for one, from that. A pledge and a pre-commitment cost nothing, so duties that follow from these come after.
+#[must_use]
+pub(crate) fn is_earned(signed: &SignedTransaction, is_bound: bool) -> bool {
+    let mut operations = signed.transaction.operations.iter();
+    operations.all(|operation| {
+        let is_of_proven_sector = matches!(
+            operation,
+            Operation::ProveWindow { .. }
+                | Operation::SettleWindows { .. }
+                | Operation::AnswerDispute { .. }
+                | Operation::AnswerAudit { .. }
+        );
+        let is_of_seat = matches!(
+            operation,
+            Operation::RegisterVotingKeys { .. } | Operation::Attend { .. } | Operation::Succeed { .. }
+        );
+        is_of_proven_sector || (is_bound && is_of_seat)
+    })
+}
+
 /// Whether a block with this body left no room.
 #[must_use]
 pub fn is_full(parameters: &NetworkParameters, n_transactions: u32, body_bytes: u32) -> bool {

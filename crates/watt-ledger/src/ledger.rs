@@ -27,6 +27,7 @@ pub(crate) struct Ledger<'a> {
 pub(crate) struct Savepoint {
     mark: Mark,
     supply: SupplyRow,
+    n_events: usize,
 }
 
 /// Where money lies.
@@ -68,12 +69,14 @@ impl Ledger<'_> {
         Savepoint {
             mark: self.rows.mark(),
             supply: self.supply,
+            n_events: self.events.len(),
         }
     }
 
     pub(crate) fn roll_back(&mut self, to: Savepoint) {
         self.rows.roll_back(to.mark);
         self.supply = to.supply;
+        self.events.truncate(to.n_events);
     }
 
     pub(crate) fn account(&self, id: &AccountId) -> Option<AccountRow> {

@@ -37,6 +37,7 @@ pub mod restart;
 pub mod rows;
 pub mod select;
 pub mod state;
+mod subject;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tree;

@@ -25,14 +25,14 @@ use crate::duty::beacon_windows_kept;
 use crate::ledger::window_of;
 use crate::restart;
 use crate::rows::{
-    self, AccountRow, AskRow, BatchRow, ChainRow, DealRow, HeartbeatRow, Period, PeriodsRow, PieceTableRow,
-    ProviderRow, RulesRow, SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
+    self, AccountRow, AskRow, BatchRow, ChainRow, DealRow, HeartbeatRow, Period, PeriodsRow, ProviderRow,
+    RulesRow, SectorRow, SectorStage, SlotRow, SupplyRow, WindowRow,
 };
 use crate::state::StateRead;
 use crate::trust;
 use std::collections::BTreeSet;
 use watt_light::{Backbone, Header, ProviderNumber, WindowShape};
-use watt_primitives::terms::{BundleTerms, Piece};
+use watt_primitives::terms::BundleTerms;
 use watt_primitives::{
     AccountId, Amount, BlockHeight, Cid, DealId, Hash, LedgerTime, NetworkId, SectorNumber, SlotIndexInDeal,
     Term, Window,
@@ -194,15 +194,14 @@ pub fn waiting_windows(state: &impl StateRead, id: &AccountId) -> Vec<WaitingWin
         let (rules, chain) = (rules(state)?, rows::read::<ChainRow>(state, rows::CHAIN)?);
         let provider: ProviderRow = rows::read(state, &rows::provider(id))?;
         let (division, next) = (Division::of(&rules, id), window_of(&rules, chain.height.next()));
-        let waiting = waiting(state, &rules, id, &provider, next)
-            .row
-            .waiting
-            .into_inner();
-        let all = waiting.into_iter().map(|period| WaitingWindows {
-            due_from: division.due_from(period.number),
-            lapses_at: division.lapses_at(period.number),
-            period,
-        });
+        let waiting = waiting(state, &rules, id, &provider, next).row.waiting;
+        let all = division
+            .with_due(&waiting)
+            .map(|(period, due_from)| WaitingWindows {
+                due_from,
+                lapses_at: division.lapses_at(period.number),
+                period: period.clone(),
+            });
         Some(all.collect())
     };
     of().unwrap_or_default()
@@ -432,19 +431,6 @@ pub fn sectors(state: &impl StateRead, provider: &AccountId) -> Vec<(SectorNumbe
 #[must_use]
 pub fn sector(state: &impl StateRead, provider: &AccountId, number: SectorNumber) -> Option<SectorRow> {
     rows::read(state, &rows::sector(provider, number))
-}
-
-/// What lies in a sector, until its deals are over.
-#[must_use]
-pub fn pieces(state: &impl StateRead, provider: &AccountId, number: SectorNumber) -> Option<Vec<Piece>> {
-    let row: PieceTableRow = rows::read(state, &rows::piece_table(provider, number))?;
-    Some(row.0.into_inner())
-}
-
-/// Whether a sector number was ever used by this provider.
-#[must_use]
-pub fn is_sector_used(state: &impl StateRead, provider: &AccountId, number: SectorNumber) -> bool {
-    state.get(&rows::used_sector(provider, number)).is_some()
 }
 
 /// The newest window with whose beacon a sector can be sealed, and how many windows a seal may be old before it can't be

@@ -239,8 +239,8 @@ pub enum Refused {
     /// The 32 bytes of `comm_r` are at or above the modulus: no replica has such a root.
     #[error("comm_r is no element of the field, so it is the root of no replica")]
     NotAReplica,
-    /// The replica root was committed before.
-    #[error("this replica was committed before")]
+    /// A sector was accepted with this replica root.
+    #[error("a sector was accepted with this replica before")]
     ReplicaUsed,
     /// No such batch: it is answered for, or over, or no sector with this number was the first of one.
     #[error("no batch of sectors that begins with sector {batch} waits for an answer")]
@@ -424,6 +424,12 @@ pub enum Refused {
     NotDisputed {
         /// Which.
         slot: SlotIndexInDeal,
+    },
+    /// The answer to a dispute or an audit came too late.
+    #[error("the answer was due by height {answer_by}")]
+    AnswerLate {
+        /// Last height.
+        answer_by: BlockHeight,
     },
     /// What is shown is not the group of the slot that was asked for.
     #[error("what is shown is not group {group} of slot {slot}")]
@@ -651,6 +657,7 @@ impl Refused {
                 "wait until some of them are closed, or leave it to the deal's client"
             }
             Self::NotDisputed { .. } | Self::NotAudited { .. } => "nothing: nobody asks for it any more",
+            Self::AnswerLate { .. } => "nothing: what was not shown in time is lost",
             Self::CommitteeFirst { .. } => "show it to its committee, or wait until then",
             Self::WrongGroup { .. } => {
                 "scrub the sectors; show the group that the dispute names, with its way to the slot's root"

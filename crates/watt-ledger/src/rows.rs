@@ -22,8 +22,8 @@ pub use duty::{
 };
 pub use period::{PERIODS_MAX, Period, PeriodsRow};
 pub use provider::{
-    AskRow, BatchRow, HeartbeatRow, KeptSet, PieceTableRow, PowerRow, ProviderRow, SECTORS_MAX, SectorRow,
-    SectorStage, Unpaid, UseOfReplica,
+    AskRow, BatchRow, HeartbeatRow, KeptSet, PieceTableRow, PowerRow, ProviderRow, SectorRow, SectorStage,
+    Unpaid, UseOfReplica,
 };
 pub use upgrade::{
     ApprovalRow, COUNCIL_QUORUM, COUNCIL_SEATS, DecisionOutcome, DecisionRow, ELECTORATE_OF_COUNCIL_MAX,
@@ -84,8 +84,8 @@ pub const UPGRADES: &[u8] = b"Ee";
 pub const LOTS: &[u8] = b"EAc";
 /// Prefix of the live sectors that are asked again and have not answered; account and sector follow.
 pub const AUDITS: &[u8] = b"EAq";
-/// Prefix of what falls due at a height.
-pub const DUE_AT_HEIGHT: &[u8] = b"Exh";
+/// Prefix of what falls due at a height; a letter for the kind, the height and what it is follow.
+const DUE_AT_HEIGHT: &[u8] = b"Exh";
 /// Prefix of what falls due at a ledger time.
 pub const DUE_AT_TIME: &[u8] = b"Ext";
 
@@ -174,7 +174,7 @@ pub fn piece_table(provider: &AccountId, number: SectorNumber) -> Vec<u8> {
     join(&[b"Et", provider.as_ref(), &number.0.to_be_bytes()])
 }
 
-/// Key of the mark that a replica was committed by someone.
+/// Key of the mark that a sector was accepted with this replica.
 #[must_use]
 pub fn used_replica(comm_r: &Element) -> Vec<u8> {
     join(&[b"Er", &comm_r.to_bytes()])
@@ -325,43 +325,70 @@ pub fn pending_bid(height: BlockHeight, deal: &DealId) -> Vec<u8> {
     join(&[PENDING_BIDS, &height.0.to_be_bytes(), deal.as_ref()])
 }
 
+/// What falls due at a height. Each kind has a queue of its own, so that a flood of one delays no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DueKind {
+    /// A live sector's audit.
+    Audit,
+    /// The end of a batch.
+    Batch,
+    /// A deal's end.
+    Deal,
+    /// A look at a sector.
+    Sector,
+    /// The end of a dispute about a slot.
+    Slot,
+}
+
+impl DueKind {
+    /// All of them, in the order of their keys.
+    pub(crate) const ALL: [Self; 5] = [Self::Audit, Self::Batch, Self::Deal, Self::Sector, Self::Slot];
+
+    /// Prefix of what of this kind falls due, the earliest first.
+    pub(crate) fn queue(self) -> Vec<u8> {
+        let letter = match self {
+            Self::Audit => b"a",
+            Self::Batch => b"b",
+            Self::Deal => b"d",
+            Self::Sector => b"k",
+            Self::Slot => b"s",
+        };
+        join(&[DUE_AT_HEIGHT, letter])
+    }
+
+    fn key(self, height: BlockHeight, what: &[&[u8]]) -> Vec<u8> {
+        join(&[&self.queue(), &height.0.to_be_bytes(), &what.concat()])
+    }
+}
+
 /// Key of a deal that has something due at `height`.
 #[must_use]
 pub fn deal_due_at_height(height: BlockHeight, deal: &DealId) -> Vec<u8> {
-    join(&[DUE_AT_HEIGHT, &height.0.to_be_bytes(), b"d", deal.as_ref()])
+    DueKind::Deal.key(height, &[deal.as_ref()])
 }
 
 /// Key of a sector that is looked at at `height`.
 #[must_use]
 pub fn sector_due_at_height(height: BlockHeight, provider: &AccountId, number: SectorNumber) -> Vec<u8> {
-    let (height, number) = (height.0.to_be_bytes(), number.0.to_be_bytes());
-    join(&[DUE_AT_HEIGHT, &height, b"k", provider.as_ref(), &number])
+    DueKind::Sector.key(height, &[provider.as_ref(), &number.0.to_be_bytes()])
 }
 
 /// Key of a batch that expires at `height`.
 #[must_use]
 pub fn batch_due_at_height(height: BlockHeight, provider: &AccountId, first: SectorNumber) -> Vec<u8> {
-    let (height, first) = (height.0.to_be_bytes(), first.0.to_be_bytes());
-    join(&[DUE_AT_HEIGHT, &height, b"b", provider.as_ref(), &first])
+    DueKind::Batch.key(height, &[provider.as_ref(), &first.0.to_be_bytes()])
 }
 
 /// Key of a slot whose dispute has to be answered below `height`.
 #[must_use]
 pub fn slot_due_at_height(height: BlockHeight, deal: &DealId, slot: SlotIndexInDeal) -> Vec<u8> {
-    join(&[
-        DUE_AT_HEIGHT,
-        &height.0.to_be_bytes(),
-        b"s",
-        deal.as_ref(),
-        &[slot.0],
-    ])
+    DueKind::Slot.key(height, &[deal.as_ref(), &[slot.0]])
 }
 
 /// Key of a live sector whose audit has something due at `height`.
 #[must_use]
 pub fn audit_due_at_height(height: BlockHeight, provider: &AccountId, number: SectorNumber) -> Vec<u8> {
-    let (height, number) = (height.0.to_be_bytes(), number.0.to_be_bytes());
-    join(&[DUE_AT_HEIGHT, &height, b"a", provider.as_ref(), &number])
+    DueKind::Audit.key(height, &[provider.as_ref(), &number.0.to_be_bytes()])
 }
 
 /// What has something due at a height.
@@ -373,27 +400,24 @@ pub(crate) enum Due {
     Audit(AccountId, SectorNumber),
 }
 
-/// The height that a key under [`DUE_AT_HEIGHT`] names, and what is due.
-pub(crate) fn due_at_height(key: &[u8]) -> Option<(BlockHeight, Due)> {
-    let (height, rest) = split::<8>(key.strip_prefix(DUE_AT_HEIGHT)?)?;
-    let due = match rest.split_first()? {
-        (b'd', deal) => Due::Deal(DealId(deal.try_into().ok()?)),
-        (b's', rest) => {
+/// The height that a key in the queue of this kind names, and what is due.
+pub(crate) fn due_at_height(kind: DueKind, key: &[u8]) -> Option<(BlockHeight, Due)> {
+    let (height, rest) = split::<8>(key.strip_prefix(kind.queue().as_slice())?)?;
+    let of_sector = |due: fn(AccountId, SectorNumber) -> Due| {
+        let (provider, number) = split::<20>(rest)?;
+        let number = u64::from_be_bytes(number.try_into().ok()?);
+        Some(due(AccountId(provider), SectorNumber(number)))
+    };
+    let due = match kind {
+        DueKind::Audit => of_sector(Due::Audit)?,
+        DueKind::Batch => of_sector(Due::Batch)?,
+        DueKind::Deal => Due::Deal(DealId(rest.try_into().ok()?)),
+        DueKind::Sector => of_sector(Due::Sector)?,
+        DueKind::Slot => {
             let (deal, slot) = split::<32>(rest)?;
             let [slot] = slot else { return None };
             Due::Slot(DealId(deal), SlotIndexInDeal(*slot))
         }
-        (kind @ (b'a' | b'b' | b'k'), rest) => {
-            let (provider, number) = split::<20>(rest)?;
-            let (provider, number) = (AccountId(provider), u64::from_be_bytes(number.try_into().ok()?));
-            let due = match kind {
-                b'a' => Due::Audit,
-                b'b' => Due::Batch,
-                _ => Due::Sector,
-            };
-            due(provider, SectorNumber(number))
-        }
-        _ => return None,
     };
     Some((BlockHeight(u64::from_be_bytes(height)), due))
 }

@@ -8,6 +8,7 @@ use crate::ledger::window_of;
 use crate::refused::Refused;
 use crate::rows::{self, AccountRow, ChainRow, RulesRow};
 use crate::state::StateRead;
+use crate::subject::{self, Subject};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use watt_light::heartbeat::HEARTBEATS_PER_BLOCK_MAX;
@@ -96,9 +97,10 @@ pub fn fill_heartbeats(state: &impl StateRead, candidates: &[HeartbeatCandidate<
 
 /// The transactions for the next block, which `heartbeats` go into as well.
 ///
-/// Of each account's key only transactions whose numbers follow one another are taken. Duties get a quarter of the places; the
-/// rest goes to the highest fee per kept byte, equal fees in an order that the newest beacon of a window draws. What is returned passes
-/// [`crate::apply_block`] on top of `state`.
+/// Of each account's key only transactions whose numbers follow one another are taken. Duties get a quarter of the places, whatever they
+/// offer: those that nobody has for nothing first, of these the first of each account, then second ones, and so on, else in an order that
+/// the newest beacon of a window draws. The rest goes to the highest fee per kept byte, equal fees in an order drawn likewise. Nothing
+/// with a witness is taken that the ledger does not wait for, or twice. What is returned passes [`crate::apply_block`] on top of `state`.
 #[must_use]
 pub fn fill_block(
     state: &impl StateRead,
@@ -114,10 +116,14 @@ pub fn fill_block(
     let beacon = Beacon::newest(state, &rules.network, window_of(&rules, chain.height));
     let mut filling = Filling {
         state,
-        chain: &chain,
+        rules: &rules,
+        chain: chain.next(),
+        beacon: beacon.map(|(_, beacon)| beacon),
         candidates,
         lanes: lanes(candidates),
         accounts: BTreeMap::new(),
+        loads: BTreeMap::new(),
+        subjects: BTreeSet::new(),
         chosen: Chosen::default(),
         bytes_left: usize::try_from(rules.parameters.block_bytes_max)
             .unwrap_or(0)
@@ -126,21 +132,40 @@ pub fn fill_block(
         folded_left: FOLDED_PER_BLOCK_MAX,
     };
     let places = rules.parameters.block_transactions_max;
-    let order = |at: usize| -> Option<Order> {
-        let admission = candidates.get(at)?.admission;
-        let tie = beacon
-            .as_ref()
-            .map_or(Hash::ZERO, |(_, beacon)| beacon.fee_tie(admission.id.as_ref()));
-        Some((Reverse(admission.rate), tie, at))
-    };
     let duty_places = places.div_ceil(DUTY_ONE_IN);
-    filling.take(usize::try_from(duty_places).unwrap_or(0), &order, true);
-    filling.take(usize::try_from(places).unwrap_or(0), &order, false);
+    filling.take(usize::try_from(duty_places).unwrap_or(0), true);
+    filling.take(usize::try_from(places).unwrap_or(0), false);
+    filling.chosen.stale.sort_unstable();
+    filling.chosen.stale.dedup();
     filling.chosen
 }
 
 type Lane = (AccountId, u16);
-type Order = (Reverse<FeeRate>, Hash, usize);
+
+/// When the turn of a transaction is: that of a duty by whose it is, that of any other by what it offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Duty {
+        is_cheap: bool,
+        /// What its account has of this block if it is taken.
+        load: usize,
+        tie: Hash,
+        at: usize,
+    },
+    Offer {
+        rate: Reverse<FeeRate>,
+        tie: Hash,
+        at: usize,
+    },
+}
+
+impl Order {
+    const fn at(&self) -> usize {
+        match self {
+            Self::Duty { at, .. } | Self::Offer { at, .. } => *at,
+        }
+    }
+}
 
 /// Candidates by lane and number; of two with the same number the one that offers more.
 fn lanes(candidates: &[Candidate<'_>]) -> BTreeMap<Lane, BTreeMap<u64, usize>> {
@@ -164,11 +189,18 @@ fn lanes(candidates: &[Candidate<'_>]) -> BTreeMap<Lane, BTreeMap<u64, usize>> {
 
 struct Filling<'a, S: StateRead> {
     state: &'a S,
-    chain: &'a ChainRow,
+    rules: &'a RulesRow,
+    /// With the height of the block.
+    chain: ChainRow,
+    beacon: Option<Beacon>,
     candidates: &'a [Candidate<'a>],
     lanes: BTreeMap<Lane, BTreeMap<u64, usize>>,
     /// Rows of accounts met so far, with the fees promised in this block already gone and nonces moved on.
     accounts: BTreeMap<AccountId, Option<AccountRow>>,
+    /// What each account has of the block: its transactions, those with several witnesses counted by these.
+    loads: BTreeMap<AccountId, usize>,
+    /// What the witnesses chosen so far are about.
+    subjects: BTreeSet<Subject>,
     chosen: Chosen,
     bytes_left: usize,
     proofs_left: usize,
@@ -177,35 +209,50 @@ struct Filling<'a, S: StateRead> {
 
 impl<S: StateRead> Filling<'_, S> {
     /// Takes until `places` are taken in all, the best first; only duties if asked for.
-    fn take(&mut self, places: usize, order: &impl Fn(usize) -> Option<Order>, duties_only: bool) {
+    fn take(&mut self, places: usize, duties_only: bool) {
         let mut heads: BTreeSet<(Order, Lane)> = BTreeSet::new();
         let all: Vec<Lane> = self.lanes.keys().copied().collect();
         for lane in all {
-            heads.extend(
-                self.head(&lane, duties_only)
-                    .and_then(order)
-                    .map(|order| (order, lane)),
-            );
+            heads.extend(self.head(&lane, duties_only).map(|order| (order, lane)));
         }
         while self.chosen.block.len() < places
-            && let Some(((_, _, at), lane)) = heads.pop_first()
+            && let Some((order, lane)) = heads.pop_first()
         {
-            if self.fits(at) && self.admit(at) {
-                self.choose(at, &lane);
-                heads.extend(
-                    self.head(&lane, duties_only)
-                        .and_then(order)
-                        .map(|order| (order, lane)),
-                );
+            let now = self.head(&lane, duties_only);
+            if now != Some(order) {
+                // Its account has been given more since.
+                heads.extend(now.map(|order| (order, lane)));
+            } else if self.fits(order.at()) && self.admit(order.at()) {
+                self.choose(order.at(), &lane);
+                heads.extend(self.head(&lane, duties_only).map(|order| (order, lane)));
             }
         }
     }
 
-    /// The lane's first transaction that is still to be taken.
-    fn head(&self, lane: &Lane, duties_only: bool) -> Option<usize> {
+    /// The lane's first transaction that is still to be taken, and when its turn is.
+    fn head(&self, lane: &Lane, duties_only: bool) -> Option<Order> {
         let (_, at) = self.lanes.get(lane)?.first_key_value()?;
-        let is_wanted = !duties_only || self.candidates.get(*at)?.admission.is_duty;
-        is_wanted.then_some(*at)
+        let (at, admission) = (*at, self.candidates.get(*at)?.admission);
+        let tie = |draw: &dyn Fn(&Beacon) -> Hash| self.beacon.as_ref().map_or(Hash::ZERO, draw);
+        if !duties_only {
+            let (rate, tie) = (
+                Reverse(admission.rate),
+                tie(&|beacon| beacon.fee_tie(admission.id.as_ref())),
+            );
+            return Some(Order::Offer { rate, tie, at });
+        }
+        let (account, _) = lane;
+        let load = self.load(account).saturating_add(admission.n_proofs.max(1));
+        admission.is_duty.then(|| Order::Duty {
+            is_cheap: !admission.is_earned,
+            load,
+            tie: tie(&|beacon| beacon.duty_tie(account, self.chain.height)),
+            at,
+        })
+    }
+
+    fn load(&self, account: &AccountId) -> usize {
+        self.loads.get(account).copied().unwrap_or(0)
     }
 
     fn fits(&self, at: usize) -> bool {
@@ -227,8 +274,7 @@ impl<S: StateRead> Filling<'_, S> {
             .accounts
             .entry(transaction.account)
             .or_insert_with(|| rows::read(state, &rows::account(&transaction.account)));
-        let height = self.chain.height.next();
-        let authority = check::authorise(account.as_ref(), transaction, height);
+        let authority = check::authorise(account.as_ref(), transaction, self.chain.height);
         let authority = match authority {
             Ok(authority) => authority,
             // The fees of those chosen before are only promised: what is too high now need not be in the next block.
@@ -243,6 +289,17 @@ impl<S: StateRead> Filling<'_, S> {
                 self.chosen.stale.push(at);
             }
             return false;
+        }
+        // Asked again: what the ledger waited for may have come.
+        match subject::subjects(state, self.rules, &self.chain, transaction) {
+            Ok(subjects) if subjects.is_disjoint(&self.subjects) => self.subjects.extend(subjects),
+            Ok(_) => return false,
+            Err(why) => {
+                if !subject::is_early(why) {
+                    self.chosen.stale.push(at);
+                }
+                return false;
+            }
         }
         let mut row = account
             .take()
@@ -264,6 +321,11 @@ impl<S: StateRead> Filling<'_, S> {
             self.bytes_left = self.bytes_left.saturating_sub(candidate.admission.bytes);
             self.proofs_left = self.proofs_left.saturating_sub(candidate.admission.n_proofs);
             self.folded_left = self.folded_left.saturating_sub(candidate.admission.n_folded);
+            let (account, _) = lane;
+            let load = self
+                .load(account)
+                .saturating_add(candidate.admission.n_proofs.max(1));
+            self.loads.insert(*account, load);
         }
         if let Some(waiting) = self.lanes.get_mut(lane) {
             waiting.pop_first();

@@ -33,6 +33,7 @@ fn waiting(n: u64, valid_until: u64) -> (Admission, SignedTransaction) {
         n_proofs: 0,
         n_folded: 0,
         is_duty: false,
+        is_earned: false,
     };
     let signed = SignedTransaction {
         transaction,

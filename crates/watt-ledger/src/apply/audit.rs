@@ -4,13 +4,15 @@
 //! is asked again needs every committee that ever comes.
 
 use super::Actor;
+use super::dispute::with_void_windows;
 use super::grace::{least_grace, slots_in};
 use crate::beacon::Beacon;
 use crate::duty::{beacon_windows_kept, place_in_term, reveal_blocks};
 use crate::ledger::Ledger;
 use crate::receipt::{Done, Event};
 use crate::refused::Refused;
-use crate::rows::{self, AuditRow, Loss, LotRow, LotsRow, WindowRow};
+use crate::rows::{self, AuditRow, ChainRow, Loss, LotRow, LotsRow, RulesRow, WindowRow};
+use crate::state::StateRead;
 use watt_light::ShownTo;
 use watt_primitives::{AccountId, BlockHeight, SectorNumber, Window};
 
@@ -140,7 +142,7 @@ impl Ledger<'_> {
         let Some(mut row) = self.rows.read::<AuditRow>(&rows::audit(provider, sector)) else {
             return;
         };
-        row.answer_by = self.with_void_windows(row.since, row.counted_before, row.answer_slots);
+        row.answer_by = answer_by(&self.rules, &self.chain, &row);
         if self.height() > row.answer_by {
             self.lose_sector(provider, sector, Loss::AuditUnanswered {});
             return;
@@ -162,12 +164,7 @@ impl Ledger<'_> {
         witness: &[u8],
     ) -> Result<Done, Refused> {
         let provider = &actor.account;
-        let audit: Option<AuditRow> = self.rows.read(&rows::audit(provider, sector));
-        let audit = audit.ok_or(Refused::NotAudited { sector })?;
-        let from = audit.shown_to_everybody_from();
-        if shown_to == ShownTo::Everybody && self.height() < from {
-            return Err(Refused::CommitteeFirst { sector, from });
-        }
+        audited(&self.rows, &self.rules, &self.chain, (provider, sector, shown_to))?;
         self.check_shown(actor, sector, shown_to, witness)?;
         self.close_audit(provider, sector);
         Ok(Done::AuditAnswered { sector })
@@ -181,4 +178,29 @@ impl Ledger<'_> {
                 .remove(rows::audit_due_at_height(row.due, provider, sector));
         }
     }
+}
+
+/// The audit of this provider's sector, if it can be answered before these in the block that `chain` names.
+pub(crate) fn audited(
+    state: &(impl StateRead + ?Sized),
+    rules: &RulesRow,
+    chain: &ChainRow,
+    (provider, sector, shown_to): (&AccountId, SectorNumber, ShownTo),
+) -> Result<AuditRow, Refused> {
+    let audit: Option<AuditRow> = rows::read(state, &rows::audit(provider, sector));
+    let audit = audit.ok_or(Refused::NotAudited { sector })?;
+    let from = audit.shown_to_everybody_from();
+    if shown_to == ShownTo::Everybody && chain.height < from {
+        return Err(Refused::CommitteeFirst { sector, from });
+    }
+    let answer_by = answer_by(rules, chain, &audit);
+    if chain.height > answer_by {
+        return Err(Refused::AnswerLate { answer_by });
+    }
+    Ok(audit)
+}
+
+/// The last height for the answer, as far as is known in the block that `chain` names.
+fn answer_by(rules: &RulesRow, chain: &ChainRow, row: &AuditRow) -> BlockHeight {
+    with_void_windows(rules, chain, (row.since, row.counted_before), row.answer_slots)
 }

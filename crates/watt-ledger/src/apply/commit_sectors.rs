@@ -6,10 +6,12 @@ use crate::committee::{ChallengedBatch, Committee, Question};
 use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
-use crate::rows::{self, BatchRow, PieceTableRow, SectorRow, SectorStage};
+use crate::rows::{self, BatchRow, PieceTableRow, SectorRow, SectorStage, UseOfReplica};
+use crate::state::StateRead;
 use watt_light::ShownTo;
 use watt_primitives::terms::Piece;
-use watt_primitives::{SectorNumber, Window};
+use watt_primitives::{AccountId, BlockHeight, SectorNumber, Window};
+use watt_proofs::Element;
 
 impl Ledger<'_> {
     pub(super) fn commit_sectors(
@@ -18,19 +20,15 @@ impl Ledger<'_> {
         batch: SectorNumber,
         witness: &[u8],
     ) -> Result<Done, Refused> {
-        let key = rows::batch(&actor.account, batch);
-        let row: BatchRow = self.rows.read(&key).ok_or(Refused::NotPreCommitted { batch })?;
+        let row = waiting_batch(&self.rows, &actor.account, batch, self.height())?;
         let deadline = row.deadline;
-        if self.height() > deadline {
-            return Err(Refused::CommitLate { batch, deadline });
-        }
         let shown_to = match self.rules.parameters.porep_committee {
             0 => ShownTo::Everybody,
             _ => ShownTo::Committee,
         };
         self.check_shown(actor, batch, shown_to, witness)?;
 
-        self.rows.remove(key);
+        self.rows.remove(rows::batch(&actor.account, batch));
         self.rows
             .remove(rows::batch_due_at_height(deadline.next(), &actor.account, batch));
         let from = self.window().next();
@@ -48,6 +46,7 @@ impl Ledger<'_> {
     fn begin_sector(&mut self, actor: &Actor, sector: SectorNumber, from: Window) -> Result<(), Refused> {
         let key = rows::sector(&actor.account, sector);
         let mut row: SectorRow = self.rows.read(&key).ok_or(Refused::Invariant)?;
+        self.claim_replica(&row.comm_r, actor.account, sector)?;
         row.stage = SectorStage::Active { from };
         let is_over = row.n_slots == 0 && self.had_slots(actor, sector);
         self.rows.write(key, &row);
@@ -67,6 +66,21 @@ impl Ledger<'_> {
         if is_over {
             self.end_sector(&actor.account, sector, row);
         }
+        Ok(())
+    }
+
+    /// A replica belongs to the first sector that was accepted with it.
+    fn claim_replica(
+        &mut self,
+        comm_r: &Element,
+        provider: AccountId,
+        sector: SectorNumber,
+    ) -> Result<(), Refused> {
+        let key = rows::used_replica(comm_r);
+        if self.rows.has(&key) {
+            return Err(Refused::ReplicaUsed);
+        }
+        self.rows.write(key, &UseOfReplica { provider, sector });
         Ok(())
     }
 
@@ -105,4 +119,20 @@ impl Ledger<'_> {
             })
         })
     }
+}
+
+/// The batch of this provider, if it can be answered for in the block at `height`.
+pub(crate) fn waiting_batch(
+    state: &(impl StateRead + ?Sized),
+    provider: &AccountId,
+    batch: SectorNumber,
+    height: BlockHeight,
+) -> Result<BatchRow, Refused> {
+    let row: Option<BatchRow> = rows::read(state, &rows::batch(provider, batch));
+    let row = row.ok_or(Refused::NotPreCommitted { batch })?;
+    let deadline = row.deadline;
+    if height > deadline {
+        return Err(Refused::CommitLate { batch, deadline });
+    }
+    Ok(row)
 }

@@ -6,7 +6,9 @@ use super::periods::{Division, waiting};
 use crate::ledger::{Ledger, Purse};
 use crate::receipt::{Done, Event};
 use crate::refused::Refused;
-use crate::rows::{self, DealEnd, DealRow, DealStage, Period, SectorRow, SectorStage, SlotRow};
+use crate::rows::{
+    self, DealEnd, DealRow, DealStage, HeartbeatRow, Period, SectorRow, SectorStage, SlotRow, WindowRow,
+};
 use watt_market::Paid;
 use watt_primitives::{AccountId, Amount, BoundedVec, DealId, SectorNumber, SlotIndexInDeal, Window};
 
@@ -198,18 +200,31 @@ impl Ledger<'_> {
         waits.min()
     }
 
-    /// Time of the windows that the sector of this slot has answered and that are not settled yet, in milliseconds.
+    /// Time of the windows that were answered with the sector of this slot and are not settled yet, in milliseconds: those that wait for
+    /// a folded proof, and those that can still be opened. What it was declared faulty in, or was left out of, nobody would pay.
     fn waiting_ms_of(&self, held: &SlotRow) -> u64 {
-        let sector = held
-            .sector
-            .and_then(|number| self.rows.read::<SectorRow>(&rows::sector(&held.provider, number)));
-        let waiting = self.waiting_of(&held.provider);
-        let in_set = waiting.iter().filter(|period| {
-            sector
-                .as_ref()
-                .is_some_and(|sector| sector.is_in_set(period.first))
+        let (id, current) = (&held.provider, self.window());
+        let key = held.sector.map(|number| (number, rows::sector(id, number)));
+        let Some((number, sector)) =
+            key.and_then(|(number, key)| Some((number, self.rows.read::<SectorRow>(&key)?)))
+        else {
+            return 0;
+        };
+        let periods = self.waiting_of(id);
+        let folded = periods
+            .iter()
+            .filter(|period| sector.is_in_set(period.first))
+            .map(|period| period.ms.saturating_sub(period.faulty_ms(number)));
+        let to_open = [current.previous(), current].into_iter().filter(|window| {
+            let row: Option<HeartbeatRow> = self.rows.read(&rows::heartbeat(id, *window));
+            let is_paid = |row: &HeartbeatRow| !row.is_proven && row.unpaid().all(|unpaid| unpaid != number);
+            sector.is_in_set(*window) && row.as_ref().is_some_and(is_paid)
         });
-        in_set.map(|period| period.ms).fold(0, u64::saturating_add)
+        let length_ms = |window| {
+            let row: Option<WindowRow> = self.rows.read(&rows::window(window));
+            row.map_or(0, |row| row.length_ms())
+        };
+        folded.chain(to_open.map(length_ms)).fold(0, u64::saturating_add)
     }
 
     fn waiting_of(&self, id: &AccountId) -> Vec<Period> {

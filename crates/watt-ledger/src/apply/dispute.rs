@@ -6,9 +6,11 @@ use super::Actor;
 use crate::ledger::{Ledger, Purse, window_of};
 use crate::receipt::Done;
 use crate::refused::Refused;
-use crate::rows::{self, DealRow, DealStage, DisputeRow, Loss, SlotRow};
+use crate::rows::{self, ChainRow, DealRow, DealStage, DisputeRow, Loss, RulesRow, SlotRow};
+use crate::state::StateRead;
 use watt_light::operation::{SHOWN_GROUP_BYTES_MAX, ShownGroup};
 use watt_primitives::slot_tree::{group_count, verify_group};
+use watt_primitives::terms::Device;
 use watt_primitives::{AccountId, Amount, BlockHeight, DealId, SlotIndexInDeal, codec};
 
 /// Locked for a dispute: for the holder if it shows the group, for whoever asked if it does not.
@@ -41,7 +43,7 @@ impl Ledger<'_> {
 
         self.spend(actor, DISPUTE_FEE)?;
         self.move_money(Purse::Account(actor.account), Purse::Escrow, DISPUTE_FEE)?;
-        let answer_by = self.height().plus(self.rules.parameters.dispute_slots);
+        let answer_by = self.height().plus(answer_slots(&self.rules, held.device));
         held.dispute = Some(DisputeRow {
             by: actor.account,
             group,
@@ -98,14 +100,8 @@ impl Ledger<'_> {
         shown: &[u8],
     ) -> Result<Done, Refused> {
         let row = self.deal(deal)?;
-        let mut held = self.held_slot(deal, slot)?;
-        let dispute = held.dispute.ok_or(Refused::NotDisputed { slot })?;
-        if held.provider != actor.account {
-            return Err(Refused::NotTheHolder {
-                slot,
-                provider: held.provider,
-            });
-        }
+        let (mut held, dispute) =
+            disputed(&self.rows, &self.rules, &self.chain, (&actor.account, deal, slot))?;
         let group = dispute.group;
         let root = row.terms.slot_roots.get(usize::from(slot.0));
         let root = root.ok_or(Refused::UnknownSlot { slot })?;
@@ -163,7 +159,7 @@ impl Ledger<'_> {
             return;
         };
         let Some(dispute) = &mut held.dispute else { return };
-        let answer_by = self.answer_by(dispute);
+        let answer_by = answer_by(&self.rules, &self.chain, held.device, dispute);
         if self.height() > answer_by {
             let (by, group) = (dispute.by, dispute.group);
             self.lose_slot(deal, slot, Loss::Unanswered { by, group });
@@ -173,26 +169,6 @@ impl Ledger<'_> {
         self.rows.write(key, &held);
         let due = rows::slot_due_at_height(answer_by.next(), deal, slot);
         self.rows.write(due, &());
-    }
-
-    fn answer_by(&self, dispute: &DisputeRow) -> BlockHeight {
-        let slots = self.rules.parameters.dispute_slots;
-        self.with_void_windows(dispute.since, dispute.counted_before, slots)
-    }
-
-    /// The height so many slots after `since`, and further on by the windows that were void after it; so many had counted then.
-    pub(super) fn with_void_windows(
-        &self,
-        since: BlockHeight,
-        counted_before: u64,
-        slots: u64,
-    ) -> BlockHeight {
-        let windows = self.window().0.saturating_sub(window_of(&self.rules, since).0);
-        let counted = self.chain.windows_counted.saturating_sub(counted_before);
-        let void_slots = windows
-            .saturating_sub(counted)
-            .saturating_mul(self.rules.parameters.window_slots);
-        since.plus(slots.saturating_add(void_slots))
     }
 
     pub(super) fn held_slot(&self, deal: &DealId, slot: SlotIndexInDeal) -> Result<SlotRow, Refused> {
@@ -207,4 +183,62 @@ impl Ledger<'_> {
             self.write_provider(provider, &row);
         }
     }
+}
+
+/// The slot of a deal that there is, with the dispute about it that its holder can answer in the block that `chain` names.
+pub(crate) fn disputed(
+    state: &(impl StateRead + ?Sized),
+    rules: &RulesRow,
+    chain: &ChainRow,
+    (holder, deal, slot): (&AccountId, &DealId, SlotIndexInDeal),
+) -> Result<(SlotRow, DisputeRow), Refused> {
+    let held: Option<SlotRow> = rows::read(state, &rows::slot(deal, slot));
+    let held = held.ok_or(Refused::UnknownSlot { slot })?;
+    let dispute = held.dispute.ok_or(Refused::NotDisputed { slot })?;
+    if held.provider != *holder {
+        return Err(Refused::NotTheHolder {
+            slot,
+            provider: held.provider,
+        });
+    }
+    let answer_by = answer_by(rules, chain, held.device, &dispute);
+    if chain.height > answer_by {
+        return Err(Refused::AnswerLate { answer_by });
+    }
+    Ok((held, dispute))
+}
+
+/// Slots to answer a dispute, of a holder that ran on this at the match: nobody loses a share within a day who may be away for longer
+/// (TS5).
+fn answer_slots(rules: &RulesRow, device: Device) -> u64 {
+    let parameters = &rules.parameters;
+    let away = match device {
+        Device::AlwaysOn => 0,
+        Device::Daily | Device::Phone => parameters.grace_windows.daily,
+    };
+    let away_slots = away.saturating_mul(parameters.window_slots);
+    parameters.dispute_slots.max(away_slots)
+}
+
+/// The last height for the answer, as far as is known in the block that `chain` names.
+fn answer_by(rules: &RulesRow, chain: &ChainRow, device: Device, dispute: &DisputeRow) -> BlockHeight {
+    let slots = answer_slots(rules, device);
+    with_void_windows(rules, chain, (dispute.since, dispute.counted_before), slots)
+}
+
+/// The height so many slots after `since`, and further on by the windows that were void after it; so many had counted then.
+pub(super) fn with_void_windows(
+    rules: &RulesRow,
+    chain: &ChainRow,
+    (since, counted_before): (BlockHeight, u64),
+    slots: u64,
+) -> BlockHeight {
+    let windows = window_of(rules, chain.height)
+        .0
+        .saturating_sub(window_of(rules, since).0);
+    let counted = chain.windows_counted.saturating_sub(counted_before);
+    let void_slots = windows
+        .saturating_sub(counted)
+        .saturating_mul(rules.parameters.window_slots);
+    since.plus(slots.saturating_add(void_slots))
 }

@@ -1,11 +1,11 @@
 //! What happens by itself when its height or time has come: bounded in each block, the oldest first.
 
 use crate::ledger::Ledger;
-use crate::rows::{self, DealEnd, DealRow, DealStage, Due, SectorRow};
+use crate::rows::{self, DealEnd, DealRow, DealStage, Due, DueKind, SectorRow, SectorStage};
 use crate::state::StateRead;
 use watt_primitives::{AccountId, DealId, LedgerTime, SectorNumber};
 
-/// The most that one block does by itself of either kind.
+/// The most that one block does by itself of each kind.
 pub const DUE_PER_BLOCK_MAX: usize = 64;
 
 impl Ledger<'_> {
@@ -20,8 +20,14 @@ impl Ledger<'_> {
             self.rows.remove(key);
             self.begin_ending(&deal);
         }
-        for (key, _) in self.rows.scan(rows::DUE_AT_HEIGHT, None, DUE_PER_BLOCK_MAX) {
-            let Some((height, due)) = rows::due_at_height(&key) else {
+        for kind in DueKind::ALL {
+            self.do_due_of(kind);
+        }
+    }
+
+    fn do_due_of(&mut self, kind: DueKind) {
+        for (key, _) in self.rows.scan(&kind.queue(), None, DUE_PER_BLOCK_MAX) {
+            let Some((height, due)) = rows::due_at_height(kind, &key) else {
                 continue;
             };
             if height > self.height() {
@@ -38,10 +44,17 @@ impl Ledger<'_> {
         }
     }
 
-    /// What was not proven for too long is lost.
+    /// What was not proven for too long is lost; what has ended is forgotten when its last window can't be proven any more.
     fn judge_sector(&mut self, provider: &AccountId, number: SectorNumber) {
-        if let Some(sector) = self.rows.read::<SectorRow>(&rows::sector(provider, number)) {
-            self.look_at_sector(provider, number, &sector);
+        let Some(sector) = self.rows.read::<SectorRow>(&rows::sector(provider, number)) else {
+            return;
+        };
+        match sector.stage {
+            SectorStage::Ended { last, .. } if last.plus(2) <= self.window() => {
+                self.forget_sector(provider, number);
+            }
+            SectorStage::Active { .. } => self.look_at_sector(provider, number, &sector),
+            SectorStage::PreCommitted { .. } | SectorStage::Ended { .. } => {}
         }
     }
 

@@ -43,7 +43,6 @@ impl Ledger<'_> {
         let params = self.proof_params();
         let Due {
             mut provider,
-            sectors,
             set,
             answers,
         } = due(&self.rows, self.network(), &params, id, window, heartbeat)?;
@@ -51,7 +50,6 @@ impl Ledger<'_> {
         let kept = self.build_set(provider.set, &set, &left_out)?;
         let state = state_after(&self.rows, self.network(), id, provider.last_heartbeat);
         self.note_waiting(id, &provider);
-        self.forget_ended_sectors(id, &sectors);
         self.mark_faults(id, window, &heartbeat.faults);
 
         provider = self.provider(id).ok_or(Refused::NotAProvider)?;
@@ -167,7 +165,6 @@ pub(crate) fn left_out(
 /// What a heartbeat for `window` rests on.
 pub(crate) struct Due {
     provider: ProviderRow,
-    sectors: Vec<(SectorNumber, SectorRow)>,
     set: SectorSet,
     answers: Element,
 }
@@ -186,13 +183,11 @@ pub(crate) fn due(
     if state.get(&rows::heartbeat(id, window)).is_some() {
         return Err(Refused::HeartbeatTwice { window });
     }
-    let sectors = all_sectors(state, id);
-    let set = sector_set(params, &sectors, window).ok_or(Refused::NoSectors { window })?;
+    let set = sector_set(params, &all_sectors(state, id), window).ok_or(Refused::NoSectors { window })?;
     check_faults(&set, &heartbeat.faults)?;
     let answers = Element::from_bytes(heartbeat.response_root.0).ok_or(Refused::NotARoot)?;
     Ok(Due {
         provider,
-        sectors,
         set,
         answers,
     })

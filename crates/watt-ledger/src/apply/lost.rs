@@ -4,7 +4,7 @@ use super::grace::{Idle, least_grace, slots_in};
 use crate::ledger::Ledger;
 use crate::receipt::Event;
 use crate::refused::Refused;
-use crate::rows::{self, Loss, LostSlot, SectorRow, SectorStage, SlotRow};
+use crate::rows::{self, Loss, LostSlot, SectorRow, SlotRow};
 use watt_primitives::{AccountId, DealId, SectorNumber, SlotIndexInDeal, Window};
 
 impl Ledger<'_> {
@@ -60,7 +60,7 @@ impl Ledger<'_> {
         }
     }
 
-    fn look_at_sector_in(&mut self, provider: &AccountId, number: SectorNumber, window: Window) {
+    pub(super) fn look_at_sector_in(&mut self, provider: &AccountId, number: SectorNumber, window: Window) {
         let height = self.first_height_of(window);
         self.rows
             .write(rows::sector_due_at_height(height, provider, number), &());
@@ -68,9 +68,6 @@ impl Ledger<'_> {
 
     /// Gives up what of a sector was not proven for its whole grace, and looks again when the next may be.
     pub(super) fn look_at_sector(&mut self, id: &AccountId, number: SectorNumber, sector: &SectorRow) {
-        let SectorStage::Active { .. } = sector.stage else {
-            return;
-        };
         let Some(provider) = self.provider(id) else { return };
         let current = self.window();
         self.note_silence(id, current);

@@ -52,8 +52,25 @@ impl Division {
         shifted.checked_div(self.windows).unwrap_or(0)
     }
 
-    /// The first window in which a period can be settled: the one before has joined by then whatever becomes of it.
-    pub(crate) fn due_from(&self, number: u64) -> Window {
+    /// What waits, oldest first, with the first window in which it can be settled: when its period is over, or before, when something
+    /// newer waits, since it does not grow any more then.
+    pub(crate) fn with_due<'a>(&self, waiting: &'a [Period]) -> impl Iterator<Item = (&'a Period, Window)> {
+        let newer = waiting
+            .iter()
+            .skip(1)
+            .map(|newer| Some(newer.first))
+            .chain([None]);
+        let division = *self;
+        waiting.iter().zip(newer).map(move |(period, newer)| {
+            let over = division.due_from(period.number);
+            // By then the window of another shape can't be proven by itself any more.
+            let cut = newer.map(|first| first.plus(2));
+            (period, cut.map_or(over, |cut| cut.min(over)))
+        })
+    }
+
+    /// The first window after a period in which it can be settled: its last one has joined by then whatever becomes of it.
+    fn due_from(&self, number: u64) -> Window {
         let next = number.saturating_add(1).saturating_mul(self.windows);
         Window(next.saturating_sub(self.offset)).next()
     }

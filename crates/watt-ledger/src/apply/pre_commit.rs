@@ -8,11 +8,11 @@ use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{
     self, BatchRow, DealRow, DealStage, PieceTableRow, ProviderRow, SectorRow, SectorStage, SlotRow,
-    UseOfReplica,
 };
 use watt_light::BATCH_MAX;
 use watt_primitives::terms::{PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BoundedVec, DealId, Hash, SectorNumber, SlotIndexInDeal, Window};
+use watt_proofs::sector_set::SECTORS_MAX;
 use watt_proofs::{Element, PieceTable, SectorSize};
 
 pub(super) struct NewSector<'a> {
@@ -27,10 +27,10 @@ pub(super) struct NewSector<'a> {
 impl Ledger<'_> {
     pub(super) fn pre_commit(&mut self, actor: &Actor, new: &NewSector<'_>) -> Result<Done, Refused> {
         let (provider_id, sector) = (&actor.account, new.sector);
+        self.expire_late_batches(provider_id, new.pieces);
         let mut provider = self.provider(provider_id).ok_or(Refused::NotAProvider)?;
         let (table, comm_r) = self.check_new_sector(actor, new)?;
-        let is_full =
-            usize::try_from(provider.n_sectors).map_or(true, |n| n >= watt_proofs::sector_set::SECTORS_MAX);
+        let is_full = usize::try_from(provider.n_sectors).map_or(true, |n| n >= SECTORS_MAX);
         if is_full {
             return Err(Refused::TooManySectors);
         }
@@ -69,11 +69,6 @@ impl Ledger<'_> {
         let table_row = PieceTableRow(new.pieces.clone());
         self.rows
             .write(rows::piece_table(provider_id, sector), &table_row);
-        let user = UseOfReplica {
-            provider: *provider_id,
-            sector,
-        };
-        self.rows.write(rows::used_replica(&comm_r), &user);
         provider.batch = Some(number);
         provider.n_sectors = provider.n_sectors.saturating_add(1);
         self.write_provider(provider_id, &provider);
@@ -135,6 +130,7 @@ impl Ledger<'_> {
         let size = SectorSize::new(&self.proof_params(), u32::from(new.units))
             .map_err(|_| Refused::SectorSize { units: new.units })?;
         let comm_r = Element::from_bytes(new.comm_r.0).ok_or(Refused::NotAReplica)?;
+        // Others may have pre-committed to it: it travels in clear, and a replica opens only under the name of its owner.
         if self.rows.has(&rows::used_replica(&comm_r)) {
             return Err(Refused::ReplicaUsed);
         }
@@ -150,6 +146,30 @@ impl Ledger<'_> {
         let beacon = Beacon::asking(&self.rows, self.network(), window).ok_or(unknown)?;
         let seed = watt_proofs::challenge::seal_seed(self.network(), beacon.value(), &actor.account, sector);
         Ok(seed)
+    }
+
+    /// Lets go of slots that lie in a batch which is late, however many others fall due before it.
+    fn expire_late_batches(&mut self, provider: &AccountId, pieces: &[Piece]) {
+        for piece in pieces {
+            let Piece::Slot { deal, slot, .. } = piece else {
+                continue;
+            };
+            let held: Option<SlotRow> = self.rows.read(&rows::slot(deal, *slot));
+            let number = held
+                .filter(|held| held.provider == *provider)
+                .and_then(|held| held.sector);
+            let sector: Option<SectorRow> =
+                number.and_then(|number| self.rows.read(&rows::sector(provider, number)));
+            let Some(SectorStage::PreCommitted { batch }) = sector.map(|sector| sector.stage) else {
+                continue;
+            };
+            let row: Option<BatchRow> = self.rows.read(&rows::batch(provider, batch));
+            if let Some(row) = row.filter(|row| row.deadline < self.height()) {
+                let due = rows::batch_due_at_height(row.deadline.next(), provider, batch);
+                self.rows.remove(due);
+                self.expire_batch(provider, batch);
+            }
+        }
     }
 
     /// Ties a slot to the sector, if it is a certified slot of this provider with this content and in no other sector.

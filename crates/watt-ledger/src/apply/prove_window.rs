@@ -8,9 +8,10 @@ use crate::ledger::Ledger;
 use crate::receipt::Done;
 use crate::refused::Refused;
 use crate::rows::{self, HeartbeatRow, WindowRow};
+use crate::state::StateRead;
 #[cfg(feature = "testing")]
 use crate::testing::{Rule, is_bent};
-use watt_primitives::Window;
+use watt_primitives::{AccountId, Window};
 use watt_proofs::{Element, verify};
 
 impl Ledger<'_> {
@@ -20,30 +21,14 @@ impl Ledger<'_> {
         window: Window,
         openings: &[u8],
     ) -> Result<Done, Refused> {
-        let (id, current) = (&actor.account, self.window());
-        let is_untimely = window.next() != current;
-        #[cfg(feature = "testing")]
-        let is_untimely = is_untimely && !is_bent(Rule::LateProof);
-        if is_untimely {
-            return Err(Refused::WrongWindow { window, current });
-        }
-        let key = rows::heartbeat(id, window);
-        let mut heartbeat: HeartbeatRow = self.rows.read(&key).ok_or(Refused::NoHeartbeat { window })?;
-        let was_proven = heartbeat.is_proven;
-        #[cfg(feature = "testing")]
-        let was_proven = was_proven && !is_bent(Rule::WindowTwice);
-        if was_proven {
-            return Err(Refused::ProvenTwice { window });
-        }
-        if heartbeat.set == Element::default() {
-            return Err(Refused::AllFaulty { window });
-        }
+        let id = &actor.account;
+        let mut heartbeat = unproven(&self.rows, id, window, self.window())?;
         self.verify_window(window, &heartbeat, openings)?;
 
         let provider = self.provider(id).ok_or(Refused::NotAProvider)?;
         self.give_up_before(id, &provider, window);
         heartbeat.is_proven = true;
-        self.rows.write(key, &heartbeat);
+        self.rows.write(rows::heartbeat(id, window), &heartbeat);
         let row: WindowRow = self.rows.read(&rows::window(window)).ok_or(Refused::Invariant)?;
         let proven_ms = row.length_ms();
         let settled = Settled {
@@ -59,7 +44,6 @@ impl Ledger<'_> {
             self.leave_out(id, sector, credit.part_of(proven_ms));
             self.note_unpaid(id, sector, window, provider.last_proven);
         }
-        self.change_window(window, |row| row.n_proven = row.n_proven.saturating_add(1));
         Ok(Done::WindowProven {
             window,
             proven_ms,
@@ -80,4 +64,31 @@ impl Ledger<'_> {
         verify::window(heartbeat.shape(), heartbeat.state, &answered, openings)
             .map_err(|_| Refused::WindowProof { window })
     }
+}
+
+/// The heartbeat of provider `id` for `window`, if there is something to open of it in `current`.
+pub(crate) fn unproven(
+    state: &(impl StateRead + ?Sized),
+    id: &AccountId,
+    window: Window,
+    current: Window,
+) -> Result<HeartbeatRow, Refused> {
+    let is_untimely = window.next() != current;
+    #[cfg(feature = "testing")]
+    let is_untimely = is_untimely && !is_bent(Rule::LateProof);
+    if is_untimely {
+        return Err(Refused::WrongWindow { window, current });
+    }
+    let row: Option<HeartbeatRow> = rows::read(state, &rows::heartbeat(id, window));
+    let heartbeat = row.ok_or(Refused::NoHeartbeat { window })?;
+    let was_proven = heartbeat.is_proven;
+    #[cfg(feature = "testing")]
+    let was_proven = was_proven && !is_bent(Rule::WindowTwice);
+    if was_proven {
+        return Err(Refused::ProvenTwice { window });
+    }
+    if heartbeat.set == Element::default() {
+        return Err(Refused::AllFaulty { window });
+    }
+    Ok(heartbeat)
 }

@@ -68,15 +68,15 @@ impl Ledger<'_> {
         proof_params(self.rules.parameters.insecure_proofs)
     }
 
-    /// A sector none of whose deals is left: it is in the set to the end of this window.
+    /// A sector none of whose deals is left: it is in the set to the end of this window, and forgotten once that can't be proven any
+    /// more.
     pub(super) fn end_sector(&mut self, provider: &AccountId, number: SectorNumber, mut sector: SectorRow) {
         let SectorStage::Active { from } = sector.stage else {
             return;
         };
-        sector.stage = SectorStage::Ended {
-            from,
-            last: self.window(),
-        };
+        let last = self.window();
+        sector.stage = SectorStage::Ended { from, last };
+        self.look_at_sector_in(provider, number, last.plus(2));
         self.rows.write(rows::sector(provider, number), &sector);
         self.rows.remove(rows::piece_table(provider, number));
         self.remove_lot(provider, number);
@@ -135,23 +135,7 @@ impl Ledger<'_> {
         });
     }
 
-    /// Removes sectors whose last window can no longer be proven.
-    pub(super) fn forget_ended_sectors(
-        &mut self,
-        provider: &AccountId,
-        sectors: &[(SectorNumber, SectorRow)],
-    ) {
-        let current = self.window();
-        for (number, row) in sectors {
-            if let SectorStage::Ended { last, .. } = row.stage
-                && last.plus(2) <= current
-            {
-                self.forget_sector(provider, *number);
-            }
-        }
-    }
-
-    fn forget_sector(&mut self, provider: &AccountId, number: SectorNumber) {
+    pub(super) fn forget_sector(&mut self, provider: &AccountId, number: SectorNumber) {
         self.rows.remove(rows::sector(provider, number));
         self.rows.remove(rows::piece_table(provider, number));
         if let Some(mut row) = self.provider(provider) {

@@ -34,9 +34,15 @@ impl Ledger<'_> {
         let current = self.window();
         let Waiting { mut row, mut failed } = waiting(&self.rows, &self.rules, id, &provider, current);
         let division = Division::of(&self.rules, id);
-        let is_due = |period: &&Period| division.due_from(period.number) <= current;
-        let mut due = row.waiting.iter().filter(is_due).peekable();
-        due.peek().ok_or(Refused::NothingToSettle)?;
+        let due: Vec<&Period> = division
+            .with_due(&row.waiting)
+            .filter(|(_, due_from)| *due_from <= current)
+            .map(|(period, _)| period)
+            .collect();
+        if due.is_empty() {
+            return Err(Refused::NothingToSettle);
+        }
+        let mut due = due.into_iter();
         let period = due
             .find(|period| period.shown(windows.n_good) == *windows)
             .cloned();

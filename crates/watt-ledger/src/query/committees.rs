@@ -3,9 +3,9 @@
 use super::rules;
 use crate::beacon::Beacon;
 use crate::committee::{ChallengedBatch, Committee, Question};
-use crate::rows::{self, AuditRow, Due};
+use crate::rows::{self, AuditRow, Due, DueKind};
 use crate::state::StateRead;
-use watt_primitives::{AccountId, BlockHeight, SectorNumber};
+use watt_primitives::{AccountId, SectorNumber};
 
 /// A batch that waits for verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,38 +39,37 @@ pub fn audit(state: &impl StateRead, provider: &AccountId, sector: SectorNumber)
 }
 
 /// Batches that wait, those that are due first coming first, then live sectors that are asked again, each by its number: those among the next `n_rows` rows
-/// after the row with the key `after`; and the key to go on after, which is `None` at the end. What falls due later than any sector
-/// that is pre-committed now, at `head`, is not looked through.
+/// after the row with the key `after`; and the key to go on after, which is `None` at the end.
 #[must_use]
 pub fn waiting_batches(
     state: &impl StateRead,
-    head: BlockHeight,
     after: Option<&[u8]>,
     n_rows: usize,
 ) -> (Vec<(AccountId, SectorNumber)>, Option<Vec<u8>>) {
     let Some(rules) = rules(state) else {
         return (Vec::new(), None);
     };
-    if after.is_some_and(|after| after.starts_with(rows::AUDITS)) {
-        let rows = state.scan(rows::AUDITS, after, n_rows);
-        let last = rows.last().filter(|_| rows.len() == n_rows);
-        let sectors = rows.iter().filter_map(|(key, _)| rows::audit_of(key));
-        return (sectors.collect(), last.map(|(key, _)| key.clone()));
-    }
-    let latest = head.plus(rules.parameters.commit_slots).next();
-    let rows = state.scan(rows::DUE_AT_HEIGHT, after, n_rows);
-    let all = rows.iter().map_while(|(key, _)| rows::due_at_height(key));
-    let due: Vec<Due> = all
-        .take_while(|(height, _)| *height <= latest)
-        .map(|(_, due)| due)
-        .collect();
-    let last = rows.last().filter(|_| due.len() == n_rows);
-    let has_audits = rules.parameters.audit_windows > 0;
-    let go_on = last.map(|(key, _)| key.clone());
-    let go_on = go_on.or_else(|| has_audits.then(|| rows::AUDITS.to_vec()));
-    let batches = due.into_iter().filter_map(|due| match due {
-        Due::Batch(provider, batch) => Some((provider, batch)),
-        Due::Deal(_) | Due::Sector(..) | Due::Slot(..) | Due::Audit(..) => None,
+    let is_at_audits = after.is_some_and(|after| after.starts_with(rows::AUDITS));
+    let queue = DueKind::Batch.queue();
+    let prefix = if is_at_audits {
+        rows::AUDITS
+    } else {
+        queue.as_slice()
+    };
+    let page = state.scan(prefix, after, n_rows);
+    let found = page.iter().filter_map(|(key, _)| {
+        if is_at_audits {
+            return rows::audit_of(key);
+        }
+        let (_, due) = rows::due_at_height(DueKind::Batch, key)?;
+        match due {
+            Due::Batch(provider, batch) => Some((provider, batch)),
+            Due::Deal(_) | Due::Sector(..) | Due::Slot(..) | Due::Audit(..) => None,
+        }
     });
-    (batches.collect(), go_on)
+    let last = page.last().filter(|_| page.len() == n_rows);
+    let go_on = last.map(|(key, _)| key.clone());
+    let has_audits = !is_at_audits && rules.parameters.audit_windows > 0;
+    let go_on = go_on.or_else(|| has_audits.then(|| rows::AUDITS.to_vec()));
+    (found.collect(), go_on)
 }

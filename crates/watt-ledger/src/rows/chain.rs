@@ -51,6 +51,15 @@ pub struct ChainRow {
 }
 
 impl ChainRow {
+    /// The same in the next block, as far as it is known.
+    #[must_use]
+    pub(crate) fn next(&self) -> Self {
+        Self {
+            height: self.height.next(),
+            ..self.clone()
+        }
+    }
+
     /// Close time less halted time.
     #[must_use]
     pub const fn ledger_time(&self) -> LedgerTime {
@@ -120,8 +129,6 @@ pub struct WindowRow {
     pub n_expected: u64,
     /// Heartbeats that arrived.
     pub n_heartbeats: u64,
-    /// Proofs that arrived, in the window after.
-    pub n_proven: u64,
     /// Whether the next window has begun.
     pub is_closed: bool,
     /// Whether nobody is at fault for missing it; known once it is closed.

@@ -7,7 +7,7 @@ use watt_primitives::codec::zero_or_one;
 use watt_primitives::{BoundedVec, Hash, SectorNumber, Window};
 use watt_proofs::Element;
 
-/// The most periods of a provider that wait: one that is over and the running one, which a change of shape may cut in two.
+/// The most periods of a provider that wait: the running one and two that it may settle, as a change of shape cuts a period.
 pub const PERIODS_MAX: usize = 3;
 
 /// A provider's windows that were answered and not proven one by one, period by period.
@@ -70,6 +70,13 @@ impl Period {
     #[must_use]
     pub fn n_counted(&self) -> u64 {
         u64::from(self.n_windows.saturating_sub(self.n_void))
+    }
+
+    /// For how long of it a sector was declared faulty, in milliseconds.
+    #[must_use]
+    pub fn faulty_ms(&self, sector: SectorNumber) -> u64 {
+        let found = self.faulty.iter().find(|(number, _)| *number == sector);
+        found.map_or(0, |(_, ms)| *ms)
     }
 
     /// Notes that these sectors were declared faulty for so long. More sectors than a provider can have are not noted.

@@ -8,10 +8,8 @@ use watt_light::heartbeat::FAULTS_MAX;
 use watt_primitives::codec::zero_or_one;
 use watt_primitives::terms::{AskTerms, Device, Endpoint, PIECES_MAX, Piece};
 use watt_primitives::{AccountId, BlockHeight, BoundedVec, Hash, LedgerTime, SectorNumber, Term, Window};
+use watt_proofs::sector_set::SECTORS_MAX;
 use watt_proofs::{Element, Shape};
-
-/// The most sectors a provider has at a time: positions in a proof's tree.
-pub const SECTORS_MAX: usize = 4096;
 
 /// A provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -319,7 +317,7 @@ impl SectorRow {
 #[serde(transparent)]
 pub struct PieceTableRow(pub BoundedVec<Piece, PIECES_MAX>);
 
-/// Which sector first committed to a replica root; no other may (TS2).
+/// Which sector was accepted with a replica root; no other is (TS2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UseOfReplica {

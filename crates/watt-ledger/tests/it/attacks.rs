@@ -26,18 +26,72 @@ fn with_root_of(mut operation: Operation, other: &Operation) -> Operation {
     operation
 }
 
-/// Two providers claim one replica: whoever committed to its root second is refused, with whatever piece table. Covers: D2.
+/// Two providers claim one replica: once a sector is accepted with its root every other is refused, with whatever piece table.
+/// Covers: D2.
 #[test]
 fn post_same_comm_r_two_providers() {
     let mut world = ten_providers();
     let deal = certified(&mut world, 1);
-    let first = Miner::new(10).seal(&world, 1, &[load_of(&world, deal, 1, 10)]);
+    let mut owner = Miner::new(10);
+    let first = owner.seal(&world, 1, &[load_of(&world, deal, 1, 10)]);
     world.act(10, first.clone()).unwrap();
+    world.open_next_window();
+    let (operation, openings) = owner.commit(&world, 1);
+    world.act_with(10, operation, vec![openings]).unwrap();
     let mut thief = Miner::new(11);
     for load in [vec![], vec![load_of(&world, deal, 1, 11)]] {
         let stolen = with_root_of(thief.seal(&world, 1, &load), &first);
         assert_eq!(world.act(11, stolen), Err(Refused::ReplicaUsed));
     }
+}
+
+/// A replica's root can be read in a pool. Whoever has it on the ledger first, in a sector that costs nothing, opens nothing with it, and
+/// keeps its owner from nothing. Covers: D1, D2.
+#[test]
+fn a_stolen_comm_r_keeps_nobody_out() {
+    let mut world = ten_providers();
+    let deal = certified(&mut world, 1);
+    let (mut owner, mut thief) = (Miner::new(10), Miner::new(11));
+    let own = owner.seal(&world, 1, &[load_of(&world, deal, 1, 10)]);
+    let stolen = with_root_of(thief.seal(&world, 1, &[]), &own);
+    let both = vec![world.sign(11, vec![stolen]), world.sign(10, vec![own])];
+    world.block(both);
+    assert!(world.last.receipts.iter().all(|receipt| result(receipt).is_ok()));
+    world.open_next_window();
+    // What the owner opens is public once it is on its way.
+    let (_, openings) = owner.commit(&world, 1);
+    let theft = Operation::CommitSectors {
+        batch: SectorNumber(1),
+        openings: witness_hash(&world.network, &openings),
+    };
+    let batch = SectorNumber(1);
+    let refused = world.act_with(11, theft.clone(), vec![openings.clone()]);
+    assert_eq!(refused, Err(Refused::Porep { batch }));
+    assert!(world.act_with(10, theft, vec![openings]).is_ok());
+}
+
+/// Even what two committees believe is one replica: the second of two sectors with one root is refused, in the same batch, too.
+/// Covers: D1, D2.
+#[test]
+fn one_replica_is_accepted_once() {
+    let mut world = crate::committees::world();
+    let first = Miner::new(10).seal(&world, 1, &[]);
+    let mut other = Miner::new(11);
+    let of_other = [1, 2].map(|number| with_root_of(other.seal(&world, number, &[]), &first));
+    world.act(10, first).unwrap();
+    for operation in of_other {
+        world.act(11, operation).unwrap();
+    }
+    world.open_next_window();
+    let mut commit = |person| {
+        let (operation, witness) = crate::audits::believed(&world, person, 1, Hash::ZERO);
+        world.act_with(person, operation, vec![witness])
+    };
+    assert_eq!(commit(11), Err(Refused::ReplicaUsed), "two of one batch");
+    assert!(commit(10).is_ok());
+    assert_eq!(commit(11), Err(Refused::ReplicaUsed));
+    let row = query::provider(&world.state, &id(11)).unwrap().row;
+    assert_eq!(row.n_active, 0);
 }
 
 /// One sector claimed many times: under another number it is refused, and answers for a set of one's own making, in which others

@@ -26,7 +26,7 @@ const DAY: u64 = 86_400_000;
 /// Slots to answer: more than two windows.
 const ANSWER_SLOTS: u64 = 23;
 
-const SECTOR: SectorNumber = SectorNumber(1);
+pub const SECTOR: SectorNumber = SectorNumber(1);
 
 /// The client of all deals here.
 const CLIENT: u8 = 1;
@@ -48,7 +48,7 @@ fn world(audit_windows: u64) -> World {
 }
 
 /// Ten holders with a sector each, which is asked again once in so many windows.
-fn stored(audit_windows: u64) -> Stored {
+pub fn stored(audit_windows: u64) -> Stored {
     static OFTEN: OnceLock<Stored> = OnceLock::new();
     static NEVER: OnceLock<Stored> = OnceLock::new();
     let cell = if audit_windows == 0 { &NEVER } else { &OFTEN };
@@ -122,7 +122,7 @@ fn openings(world: &World, miner: &Miner) -> Option<Vec<u8>> {
 }
 
 /// An honest committee looks; what the provider hands in if it is asked and believed.
-fn signed_answer(world: &World, miner: &Miner) -> Option<SignedTransaction> {
+pub fn signed_answer(world: &World, miner: &Miner) -> Option<SignedTransaction> {
     let challenged = shown(world, miner.person, 1)?.challenged;
     let openings = openings(world, miner).unwrap_or_else(|| vec![7; 1000]);
     challenged.verify(&openings).ok()?;
@@ -172,7 +172,7 @@ fn is_live(world: &World, person: u8) -> bool {
 }
 
 /// Closes windows, with everybody alive and answering whose sector is theirs, until `person` is asked; the deadline.
-fn until_asked(stored: &mut Stored, person: u8) -> AuditRow {
+pub fn until_asked(stored: &mut Stored, person: u8) -> AuditRow {
     for _ in 0..200 {
         if let Some(row) = audit(&stored.world, person) {
             return row;
@@ -446,10 +446,9 @@ fn a_quiet_committee_has_no_sector_lost() {
 fn committees_find_audits() {
     let mut stored = stored(3);
     until_asked(&mut stored, 10);
-    let head = watt_primitives::BlockHeight(stored.world.height());
     let (mut found, mut after, mut n_looks) = (Vec::new(), None::<Vec<u8>>, 0);
     loop {
-        let (sectors, go_on) = query::waiting_batches(&stored.world.state, head, after.as_deref(), 2);
+        let (sectors, go_on) = query::waiting_batches(&stored.world.state, after.as_deref(), 2);
         assert!(sectors.len() <= 2);
         found.extend(sectors);
         n_looks += 1;

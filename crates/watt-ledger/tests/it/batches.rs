@@ -88,7 +88,7 @@ fn eight_are_asked_together_and_the_ninth_begins_the_next() {
         BlockHeight(world.height() + 30),
         "each has its time"
     );
-    let (waiting, _) = query::waiting_batches(&world.state, BlockHeight(world.height()), None, 64);
+    let (waiting, _) = query::waiting_batches(&world.state, None, 64);
     assert_eq!(waiting, [8, 20].map(|first| (id(10), SectorNumber(first))));
 
     world.open_next_window();

@@ -9,7 +9,7 @@ use watt_ledger::query::{self, Shown, SlotCondition};
 use watt_ledger::{Done, Event, Outcome, Refused};
 use watt_light::transaction::witness_hash;
 use watt_light::{Operation, PorepVerdict, SeenSector, Verdict, Verdicts};
-use watt_primitives::{BlockHeight, BoundedVec, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window};
+use watt_primitives::{BoundedVec, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window};
 
 /// How a verdict is another one than it should be, or of another network.
 type Change = fn(&mut PorepVerdict, &mut NetworkId);
@@ -101,7 +101,7 @@ fn a_committee_lets_a_sector_in() {
         query::shown_batch(&world.state, &id(10), FIRST).is_none(),
         "nobody knows the committee before the window that asks is open"
     );
-    let (waiting, _) = query::waiting_batches(&world.state, BlockHeight(world.height()), None, 64);
+    let (waiting, _) = query::waiting_batches(&world.state, None, 64);
     assert_eq!(waiting, [(id(10), FIRST)]);
     world.open_next_window();
     let shown = shown(&world, FIRST);
@@ -115,11 +115,7 @@ fn a_committee_lets_a_sector_in() {
     let done = commit(&mut world, FIRST, hash, given.to_vec());
     assert!(matches!(done, Ok(Done::SectorsCommitted { .. })), "{done:?}");
     assert!(query::shown_batch(&world.state, &id(10), FIRST).is_none());
-    assert!(
-        query::waiting_batches(&world.state, BlockHeight(world.height()), None, 64)
-            .0
-            .is_empty()
-    );
+    assert!(query::waiting_batches(&world.state, None, 64).0.is_empty());
 }
 
 /// Everything that can be wrong with verdicts is refused in its own words, costs no penalty, and the right ones are still taken.

@@ -37,7 +37,7 @@ const GRACE: GraceWindows = GraceWindows {
 };
 
 /// The person who disputes here, and has nothing to do with the deals.
-const STRANGER: u8 = 3;
+pub const STRANGER: u8 = 3;
 
 /// The client of all deals here.
 const CLIENT: u8 = 1;
@@ -52,7 +52,7 @@ fn world() -> World {
 }
 
 /// Ten holders with a sector each.
-fn stored() -> Stored {
+pub fn stored() -> Stored {
     static STORED: OnceLock<Stored> = OnceLock::new();
     STORED.get_or_init(|| Stored::of(world(), DAY)).clone()
 }
@@ -62,7 +62,7 @@ fn dispute(deal: DealId, slot: SlotIndexInDeal, group: u32) -> Operation {
 }
 
 /// Group `group` of a slot of the bundle with this seed, as it is shown.
-fn shown(seed: u8, slot: u8, len: u64, group: usize) -> ShownGroup {
+pub fn shown(seed: u8, slot: u8, len: u64, group: usize) -> ShownGroup {
     let data = slot_data(seed, slot, len);
     let mut hasher = SlotHasher::new();
     hasher.update(&data);
@@ -89,11 +89,11 @@ fn answer(
 }
 
 impl Stored {
-    fn slot_of(&self, holder: u8) -> SlotIndexInDeal {
+    pub fn slot_of(&self, holder: u8) -> SlotIndexInDeal {
         self.slot(holder).index
     }
 
-    fn dispute(&mut self, by: u8, holder: u8, group: u32) -> Result<Done, Refused> {
+    pub fn dispute(&mut self, by: u8, holder: u8, group: u32) -> Result<Done, Refused> {
         let slot = self.slot_of(holder);
         self.world.act(by, dispute(self.deal, slot, group))
     }
@@ -111,7 +111,7 @@ impl Stored {
         query::deal(&self.world.state, &self.deal).unwrap().slots.len()
     }
 
-    fn holds(&self, holder: u8) -> bool {
+    pub fn holds(&self, holder: u8) -> bool {
         let deal = query::deal(&self.world.state, &self.deal).unwrap();
         deal.slots.iter().any(|slot| slot.row.provider == id(holder))
     }
@@ -655,6 +655,52 @@ fn the_grace_is_that_of_the_match() {
     stored.live_without(2, GRACE.daily - GRACE.always_on);
     assert!(!stored.holds(11));
     assert_eq!(stored.n_alive(), 8);
+}
+
+/// Who may be away for longer than there is time to answer has the grace of a day-time device to answer, by what it declared before the
+/// match; who is always on has not. Covers: C5 (TS5).
+#[test]
+fn a_phone_has_time_to_answer() {
+    let mut world = world();
+    world.act(11, pledge_on(100 * SLOT, Device::Daily)).unwrap();
+    world.act(12, pledge_on(100 * SLOT, Device::Phone)).unwrap();
+    let mut stored = Stored::of(world, DAY);
+    let away = GRACE.daily * 10;
+    assert!(away > ANSWER_SLOTS);
+    let mut last = Vec::new();
+    for (holder, slots) in [(10, ANSWER_SLOTS), (11, away), (12, away)] {
+        let Ok(Done::Disputed { answer_by, .. }) = stored.dispute(STRANGER, holder, 0) else {
+            unreachable!()
+        };
+        assert_eq!(answer_by.0, stored.world.height() + slots);
+        last.push(answer_by);
+    }
+    // Everybody proves what they have, and shows nothing.
+    while stored.window() < last[0].next().0 / 10 {
+        stored.live_without(0, 1);
+    }
+    // What is declared later moves nothing.
+    let always_on = pledge_on(100 * SLOT, Device::AlwaysOn);
+    stored.world.act(11, always_on).unwrap();
+    stored.world.go_to_height(last[0].0);
+    assert!(stored.holds(10));
+    stored.world.skip(1);
+    assert_eq!(
+        [10, 11, 12].map(|holder| stored.holds(holder)),
+        [false, true, true]
+    );
+    while stored.window() < last[1].next().0 / 10 {
+        stored.live_without(1, 1);
+    }
+    let (deal, slot) = (stored.deal, stored.slot_of(12));
+    let right = shown(1, slot.0, SLOT, 0);
+    assert!(answer(&mut stored.world, 12, (deal, slot), &right).is_ok());
+    stored.world.go_to_height(last[1].0);
+    assert!(stored.holds(11));
+    stored.world.skip(1);
+    assert!(!stored.holds(11));
+    stored.world.go_to_height(last[2].0 + 1);
+    assert!(stored.holds(12));
 }
 
 /// A sector that is declared faulty all the time is lost, though its provider proves the rest of what it has. Covers: C5, E4.

@@ -4,9 +4,8 @@ use crate::world::{START, World, genesis, id, key, pledge, transfer};
 use watt_ledger::fee::{FeeRate, kept_bytes};
 use watt_ledger::select::{Candidate, Chosen, fill_block};
 use watt_ledger::{Admission, InvalidBlock, PROTOCOL_WALLET, Refused, admit, query};
-use watt_light::transaction::witness_hash;
 use watt_light::{Operation, SignedTransaction};
-use watt_primitives::{Amount, Window};
+use watt_primitives::{Amount, Hash, Window};
 
 fn with_fee(world: &World, person: u8, nonce: u64, fee: u64) -> SignedTransaction {
     let mut draft = world.draft(person, vec![transfer(40, 1)]);
@@ -26,7 +25,7 @@ fn admissions(world: &World, offered: &[SignedTransaction]) -> Vec<Admission> {
 }
 
 /// What a proposer chooses of transactions that were admitted, perhaps on an older state.
-fn choose(world: &World, offered: &[SignedTransaction], admissions: &[Admission]) -> Chosen {
+pub fn choose(world: &World, offered: &[SignedTransaction], admissions: &[Admission]) -> Chosen {
     let pairs = offered.iter().zip(admissions);
     let candidates: Vec<Candidate<'_>> = pairs
         .map(|(transaction, admission)| Candidate {
@@ -210,14 +209,16 @@ fn numbers_are_kept_in_order() {
 fn duties_get_through_a_flood() {
     let mut world = crowded();
     world.act(30, pledge(1 << 30)).unwrap();
-    let witness = vec![7; 10];
-    let proof = Operation::ProveWindow {
+    // It is refused, but that is found out by the block that has it.
+    let attend = Operation::Attend {
         window: Window(0),
-        openings: witness_hash(&world.network, &witness),
+        header: Hash::ZERO,
+        knows: 1,
+        reveal: None,
     };
-    let duty = world.sign_with(30, vec![proof.clone()], vec![witness.clone()]);
+    let duty = world.sign(30, vec![attend.clone()]);
     // The same message from somebody who is no provider is no duty.
-    let fake = world.sign_with(31, vec![proof], vec![witness]);
+    let fake = world.sign(31, vec![attend]);
     let mut offered: Vec<_> = (1..20)
         .map(|person| with_fee(&world, person, 0, 5_000_000))
         .collect();

@@ -1,6 +1,7 @@
 //! Effects, performed in the engine's order, as `watt-node`'s loop does.
 
 use super::run::kind_of;
+use super::setup::Mutation;
 use super::{Due, World};
 use crate::check::Observer;
 use crate::compute::Applied;
@@ -15,6 +16,7 @@ use watt_engine::message::{DecidedBlock, Message};
 use watt_engine::{Effect, Event, PeerId, Priority, run};
 use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::state::Writes;
+use watt_ledger::testing::bend;
 use watt_ledger::{BlockOutcome, Body, MemoryState, NoFolded, UncheckedBlock, VerifyFolded as _};
 use watt_primitives::{NodeId, codec};
 use watt_scp::{Ballot, Pledges, Statement, Value};
@@ -32,16 +34,27 @@ const BODY_MS: u64 = 1;
 /// Milliseconds to apply a block, and further ones per hundred transactions.
 const APPLY_MS: u64 = 3;
 
+/// Does `work` by the rules of a program that may be broken: what its ledger takes, its pool takes, too.
+fn by_its_rules<T>(mutation: Option<Mutation>, work: impl FnOnce() -> T) -> T {
+    match mutation.and_then(Mutation::rule) {
+        Some(rule) => bend(rule, work),
+        None => work(),
+    }
+}
+
 impl World {
     /// Hands an event to a node's engine and does what comes of it.
     pub fn handle(&mut self, node: usize, event: Event) {
         let now = self.nodes[node].clocks(self.now);
+        let mutation = self.mutation;
         let this = &mut self.nodes[node];
         let Some(engine) = this.engine.as_mut() else {
             return;
         };
         let mut effects = Vec::new();
-        engine.handle(now, event, &*this.disk.state, &mut effects);
+        by_its_rules(mutation, || {
+            engine.handle(now, event, &*this.disk.state, &mut effects);
+        });
         let waiting = engine.pool_len();
         self.n_events += 1;
         if waiting > POOL_TRANSACTIONS_MAX {
@@ -129,7 +142,8 @@ impl World {
             }
             Effect::FillBody { slot, waiting } => {
                 let state = Arc::clone(&self.nodes[node].disk.state);
-                let filled = mempool::fill(&*state, &self.network_of(node), &waiting);
+                let network = self.network_of(node);
+                let filled = by_its_rules(self.mutation, || mempool::fill(&*state, &network, &waiting));
                 let filled = Some(Box::new(filled));
                 let ms = BODY_MS + u64::try_from(waiting.transactions.len() / 1_000).unwrap_or(0);
                 self.later(node, ms, Event::BodyFilled { slot, filled });

@@ -64,7 +64,7 @@ impl Mutation {
         ("wrong-state-root", Self::WrongStateRoot),
     ];
 
-    const fn rule(self) -> Option<Rule> {
+    pub(super) const fn rule(self) -> Option<Rule> {
         match self {
             Self::LateProof => Some(Rule::LateProof),
             Self::WindowTwice => Some(Rule::WindowTwice),
