@@ -24,6 +24,7 @@ mod group_sync;
 mod journal;
 mod keystore;
 mod kv;
+mod open_files;
 mod piece_store;
 mod replica_store;
 mod state_db;

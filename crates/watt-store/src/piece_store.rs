@@ -4,6 +4,7 @@
 use crate::disk::{self, Disk, to_u64};
 use crate::error::DiskError;
 use crate::group_sync::GroupSync;
+use crate::open_files::OpenFiles;
 use crate::verified_file::{
     DATA_BYTES_MAX, Footer, Progress, VerifiedFile, VerifiedFileError, VerifiedWriter, discard_unfinished,
     unfinished_path,
@@ -25,9 +26,6 @@ pub const PIECE_BYTES_MAX: u64 = DATA_BYTES_MAX;
 
 /// Bytes of a piece's metadata blocks together.
 pub const METADATA_BYTES_MAX: usize = 8 << 20;
-
-/// Open pieces whose outboards stay in memory: a 31 MiB slot has 62 KiB of it.
-const N_OPEN_MAX: usize = 32;
 
 /// The name of a piece: one slot of one deal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,7 +120,7 @@ struct State {
     unfinished: BTreeMap<PieceKey, (u64, u64)>,
     /// Transfers under way: bytes that are still to be written.
     writing: BTreeMap<PieceKey, Transfer>,
-    open: VecDeque<(PieceKey, Arc<VerifiedFile>)>,
+    open: OpenFiles<PieceKey>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -156,10 +154,6 @@ impl State {
             self.cached.remove(at);
             self.cached.push_front(key);
         }
-    }
-
-    fn forget_open(&mut self, key: PieceKey) {
-        self.open.retain(|(open, _)| *open != key);
     }
 }
 
@@ -388,7 +382,7 @@ impl PieceStore {
         state.cached.retain(|cached| *cached != key);
         state.damaged.remove(&key);
         state.unfinished.remove(&key);
-        state.forget_open(key);
+        state.open.forget(key);
         Ok(())
     }
 
@@ -521,11 +515,7 @@ impl Shared {
         {
             let mut state = self.lock();
             state.touch(key);
-            if let Some(at) = state.open.iter().position(|(open, _)| *open == key)
-                && let Some(entry) = state.open.remove(at)
-            {
-                let file = Arc::clone(&entry.1);
-                state.open.push_front(entry);
+            if let Some(file) = state.open.get(key) {
                 return Ok(file);
             }
             if state.damaged.contains_key(&key) {
@@ -545,9 +535,7 @@ impl Shared {
         let file = Arc::new(file);
         let mut state = self.lock();
         if state.pieces.contains_key(&key) {
-            state.forget_open(key);
-            state.open.push_front((key, Arc::clone(&file)));
-            state.open.truncate(N_OPEN_MAX);
+            state.open.insert(key, Arc::clone(&file));
         }
         Ok(file)
     }

@@ -2,6 +2,7 @@
 
 use crate::disk::{self, Disk, to_u64};
 use crate::error::DiskError;
+use crate::open_files::OpenFiles;
 use crate::verified_file::{
     DATA_BYTES_MAX, Footer, VerifiedFile, VerifiedFileError, VerifiedWriter, discard_unfinished,
 };
@@ -101,8 +102,7 @@ pub struct ReplicaStore {
 struct State {
     /// Replicas and their lengths; `None` for one whose end is damaged.
     replicas: BTreeMap<SectorNumber, Option<u64>>,
-    /// Replicas opened so far: few and large, so their outboards (0.2 %) may all stay in memory.
-    open: BTreeMap<SectorNumber, Arc<VerifiedFile>>,
+    open: OpenFiles<SectorNumber>,
 }
 
 impl ReplicaStore {
@@ -260,15 +260,15 @@ impl ReplicaStore {
                 .map_err(DiskError::failed("remove", &path))?;
         }
         state.replicas.remove(&sector);
-        state.open.remove(&sector);
+        state.open.forget(sector);
         Ok(())
     }
 
     fn open_replica(&self, sector: SectorNumber) -> Result<Arc<VerifiedFile>, ReplicaError> {
         {
-            let state = self.lock();
-            if let Some(file) = state.open.get(&sector) {
-                return Ok(Arc::clone(file));
+            let mut state = self.lock();
+            if let Some(file) = state.open.get(sector) {
+                return Ok(file);
             }
             match state.replicas.get(&sector) {
                 None => return Err(ReplicaError::Unknown { sector }),
@@ -341,7 +341,7 @@ impl ReplicaWriter<'_> {
             .map_err(DiskError::not_durable("sync the replicas in", &store.dir))?;
         let mut state = store.lock();
         state.replicas.insert(sector, Some(len));
-        state.open.remove(&sector);
+        state.open.forget(sector);
         Ok(root)
     }
 

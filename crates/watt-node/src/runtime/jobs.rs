@@ -43,7 +43,7 @@ use watt_proofs::seal::seal_from;
 use watt_proofs::verify::PorepStatement;
 use watt_proofs::window::Step;
 use watt_proofs::{Element, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
-use watt_store::{Journal, PieceStore, ReplicaStore, Space};
+use watt_store::{Journal, PieceStore, ReplicaError, ReplicaStore, Space};
 
 /// Windows whose answers are kept in the log.
 const WINDOWS_KEPT: u64 = 4;
@@ -125,14 +125,7 @@ impl Jobs {
             .filter_map(|bytes| codec::decode::<Answers>(bytes, ANSWER_BYTES_MAX).ok())
             .map(|answers| (answers.window, answers.responses))
             .collect();
-        let mut local = Vec::new();
-        for (sector, len) in replicas.list() {
-            let info = len.and_then(|_| replicas.info(sector).ok());
-            match info.and_then(|bytes| codec::decode::<SealInfo>(&bytes, ANSWER_BYTES_MAX).ok()) {
-                Some(SealInfo { job, roots }) => local.push(LocalSector { job, roots }),
-                None => cold::forget_damaged(&pieces, &replicas, sector).map_err(|error| trouble(&error))?,
-            }
-        }
+        let local = cold::local_sectors(&pieces, &replicas)?;
         let folds = match config.settle {
             Settle::Windows => None,
             Settle::Folded => Some(Folds::open(
@@ -501,11 +494,17 @@ impl<'a> Leaves<'a> {
 impl ReplicaRead for Leaves<'_> {
     fn read(&mut self, sector: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)> {
         if self.tree.as_ref().is_none_or(|(number, _)| *number != sector) {
-            let kept = self.replicas.upper_tree(sector).ok()?;
+            let kept = said(self.replicas.upper_tree(sector))?;
             self.tree = Some((sector, codec::decode(&kept, TREE_BYTES_MAX).ok()?));
         }
         let len = usize::try_from(bytes.end.checked_sub(bytes.start)?).ok()?;
-        let block = self.replicas.read(sector, bytes.start, len).ok()?;
+        let block = said(self.replicas.read(sector, bytes.start, len))?;
         Some((&self.tree.as_ref()?.1, block))
     }
+}
+
+/// What was read; why it was not is said, because a sector is declared faulty for it.
+fn said<T>(read: Result<T, ReplicaError>) -> Option<T> {
+    read.inspect_err(|error| tracing::warn!(%error, "a sealed sector can't be read"))
+        .ok()
 }

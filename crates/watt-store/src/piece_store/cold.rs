@@ -245,7 +245,7 @@ impl Shared {
         remove_if_there(&*self.disk, &self.path(key))?;
         state.pieces.remove(&key);
         state.cached.retain(|cached| *cached != key);
-        state.forget_open(key);
+        state.open.forget(key);
         Ok(())
     }
 }

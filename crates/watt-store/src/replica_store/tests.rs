@@ -1,5 +1,6 @@
 use super::*;
 use crate::disk::sim::{Luck, SimDisk};
+use crate::open_files::N_OPEN_MAX;
 
 const DIR: &str = "/p/replicas";
 const SECTOR: SectorNumber = SectorNumber(7);
@@ -130,4 +131,25 @@ fn what_does_not_fit_is_refused() {
     store.remove(SECTOR).unwrap();
     store.remove(SECTOR).unwrap();
     assert!(store.list().is_empty());
+}
+
+/// However many replicas are read, few of them stay open: a provider has more sectors than a process has descriptors. Covers: D1, D3.
+#[test]
+fn few_replicas_stay_open() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    let n_sectors = N_OPEN_MAX as u64 + 8;
+    for sector in 0..n_sectors {
+        let mut writer = store.begin(SectorNumber(sector), 3).unwrap();
+        writer.write(b"abc").unwrap();
+        writer.finish(b"tree", &sector.to_be_bytes()).unwrap();
+    }
+    for round in 0..2 {
+        for sector in 0..n_sectors {
+            let sector = SectorNumber(sector);
+            assert_eq!(store.read(sector, 0, 3).unwrap(), b"abc", "round {round}");
+            assert_eq!(store.info(sector).unwrap(), sector.0.to_be_bytes());
+            assert!(disk.n_open() <= N_OPEN_MAX);
+        }
+    }
 }

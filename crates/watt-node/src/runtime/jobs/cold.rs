@@ -4,10 +4,12 @@
 //! Whatever moves bytes between pieces and replicas holds `Jobs::copies`: what one of them saw stays true until it is done.
 
 use super::scrub::Key;
-use super::{ANSWER_BYTES_MAX, Jobs, SealInfo, SealJob};
+use super::{ANSWER_BYTES_MAX, Jobs, LocalSector, SealInfo, SealJob};
+use crate::error::CommandError;
 use crate::lock::locked;
 use crate::node::Shared;
 use crate::runtime::node_loop::yield_to_others;
+use crate::runtime::storage::trouble;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{MutexGuard, Weak};
 use std::time::{Duration, Instant};
@@ -356,7 +358,7 @@ impl Jobs {
                     sector = piece.sector.0,
                     %deal,
                     slot = slot.0,
-                    "a share lay in a replica that is gone; clients restore it from other providers"
+                    "a share lay in a replica that is gone; clients still read their files from other providers"
                 );
                 self.pieces.remove(deal, slot)?;
             }
@@ -365,9 +367,38 @@ impl Jobs {
     }
 }
 
-/// Removes a replica whose notes can't be read, so that its data is sealed again; but not one in which shares lie alone: most of it is
-/// sound, and nothing else has them here.
-pub(super) fn forget_damaged(
+/// The sectors whose replicas are here. What is damaged is let go (`forget_damaged`), and nothing else: a disk that can't be read now says
+/// nothing about what is on it.
+///
+/// # Errors
+/// Of the disk, or of notes that are whole and in a format that this program does not know.
+pub(super) fn local_sectors(
+    pieces: &PieceStore,
+    replicas: &ReplicaStore,
+) -> Result<Vec<LocalSector>, CommandError> {
+    let mut local = Vec::new();
+    for (sector, _) in replicas.list() {
+        match replicas.info(sector) {
+            Ok(notes) => {
+                let SealInfo { job, roots } = codec::decode(&notes, ANSWER_BYTES_MAX).map_err(|error| {
+                    trouble(&format!(
+                        "the notes of the sealed sector {sector} are whole, and this program can't read them ({error}): another \
+                         version wrote them"
+                    ))
+                })?;
+                local.push(LocalSector { job, roots });
+            }
+            Err(ReplicaError::Damaged { .. }) => {
+                forget_damaged(pieces, replicas, sector).map_err(|error| trouble(&error))?;
+            }
+            Err(error) => return Err(trouble(&error)),
+        }
+    }
+    Ok(local)
+}
+
+/// Removes a replica whose end is damaged; but not one in which shares lie alone: most of it is sound, and nothing else has them here.
+fn forget_damaged(
     pieces: &PieceStore,
     replicas: &ReplicaStore,
     sector: SectorNumber,
@@ -378,13 +409,15 @@ pub(super) fn forget_damaged(
     if pieces.list_cold().iter().any(lies_here) {
         tracing::warn!(
             sector = sector.0,
-            "the notes of a sealed sector are damaged, and shares lie in it alone: it stays, and clients restore them from other providers"
+            "the notes of a sealed sector are damaged, and shares lie in it alone: it stays, but can't be proven or read; clients still \
+             read their files from other providers"
         );
         return Ok(());
     }
     tracing::warn!(
         sector = sector.0,
-        "a sealed sector on disk is damaged; its data is sealed again"
+        "a sealed sector on disk is damaged and removed. If the ledger has it as active, it is faulty from now on, and lost when its \
+         grace ends; else its data is sealed again"
     );
     replicas.remove(sector)
 }
