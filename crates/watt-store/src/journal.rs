@@ -39,7 +39,7 @@ pub enum JournalError {
         /// First byte that is not as it was written.
         offset: u64,
     },
-    /// An earlier write failed; what is on the disk is unknown until the journal is opened again.
+    /// An earlier write failed; what is on the disk is unknown until the journal is opened again, or [recovers](Journal::recover).
     #[error("an earlier write to the journal {} failed; it takes nothing more until the node restarts", path.display())]
     Stopped {
         /// The journal's file.
@@ -189,7 +189,7 @@ impl Journal {
     /// Adds `records`; when this returns they survive any crash, all or, if it fails, perhaps none.
     ///
     /// # Errors
-    /// After any but [`JournalError::TooLong`] the journal takes nothing more: the node must stop.
+    /// After any but [`JournalError::TooLong`] the journal takes nothing more: the node must stop, or [`Journal::recover`] it.
     pub fn append(&mut self, records: &[&[u8]]) -> Result<(), JournalError> {
         self.check_running()?;
         let payload_len = batch_len(records);
@@ -231,8 +231,26 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Damaged`] if a record can no longer be read; [`JournalError::Disk`]. The old records are all kept.
-    pub fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) -> Result<(), JournalError> {
+    pub fn retain(&mut self, keep: impl FnMut(&[u8]) -> bool) -> Result<(), JournalError> {
         self.check_running()?;
+        self.rewrite(keep)
+    }
+
+    /// Takes records again if a write failed; if none did, there is nothing to do. What can be read is written to a new file, because what
+    /// the disk has of the old one is unknown. The records of the append that failed are among it, or not: nothing may have been said on
+    /// their ground.
+    ///
+    /// # Errors
+    /// As [`Journal::retain`]; then it takes nothing, and may be tried again.
+    pub fn recover(&mut self) -> Result<(), JournalError> {
+        if self.is_stopped {
+            self.rewrite(|_| true)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the records that are kept to the next file.
+    fn rewrite(&mut self, mut keep: impl FnMut(&[u8]) -> bool) -> Result<(), JournalError> {
         let (_, records) = Self::load(Arc::clone(&self.disk), self.path.clone())?;
         let kept: Vec<&[u8]> = records
             .iter()

@@ -233,3 +233,30 @@ fn retaining_gives_space_back() {
     assert_eq!(records, (490..=500).map(record).collect::<Vec<_>>());
     assert_eq!(disk.paths().len(), 1, "the old file is gone");
 }
+
+/// A journal that met a full disk, or one that did not answer, takes records again once it recovers: what was acknowledged before is there,
+/// and so is what is acknowledged after, whenever the power fails. Covers: D3.
+#[test]
+fn a_journal_recovers_from_a_failed_write() {
+    let disk = SimDisk::new();
+    let (mut journal, _) = open(&disk).unwrap();
+    journal.append(&[b"first"]).unwrap();
+    let long = vec![7; 2 * GROWTH_BYTES];
+    disk.set_capacity(Some(GROWTH_BYTES as u64 * 2));
+    assert!(journal.append(&[&long]).is_err());
+    assert!(matches!(
+        journal.append(&[b"second"]),
+        Err(JournalError::Stopped { .. })
+    ));
+    assert!(journal.recover().is_err(), "it is still full");
+    disk.set_capacity(None);
+    journal.recover().unwrap();
+    journal.recover().unwrap();
+    journal.append(&[b"second"]).unwrap();
+    for seed in 1..20 {
+        let copy = disk.copy();
+        copy.restart(seed);
+        let (_, records) = open(&copy).unwrap();
+        assert_eq!(records, [b"first".to_vec(), b"second".to_vec()]);
+    }
+}

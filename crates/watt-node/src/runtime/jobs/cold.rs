@@ -4,7 +4,7 @@
 //! Whatever moves bytes between pieces and replicas holds `Jobs::copies`: what one of them saw stays true until it is done.
 
 use super::scrub::Key;
-use super::{ANSWER_BYTES_MAX, Jobs, LocalSector, SealInfo, SealJob};
+use super::{INFO_BYTES_MAX, Jobs, LocalSector, SealInfo, SealJob};
 use crate::error::CommandError;
 use crate::lock::locked;
 use crate::node::Shared;
@@ -142,7 +142,7 @@ impl Jobs {
     /// What was sealed into a replica.
     pub(super) fn sealed_job(&self, sector: SectorNumber) -> anyhow::Result<SealJob> {
         let info = self.replicas.info(sector)?;
-        Ok(codec::decode::<SealInfo>(&info, ANSWER_BYTES_MAX)?.job)
+        Ok(codec::decode::<SealInfo>(&info, INFO_BYTES_MAX)?.job)
     }
 
     /// Does for one sector what the owner wants; says whether that is the end of it.
@@ -380,7 +380,7 @@ pub(super) fn local_sectors(
     for (sector, _) in replicas.list() {
         match replicas.info(sector) {
             Ok(notes) => {
-                let SealInfo { job, roots } = codec::decode(&notes, ANSWER_BYTES_MAX).map_err(|error| {
+                let SealInfo { job, roots } = codec::decode(&notes, INFO_BYTES_MAX).map_err(|error| {
                     trouble(&format!(
                         "the notes of the sealed sector {sector} are whole, and this program can't read them ({error}): another \
                          version wrote them"
@@ -437,4 +437,4 @@ pub(super) fn slots(pieces: &[Piece]) -> impl Iterator<Item = (DealId, SlotIndex
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -12,7 +12,7 @@ use watt_store::{Journal, PieceStore, ReplicaStore, Space};
 
 const GROUP: u64 = 16 << 10;
 const DEAL: DealId = DealId([3; 32]);
-const SECTOR: SectorNumber = SectorNumber(1);
+pub(in crate::runtime::jobs) const SECTOR: SectorNumber = SectorNumber(1);
 const PAYLOAD: u64 = 62 * GROUP;
 const LENGTHS: [u64; 2] = [20 * GROUP, 30 * GROUP];
 
@@ -23,7 +23,7 @@ const SPACE: Space = Space {
 
 /// A provider's disk, without a node around it.
 fn jobs(dir: &Path) -> Jobs {
-    let (journal, _) = Journal::open(&dir.join("heartbeats")).unwrap();
+    let log = Journal::open(&dir.join("heartbeats")).unwrap();
     let key = SecretKey::from_seed([5; 32]);
     Jobs {
         network: NetworkId::new([7; 32]),
@@ -32,10 +32,7 @@ fn jobs(dir: &Path) -> Jobs {
         params: ProofParams::DEVNET,
         pieces: PieceStore::open(&dir.join("pieces"), SPACE).unwrap(),
         replicas: Arc::new(ReplicaStore::open(&dir.join("replicas")).unwrap()),
-        log: Arc::new(Mutex::new(Log {
-            journal,
-            answers: BTreeMap::new(),
-        })),
+        log: Arc::new(Mutex::new(Log::of(log))),
         local: Arc::default(),
         receiving: Arc::default(),
         labelling: Labelling::default(),
@@ -82,7 +79,7 @@ fn job() -> SealJob {
 }
 
 /// Two shares received and sealed.
-fn sealed(dir: &Path) -> (Jobs, SealedRoots) {
+pub(in crate::runtime::jobs) fn sealed(dir: &Path) -> (Jobs, SealedRoots) {
     let jobs = jobs(dir);
     for n in 0..2 {
         let mut writer = jobs.pieces.begin(DEAL, slot(n), LENGTHS[usize::from(n)]).unwrap();
