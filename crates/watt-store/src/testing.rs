@@ -44,12 +44,12 @@ impl TestDisk {
         PieceStore::open_on(self.0.shared(), Path::new(PIECES_DIR), space)
     }
 
-    /// Opens the replicas on this disk, as [`ReplicaStore::open`] does in a folder.
+    /// Opens the replicas on this disk, as [`ReplicaStore::open`] does in a folder, with no reserve.
     ///
     /// # Errors
     /// As [`ReplicaStore::open`].
     pub fn open_replicas(&self) -> Result<ReplicaStore, ReplicaError> {
-        ReplicaStore::open_on(self.0.shared(), Path::new(REPLICAS_DIR))
+        ReplicaStore::open_on(self.0.shared(), Path::new(REPLICAS_DIR), 0)
     }
 
     /// The power goes out at the `n`-th change from now, which happens in part; nothing works until

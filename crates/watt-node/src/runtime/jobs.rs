@@ -103,7 +103,8 @@ impl Jobs {
         };
         let pieces =
             PieceStore::open(&storage.folder.pieces_dir(), space).map_err(|error| trouble(&error))?;
-        let replicas = ReplicaStore::open(&storage.folder.replicas_dir()).map_err(|error| trouble(&error))?;
+        let replicas = ReplicaStore::open(&storage.folder.replicas_dir(), FREE_BYTES_MIN)
+            .map_err(|error| trouble(&error))?;
         let log = Journal::open(&storage.folder.heartbeats_dir()).map_err(|error| trouble(&error))?;
         let local = cold::local_sectors(&pieces, &replicas)?;
         let folds = match config.settle {
@@ -290,6 +291,8 @@ impl Jobs {
         let table = self.table(&job)?;
         let comm_d = table.comm_d(&self.network);
         let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
+        // Begun before the labels are made: a disk without space says so at once.
+        let mut writer = self.replicas.begin(job.sector, table.size().payload_bytes())?;
         let mut payload = Payload::new(&self.pieces, &table);
         let sealed = self.labelling.run(job.sector, Purpose::Seal, |progress| {
             seal_from(&self.params, table.size(), &replica_id, &mut payload, progress)
@@ -299,12 +302,11 @@ impl Jobs {
             comm_c: sealed.comm_c,
             comm_r: sealed.comm_r,
         };
-        let mut writer = self
-            .replicas
-            .begin(job.sector, u64::try_from(sealed.replica.len())?)?;
         writer.write(&sealed.replica)?;
-        let info = codec::encode(&SealInfo { job, roots });
-        writer.finish(&codec::encode(&sealed.replica_tree), &info)?;
+        let info = SealInfo { job, roots };
+        writer.finish(&codec::encode(&sealed.replica_tree), &codec::encode(&info))?;
+        self.pieces
+            .set_sealed(info.job.sector, cold::keys(&info.job.pieces));
         Ok(roots)
     }
 
@@ -391,8 +393,9 @@ impl Jobs {
             );
             return;
         }
-        if let Err(error) = self.replicas.remove(sector) {
-            tracing::warn!(%error, sector = sector.0, "a sealed sector could not be deleted");
+        match self.replicas.remove(sector) {
+            Ok(()) => self.pieces.forget_sealed(sector),
+            Err(error) => tracing::warn!(%error, sector = sector.0, "a sealed sector could not be deleted"),
         }
     }
 }

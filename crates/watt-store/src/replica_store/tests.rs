@@ -7,7 +7,7 @@ const SECTOR: SectorNumber = SectorNumber(7);
 const LEN: usize = 70_000;
 
 fn open(disk: &SimDisk) -> Result<ReplicaStore, ReplicaError> {
-    ReplicaStore::open_on(disk.shared(), Path::new(DIR))
+    ReplicaStore::open_on(disk.shared(), Path::new(DIR), 0)
 }
 
 fn replica() -> Vec<u8> {
@@ -152,4 +152,32 @@ fn few_replicas_stay_open() {
             assert!(disk.n_open() <= N_OPEN_MAX);
         }
     }
+}
+
+/// Sealing leaves the owner's reserve alone, and a disk that fills up all the same is left as it was. Covers: C1, D1.
+#[test]
+fn a_replica_leaves_the_reserve_alone() {
+    const MIB: u64 = 1 << 20;
+    let disk = SimDisk::new();
+    let store = ReplicaStore::open_on(disk.shared(), Path::new(DIR), 1024 * MIB).unwrap();
+    disk.set_capacity(Some(1034 * MIB));
+    let error = store.begin(SECTOR, 62 * MIB).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ReplicaError::NoSpace { needed_bytes, available_bytes, .. }
+                if (needed_bytes, available_bytes) == (62 * MIB, 1034 * MIB)
+        ),
+        "{error}"
+    );
+    assert!(disk.paths().is_empty());
+
+    disk.set_capacity(Some(1086 * MIB));
+    let mut writer = store.begin(SECTOR, 62 * MIB).unwrap();
+    // Others fill it meanwhile.
+    disk.set_capacity(Some(10 * MIB));
+    let zeros = vec![0; 1 << 20];
+    while writer.write(&zeros).is_ok() {}
+    drop(writer);
+    assert!(disk.paths().is_empty() && store.list().is_empty());
 }

@@ -386,6 +386,7 @@ pub(super) fn local_sectors(
                          version wrote them"
                     ))
                 })?;
+                pieces.set_sealed(sector, keys(&job.pieces));
                 local.push(LocalSector { job, roots });
             }
             Err(ReplicaError::Damaged { .. }) => {
@@ -420,6 +421,11 @@ fn forget_damaged(
          grace ends; else its data is sealed again"
     );
     replicas.remove(sector)
+}
+
+/// The shares in a sector.
+pub(super) fn keys(pieces: &[Piece]) -> impl Iterator<Item = PieceKey> {
+    slots(pieces).map(|(deal, slot, ..)| PieceKey { deal, slot })
 }
 
 /// Deal, slot, place in the payload and length of each share of a sector.

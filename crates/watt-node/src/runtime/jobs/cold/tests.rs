@@ -31,7 +31,7 @@ fn jobs(dir: &Path) -> Jobs {
         key,
         params: ProofParams::DEVNET,
         pieces: PieceStore::open(&dir.join("pieces"), SPACE).unwrap(),
-        replicas: Arc::new(ReplicaStore::open(&dir.join("replicas")).unwrap()),
+        replicas: Arc::new(ReplicaStore::open(&dir.join("replicas"), 0).unwrap()),
         log: Arc::new(Mutex::new(Log::of(log))),
         local: Arc::default(),
         receiving: Arc::default(),
