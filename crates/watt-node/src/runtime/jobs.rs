@@ -6,6 +6,7 @@ mod folds;
 mod labelling;
 mod scrub;
 mod show;
+mod sweep;
 
 pub(crate) use cold::{Kept, keep};
 pub(crate) use folds::Folds;

@@ -24,6 +24,9 @@ use watt_store::{ColdPiece, PieceKey, PieceStore, ReplicaError, ReplicaStore};
 /// Pause between two looks at what the ledger says of the sectors on this disk.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
+/// Looks from one to the next for shares that nobody pays for: ten minutes.
+const SWEEP_LOOKS: u64 = 120;
+
 /// How long a sector that could not be given back is refused before it is tried again.
 const FAILED_FOR: Duration = Duration::from_secs(60);
 
@@ -98,9 +101,14 @@ pub(crate) fn keep(jobs: Jobs, node: Weak<Shared>, kept: Kept) -> std::io::Resul
     let work = move || {
         yield_to_others();
         let mut settled = BTreeSet::new();
-        loop {
+        for look in 0_u64.. {
             std::thread::sleep(LOOK_PAUSE);
-            if node.strong_count() == 0 {
+            if look.is_multiple_of(SWEEP_LOOKS) {
+                let Some(node) = node.upgrade() else { return };
+                if let Err(error) = node.snapshot().read(|rows| jobs.sweep(rows)) {
+                    tracing::warn!(%error, "shares of deals that are over stay for now");
+                }
+            } else if node.strong_count() == 0 {
                 return;
             }
             let sectors: BTreeSet<_> = jobs

@@ -11,7 +11,7 @@ use watt_store::testing::TestDisk;
 use watt_store::{Journal, PieceStore, ReplicaStore, Space};
 
 const GROUP: u64 = 16 << 10;
-const DEAL: DealId = DealId([3; 32]);
+pub(in crate::runtime::jobs) const DEAL: DealId = DealId([3; 32]);
 pub(in crate::runtime::jobs) const SECTOR: SectorNumber = SectorNumber(1);
 const PAYLOAD: u64 = 62 * GROUP;
 const LENGTHS: [u64; 2] = [20 * GROUP, 30 * GROUP];
@@ -22,7 +22,7 @@ const SPACE: Space = Space {
 };
 
 /// A provider's disk, without a node around it.
-fn jobs(dir: &Path) -> Jobs {
+pub(in crate::runtime::jobs) fn jobs(dir: &Path) -> Jobs {
     let log = Journal::open(&dir.join("heartbeats")).unwrap();
     let key = SecretKey::from_seed([5; 32]);
     Jobs {
@@ -93,7 +93,7 @@ pub(in crate::runtime::jobs) fn sealed(dir: &Path) -> (Jobs, SealedRoots) {
 }
 
 /// ... and sent to the replica.
-fn cold(dir: &Path) -> Jobs {
+pub(in crate::runtime::jobs) fn cold(dir: &Path) -> Jobs {
     let (jobs, roots) = sealed(dir);
     jobs.chill(SECTOR, &roots.comm_r).unwrap();
     jobs
