@@ -46,7 +46,7 @@ use watt_proofs::seal::seal_from;
 use watt_proofs::verify::PorepStatement;
 use watt_proofs::window::Step;
 use watt_proofs::{PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
-use watt_store::{Journal, PieceStore, ReplicaError, ReplicaStore, Space};
+use watt_store::{Journal, Kv, PieceStore, ReplicaError, ReplicaStore, Space};
 
 /// The most bytes of what is kept beside a replica.
 const INFO_BYTES_MAX: usize = 1 << 20;
@@ -85,6 +85,7 @@ pub(crate) struct Jobs {
     unsealing: Arc<Mutex<Unsealing>>,
     /// Openings of batches that committees look at, with their hashes; `None` on a network that has none.
     shown: Option<Arc<Mutex<BTreeMap<SectorNumber, Openings>>>>,
+    values: Arc<Kv>,
 }
 
 /// The openings of a batch, with their hash.
@@ -131,6 +132,7 @@ impl Jobs {
             copies: Arc::default(),
             unsealing: Arc::default(),
             shown: (genesis.parameters.porep_committee > 0).then(Arc::default),
+            values: storage.values(),
         };
         jobs.reconcile().map_err(|error| trouble(&error))?;
         Ok(jobs)

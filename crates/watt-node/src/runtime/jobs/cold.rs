@@ -178,7 +178,7 @@ impl Jobs {
     }
 
     /// Removes the pieces of a sector whose replica is whole and the one that the ledger knows.
-    fn chill(&self, sector: SectorNumber, comm_r: &Element) -> anyhow::Result<()> {
+    pub(super) fn chill(&self, sector: SectorNumber, comm_r: &Element) -> anyhow::Result<()> {
         let table = self.table(&self.sealed_job(sector)?)?;
         let hot: Vec<(DealId, SlotIndexInDeal)> = slots(table.pieces())
             .map(|(deal, slot, ..)| (deal, slot))

@@ -8,7 +8,7 @@ use watt_engine::event::SealedRoots;
 use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, Window};
 use watt_proofs::ProofParams;
 use watt_store::testing::TestDisk;
-use watt_store::{Journal, PieceStore, ReplicaStore, Space};
+use watt_store::{Journal, Kv, PieceStore, ReplicaStore, Space};
 
 const GROUP: u64 = 16 << 10;
 pub(in crate::runtime::jobs) const DEAL: DealId = DealId([3; 32]);
@@ -40,6 +40,7 @@ pub(in crate::runtime::jobs) fn jobs(dir: &Path) -> Jobs {
         copies: Arc::default(),
         unsealing: Arc::default(),
         shown: None,
+        values: Arc::new(Kv::open(&dir.join("values")).unwrap()),
     }
 }
 
@@ -55,7 +56,7 @@ fn bytes(n: u8) -> Vec<u8> {
 }
 
 /// A sector of two shares and filler.
-fn job() -> SealJob {
+pub(in crate::runtime::jobs) fn job() -> SealJob {
     let piece = |n: u8, offset: u64| Piece::Slot {
         deal: DEAL,
         slot: slot(n),
@@ -110,7 +111,7 @@ fn assert_share(jobs: &Jobs, n: u8) {
     assert_eq!(metadata, [b"header".to_vec(), b"roots".to_vec()]);
 }
 
-fn flip_replica(dir: &Path, at: u64) {
+pub(in crate::runtime::jobs) fn flip_replica(dir: &Path, at: u64) {
     let path = dir.join("replicas").join(format!("{:020}.replica", SECTOR.0));
     let mut file = std::fs::File::options()
         .read(true)
