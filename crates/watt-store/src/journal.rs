@@ -53,18 +53,6 @@ pub enum JournalError {
     },
 }
 
-impl JournalError {
-    /// Whether the node must stop: nothing may leave on the ground of what was to be written.
-    #[must_use]
-    pub const fn must_stop(&self) -> bool {
-        match self {
-            Self::Disk(error) => error.must_stop(),
-            Self::Damaged { .. } | Self::Stopped { .. } => true,
-            Self::TooLong { .. } => false,
-        }
-    }
-}
-
 /// An append-only list of opaque records, durable when [`Journal::append`] returns.
 #[derive(Debug)]
 pub struct Journal {
@@ -267,18 +255,6 @@ impl Journal {
             tracing::warn!(%error, path = %old.path.display(), "could not remove a replaced journal");
         }
         Ok(())
-    }
-
-    /// Bytes of records and frames in the file: a measure of when to [`Journal::retain`].
-    #[must_use]
-    pub fn len_bytes(&self) -> u64 {
-        to_u64(self.end - FILE_HEADER_BYTES)
-    }
-
-    /// Bytes dropped at opening because a crash had torn them; zero after a clean stop.
-    #[must_use]
-    pub const fn torn_bytes(&self) -> usize {
-        self.torn_bytes
     }
 
     fn check_running(&self) -> Result<(), JournalError> {

@@ -110,12 +110,6 @@ pub enum PieceError {
 }
 
 impl PieceError {
-    /// Whether a durable write failed, after which the node must stop.
-    #[must_use]
-    pub fn must_stop(&self) -> bool {
-        matches!(self, Self::Disk(error) if error.must_stop() && !error.is_disk_full())
-    }
-
     pub(super) fn of_file(key: PieceKey) -> impl Fn(VerifiedFileError) -> Self {
         move |error| match error {
             VerifiedFileError::Disk(error) => Self::Disk(error),

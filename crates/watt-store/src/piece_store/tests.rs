@@ -392,7 +392,6 @@ fn no_space_is_told_in_numbers_and_spoils_nothing() {
         )
         .unwrap_err();
     assert!(matches!(error, PieceError::NoSpace { .. }), "{error}");
-    assert!(!error.must_stop());
     assert_piece(&store, 1, &data(60_000, 1), &[], "disk full");
     // With space again it goes on from what was saved.
     disk.set_capacity(None);
