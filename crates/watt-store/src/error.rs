@@ -16,7 +16,7 @@ pub enum DiskError {
         /// What the system said.
         source: io::Error,
     },
-    /// A write may or may not be on the disk: nothing may be promised on its ground, and the node must stop.
+    /// A write may or may not be on the disk: nothing may be promised on its ground.
     #[error("could not {doing} {} durably: {source}", path.display())]
     NotDurable {
         /// What was being done.
@@ -39,18 +39,8 @@ impl DiskError {
         move |source| Self::NotDurable { doing, path, source }
     }
 
-    /// Whether a durable write failed, after which the node must stop.
-    #[must_use]
-    pub const fn must_stop(&self) -> bool {
-        match self {
-            Self::Failed { .. } => false,
-            Self::NotDurable { .. } => true,
-        }
-    }
-
     /// Whether the disk is full.
-    #[must_use]
-    pub fn is_disk_full(&self) -> bool {
+    pub(crate) fn is_disk_full(&self) -> bool {
         let (Self::Failed { source, .. } | Self::NotDurable { source, .. }) = self;
         matches!(
             source.kind(),

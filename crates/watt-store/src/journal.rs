@@ -39,7 +39,7 @@ pub enum JournalError {
         /// First byte that is not as it was written.
         offset: u64,
     },
-    /// An earlier write failed; what is on the disk is unknown until the journal is opened again.
+    /// An earlier write failed; what is on the disk is unknown until the journal is opened again, or [recovers](Journal::recover).
     #[error("an earlier write to the journal {} failed; it takes nothing more until the node restarts", path.display())]
     Stopped {
         /// The journal's file.
@@ -51,18 +51,6 @@ pub enum JournalError {
         /// Bytes offered.
         len: usize,
     },
-}
-
-impl JournalError {
-    /// Whether the node must stop: nothing may leave on the ground of what was to be written.
-    #[must_use]
-    pub const fn must_stop(&self) -> bool {
-        match self {
-            Self::Disk(error) => error.must_stop(),
-            Self::Damaged { .. } | Self::Stopped { .. } => true,
-            Self::TooLong { .. } => false,
-        }
-    }
 }
 
 /// An append-only list of opaque records, durable when [`Journal::append`] returns.
@@ -189,7 +177,7 @@ impl Journal {
     /// Adds `records`; when this returns they survive any crash, all or, if it fails, perhaps none.
     ///
     /// # Errors
-    /// After any but [`JournalError::TooLong`] the journal takes nothing more: the node must stop.
+    /// After any but [`JournalError::TooLong`] the journal takes nothing more: the node must stop, or [`Journal::recover`] it.
     pub fn append(&mut self, records: &[&[u8]]) -> Result<(), JournalError> {
         self.check_running()?;
         let payload_len = batch_len(records);
@@ -231,8 +219,26 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Damaged`] if a record can no longer be read; [`JournalError::Disk`]. The old records are all kept.
-    pub fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) -> Result<(), JournalError> {
+    pub fn retain(&mut self, keep: impl FnMut(&[u8]) -> bool) -> Result<(), JournalError> {
         self.check_running()?;
+        self.rewrite(keep)
+    }
+
+    /// Takes records again if a write failed; if none did, there is nothing to do. What can be read is written to a new file, because what
+    /// the disk has of the old one is unknown. The records of the append that failed are among it, or not: nothing may have been said on
+    /// their ground.
+    ///
+    /// # Errors
+    /// As [`Journal::retain`]; then it takes nothing, and may be tried again.
+    pub fn recover(&mut self) -> Result<(), JournalError> {
+        if self.is_stopped {
+            self.rewrite(|_| true)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the records that are kept to the next file.
+    fn rewrite(&mut self, mut keep: impl FnMut(&[u8]) -> bool) -> Result<(), JournalError> {
         let (_, records) = Self::load(Arc::clone(&self.disk), self.path.clone())?;
         let kept: Vec<&[u8]> = records
             .iter()
@@ -249,18 +255,6 @@ impl Journal {
             tracing::warn!(%error, path = %old.path.display(), "could not remove a replaced journal");
         }
         Ok(())
-    }
-
-    /// Bytes of records and frames in the file: a measure of when to [`Journal::retain`].
-    #[must_use]
-    pub fn len_bytes(&self) -> u64 {
-        to_u64(self.end - FILE_HEADER_BYTES)
-    }
-
-    /// Bytes dropped at opening because a crash had torn them; zero after a clean stop.
-    #[must_use]
-    pub const fn torn_bytes(&self) -> usize {
-        self.torn_bytes
     }
 
     fn check_running(&self) -> Result<(), JournalError> {

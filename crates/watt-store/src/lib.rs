@@ -4,8 +4,8 @@
 //! runtime: calls block, so a node makes them from threads that may.
 //!
 //! What holds for all of it: what a call has acknowledged survives any crash; bytes that changed on the disk are reported and
-//! never returned; a full disk spoils nothing that is there; every error says what was being done to which path; after an
-//! error whose `must_stop` says so, the node stops and starts again.
+//! never returned; a full disk spoils nothing that is there; every error says what was being done to which path; after a
+//! failed durable write a store takes nothing more until it is opened again, or recovers.
 //!
 //! Reading order: [`Folder`] (one process, no copies), [`Journal`] (SCP's records, heartbeats), [`BlockStore`] (the truth),
 //! [`StateDb`] and [`Snapshot`] (a cache of it), [`PieceStore`] and [`ReplicaStore`] (what a provider holds), [`Keystore`],
@@ -24,6 +24,7 @@ mod group_sync;
 mod journal;
 mod keystore;
 mod kv;
+mod open_files;
 mod piece_store;
 mod replica_store;
 mod state_db;

@@ -4,6 +4,7 @@
 use crate::disk::{self, Disk, to_u64};
 use crate::error::DiskError;
 use crate::group_sync::GroupSync;
+use crate::open_files::OpenFiles;
 use crate::verified_file::{
     DATA_BYTES_MAX, Footer, Progress, VerifiedFile, VerifiedFileError, VerifiedWriter, discard_unfinished,
     unfinished_path,
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use watt_primitives::{DealId, Hash, SlotIndexInDeal};
+use watt_primitives::{DealId, Hash, SectorNumber, SlotIndexInDeal};
 
 mod cold;
 mod error;
@@ -25,9 +26,6 @@ pub const PIECE_BYTES_MAX: u64 = DATA_BYTES_MAX;
 
 /// Bytes of a piece's metadata blocks together.
 pub const METADATA_BYTES_MAX: usize = 8 << 20;
-
-/// Open pieces whose outboards stay in memory: a 31 MiB slot has 62 KiB of it.
-const N_OPEN_MAX: usize = 32;
 
 /// The name of a piece: one slot of one deal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +112,8 @@ struct State {
     pieces: BTreeMap<PieceKey, PieceInfo>,
     /// Pieces whose bytes lie in sealed replicas.
     cold: BTreeMap<PieceKey, ColdPiece>,
+    /// Pieces that lie in sealed replicas, too or alone, as far as was said in this life.
+    sealed: BTreeMap<PieceKey, SectorNumber>,
     /// Of these, those of which a copy is here; the one that was read last stands first.
     cached: VecDeque<PieceKey>,
     /// Pieces whose end is not readable.
@@ -122,7 +122,7 @@ struct State {
     unfinished: BTreeMap<PieceKey, (u64, u64)>,
     /// Transfers under way: bytes that are still to be written.
     writing: BTreeMap<PieceKey, Transfer>,
-    open: VecDeque<(PieceKey, Arc<VerifiedFile>)>,
+    open: OpenFiles<PieceKey>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +141,16 @@ impl State {
         finished + cold + damaged + unfinished + writing
     }
 
+    /// Bytes that the replicas will take of pieces that lie in none yet, of those under way too.
+    fn unsealed_bytes(&self) -> u64 {
+        let here = self.pieces.iter().map(|(key, info)| (key, info.len));
+        let coming = self.writing.iter().map(|(key, transfer)| (key, transfer.len));
+        here.chain(coming)
+            .filter(|(key, _)| !self.sealed.contains_key(key) && !self.cold.contains_key(key))
+            .map(|(_, len)| len)
+            .sum()
+    }
+
     fn cold_bytes(&self) -> u64 {
         self.cold.values().map(|piece| piece.info.len).sum()
     }
@@ -156,10 +166,6 @@ impl State {
             self.cached.remove(at);
             self.cached.push_front(key);
         }
-    }
-
-    fn forget_open(&mut self, key: PieceKey) {
-        self.open.retain(|(open, _)| *open != key);
     }
 }
 
@@ -388,7 +394,7 @@ impl PieceStore {
         state.cached.retain(|cached| *cached != key);
         state.damaged.remove(&key);
         state.unfinished.remove(&key);
-        state.forget_open(key);
+        state.open.forget(key);
         Ok(())
     }
 
@@ -422,6 +428,23 @@ impl PieceStore {
             .rewrite_group(&*self.0.disk, group, bytes)
             .map_err(PieceError::of_file(key))?
             .ok_or(PieceError::WrongGroup { key, group })
+    }
+
+    /// Says that pieces lie in the replica of `sector`: no space is kept for another. Kept in memory alone.
+    pub fn set_sealed(&self, sector: SectorNumber, keys: impl IntoIterator<Item = PieceKey>) {
+        let keys = keys.into_iter().map(|key| (key, sector));
+        self.0.lock().sealed.extend(keys);
+    }
+
+    /// Says that the replica of `sector` is gone.
+    pub fn forget_sealed(&self, sector: SectorNumber) {
+        self.0.lock().sealed.retain(|_, lies_in| *lies_in != sector);
+    }
+
+    /// Whether a piece lies in a sealed replica, too or alone, as far as was said in this life.
+    #[must_use]
+    pub fn is_sealed(&self, deal: DealId, slot: SlotIndexInDeal) -> bool {
+        self.0.lock().sealed.contains_key(&PieceKey { deal, slot })
     }
 
     /// Bytes of the quota that are used and left.
@@ -460,27 +483,29 @@ impl Shared {
         }
     }
 
-    /// Whether `len` bytes fit, of which `resumed` (length, durable) are counted and partly written already.
+    /// Whether a piece of `len` bytes and its replica fit; `resumed` (length, durable) are counted and partly written already.
     fn check_space(&self, state: &State, len: u64, resumed: Option<(u64, u64)>) -> Result<(), PieceError> {
         let (counted, written) = resumed.unwrap_or((0, 0));
         let quota_left_bytes =
             (self.space.quota_bytes.saturating_add(counted)).saturating_sub(state.used_bytes());
-        let available_bytes = self.available_bytes(state)?;
-        let to_write = len.saturating_sub(written);
+        let available_bytes = self
+            .available_bytes(state)?
+            .saturating_sub(state.unsealed_bytes());
+        let to_write = len.saturating_sub(written).saturating_add(len);
         if len <= quota_left_bytes && self.leaves_enough(to_write, available_bytes) {
             return Ok(());
         }
-        Err(self.no_space(len, quota_left_bytes, available_bytes))
+        Err(self.no_space(len, len, quota_left_bytes, available_bytes))
     }
 
-    /// Whether the disk has a place for `to_write` more bytes, whatever the quota says.
-    fn check_disk(&self, state: &State, len: u64, to_write: u64) -> Result<(), PieceError> {
+    /// Whether the disk has a place for a copy of `len` bytes, whatever the quota says.
+    fn check_disk(&self, state: &State, len: u64) -> Result<(), PieceError> {
         let available_bytes = self.available_bytes(state)?;
-        if self.leaves_enough(to_write, available_bytes) {
+        if self.leaves_enough(len, available_bytes) {
             return Ok(());
         }
         let quota_left_bytes = self.space.quota_bytes.saturating_sub(state.used_bytes());
-        Err(self.no_space(len, quota_left_bytes, available_bytes))
+        Err(self.no_space(len, 0, quota_left_bytes, available_bytes))
     }
 
     const fn leaves_enough(&self, to_write: u64, available_bytes: u64) -> bool {
@@ -497,10 +522,17 @@ impl Shared {
         Ok(available_bytes.saturating_sub(promised))
     }
 
-    fn no_space(&self, needed_bytes: u64, quota_left_bytes: u64, available_bytes: u64) -> PieceError {
+    fn no_space(
+        &self,
+        needed_bytes: u64,
+        replica_bytes: u64,
+        quota_left_bytes: u64,
+        available_bytes: u64,
+    ) -> PieceError {
         PieceError::NoSpace {
             path: self.dir.clone(),
             needed_bytes,
+            replica_bytes,
             quota_left_bytes,
             available_bytes,
             free_bytes_min: self.space.free_bytes_min,
@@ -514,18 +546,14 @@ impl Shared {
         }
         let quota_left_bytes = self.space.quota_bytes.saturating_sub(state.used_bytes());
         let available_bytes = self.disk.available_bytes(&self.dir).unwrap_or(0);
-        self.no_space(len, quota_left_bytes, available_bytes)
+        self.no_space(len, 0, quota_left_bytes, available_bytes)
     }
 
     fn open_piece(&self, key: PieceKey) -> Result<Arc<VerifiedFile>, PieceError> {
         {
             let mut state = self.lock();
             state.touch(key);
-            if let Some(at) = state.open.iter().position(|(open, _)| *open == key)
-                && let Some(entry) = state.open.remove(at)
-            {
-                let file = Arc::clone(&entry.1);
-                state.open.push_front(entry);
+            if let Some(file) = state.open.get(key) {
                 return Ok(file);
             }
             if state.damaged.contains_key(&key) {
@@ -545,9 +573,7 @@ impl Shared {
         let file = Arc::new(file);
         let mut state = self.lock();
         if state.pieces.contains_key(&key) {
-            state.forget_open(key);
-            state.open.push_front((key, Arc::clone(&file)));
-            state.open.truncate(N_OPEN_MAX);
+            state.open.insert(key, Arc::clone(&file));
         }
         Ok(file)
     }

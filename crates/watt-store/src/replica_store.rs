@@ -2,6 +2,7 @@
 
 use crate::disk::{self, Disk, to_u64};
 use crate::error::DiskError;
+use crate::open_files::OpenFiles;
 use crate::verified_file::{
     DATA_BYTES_MAX, Footer, VerifiedFile, VerifiedFileError, VerifiedWriter, discard_unfinished,
 };
@@ -22,6 +23,21 @@ pub enum ReplicaError {
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The disk would not keep its reserve. Everything stored stays as it is.
+    #[error(
+        "no space for a replica of {needed_bytes} bytes in {}: the disk has {available_bytes} bytes free of which {free_bytes_min} \
+         stay free", path.display()
+    )]
+    NoSpace {
+        /// The folder of the replicas.
+        path: PathBuf,
+        /// Bytes of the replica.
+        needed_bytes: u64,
+        /// Bytes free on the disk.
+        available_bytes: u64,
+        /// Bytes that always stay free.
+        free_bytes_min: u64,
+    },
     /// It is stored already: a sector number is used once.
     #[error("the replica of sector {sector} is stored already")]
     Exists {
@@ -71,12 +87,6 @@ pub enum ReplicaError {
 }
 
 impl ReplicaError {
-    /// Whether a durable write failed. What was stored before is intact.
-    #[must_use]
-    pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Disk(error) if error.is_disk_full())
-    }
-
     fn of_file(sector: SectorNumber) -> impl Fn(VerifiedFileError) -> Self {
         move |error| match error {
             VerifiedFileError::Disk(error) => Self::Disk(error),
@@ -94,6 +104,7 @@ impl ReplicaError {
 pub struct ReplicaStore {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    free_bytes_min: u64,
     state: Mutex<State>,
 }
 
@@ -101,20 +112,24 @@ pub struct ReplicaStore {
 struct State {
     /// Replicas and their lengths; `None` for one whose end is damaged.
     replicas: BTreeMap<SectorNumber, Option<u64>>,
-    /// Replicas opened so far: few and large, so their outboards (0.2 %) may all stay in memory.
-    open: BTreeMap<SectorNumber, Arc<VerifiedFile>>,
+    open: OpenFiles<SectorNumber>,
 }
 
 impl ReplicaStore {
-    /// Opens the replicas in folder `dir`, creating it if there is none. Half-written ones are removed.
+    /// Opens the replicas in folder `dir`, creating it if there is none. Half-written ones are removed. `free_bytes_min` bytes always stay
+    /// free on the disk.
     ///
     /// # Errors
     /// [`ReplicaError::Disk`].
-    pub fn open(dir: &Path) -> Result<Self, ReplicaError> {
-        Self::open_on(disk::system(), dir)
+    pub fn open(dir: &Path, free_bytes_min: u64) -> Result<Self, ReplicaError> {
+        Self::open_on(disk::system(), dir, free_bytes_min)
     }
 
-    pub(crate) fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, ReplicaError> {
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        free_bytes_min: u64,
+    ) -> Result<Self, ReplicaError> {
         let names = disk::clean_dir(&*disk, dir)?;
         let mut state = State::default();
         for name in &names {
@@ -132,6 +147,7 @@ impl ReplicaStore {
         Ok(Self {
             disk,
             dir: dir.to_path_buf(),
+            free_bytes_min,
             state: Mutex::new(state),
         })
     }
@@ -139,7 +155,7 @@ impl ReplicaStore {
     /// Begins to write the replica of `sector`, which will have `len` bytes.
     ///
     /// # Errors
-    /// [`ReplicaError::Exists`], [`ReplicaError::TooLong`], [`ReplicaError::Disk`].
+    /// [`ReplicaError::NoSpace`], [`ReplicaError::Exists`], [`ReplicaError::TooLong`], [`ReplicaError::Disk`].
     pub fn begin(&self, sector: SectorNumber, len: u64) -> Result<ReplicaWriter<'_>, ReplicaError> {
         if len > REPLICA_BYTES_MAX {
             return Err(ReplicaError::TooLong {
@@ -154,11 +170,29 @@ impl ReplicaStore {
         let path = self.path(sector);
         // Sealing is repeated from its start after a crash, so nothing is resumed.
         discard_unfinished(&*self.disk, &path)?;
+        self.check_space(len)?;
         let writer = VerifiedWriter::begin(Arc::clone(&self.disk), &path, &label(sector), len)?;
         Ok(ReplicaWriter {
             store: self,
             sector,
             writer,
+            is_over: false,
+        })
+    }
+
+    fn check_space(&self, needed_bytes: u64) -> Result<(), ReplicaError> {
+        let available_bytes = self
+            .disk
+            .available_bytes(&self.dir)
+            .map_err(DiskError::failed("ask for the free space of", &self.dir))?;
+        if needed_bytes.saturating_add(self.free_bytes_min) <= available_bytes {
+            return Ok(());
+        }
+        Err(ReplicaError::NoSpace {
+            path: self.dir.clone(),
+            needed_bytes,
+            available_bytes,
+            free_bytes_min: self.free_bytes_min,
         })
     }
 
@@ -260,15 +294,15 @@ impl ReplicaStore {
                 .map_err(DiskError::failed("remove", &path))?;
         }
         state.replicas.remove(&sector);
-        state.open.remove(&sector);
+        state.open.forget(sector);
         Ok(())
     }
 
     fn open_replica(&self, sector: SectorNumber) -> Result<Arc<VerifiedFile>, ReplicaError> {
         {
-            let state = self.lock();
-            if let Some(file) = state.open.get(&sector) {
-                return Ok(Arc::clone(file));
+            let mut state = self.lock();
+            if let Some(file) = state.open.get(sector) {
+                return Ok(file);
             }
             match state.replicas.get(&sector) {
                 None => return Err(ReplicaError::Unknown { sector }),
@@ -295,12 +329,24 @@ impl ReplicaStore {
     }
 }
 
-/// A replica that is being written; dropped unfinished, it is removed at the next opening.
+/// A replica that is being written. Dropped unfinished, what was written is removed.
 #[derive(Debug)]
 pub struct ReplicaWriter<'a> {
     store: &'a ReplicaStore,
     sector: SectorNumber,
     writer: VerifiedWriter,
+    /// It has its name.
+    is_over: bool,
+}
+
+impl Drop for ReplicaWriter<'_> {
+    fn drop(&mut self) {
+        if !self.is_over
+            && let Err(error) = self.writer.discard_all()
+        {
+            tracing::warn!(%error, sector = self.sector.0, "part of a sealed sector stays until the next start");
+        }
+    }
 }
 
 impl ReplicaWriter<'_> {
@@ -334,6 +380,7 @@ impl ReplicaWriter<'_> {
         let root = self.writer.close_data()?;
         let len = self.writer.data_len();
         self.writer.finish(&[upper_tree, info])?;
+        self.is_over = true;
         let store = self.store;
         store
             .disk
@@ -341,7 +388,7 @@ impl ReplicaWriter<'_> {
             .map_err(DiskError::not_durable("sync the replicas in", &store.dir))?;
         let mut state = store.lock();
         state.replicas.insert(sector, Some(len));
-        state.open.remove(&sector);
+        state.open.forget(sector);
         Ok(root)
     }
 

@@ -3,9 +3,13 @@
 
 use crate::disk::sim::SimDisk;
 use crate::journal::{Journal, JournalError};
+use crate::piece_store::{PieceError, PieceStore, Space};
+use crate::replica_store::{ReplicaError, ReplicaStore};
 use std::path::Path;
 
 const SCP_DIR: &str = "/scp";
+const PIECES_DIR: &str = "/pieces";
+const REPLICAS_DIR: &str = "/replicas";
 
 /// A machine's disk: survives the programs on it.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +34,22 @@ impl TestDisk {
     /// As [`Journal::open`].
     pub fn open_journal(&self) -> Result<(Journal, Vec<Vec<u8>>), JournalError> {
         Journal::open_on(self.0.shared(), Path::new(SCP_DIR))
+    }
+
+    /// Opens the pieces on this disk, as [`PieceStore::open`] does in a folder.
+    ///
+    /// # Errors
+    /// As [`PieceStore::open`].
+    pub fn open_pieces(&self, space: Space) -> Result<PieceStore, PieceError> {
+        PieceStore::open_on(self.0.shared(), Path::new(PIECES_DIR), space)
+    }
+
+    /// Opens the replicas on this disk, as [`ReplicaStore::open`] does in a folder, with no reserve.
+    ///
+    /// # Errors
+    /// As [`ReplicaStore::open`].
+    pub fn open_replicas(&self) -> Result<ReplicaStore, ReplicaError> {
+        ReplicaStore::open_on(self.0.shared(), Path::new(REPLICAS_DIR), 0)
     }
 
     /// The power goes out at the `n`-th change from now, which happens in part; nothing works until
@@ -58,6 +78,11 @@ impl TestDisk {
     /// From now on syncs say that they did what they did not: a drive, or a program, that breaks its promise.
     pub fn set_lying(&self, is_lying: bool) {
         self.0.set_lying(is_lying);
+    }
+
+    /// The next `n` files can't be opened, as when a process has no descriptor left.
+    pub fn refuse_opens(&self, n: usize) {
+        self.0.refuse_opens(n);
     }
 
     /// Whether something was written and not synced.

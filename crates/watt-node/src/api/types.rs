@@ -756,7 +756,7 @@ pub struct ScrubInfo {
     pub finished_at: Option<u64>,
     /// Groups of 16 KiB put right since the node started.
     pub repaired_groups: u64,
-    /// What can't be put right here, as the last pass found it, in sentences.
+    /// What can't be put right here, as each sector was found when it was read last, in sentences.
     pub lost: Vec<String>,
     /// How often the owner asked for a pass since the node started.
     pub asks: u64,

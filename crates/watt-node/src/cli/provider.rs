@@ -41,7 +41,7 @@ pub(super) enum ProviderCommand {
     ///
     /// A provider does this by itself, slowly, within provider.scrub_interval. A share that is kept hot lies on its disk twice, as it
     /// came and sealed; what one copy has lost the other gives back. With provider.hot = false a share lies there once: what is lost
-    /// of it is said, and clients restore it from other providers. Ctrl-C ends the waiting, not the reading.
+    /// of it is said, and clients still read the file from other providers. Ctrl-C ends the waiting, not the reading.
     #[command(
         after_help = "Examples:\n  watt provider scrub\n  watt provider scrub p3           a node of your devnet"
     )]

@@ -1,10 +1,12 @@
 //! A provider's work on its disk: seal, open, answer, prove, free. Runs on blocking threads; each job ends in one event.
 
+mod answers;
 mod cold;
 mod folds;
 mod labelling;
 mod scrub;
 mod show;
+mod sweep;
 
 pub(crate) use cold::{Kept, keep};
 pub(crate) use folds::Folds;
@@ -19,6 +21,7 @@ use crate::config::ProviderConfig;
 use crate::error::CommandError;
 use crate::lock::locked;
 use crate::node::Shared;
+use answers::Log;
 use anyhow::Context as _;
 use cold::{Unsealing, slots};
 pub(crate) use labelling::Labelling;
@@ -29,27 +32,24 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use watt_engine::effect::{AnsweredWindow, AskedSector, OpenJob, SealJob, WindowJob};
-use watt_engine::event::{Responded, SealedRoots};
+use watt_engine::event::SealedRoots;
 use watt_engine::provider::{LocalSector, Settle};
 use watt_engine::{Effect, Event};
 use watt_ledger::Genesis;
 use watt_light::BatchOpenings;
 use watt_light::transaction::witness_hash;
 use watt_primitives::terms::Piece;
-use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, SectorNumber, Window, codec};
+use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, SectorNumber, codec};
 use watt_proofs::challenge::HeavyChallenges;
-use watt_proofs::post::{self, ReplicaRead, Responses};
+use watt_proofs::post::{self, ReplicaRead};
 use watt_proofs::seal::seal_from;
 use watt_proofs::verify::PorepStatement;
 use watt_proofs::window::Step;
-use watt_proofs::{Element, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
-use watt_store::{Journal, PieceStore, ReplicaStore, Space};
+use watt_proofs::{PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
+use watt_store::{Journal, Kv, PieceStore, ReplicaError, ReplicaStore, Space};
 
-/// Windows whose answers are kept in the log.
-const WINDOWS_KEPT: u64 = 4;
-
-/// The most bytes of a record in the log of answers.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// The most bytes of what is kept beside a replica.
+const INFO_BYTES_MAX: usize = 1 << 20;
 
 /// The most bytes that are kept beside a replica of its tree.
 const TREE_BYTES_MAX: usize = 4 << 20;
@@ -63,14 +63,6 @@ const FREE_BYTES_MIN: u64 = 1 << 30;
 struct SealInfo {
     job: SealJob,
     roots: SealedRoots,
-}
-
-/// One window's answers, durable before their root is told.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Answers {
-    window: Window,
-    responses: Responses,
 }
 
 /// A provider's disk, and what is needed to work on it.
@@ -93,15 +85,11 @@ pub(crate) struct Jobs {
     unsealing: Arc<Mutex<Unsealing>>,
     /// Openings of batches that committees look at, with their hashes; `None` on a network that has none.
     shown: Option<Arc<Mutex<BTreeMap<SectorNumber, Openings>>>>,
+    values: Arc<Kv>,
 }
 
 /// The openings of a batch, with their hash.
 type Openings = (Hash, Arc<Vec<u8>>);
-
-struct Log {
-    journal: Journal,
-    answers: BTreeMap<Window, Responses>,
-}
 
 impl Jobs {
     /// Opens the provider's part of the folder.
@@ -117,22 +105,10 @@ impl Jobs {
         };
         let pieces =
             PieceStore::open(&storage.folder.pieces_dir(), space).map_err(|error| trouble(&error))?;
-        let replicas = ReplicaStore::open(&storage.folder.replicas_dir()).map_err(|error| trouble(&error))?;
-        let (journal, records) =
-            Journal::open(&storage.folder.heartbeats_dir()).map_err(|error| trouble(&error))?;
-        let answers = records
-            .iter()
-            .filter_map(|bytes| codec::decode::<Answers>(bytes, ANSWER_BYTES_MAX).ok())
-            .map(|answers| (answers.window, answers.responses))
-            .collect();
-        let mut local = Vec::new();
-        for (sector, len) in replicas.list() {
-            let info = len.and_then(|_| replicas.info(sector).ok());
-            match info.and_then(|bytes| codec::decode::<SealInfo>(&bytes, ANSWER_BYTES_MAX).ok()) {
-                Some(SealInfo { job, roots }) => local.push(LocalSector { job, roots }),
-                None => cold::forget_damaged(&pieces, &replicas, sector).map_err(|error| trouble(&error))?,
-            }
-        }
+        let replicas = ReplicaStore::open(&storage.folder.replicas_dir(), FREE_BYTES_MIN)
+            .map_err(|error| trouble(&error))?;
+        let log = Journal::open(&storage.folder.heartbeats_dir()).map_err(|error| trouble(&error))?;
+        let local = cold::local_sectors(&pieces, &replicas)?;
         let folds = match config.settle {
             Settle::Windows => None,
             Settle::Folded => Some(Folds::open(
@@ -148,7 +124,7 @@ impl Jobs {
             params,
             pieces,
             replicas: Arc::new(replicas),
-            log: Arc::new(Mutex::new(Log { journal, answers })),
+            log: Arc::new(Mutex::new(Log::of(log))),
             local: Arc::new(local),
             receiving: Arc::default(),
             labelling: Labelling::default(),
@@ -156,6 +132,7 @@ impl Jobs {
             copies: Arc::default(),
             unsealing: Arc::default(),
             shown: (genesis.parameters.porep_committee > 0).then(Arc::default),
+            values: storage.values(),
         };
         jobs.reconcile().map_err(|error| trouble(&error))?;
         Ok(jobs)
@@ -317,6 +294,8 @@ impl Jobs {
         let table = self.table(&job)?;
         let comm_d = table.comm_d(&self.network);
         let replica_id = ReplicaId::derive(&self.network, &self.account, job.sector, &comm_d, &job.seal_seed);
+        // Begun before the labels are made: a disk without space says so at once.
+        let mut writer = self.replicas.begin(job.sector, table.size().payload_bytes())?;
         let mut payload = Payload::new(&self.pieces, &table);
         let sealed = self.labelling.run(job.sector, Purpose::Seal, |progress| {
             seal_from(&self.params, table.size(), &replica_id, &mut payload, progress)
@@ -326,12 +305,11 @@ impl Jobs {
             comm_c: sealed.comm_c,
             comm_r: sealed.comm_r,
         };
-        let mut writer = self
-            .replicas
-            .begin(job.sector, u64::try_from(sealed.replica.len())?)?;
         writer.write(&sealed.replica)?;
-        let info = codec::encode(&SealInfo { job, roots });
-        writer.finish(&codec::encode(&sealed.replica_tree), &info)?;
+        let info = SealInfo { job, roots };
+        writer.finish(&codec::encode(&sealed.replica_tree), &codec::encode(&info))?;
+        self.pieces
+            .set_sealed(info.job.sector, cold::keys(&info.job.pieces));
         Ok(roots)
     }
 
@@ -368,58 +346,6 @@ impl Jobs {
         })
     }
 
-    fn respond(&self, job: &WindowJob) -> anyhow::Result<Responded> {
-        let asked = job.asked();
-        let mut log = locked(&self.log);
-        let responses = match log.answers.get(&job.window) {
-            // Answered in an earlier life: the same answers, so that nothing is said twice.
-            Some(responses) if responses.are_to(&asked) => responses.clone(),
-            Some(_) | None => {
-                let responses = post::respond(&asked, &[], &mut Leaves::new(&self.replicas));
-                let answers = Answers {
-                    window: job.window,
-                    responses: responses.clone(),
-                };
-                log.journal.append(&[&codec::encode(&answers)])?;
-                log.answers.insert(job.window, responses.clone());
-                responses
-            }
-        };
-        let oldest = Window(job.window.0.saturating_sub(WINDOWS_KEPT));
-        log.answers.retain(|window, _| *window >= oldest);
-        if job.window.0.is_multiple_of(64) {
-            let is_live = |bytes: &[u8]| {
-                codec::decode::<Answers>(bytes, ANSWER_BYTES_MAX)
-                    .is_ok_and(|answers| answers.window >= oldest)
-            };
-            log.journal.retain(is_live)?;
-        }
-        Ok(Responded {
-            response_root: responses.root,
-            faults: responses.faults,
-        })
-    }
-
-    fn open_window(
-        &self,
-        job: &WindowJob,
-        response_root: Element,
-        next_beacon: Element,
-    ) -> anyhow::Result<Vec<u8>> {
-        let asked = job.asked();
-        let log = locked(&self.log);
-        let answered = log
-            .answers
-            .get(&job.window)
-            .filter(|responses| responses.root == response_root && responses.are_to(&asked))
-            .cloned();
-        drop(log);
-        let responses =
-            answered.ok_or_else(|| anyhow::anyhow!("the answers to this window are not in the log"))?;
-        let mut leaves = Leaves::new(&self.replicas);
-        Ok(post::open(&asked, &responses, next_beacon, &mut leaves)?)
-    }
-
     fn folds_or_not(&self) -> anyhow::Result<&Folds> {
         self.folds
             .as_ref()
@@ -444,13 +370,7 @@ impl Jobs {
     /// The step of a window, if it shows what the ledger has of it.
     fn step(&self, answered: &AnsweredWindow, job: &WindowJob) -> Option<Step> {
         let asked = job.asked();
-        let log = locked(&self.log);
-        let responses = log
-            .answers
-            .get(&job.window)
-            .filter(|responses| responses.root == answered.shown.answers && responses.are_to(&asked))
-            .cloned();
-        drop(log);
+        let responses = locked(&self.log).answers_to(job, Some(answered.shown.answers));
         let mut leaves = Leaves::new(&self.replicas);
         let step = post::step(&asked, &responses?, answered.shown.next_beacon, &mut leaves).ok()?;
         let is_shown = step.window == answered.shown && step.check(answered.shape, answered.state).is_ok();
@@ -476,8 +396,9 @@ impl Jobs {
             );
             return;
         }
-        if let Err(error) = self.replicas.remove(sector) {
-            tracing::warn!(%error, sector = sector.0, "a sealed sector could not be deleted");
+        match self.replicas.remove(sector) {
+            Ok(()) => self.pieces.forget_sealed(sector),
+            Err(error) => tracing::warn!(%error, sector = sector.0, "a sealed sector could not be deleted"),
         }
     }
 }
@@ -501,11 +422,17 @@ impl<'a> Leaves<'a> {
 impl ReplicaRead for Leaves<'_> {
     fn read(&mut self, sector: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)> {
         if self.tree.as_ref().is_none_or(|(number, _)| *number != sector) {
-            let kept = self.replicas.upper_tree(sector).ok()?;
+            let kept = said(self.replicas.upper_tree(sector))?;
             self.tree = Some((sector, codec::decode(&kept, TREE_BYTES_MAX).ok()?));
         }
         let len = usize::try_from(bytes.end.checked_sub(bytes.start)?).ok()?;
-        let block = self.replicas.read(sector, bytes.start, len).ok()?;
+        let block = said(self.replicas.read(sector, bytes.start, len))?;
         Some((&self.tree.as_ref()?.1, block))
     }
+}
+
+/// What was read; why it was not is said, because a sector is declared faulty for it.
+fn said<T>(read: Result<T, ReplicaError>) -> Option<T> {
+    read.inspect_err(|error| tracing::warn!(%error, "a sealed sector can't be read"))
+        .ok()
 }

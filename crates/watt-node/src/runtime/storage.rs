@@ -200,6 +200,11 @@ impl Storage {
         self.folded.clone()
     }
 
+    /// The small values.
+    pub(crate) fn values(&self) -> Arc<Kv> {
+        Arc::clone(&self.values)
+    }
+
     pub(crate) fn blocks(&self) -> Arc<BlockStore> {
         Arc::clone(&self.blocks)
     }

@@ -238,7 +238,7 @@ fn a_full_disk_keeps_all_blocks() {
     disk.set_capacity(Some(0));
     let error = append(&store, 5).unwrap_err();
     assert!(
-        matches!(&error, BlockStoreError::Disk(error) if error.must_stop() && error.is_disk_full()),
+        matches!(&error, BlockStoreError::Disk(error @ DiskError::NotDurable { .. }) if error.is_disk_full()),
         "{error}"
     );
     disk.set_capacity(None);

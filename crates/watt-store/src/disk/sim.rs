@@ -35,6 +35,10 @@ struct Inner {
     n_restarts: u64,
     /// Syncs of files return at once and do nothing.
     is_lying: bool,
+    /// Files that programs hold open.
+    n_open: usize,
+    /// Opening files fails so often.
+    n_refused: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -87,7 +91,11 @@ impl SimDisk {
 
     /// Another disk with the same content.
     pub(crate) fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.lock().clone())))
+        let inner = Inner {
+            n_open: 0,
+            ..self.lock().clone()
+        };
+        Self(Arc::new(Mutex::new(inner)))
     }
 
     /// After a failure: the first of a few seeds is a kill of the program, the others are power cuts.
@@ -170,6 +178,18 @@ impl SimDisk {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn set_lying(&self, is_lying: bool) {
         self.lock().is_lying = is_lying;
+    }
+
+    /// Files that programs hold open.
+    #[cfg(test)]
+    pub(crate) fn n_open(&self) -> usize {
+        self.lock().n_open
+    }
+
+    /// The next `n` files can't be opened, as when a process has no descriptor left.
+    #[cfg(feature = "testing")]
+    pub(crate) fn refuse_opens(&self, n: usize) {
+        self.lock().n_refused = n;
     }
 
     /// Whether something was written to a file and not synced.
@@ -315,6 +335,10 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn DiskFile>> {
         let mut inner = self.lock();
         inner.check_power()?;
+        if inner.n_refused > 0 {
+            inner.n_refused -= 1;
+            return Err(io::Error::other("too many open files"));
+        }
         let id = match (inner.names.get(path).copied(), mode) {
             (Some(id), Mode::Read | Mode::Write) => id,
             (None, Mode::Read | Mode::Write) => return Err(io::ErrorKind::NotFound.into()),
@@ -329,6 +353,7 @@ impl Disk for SimDisk {
                 id
             }
         };
+        inner.n_open += 1;
         Ok(Arc::new(SimFile {
             disk: self.clone(),
             id,
@@ -414,6 +439,12 @@ impl SimFile {
             return Err(io::Error::other("a file of a program that is no more"));
         }
         Ok(inner)
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.disk.lock().n_open -= 1;
     }
 }
 

@@ -162,7 +162,7 @@ impl PieceStore {
             if state.writing.contains_key(&key) {
                 return Err(PieceError::Busy { key });
             }
-            shared.check_disk(&state, len, len)?;
+            shared.check_disk(&state, len)?;
             // What a broken attempt left.
             discard_unfinished(&*shared.disk, &path)?;
             state.unfinished.remove(&key);
@@ -245,7 +245,7 @@ impl Shared {
         remove_if_there(&*self.disk, &self.path(key))?;
         state.pieces.remove(&key);
         state.cached.retain(|cached| *cached != key);
-        state.forget_open(key);
+        state.open.forget(key);
         Ok(())
     }
 }

@@ -14,17 +14,19 @@ pub enum PieceError {
     Disk(#[from] DiskError),
     /// The quota or the free space would be exceeded. Everything stored stays as it is.
     #[error(
-        "no space for {needed_bytes} bytes in {}: {quota_left_bytes} bytes of the quota are left, and the disk has \
-         {available_bytes} bytes free of which {free_bytes_min} stay free", path.display()
+        "no space for {needed_bytes} bytes and {replica_bytes} of their replica in {}: {quota_left_bytes} bytes of the quota are left, \
+         and the disk has {available_bytes} bytes free of which {free_bytes_min} stay free", path.display()
     )]
     NoSpace {
         /// The folder of the pieces.
         path: PathBuf,
         /// Bytes to be stored.
         needed_bytes: u64,
+        /// Bytes that its replica takes; none for a copy, which lies in one.
+        replica_bytes: u64,
         /// Bytes of the quota that are not taken.
         quota_left_bytes: u64,
-        /// Bytes free on the disk, without those promised to transfers under way.
+        /// Bytes free on the disk, without those promised to transfers under way and to the replicas of pieces that lie in none.
         available_bytes: u64,
         /// Bytes that always stay free.
         free_bytes_min: u64,
@@ -108,12 +110,6 @@ pub enum PieceError {
 }
 
 impl PieceError {
-    /// Whether a durable write failed, after which the node must stop.
-    #[must_use]
-    pub fn must_stop(&self) -> bool {
-        matches!(self, Self::Disk(error) if error.must_stop() && !error.is_disk_full())
-    }
-
     pub(super) fn of_file(key: PieceKey) -> impl Fn(VerifiedFileError) -> Self {
         move |error| match error {
             VerifiedFileError::Disk(error) => Self::Disk(error),

@@ -1,12 +1,13 @@
 use super::*;
 use crate::disk::sim::{Luck, SimDisk};
+use crate::open_files::N_OPEN_MAX;
 
 const DIR: &str = "/p/replicas";
 const SECTOR: SectorNumber = SectorNumber(7);
 const LEN: usize = 70_000;
 
 fn open(disk: &SimDisk) -> Result<ReplicaStore, ReplicaError> {
-    ReplicaStore::open_on(disk.shared(), Path::new(DIR))
+    ReplicaStore::open_on(disk.shared(), Path::new(DIR), 0)
 }
 
 fn replica() -> Vec<u8> {
@@ -130,4 +131,53 @@ fn what_does_not_fit_is_refused() {
     store.remove(SECTOR).unwrap();
     store.remove(SECTOR).unwrap();
     assert!(store.list().is_empty());
+}
+
+/// However many replicas are read, few of them stay open: a provider has more sectors than a process has descriptors. Covers: D1, D3.
+#[test]
+fn few_replicas_stay_open() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    let n_sectors = N_OPEN_MAX as u64 + 8;
+    for sector in 0..n_sectors {
+        let mut writer = store.begin(SectorNumber(sector), 3).unwrap();
+        writer.write(b"abc").unwrap();
+        writer.finish(b"tree", &sector.to_be_bytes()).unwrap();
+    }
+    for round in 0..2 {
+        for sector in 0..n_sectors {
+            let sector = SectorNumber(sector);
+            assert_eq!(store.read(sector, 0, 3).unwrap(), b"abc", "round {round}");
+            assert_eq!(store.info(sector).unwrap(), sector.0.to_be_bytes());
+            assert!(disk.n_open() <= N_OPEN_MAX);
+        }
+    }
+}
+
+/// Sealing leaves the owner's reserve alone, and a disk that fills up all the same is left as it was. Covers: C1, D1.
+#[test]
+fn a_replica_leaves_the_reserve_alone() {
+    const MIB: u64 = 1 << 20;
+    let disk = SimDisk::new();
+    let store = ReplicaStore::open_on(disk.shared(), Path::new(DIR), 1024 * MIB).unwrap();
+    disk.set_capacity(Some(1034 * MIB));
+    let error = store.begin(SECTOR, 62 * MIB).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ReplicaError::NoSpace { needed_bytes, available_bytes, .. }
+                if (needed_bytes, available_bytes) == (62 * MIB, 1034 * MIB)
+        ),
+        "{error}"
+    );
+    assert!(disk.paths().is_empty());
+
+    disk.set_capacity(Some(1086 * MIB));
+    let mut writer = store.begin(SECTOR, 62 * MIB).unwrap();
+    // Others fill it meanwhile.
+    disk.set_capacity(Some(10 * MIB));
+    let zeros = vec![0; 1 << 20];
+    while writer.write(&zeros).is_ok() {}
+    drop(writer);
+    assert!(disk.paths().is_empty() && store.list().is_empty());
 }

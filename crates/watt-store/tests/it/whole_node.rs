@@ -52,7 +52,7 @@ fn everything_is_there_in_the_next_life() {
         writer
             .finish(&Hash::of_content(&piece), &[b"header", b"roots", b"manifest"])
             .unwrap();
-        let replicas = ReplicaStore::open(&folder.replicas_dir()).unwrap();
+        let replicas = ReplicaStore::open(&folder.replicas_dir(), 0).unwrap();
         let mut writer = replicas.begin(SectorNumber(1), piece.len() as u64).unwrap();
         writer.write(&piece).unwrap();
         writer.finish(b"tree", b"info").unwrap();
@@ -93,7 +93,7 @@ fn everything_is_there_in_the_next_life() {
     let pieces = PieceStore::open(&folder.pieces_dir(), space).unwrap();
     assert!(pieces.read(DEAL, SLOT, 0, piece.len()).unwrap() == piece);
     assert_eq!(pieces.metadata(DEAL, SLOT).unwrap().len(), 3);
-    let replicas = ReplicaStore::open(&folder.replicas_dir()).unwrap();
+    let replicas = ReplicaStore::open(&folder.replicas_dir(), 0).unwrap();
     assert!(replicas.read(SectorNumber(1), 8_999_936, 64).unwrap() == piece[8_999_936..]);
     assert_eq!(replicas.upper_tree(SectorNumber(1)).unwrap(), b"tree");
     assert_eq!(

@@ -4,10 +4,12 @@
 //! Whatever moves bytes between pieces and replicas holds `Jobs::copies`: what one of them saw stays true until it is done.
 
 use super::scrub::Key;
-use super::{ANSWER_BYTES_MAX, Jobs, SealInfo, SealJob};
+use super::{INFO_BYTES_MAX, Jobs, LocalSector, SealInfo, SealJob};
+use crate::error::CommandError;
 use crate::lock::locked;
 use crate::node::Shared;
 use crate::runtime::node_loop::yield_to_others;
+use crate::runtime::storage::trouble;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{MutexGuard, Weak};
 use std::time::{Duration, Instant};
@@ -21,6 +23,9 @@ use watt_store::{ColdPiece, PieceKey, PieceStore, ReplicaError, ReplicaStore};
 
 /// Pause between two looks at what the ledger says of the sectors on this disk.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+/// Looks from one to the next for shares that nobody pays for: ten minutes.
+const SWEEP_LOOKS: u64 = 120;
 
 /// How long a sector that could not be given back is refused before it is tried again.
 const FAILED_FOR: Duration = Duration::from_secs(60);
@@ -96,9 +101,14 @@ pub(crate) fn keep(jobs: Jobs, node: Weak<Shared>, kept: Kept) -> std::io::Resul
     let work = move || {
         yield_to_others();
         let mut settled = BTreeSet::new();
-        loop {
+        for look in 0_u64.. {
             std::thread::sleep(LOOK_PAUSE);
-            if node.strong_count() == 0 {
+            if look.is_multiple_of(SWEEP_LOOKS) {
+                let Some(node) = node.upgrade() else { return };
+                if let Err(error) = node.snapshot().read(|rows| jobs.sweep(rows)) {
+                    tracing::warn!(%error, "shares of deals that are over stay for now");
+                }
+            } else if node.strong_count() == 0 {
                 return;
             }
             let sectors: BTreeSet<_> = jobs
@@ -140,7 +150,7 @@ impl Jobs {
     /// What was sealed into a replica.
     pub(super) fn sealed_job(&self, sector: SectorNumber) -> anyhow::Result<SealJob> {
         let info = self.replicas.info(sector)?;
-        Ok(codec::decode::<SealInfo>(&info, ANSWER_BYTES_MAX)?.job)
+        Ok(codec::decode::<SealInfo>(&info, INFO_BYTES_MAX)?.job)
     }
 
     /// Does for one sector what the owner wants; says whether that is the end of it.
@@ -168,7 +178,7 @@ impl Jobs {
     }
 
     /// Removes the pieces of a sector whose replica is whole and the one that the ledger knows.
-    fn chill(&self, sector: SectorNumber, comm_r: &Element) -> anyhow::Result<()> {
+    pub(super) fn chill(&self, sector: SectorNumber, comm_r: &Element) -> anyhow::Result<()> {
         let table = self.table(&self.sealed_job(sector)?)?;
         let hot: Vec<(DealId, SlotIndexInDeal)> = slots(table.pieces())
             .map(|(deal, slot, ..)| (deal, slot))
@@ -356,7 +366,7 @@ impl Jobs {
                     sector = piece.sector.0,
                     %deal,
                     slot = slot.0,
-                    "a share lay in a replica that is gone; clients restore it from other providers"
+                    "a share lay in a replica that is gone; clients still read their files from other providers"
                 );
                 self.pieces.remove(deal, slot)?;
             }
@@ -365,9 +375,39 @@ impl Jobs {
     }
 }
 
-/// Removes a replica whose notes can't be read, so that its data is sealed again; but not one in which shares lie alone: most of it is
-/// sound, and nothing else has them here.
-pub(super) fn forget_damaged(
+/// The sectors whose replicas are here. What is damaged is let go (`forget_damaged`), and nothing else: a disk that can't be read now says
+/// nothing about what is on it.
+///
+/// # Errors
+/// Of the disk, or of notes that are whole and in a format that this program does not know.
+pub(super) fn local_sectors(
+    pieces: &PieceStore,
+    replicas: &ReplicaStore,
+) -> Result<Vec<LocalSector>, CommandError> {
+    let mut local = Vec::new();
+    for (sector, _) in replicas.list() {
+        match replicas.info(sector) {
+            Ok(notes) => {
+                let SealInfo { job, roots } = codec::decode(&notes, INFO_BYTES_MAX).map_err(|error| {
+                    trouble(&format!(
+                        "the notes of the sealed sector {sector} are whole, and this program can't read them ({error}): another \
+                         version wrote them"
+                    ))
+                })?;
+                pieces.set_sealed(sector, keys(&job.pieces));
+                local.push(LocalSector { job, roots });
+            }
+            Err(ReplicaError::Damaged { .. }) => {
+                forget_damaged(pieces, replicas, sector).map_err(|error| trouble(&error))?;
+            }
+            Err(error) => return Err(trouble(&error)),
+        }
+    }
+    Ok(local)
+}
+
+/// Removes a replica whose end is damaged; but not one in which shares lie alone: most of it is sound, and nothing else has them here.
+fn forget_damaged(
     pieces: &PieceStore,
     replicas: &ReplicaStore,
     sector: SectorNumber,
@@ -378,15 +418,22 @@ pub(super) fn forget_damaged(
     if pieces.list_cold().iter().any(lies_here) {
         tracing::warn!(
             sector = sector.0,
-            "the notes of a sealed sector are damaged, and shares lie in it alone: it stays, and clients restore them from other providers"
+            "the notes of a sealed sector are damaged, and shares lie in it alone: it stays, but can't be proven or read; clients still \
+             read their files from other providers"
         );
         return Ok(());
     }
     tracing::warn!(
         sector = sector.0,
-        "a sealed sector on disk is damaged; its data is sealed again"
+        "a sealed sector on disk is damaged and removed. If the ledger has it as active, it is faulty from now on, and lost when its \
+         grace ends; else its data is sealed again"
     );
     replicas.remove(sector)
+}
+
+/// The shares in a sector.
+pub(super) fn keys(pieces: &[Piece]) -> impl Iterator<Item = PieceKey> {
+    slots(pieces).map(|(deal, slot, ..)| PieceKey { deal, slot })
 }
 
 /// Deal, slot, place in the payload and length of each share of a sector.
@@ -404,4 +451,4 @@ pub(super) fn slots(pieces: &[Piece]) -> impl Iterator<Item = (DealId, SlotIndex
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -22,7 +22,7 @@ use watt_post::{NovaPasta, PostBackend as _};
 use watt_primitives::{Hash, Window, codec};
 use watt_proofs::window::Step;
 use watt_proofs::{Element, Shape};
-use watt_store::{Journal, Kv};
+use watt_store::{Journal, JournalError, Kv};
 
 use crate::error::CommandError;
 
@@ -63,9 +63,7 @@ pub(crate) struct Folds {
 }
 
 struct Log {
-    /// None after a write failed: then it is opened again.
-    journal: Option<Journal>,
-    dir: std::path::PathBuf,
+    journal: Journal,
     windows: BTreeMap<Window, Logged>,
     /// Windows of which the log is kept.
     n_kept: u64,
@@ -81,17 +79,7 @@ enum Request {
 impl Folds {
     /// Opens the log in `dir`, and begins to fold; `period` is the number of windows that the ledger settles together.
     pub(crate) fn open(dir: &Path, folded: Folded, period: u64) -> Result<Self, CommandError> {
-        let mut log = Log {
-            journal: None,
-            dir: dir.join("log"),
-            windows: BTreeMap::new(),
-            n_kept: period.saturating_mul(2).saturating_add(2),
-        };
-        if let Err(error) = log.open() {
-            tracing::warn!(%error, "the log of folded windows is damaged and begun anew: its periods can't be settled, nothing else is lost");
-            std::fs::remove_dir_all(&log.dir).map_err(|error| trouble(&error))?;
-            log.open().map_err(|error| trouble(&error))?;
-        }
+        let log = Log::open(&dir.join("log"), period).map_err(|error| trouble(&error))?;
         let log = Arc::new(Mutex::new(log));
         let (requests, requested) = mpsc::channel();
         let progress: Arc<Mutex<Progress>> = Arc::default();
@@ -123,6 +111,17 @@ impl Folds {
         let log = locked(&self.log);
         let logged = log.windows.get(&answered.window);
         logged.is_some_and(|logged| logged.state == answered.state && logged.step.window == answered.shown)
+    }
+
+    /// Whether it is, as one that holds.
+    #[cfg(test)]
+    pub(super) fn has_good(&self, answered: &AnsweredWindow) -> bool {
+        let is_good = |log: &Log| {
+            log.windows
+                .get(&answered.window)
+                .is_some_and(|logged| logged.step.is_good)
+        };
+        self.has(answered) && is_good(&locked(&self.log))
     }
 
     /// Makes a step durable.
@@ -158,35 +157,41 @@ impl Folds {
 }
 
 impl Log {
-    fn open(&mut self) -> anyhow::Result<()> {
-        let (journal, records) = Journal::open(&self.dir)?;
-        self.journal = Some(journal);
-        self.windows = records
+    fn open(dir: &Path, period: u64) -> anyhow::Result<Self> {
+        let (journal, records) = match Journal::open(dir) {
+            Err(error @ JournalError::Damaged { .. }) => {
+                tracing::warn!(%error, "the log of folded windows is damaged and begun anew: its periods can't be settled, nothing else is lost");
+                std::fs::remove_dir_all(dir)?;
+                Journal::open(dir)?
+            }
+            opened => opened?,
+        };
+        let windows = records
             .iter()
             .filter_map(|bytes| codec::decode::<Logged>(bytes, LOGGED_BYTES_MAX).ok())
             .filter(|logged| logged.step.has_shape(shape_of(logged.shape)))
             .map(|logged| (logged.window, logged))
             .collect();
-        Ok(())
+        Ok(Self {
+            journal,
+            windows,
+            n_kept: period.saturating_mul(2).saturating_add(2),
+        })
     }
 
     fn append(&mut self, logged: Logged) -> anyhow::Result<()> {
-        if self.journal.is_none() {
-            self.open()?;
-        }
-        let mut journal = self.journal.take().context("the log is not open")?;
-        journal.append(&[&codec::encode(&logged)])?;
+        self.journal.recover()?;
+        self.journal.append(&[&codec::encode(&logged)])?;
         let (window, oldest) = (logged.window, Window(logged.window.0.saturating_sub(self.n_kept)));
         self.windows.insert(window, logged);
         let n_before = self.windows.len();
         self.windows.retain(|window, _| *window >= oldest);
         // What is forgotten is deleted now and then.
         if n_before > self.windows.len() && window.0.is_multiple_of(8) {
-            journal.retain(|bytes| {
+            self.journal.retain(|bytes| {
                 codec::decode::<Logged>(bytes, LOGGED_BYTES_MAX).is_ok_and(|logged| logged.window >= oldest)
             })?;
         }
-        self.journal = Some(journal);
         Ok(())
     }
 

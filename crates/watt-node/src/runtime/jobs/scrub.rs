@@ -21,6 +21,9 @@ use watt_proofs::seal::{self, PayloadRead};
 use watt_proofs::{PieceTable, ReplicaId};
 use watt_store::{PieceError, PieceStore, ReplicaError};
 
+/// Name of the sector that was read last, among the small values.
+const SCRUBBED: &str = "scrubbed";
+
 /// Sentences about what can't be put right that are kept.
 const LOST_SHOWN_MAX: usize = 16;
 
@@ -43,6 +46,7 @@ impl Scrub {
             interval,
             asks,
             info: Arc::clone(&info),
+            lost: BTreeMap::new(),
         };
         std::thread::Builder::new()
             .name("scrub".to_owned())
@@ -83,6 +87,8 @@ struct Scrubber {
     interval: Duration,
     asks: Receiver<()>,
     info: Arc<Mutex<ScrubInfo>>,
+    /// What could not be put right of each sector when it was read last.
+    lost: BTreeMap<SectorNumber, String>,
 }
 
 /// What comes after a pause.
@@ -95,7 +101,7 @@ enum Next {
 }
 
 impl Scrubber {
-    fn run(self) {
+    fn run(mut self) {
         let mut is_asked = false;
         loop {
             let begun = Instant::now();
@@ -119,25 +125,35 @@ impl Scrubber {
         }
     }
 
-    /// Reads everything once: at once, or so that it takes the interval.
-    fn pass(&self, is_asked: bool) -> Next {
-        let sectors = self.jobs.stored();
+    /// Reads everything once, at once or so that it takes the interval. Begins behind the sector that was read last, in this life or an
+    /// earlier one: else a machine that is shut down every day would read the first sectors for ever.
+    fn pass(&mut self, is_asked: bool) -> Next {
+        let mut sectors = self.jobs.stored();
         let total: u64 = sectors.iter().map(|(_, bytes)| *bytes).sum();
+        self.lost
+            .retain(|lost, _| sectors.iter().any(|(sector, _)| sector == lost));
+        let read_last = self.jobs.scrubbed();
+        let n_read = sectors.partition_point(|(sector, _)| Some(*sector) <= read_last);
+        sectors.rotate_left(n_read);
         let asks = {
             let mut info = locked(&self.info);
             info.is_running = true;
             (info.checked_bytes, info.total_bytes) = (0, total);
             info.asks
         };
-        let mut lost = Vec::new();
         for (sector, bytes) in sectors {
             let found = self.jobs.scrub(sector);
+            self.jobs.note_scrubbed(sector);
+            match found.lost {
+                Some(lost) => drop(self.lost.insert(sector, lost)),
+                None => drop(self.lost.remove(&sector)),
+            }
             {
                 let mut info = locked(&self.info);
                 info.checked_bytes = info.checked_bytes.saturating_add(bytes);
                 info.repaired_groups = info.repaired_groups.saturating_add(found.repaired);
+                info.lost = self.lost.values().take(LOST_SHOWN_MAX).cloned().collect();
             }
-            lost.extend(found.lost);
             let pause = if is_asked {
                 Duration::ZERO
             } else {
@@ -148,12 +164,11 @@ impl Scrubber {
                 next @ (Next::Anew | Next::End) => return next,
             }
         }
-        lost.truncate(LOST_SHOWN_MAX);
         let mut info = locked(&self.info);
         info.is_running = false;
         info.answered = asks;
         info.finished_at = Some(crate::runtime::node_loop::wall().0);
-        info.lost = lost;
+        info.lost = self.lost.values().take(LOST_SHOWN_MAX).cloned().collect();
         Next::GoOn
     }
 }
@@ -208,6 +223,21 @@ impl Jobs {
                 (sector, twice.saturating_sub(once))
             })
             .collect()
+    }
+
+    /// The sector that was read last. One that can't be told is said and counts as none: all are read from the first on.
+    fn scrubbed(&self) -> Option<SectorNumber> {
+        let stored = self.values.get(SCRUBBED).unwrap_or_else(|error| {
+            tracing::warn!(%error, "how far stored data was read can't be told; it is read from its beginning");
+            None
+        });
+        Some(SectorNumber(u64::from_be_bytes(stored?.try_into().ok()?)))
+    }
+
+    fn note_scrubbed(&self, sector: SectorNumber) {
+        if let Err(error) = self.values.put(SCRUBBED, &sector.0.to_be_bytes()) {
+            tracing::warn!(%error, "how far stored data was read could not be noted");
+        }
     }
 
     pub(super) fn scrub(&self, sector: SectorNumber) -> Found {
@@ -266,8 +296,8 @@ impl Jobs {
         }
         if n_lost > 0 {
             found.lost = Some(format!(
-                "sector {sector}: {n_lost} groups of 16 KiB are damaged and there is no other copy here; other providers hold \
-                 shares from which clients restore them"
+                "sector {sector}: {n_lost} groups of 16 KiB are damaged and there is no other copy here; clients still read \
+                 their files from other providers"
             ));
         }
         Ok(())
@@ -360,3 +390,6 @@ impl<'a> Key<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

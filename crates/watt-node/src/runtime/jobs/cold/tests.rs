@@ -7,33 +7,32 @@ use std::sync::Mutex;
 use watt_engine::event::SealedRoots;
 use watt_primitives::{AccountId, Hash, NetworkId, SecretKey, Window};
 use watt_proofs::ProofParams;
-use watt_store::{Journal, PieceStore, ReplicaStore, Space};
+use watt_store::testing::TestDisk;
+use watt_store::{Journal, Kv, PieceStore, ReplicaStore, Space};
 
 const GROUP: u64 = 16 << 10;
-const DEAL: DealId = DealId([3; 32]);
-const SECTOR: SectorNumber = SectorNumber(1);
+pub(in crate::runtime::jobs) const DEAL: DealId = DealId([3; 32]);
+pub(in crate::runtime::jobs) const SECTOR: SectorNumber = SectorNumber(1);
 const PAYLOAD: u64 = 62 * GROUP;
 const LENGTHS: [u64; 2] = [20 * GROUP, 30 * GROUP];
 
+const SPACE: Space = Space {
+    quota_bytes: 1 << 30,
+    free_bytes_min: 0,
+};
+
 /// A provider's disk, without a node around it.
-fn jobs(dir: &Path) -> Jobs {
-    let space = Space {
-        quota_bytes: 1 << 30,
-        free_bytes_min: 0,
-    };
-    let (journal, _) = Journal::open(&dir.join("heartbeats")).unwrap();
+pub(in crate::runtime::jobs) fn jobs(dir: &Path) -> Jobs {
+    let log = Journal::open(&dir.join("heartbeats")).unwrap();
     let key = SecretKey::from_seed([5; 32]);
     Jobs {
         network: NetworkId::new([7; 32]),
         account: AccountId::of_first_key(&key.public()),
         key,
         params: ProofParams::DEVNET,
-        pieces: PieceStore::open(&dir.join("pieces"), space).unwrap(),
-        replicas: Arc::new(ReplicaStore::open(&dir.join("replicas")).unwrap()),
-        log: Arc::new(Mutex::new(Log {
-            journal,
-            answers: BTreeMap::new(),
-        })),
+        pieces: PieceStore::open(&dir.join("pieces"), SPACE).unwrap(),
+        replicas: Arc::new(ReplicaStore::open(&dir.join("replicas"), 0).unwrap()),
+        log: Arc::new(Mutex::new(Log::of(log))),
         local: Arc::default(),
         receiving: Arc::default(),
         labelling: Labelling::default(),
@@ -41,6 +40,7 @@ fn jobs(dir: &Path) -> Jobs {
         copies: Arc::default(),
         unsealing: Arc::default(),
         shown: None,
+        values: Arc::new(Kv::open(&dir.join("values")).unwrap()),
     }
 }
 
@@ -56,7 +56,7 @@ fn bytes(n: u8) -> Vec<u8> {
 }
 
 /// A sector of two shares and filler.
-fn job() -> SealJob {
+pub(in crate::runtime::jobs) fn job() -> SealJob {
     let piece = |n: u8, offset: u64| Piece::Slot {
         deal: DEAL,
         slot: slot(n),
@@ -80,7 +80,7 @@ fn job() -> SealJob {
 }
 
 /// Two shares received and sealed.
-fn sealed(dir: &Path) -> (Jobs, SealedRoots) {
+pub(in crate::runtime::jobs) fn sealed(dir: &Path) -> (Jobs, SealedRoots) {
     let jobs = jobs(dir);
     for n in 0..2 {
         let mut writer = jobs.pieces.begin(DEAL, slot(n), LENGTHS[usize::from(n)]).unwrap();
@@ -94,7 +94,7 @@ fn sealed(dir: &Path) -> (Jobs, SealedRoots) {
 }
 
 /// ... and sent to the replica.
-fn cold(dir: &Path) -> Jobs {
+pub(in crate::runtime::jobs) fn cold(dir: &Path) -> Jobs {
     let (jobs, roots) = sealed(dir);
     jobs.chill(SECTOR, &roots.comm_r).unwrap();
     jobs
@@ -111,7 +111,7 @@ fn assert_share(jobs: &Jobs, n: u8) {
     assert_eq!(metadata, [b"header".to_vec(), b"roots".to_vec()]);
 }
 
-fn flip_replica(dir: &Path, at: u64) {
+pub(in crate::runtime::jobs) fn flip_replica(dir: &Path, at: u64) {
     let path = dir.join("replicas").join(format!("{:020}.replica", SECTOR.0));
     let mut file = std::fs::File::options()
         .read(true)
@@ -260,7 +260,40 @@ fn a_damaged_replica_stays_while_shares_lie_in_it_alone() {
         drop(jobs);
         let jobs = self::jobs(dir.path());
         assert!(jobs.replicas.info(SECTOR).is_err());
-        forget_damaged(&jobs.pieces, &jobs.replicas, SECTOR).unwrap();
+        assert!(local_sectors(&jobs.pieces, &jobs.replicas).unwrap().is_empty());
         assert_eq!(path.exists(), is_cold);
     }
+}
+
+/// A disk that does not answer when the node starts costs no replica, and neither do notes of another version: the start fails and says why.
+///
+/// Covers: C1, D3.
+#[test]
+fn only_damage_removes_a_replica() {
+    let disk = TestDisk::new();
+    let pieces = disk.open_pieces(SPACE).unwrap();
+    let open = || disk.open_replicas().unwrap();
+    let write = |sector: u64, notes: &[u8]| {
+        let replicas = open();
+        let mut writer = replicas.begin(SectorNumber(sector), 3).unwrap();
+        writer.write(b"abc").unwrap();
+        writer.finish(b"tree", notes).unwrap();
+    };
+    let roots = SealedRoots {
+        comm_c: Hash::ZERO,
+        comm_r: Element::default(),
+    };
+    write(1, &codec::encode(&SealInfo { job: job(), roots }));
+    let replicas = open();
+    disk.refuse_opens(1);
+    let refusal = local_sectors(&pieces, &replicas).unwrap_err().to_string();
+    assert!(refusal.contains("too many open files"), "{refusal}");
+    assert_eq!(open().list().len(), 1);
+    let [sector] = local_sectors(&pieces, &open()).unwrap().try_into().unwrap();
+    assert_eq!((sector.job, sector.roots), (job(), roots));
+
+    write(2, b"notes of tomorrow");
+    let refusal = local_sectors(&pieces, &open()).unwrap_err().to_string();
+    assert!(refusal.contains("another version wrote them"), "{refusal}");
+    assert_eq!(open().list().len(), 2);
 }
