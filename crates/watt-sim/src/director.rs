@@ -2,6 +2,7 @@
 
 mod acts;
 mod forgers;
+mod paid;
 
 use crate::luck::{Luck, Purpose};
 use crate::node::{Down, Node};
@@ -84,6 +85,8 @@ pub struct Director {
     clients: Clients,
     devices: Devices,
     greedy: Vec<(usize, usize, Greed)>,
+    /// Numbers of the providers of each cast.
+    casts: Vec<Vec<usize>>,
     luck: Luck,
     by_height: VecDeque<Step>,
     cued: BTreeMap<u64, Cued>,
@@ -121,18 +124,22 @@ impl Director {
         }
         let mut honest: Vec<usize> = (0..network.providers()).collect();
         let mut trades = BTreeMap::new();
+        let mut casts = Vec::new();
         for cast in &scenario.trades {
+            let mut numbers = Vec::new();
             for _ in 0..cast.count {
                 let place = luck.index(honest.len());
                 if place < honest.len() {
-                    trades.insert(honest.swap_remove(place), cast.trade);
+                    numbers.push(honest.swap_remove(place));
                 }
             }
+            trades.extend(numbers.iter().map(|number| (*number, (cast.trade, cast.means))));
+            casts.push(numbers);
         }
         let first_provider = usize::from(network.validators) + network.followers;
         let greedy = trades
             .iter()
-            .filter(|(_, trade)| **trade == Trade::GreedyProvider);
+            .filter(|(_, (trade, _))| *trade == Trade::GreedyProvider);
         let greedy = greedy
             .map(|(number, _)| (first_provider + number, *number, Greed::default()))
             .collect();
@@ -194,6 +201,7 @@ impl Director {
             clients,
             devices,
             greedy,
+            casts,
             luck,
             by_height: by_height.into(),
             cued,
@@ -270,11 +278,17 @@ impl Director {
                 number(goal.ranked),
             ),
             (
+                "honest providers have a window proven",
+                number(self.n_honest_paid()),
+                number(goal.proven),
+            ),
+            (
                 "nodes say that their program is too old",
                 number(self.world.nodes.iter().filter(|node| node.is_outdated()).count()),
                 number(goal.outdated),
             ),
         ];
+        self.count_paid();
         let delay = self.world.chain.delay_p99();
         if goal.delay_p99 > 0 && delay > goal.delay_p99 {
             let facts = format!(
@@ -331,6 +345,7 @@ impl Director {
                 for (node, number, greed) in &mut self.greedy {
                     greed.act(&mut self.world, *node, *number);
                 }
+                self.say_late();
                 self.devices.plan(&mut self.world, second);
                 if let Err(violation) = self.clients.check(&self.world) {
                     self.world.fail(violation);

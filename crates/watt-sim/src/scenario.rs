@@ -9,7 +9,7 @@ pub use swarm::swarm;
 
 use crate::actor::ValidatorActor;
 use crate::net::WeatherName;
-use crate::storage::{Habits, Trade};
+use crate::storage::{Habits, Means, Trade};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -174,6 +174,12 @@ pub struct TradeCast {
     pub trade: Trade,
     /// How many, drawn by lot.
     pub count: usize,
+    /// With what those of them answer who keep no replica.
+    #[serde(default)]
+    pub means: Means,
+    /// How many of them have a window proven at the end, exactly.
+    #[serde(default)]
+    pub paid: Option<usize>,
 }
 
 /// What people do all the time.
@@ -358,6 +364,8 @@ pub struct Goal {
     pub struck: usize,
     /// At least so many puppets have the rank that it takes.
     pub ranked: usize,
+    /// At least so many honest providers have a window proven.
+    pub proven: usize,
     /// Exactly this version of the rules is in force; 0: any.
     pub version: u32,
     /// At least so many nodes are up and say that their program is too old.
@@ -377,6 +385,7 @@ impl Default for Goal {
             given: 0,
             struck: 0,
             ranked: 0,
+            proven: 0,
             version: 0,
             delay_p99: 0,
             outdated: 0,
@@ -465,6 +474,11 @@ impl Scenario {
             0,
             providers,
         )?;
+        for TradeCast { means, .. } in &self.trades {
+            self.within("means.core_permille", means.core_permille, 1, 1_000_000)?;
+            self.within("means.link_kb_s", means.link_kb_s, 1, 10_000_000)?;
+            self.within("means.round_trip_ms", means.round_trip_ms, 0, 600_000)?;
+        }
         let (files, bytes) = (self.storage.files, self.storage.bytes);
         self.within(
             "storage.files",

@@ -68,6 +68,7 @@ files![
     "silence-and-darkness",
     "slow-transaction",
     "squatters",
+    "sybils",
     "state-sync-at-full-load",
     "ten-day-halt",
     "terms-go-by",

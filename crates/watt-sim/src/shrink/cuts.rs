@@ -121,6 +121,7 @@ fn fewer_actors(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
         smaller.push(with(scenario, |smaller| {
             let cast = &mut smaller.trades[place];
             cast.count = cast.count.saturating_sub(1).max(1);
+            cast.paid = cast.paid.map(|paid| paid.min(cast.count));
         }));
     }
     smaller

@@ -287,7 +287,7 @@ impl World {
         }
     }
 
-    pub(super) fn send(&mut self, node: usize, link: PeerId, message: Vec<u8>, priority: Priority) {
+    pub(crate) fn send(&mut self, node: usize, link: PeerId, message: Vec<u8>, priority: Priority) {
         let Some(to) = self.net.other(node, link) else {
             return;
         };

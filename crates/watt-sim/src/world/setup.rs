@@ -8,7 +8,7 @@ use crate::luck::{Luck, Purpose};
 use crate::net::{Net, Weather};
 use crate::node::{Disk, Down, Node};
 use crate::queue::Queue;
-use crate::storage::{Trade, Vault, account_of};
+use crate::storage::{Means, Trade, Vault, account_of};
 use crate::trace::{Sink, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -52,23 +52,26 @@ pub enum Mutation {
     ForgetLock,
     /// A node goes on from a state that is not the one its header commits to.
     WrongStateRoot,
+    /// Answers count as if they had been there at once.
+    LateAnswer,
 }
 
 impl Mutation {
     /// All of them, with the names that the command line knows.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("skip-persist", Self::SkipPersist),
         ("late-proof", Self::LateProof),
         ("window-twice", Self::WindowTwice),
         ("forget-lock", Self::ForgetLock),
         ("wrong-state-root", Self::WrongStateRoot),
+        ("late-answer", Self::LateAnswer),
     ];
 
     const fn rule(self) -> Option<Rule> {
         match self {
             Self::LateProof => Some(Rule::LateProof),
             Self::WindowTwice => Some(Rule::WindowTwice),
-            Self::SkipPersist | Self::ForgetLock | Self::WrongStateRoot => None,
+            Self::SkipPersist | Self::ForgetLock | Self::WrongStateRoot | Self::LateAnswer => None,
         }
     }
 }
@@ -86,8 +89,8 @@ pub struct Setup {
     pub far_followers: usize,
     /// Nodes that provide; they come last.
     pub providers: usize,
-    /// Providers that misbehave, by number among providers.
-    pub trades: BTreeMap<usize, Trade>,
+    /// Providers that misbehave, and with what, by number among providers.
+    pub trades: BTreeMap<usize, (Trade, Means)>,
     /// Links that each follower keeps.
     pub links: usize,
     /// Milliseconds between blocks.
@@ -325,9 +328,9 @@ impl Setup {
             let drive = TestDisk::new();
             drive.set_lying(self.mutation == Some(Mutation::SkipPersist));
             let validator = actor.map(|(actor, key)| actor.build(key, network));
-            let trade = number
-                .checked_sub(first_provider)
-                .and_then(|number| self.trades.get(&number).copied());
+            let provider = number.checked_sub(first_provider);
+            let cast = provider.and_then(|number| self.trades.get(&number).copied());
+            let trade = cast.map(|(trade, _)| trade);
             let late = (trade == Some(Trade::LateProver))
                 .then(|| -> Box<dyn Actor> { Box::new(LateProver::new(self.window_slots)) });
             Node {
@@ -359,6 +362,7 @@ impl Setup {
                 keys_of_terms: keys_in(number),
                 offer: number.checked_sub(first_provider).map(offer),
                 trade,
+                means: cast.map(|(_, means)| means).unwrap_or_default(),
                 n_disks_lost: 0,
                 timers: BTreeMap::new(),
                 skew_ms: 0,
