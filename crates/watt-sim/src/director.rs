@@ -164,6 +164,7 @@ impl Director {
             audit_windows: network.audit_windows,
             cold_keys: network.cold_keys,
             people: Setup::default().people + scenario.people.accounts,
+            forgers: scenario.people.forgers,
             weather: network.weather.weather(),
             actors,
             mutation,
@@ -276,6 +277,11 @@ impl Director {
                 "puppets have the rank",
                 number(self.n_ranked_puppets()),
                 number(goal.ranked),
+            ),
+            (
+                "proofs that do not hold are in blocks",
+                self.n_forged(),
+                goal.forged,
             ),
             (
                 "honest providers have a window proven",
@@ -431,6 +437,7 @@ impl Director {
         self.by_height.clear();
         self.people.spam_per_s = 0;
         self.people.ground_per_s = 0;
+        self.people.forged_per_s = 0;
         self.world.net.heal();
         self.world.net.weather = crate::net::WeatherName::Fair.weather();
         // Who was surrounded finds one honest peer at last.

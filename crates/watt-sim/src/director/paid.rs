@@ -1,7 +1,7 @@
 //! Who is paid for windows at the end, and who says late what it could not say in time.
 
 use super::Director;
-use crate::storage::account_of;
+use crate::storage::{FORGER, account_of};
 use crate::violation::{Promise, Violation};
 use std::cmp::Ordering;
 use watt_ledger::query;
@@ -45,6 +45,14 @@ impl Director {
         let is_honest = |number: &usize| self.world.nodes[first + number].trade.is_none();
         let honest = (0..self.scenario.network.providers()).filter(is_honest);
         honest.filter(|number| self.is_paid(*number)).count()
+    }
+
+    /// Proofs of forgers that were refused in blocks.
+    pub(super) fn n_forged(&self) -> u64 {
+        let state = self.world.state();
+        let forgers = (0..self.scenario.people.forgers).map(|number| account_of(FORGER, number));
+        let rows = forgers.filter_map(|forger| query::provider(&*state, &forger));
+        rows.map(|forger| forger.row.proofs_failed).sum()
     }
 
     fn is_paid(&self, number: usize) -> bool {

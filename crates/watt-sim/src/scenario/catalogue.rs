@@ -38,6 +38,7 @@ files![
     "double-proposer-dies-among-poison",
     "envelope-flood",
     "fee-spam",
+    "flood-above-64-proofs-a-block",
     "flood-of-bad-proofs",
     "followers-of-followers",
     "full-disks",

@@ -139,6 +139,7 @@ fn less_traffic(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
         }));
     }
     smaller.push(with(scenario, |smaller| smaller.people.accounts = 0));
+    smaller.push(with(scenario, |smaller| smaller.people.forgers /= 2));
     smaller.push(with(scenario, |smaller| smaller.people.through_followers = false));
     for files in less_usize(scenario.storage.files) {
         smaller.push(with(scenario, |smaller| smaller.storage.files = files));

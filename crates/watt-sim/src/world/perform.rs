@@ -16,6 +16,7 @@ use watt_engine::{Effect, Event, PeerId, Priority, run};
 use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::state::Writes;
 use watt_ledger::{BlockOutcome, Body, MemoryState, NoFolded, UncheckedBlock, VerifyFolded as _};
+use watt_light::SignedTransaction;
 use watt_primitives::{NodeId, codec};
 use watt_scp::{Ballot, Pledges, Statement, Value};
 
@@ -29,8 +30,11 @@ const FOLDED_MS: u64 = 300;
 /// per 100 KB.
 const BODY_MS: u64 = 1;
 
-/// Milliseconds to apply a block, and further ones per hundred transactions.
+/// Milliseconds to apply a block, and further ones per hundred transactions and for the proofs.
 const APPLY_MS: u64 = 3;
+
+/// Bytes of openings that are verified in a millisecond: the largest of a sector, 413,624, take 11.6 to 17 (`docs/benchmarks.md`).
+const PROVEN_BYTES_PER_MS: usize = 25_000;
 
 impl World {
     /// Hands an event to a node's engine and does what comes of it.
@@ -146,14 +150,14 @@ impl World {
             }
             Effect::Apply { value, block } => {
                 let result = self.try_block(node, &block);
-                let ms = APPLY_MS + u64::try_from(block.transactions.len() / 100).unwrap_or(0);
+                let ms = APPLY_MS + work_ms(&block.transactions);
                 self.later(node, ms, Event::Applied { value, result });
             }
             Effect::ApplyDecided { first, blocks } => {
                 let (outcomes, failure) = self.try_decided(node, &blocks);
-                let transactions: usize = blocks.iter().map(|block| block.transactions.len()).sum();
-                let work = blocks.len() + transactions / 100;
-                let ms = APPLY_MS + u64::try_from(work).unwrap_or(0);
+                let n_blocks = u64::try_from(blocks.len()).unwrap_or(0);
+                let works: u64 = blocks.iter().map(|block| work_ms(&block.transactions)).sum();
+                let ms = APPLY_MS + n_blocks + works;
                 self.later(
                     node,
                     ms,
@@ -440,6 +444,13 @@ impl World {
         }
         self.drop_link(link, 1);
     }
+}
+
+/// Milliseconds that the transactions of a block take, and their proofs.
+fn work_ms(transactions: &[SignedTransaction]) -> u64 {
+    let witnesses = transactions.iter().flat_map(|signed| signed.witness.iter());
+    let n_bytes: usize = witnesses.map(|witness| witness.len()).sum();
+    u64::try_from(transactions.len() / 100 + n_bytes / PROVEN_BYTES_PER_MS).unwrap_or(0)
 }
 
 /// What is said, short enough for a line.

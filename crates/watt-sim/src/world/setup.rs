@@ -8,7 +8,7 @@ use crate::luck::{Luck, Purpose};
 use crate::net::{Net, Weather};
 use crate::node::{Disk, Down, Node};
 use crate::queue::Queue;
-use crate::storage::{Means, Trade, Vault, account_of};
+use crate::storage::{FORGER, Means, Trade, Vault, account_of};
 use crate::trace::{Sink, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -119,6 +119,8 @@ pub struct Setup {
     pub weather: Weather,
     /// Accounts that people have from the start.
     pub people: u32,
+    /// Accounts that send proofs that do not hold; every second one has no money.
+    pub forgers: usize,
     /// Validators that misbehave, by place.
     pub actors: BTreeMap<usize, ValidatorActor>,
     /// What is broken on purpose.
@@ -150,6 +152,7 @@ impl Default for Setup {
             cold_keys: false,
             weather: crate::net::WeatherName::Fair.weather(),
             people: 16,
+            forgers: 0,
             actors: BTreeMap::new(),
             mutation: None,
             broken_terms: false,
@@ -202,6 +205,11 @@ impl Setup {
             key: key_of("holder", number).public(),
             balance: Amount::from_watt(START_BALANCE_WATT).unwrap_or(Amount::ZERO),
         };
+        let forger = |number: usize| GenesisAccount {
+            key: key_of(FORGER, number).public(),
+            balance: Amount::from_watt(START_BALANCE_WATT * u64::from(number.is_multiple_of(2)))
+                .unwrap_or(Amount::ZERO),
+        };
         let seeds = people
             .clone()
             .take(TRUST_SEEDS)
@@ -215,6 +223,7 @@ impl Setup {
             .map(person)
             .chain((0..self.providers).map(provider))
             .chain((0..backbone.end.max(self.n_dutiful())).map(holder))
+            .chain((0..self.forgers).map(forger))
             .chain(vouching);
         let seat = |number| BackboneEntry {
             account: AccountId::of_first_key(&holder(number).key),
