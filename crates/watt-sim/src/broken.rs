@@ -20,7 +20,7 @@ pub struct Broken {
 }
 
 /// All of them.
-pub const ALL: [Broken; 5] = [
+pub const ALL: [Broken; 6] = [
     Broken {
         name: "skip-persist",
         mutation: Mutation::SkipPersist,
@@ -50,6 +50,12 @@ pub const ALL: [Broken; 5] = [
         mutation: Mutation::WrongStateRoot,
         scenario: "quiet-day",
         promise: Promise::Agreement,
+    },
+    Broken {
+        name: "late-answer",
+        mutation: Mutation::LateAnswer,
+        scenario: "lazy-providers",
+        promise: Promise::NoFreeRide,
     },
 ];
 

@@ -13,7 +13,7 @@ use watt_sim::world::Mutation;
 
 const USAGE: &str = "\
 cargo xtask sim [OPTIONS]
-cargo xtask sim broken         five programs broken on purpose: each is caught by a seed
+cargo xtask sim broken         six programs broken on purpose: each is caught by a seed
 cargo xtask sim scale [--json] cost per block and per node at 10 to 5,000 nodes
 cargo xtask sim same           traces of two runs and two profiles are compared
 

@@ -2,6 +2,7 @@
 
 mod acts;
 mod forgers;
+mod paid;
 
 use crate::luck::{Luck, Purpose};
 use crate::node::{Down, Node};
@@ -84,6 +85,8 @@ pub struct Director {
     clients: Clients,
     devices: Devices,
     greedy: Vec<(usize, usize, Greed)>,
+    /// Numbers of the providers of each cast.
+    casts: Vec<Vec<usize>>,
     luck: Luck,
     by_height: VecDeque<Step>,
     cued: BTreeMap<u64, Cued>,
@@ -121,18 +124,22 @@ impl Director {
         }
         let mut honest: Vec<usize> = (0..network.providers()).collect();
         let mut trades = BTreeMap::new();
+        let mut casts = Vec::new();
         for cast in &scenario.trades {
+            let mut numbers = Vec::new();
             for _ in 0..cast.count {
                 let place = luck.index(honest.len());
                 if place < honest.len() {
-                    trades.insert(honest.swap_remove(place), cast.trade);
+                    numbers.push(honest.swap_remove(place));
                 }
             }
+            trades.extend(numbers.iter().map(|number| (*number, (cast.trade, cast.means))));
+            casts.push(numbers);
         }
         let first_provider = usize::from(network.validators) + network.followers;
         let greedy = trades
             .iter()
-            .filter(|(_, trade)| **trade == Trade::GreedyProvider);
+            .filter(|(_, (trade, _))| *trade == Trade::GreedyProvider);
         let greedy = greedy
             .map(|(number, _)| (first_provider + number, *number, Greed::default()))
             .collect();
@@ -157,6 +164,7 @@ impl Director {
             audit_windows: network.audit_windows,
             cold_keys: network.cold_keys,
             people: Setup::default().people + scenario.people.accounts,
+            forgers: scenario.people.forgers,
             weather: network.weather.weather(),
             actors,
             mutation,
@@ -194,6 +202,7 @@ impl Director {
             clients,
             devices,
             greedy,
+            casts,
             luck,
             by_height: by_height.into(),
             cued,
@@ -270,11 +279,22 @@ impl Director {
                 number(goal.ranked),
             ),
             (
+                "proofs that do not hold are in blocks",
+                self.n_forged(),
+                goal.forged,
+            ),
+            (
+                "honest providers have a window proven",
+                number(self.n_honest_paid()),
+                number(goal.proven),
+            ),
+            (
                 "nodes say that their program is too old",
                 number(self.world.nodes.iter().filter(|node| node.is_outdated()).count()),
                 number(goal.outdated),
             ),
         ];
+        self.count_paid();
         let delay = self.world.chain.delay_p99();
         if goal.delay_p99 > 0 && delay > goal.delay_p99 {
             let facts = format!(
@@ -331,6 +351,7 @@ impl Director {
                 for (node, number, greed) in &mut self.greedy {
                     greed.act(&mut self.world, *node, *number);
                 }
+                self.say_late();
                 self.devices.plan(&mut self.world, second);
                 if let Err(violation) = self.clients.check(&self.world) {
                     self.world.fail(violation);
@@ -416,6 +437,7 @@ impl Director {
         self.by_height.clear();
         self.people.spam_per_s = 0;
         self.people.ground_per_s = 0;
+        self.people.forged_per_s = 0;
         self.world.net.heal();
         self.world.net.weather = crate::net::WeatherName::Fair.weather();
         // Who was surrounded finds one honest peer at last.

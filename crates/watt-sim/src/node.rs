@@ -3,7 +3,7 @@
 use crate::actor::Actor;
 use crate::check::Speech;
 use crate::compute::Compute;
-use crate::storage::{Trade, Vault};
+use crate::storage::{Means, Trade, Vault};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use watt_engine::checkpoint::Incoming;
@@ -131,6 +131,8 @@ pub struct Node {
     pub offer: Option<ProviderConfig>,
     /// How it misbehaves as a provider, if it does.
     pub trade: Option<Trade>,
+    /// With what it answers in place of replicas, if it keeps none.
+    pub means: Means,
     /// Whether it is a device that is not always up.
     pub is_sleepy: bool,
     /// Whether its state is its own, no longer that of everybody with the same head: only a broken program has one.

@@ -2,7 +2,7 @@
 
 use crate::luck::{Luck, Purpose};
 use crate::scenario;
-use crate::storage::FIRST_CLIENT;
+use crate::storage::{FIRST_CLIENT, FORGER, Forgers};
 use crate::world::{COUNCIL, World, key_of};
 use std::collections::BTreeMap;
 use watt_engine::{Event, RequestId};
@@ -29,17 +29,24 @@ pub struct People {
     pub spam_per_s: u64,
     /// Payments per second to accounts whose place in the state tree somebody chose.
     pub ground_per_s: u64,
+    /// Proofs that do not hold per second, all forgers together.
+    pub forged_per_s: u64,
+    /// Whoever sends such.
+    forgers: Forgers,
     /// How many names were tried for such accounts.
     n_ground: u64,
     transfers_per_s: u32,
     through_followers: bool,
     n_people: usize,
     luck: Luck,
-    /// What each person who ever paid goes on with.
-    next: BTreeMap<usize, Plan>,
+    /// What each key that ever signed goes on with.
+    next: BTreeMap<Signer, Plan>,
 }
 
-/// The numbers of a person's key.
+/// A role and a number: who signs.
+type Signer = (&'static str, usize);
+
+/// The numbers of a key.
 #[derive(Clone, Copy)]
 struct Plan {
     /// The next that is not on its way.
@@ -58,6 +65,8 @@ impl People {
             seed,
             spam_per_s: 0,
             ground_per_s: 0,
+            forged_per_s: 0,
+            forgers: Forgers::new(habits.forgers),
             n_ground: 0,
             transfers_per_s: habits.transfers_per_s,
             through_followers: habits.through_followers,
@@ -80,6 +89,9 @@ impl People {
             let to = self.grind();
             let from = usize::try_from(number).unwrap_or(0) % (self.n_people - 1);
             self.pay(world, 1 + from, to);
+        }
+        for _ in 0..self.forged_per_s {
+            self.forge_proof(world);
         }
     }
 
@@ -126,6 +138,20 @@ impl People {
         }
     }
 
+    /// The next forger in turn hands in what brings it on: a proof that does not hold, if one of its sectors is asked for.
+    fn forge_proof(&mut self, world: &mut World) {
+        let up: Vec<usize> = (0..world.nodes.len())
+            .filter(|node| world.nodes[*node].is_up())
+            .collect();
+        let Some((number, operation, witness)) = self.forgers.next(world).filter(|_| !up.is_empty()) else {
+            return;
+        };
+        let node = up[self.luck.index(up.len())];
+        if let Some(signed) = self.sign_as(world, (FORGER, number), vec![operation], witness) {
+            submit(world, node, signed);
+        }
+    }
+
     /// One hands in a payment whose memo makes the ledger of test builds panic, or be slow.
     pub fn poison(&mut self, world: &mut World, memo: &[u8]) {
         let operation = Operation::Transfer {
@@ -163,7 +189,18 @@ impl People {
         person: usize,
         operations: Vec<Operation>,
     ) -> Option<SignedTransaction> {
-        let key: SecretKey = key_of("person", person);
+        self.sign_as(world, ("person", person), operations, Vec::new())
+    }
+
+    /// Signs as anybody, with witnesses.
+    fn sign_as(
+        &mut self,
+        world: &World,
+        signer: Signer,
+        operations: Vec<Operation>,
+        witness: Vec<Vec<u8>>,
+    ) -> Option<SignedTransaction> {
+        let key: SecretKey = key_of(signer.0, signer.1);
         let account = AccountId::of_first_key(&key.public());
         let state = world.state();
         let head = world.height();
@@ -171,7 +208,7 @@ impl People {
             .and_then(|row| row.keys.first().map(|key| key.nonce))
             .unwrap_or(0);
         let valid_until = head.plus(PATIENCE_BLOCKS);
-        let known = self.next.get(&person).copied();
+        let known = self.next.get(&signer).copied();
         let mut plan = known.unwrap_or(Plan {
             next: on_chain,
             seen: on_chain,
@@ -186,7 +223,7 @@ impl People {
         }
         let nonce = plan.next.max(on_chain);
         plan.next = nonce + 1;
-        self.next.insert(person, plan);
+        self.next.insert(signer, plan);
         let transaction = Transaction {
             account,
             key_index: 0,
@@ -196,7 +233,7 @@ impl People {
             fee: Amount::ZERO,
             operations: BoundedVec::new(operations).ok()?,
         };
-        transaction.sign(&key, &world.network, Vec::new()).ok()
+        transaction.sign(&key, &world.network, witness).ok()
     }
 }
 

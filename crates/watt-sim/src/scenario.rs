@@ -9,7 +9,7 @@ pub use swarm::swarm;
 
 use crate::actor::ValidatorActor;
 use crate::net::WeatherName;
-use crate::storage::{Habits, Trade};
+use crate::storage::{Habits, Means, Trade};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -174,6 +174,12 @@ pub struct TradeCast {
     pub trade: Trade,
     /// How many, drawn by lot.
     pub count: usize,
+    /// With what those of them answer who keep no replica.
+    #[serde(default)]
+    pub means: Means,
+    /// How many of them have a window proven at the end, exactly.
+    #[serde(default)]
+    pub paid: Option<usize>,
 }
 
 /// What people do all the time.
@@ -186,6 +192,8 @@ pub struct People {
     pub through_followers: bool,
     /// Accounts that exist from the start beside those of the people who act: up to 4,000.
     pub accounts: u32,
+    /// Accounts that send proofs that do not hold, every second one without money: up to 1,000.
+    pub forgers: usize,
 }
 
 /// Something that happens.
@@ -289,6 +297,8 @@ pub enum Act {
     Amnesia,
     /// The data folder of one validator is copied to a follower's machine, and both run.
     Clone,
+    /// So many proofs that do not hold per second are handed in by `people.forgers` in turn, with what comes before such a proof.
+    ForgeProofs,
     /// A transaction is handed in that makes every ledger panic (`amount = 0`), or takes too long (`amount = 1`).
     Poison,
     /// Whoever buys all keys that nodes still have, and every seat's account key, makes another past with them.
@@ -358,6 +368,10 @@ pub struct Goal {
     pub struck: usize,
     /// At least so many puppets have the rank that it takes.
     pub ranked: usize,
+    /// At least so many proofs that do not hold are in blocks.
+    pub forged: u64,
+    /// At least so many honest providers have a window proven.
+    pub proven: usize,
     /// Exactly this version of the rules is in force; 0: any.
     pub version: u32,
     /// At least so many nodes are up and say that their program is too old.
@@ -377,6 +391,8 @@ impl Default for Goal {
             given: 0,
             struck: 0,
             ranked: 0,
+            forged: 0,
+            proven: 0,
             version: 0,
             delay_p99: 0,
             outdated: 0,
@@ -465,6 +481,11 @@ impl Scenario {
             0,
             providers,
         )?;
+        for TradeCast { means, .. } in &self.trades {
+            self.within("means.core_permille", means.core_permille, 1, 1_000_000)?;
+            self.within("means.link_kb_s", means.link_kb_s, 1, 10_000_000)?;
+            self.within("means.round_trip_ms", means.round_trip_ms, 0, 600_000)?;
+        }
         let (files, bytes) = (self.storage.files, self.storage.bytes);
         self.within(
             "storage.files",
@@ -518,6 +539,8 @@ impl Scenario {
             10_000,
         )?;
         self.within("people.accounts", u64::from(self.people.accounts), 0, 4_000)?;
+        let forgers = u64::try_from(self.people.forgers).unwrap_or(u64::MAX);
+        self.within("people.forgers", forgers, 0, 1_000)?;
         self.within("goal.height", self.goal.height, 1, 100_000)?;
         self.within("goal.seconds", self.goal.seconds, 1, 10_000_000)?;
         self.within("goal.recover_s", self.goal.recover_s, 1, 100_000)?;
@@ -605,6 +628,7 @@ impl Step {
             | Act::RotBlock
             | Act::Spam
             | Act::GrindKeys
+            | Act::ForgeProofs
             | Act::Poison
             | Act::Program
             | Act::Rescue

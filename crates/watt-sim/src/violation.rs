@@ -23,6 +23,8 @@ pub enum Promise {
     NoCrossedBook,
     /// A slot is paid exactly for the windows that were proven in time, each once.
     ExactPay,
+    /// Who keeps no replica is paid for no window that it could answer only when it was over, and who shares one or forges for none.
+    NoFreeRide,
     /// What was acknowledged can be read again.
     Recoverable,
     /// Nobody honest is disconnected, convicted or fined.
@@ -55,6 +57,7 @@ impl Promise {
             Self::Supply => "supply conserved",
             Self::NoCrossedBook => "no crossed book",
             Self::ExactPay => "exact pay",
+            Self::NoFreeRide => "no free ride",
             Self::Recoverable => "acknowledged data recoverable",
             Self::HonestUnpunished => "honest nodes unpunished",
             Self::NoContradiction => "no contradiction",

@@ -170,6 +170,12 @@ pub struct World {
 }
 
 impl World {
+    /// What is broken on purpose.
+    #[must_use]
+    pub const fn mutation(&self) -> Option<Mutation> {
+        self.mutation
+    }
+
     /// Number of validators: nodes `0..n`.
     #[must_use]
     pub const fn n_validators(&self) -> usize {

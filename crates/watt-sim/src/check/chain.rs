@@ -1,6 +1,6 @@
 //! What must hold of every block, whoever committed it.
 
-use crate::check::{PayCheck, SeatCheck};
+use crate::check::{AnswerCheck, PayCheck, SeatCheck};
 use crate::people::PATIENCE_BLOCKS;
 use crate::violation::{Checked, Promise, Violation};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use watt_ledger::rows::{self, DealEnd, DealRow, DealStage, SlotRow};
 use watt_ledger::state::Writes;
 use watt_ledger::{BlockOutcome, Event, MemoryState, NetworkParameters, StateRead, tree};
 use watt_light::Operation;
-use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, TransactionId};
+use watt_primitives::{AccountId, BlockHeight, DealId, Hash, NetworkId, Timestamp, TransactionId};
 
 /// Blocks between two computations of the whole state tree from its entries.
 const WHOLE_TREE_EVERY: u64 = 16;
@@ -22,6 +22,8 @@ pub struct ChainCheck {
     nonces: BTreeMap<(AccountId, u16), u64>,
     transactions: BTreeSet<TransactionId>,
     pay: PayCheck,
+    /// Who could answer for which window when.
+    pub answers: AnswerCheck,
     /// Who votes when.
     pub seats: SeatCheck,
     honest_providers: BTreeSet<AccountId>,
@@ -46,6 +48,7 @@ impl ChainCheck {
             nonces: BTreeMap::new(),
             transactions: BTreeSet::new(),
             pay: PayCheck::new(parameters, genesis_state),
+            answers: AnswerCheck::new(parameters.window_slots),
             seats: SeatCheck::new(parameters, genesis_state),
             honest_providers: BTreeSet::new(),
             n_transactions: 0,
@@ -75,13 +78,14 @@ impl ChainCheck {
         self.headers.get(&height).map(|(hash, _)| *hash)
     }
 
-    /// A node committed a block.
+    /// A node committed a block at `now`.
     ///
     /// # Errors
     /// The first promise that the block breaks.
     pub fn committed(
         &mut self,
         node: usize,
+        now: Timestamp,
         below: &MemoryState,
         state: &MemoryState,
         block: &DecidedBlock,
@@ -104,6 +108,7 @@ impl ChainCheck {
         check_supply(state, height)?;
         check_book(below, state, outcome)?;
         self.pay.block(below, state, block, outcome)?;
+        self.answers.block(now, outcome)?;
         self.seats.block(height, state)?;
         self.check_fines(state)
     }

@@ -154,6 +154,7 @@ impl Director {
                 }
             }
             Act::Spam => self.people.spam_per_s = u64::try_from(amount).unwrap_or(0),
+            Act::ForgeProofs => self.people.forged_per_s = u64::try_from(amount).unwrap_or(0),
             Act::GrindKeys => self.people.ground_per_s = u64::try_from(amount).unwrap_or(0),
             Act::Amnesia => {
                 for node in chosen {

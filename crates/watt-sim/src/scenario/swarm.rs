@@ -77,6 +77,7 @@ pub fn swarm(seed: u64) -> Scenario {
         regressions: Vec::new(),
         people: People {
             accounts: 0,
+            forgers: 0,
             through_followers: false,
             transfers_per_s,
         },
@@ -143,6 +144,7 @@ fn draw(luck: &mut Luck, kinds: &[Act], validators: usize, seconds_max: u64) -> 
         | Act::Clone
         | Act::Poison
         | Act::GrindKeys
+        | Act::ForgeProofs
         | Act::ForgePast
         | Act::Contradict
         | Act::LoseDisk

@@ -121,6 +121,7 @@ fn fewer_actors(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
         smaller.push(with(scenario, |smaller| {
             let cast = &mut smaller.trades[place];
             cast.count = cast.count.saturating_sub(1).max(1);
+            cast.paid = cast.paid.map(|paid| paid.min(cast.count));
         }));
     }
     smaller
@@ -138,6 +139,7 @@ fn less_traffic(scenario: &Scenario, _: &Report) -> Vec<Scenario> {
         }));
     }
     smaller.push(with(scenario, |smaller| smaller.people.accounts = 0));
+    smaller.push(with(scenario, |smaller| smaller.people.forgers /= 2));
     smaller.push(with(scenario, |smaller| smaller.people.through_followers = false));
     for files in less_usize(scenario.storage.files) {
         smaller.push(with(scenario, |smaller| smaller.storage.files = files));

@@ -12,9 +12,9 @@ use watt_primitives::{AccountId, Amount, BlockHeight, BoundedVec};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trade {
-    /// Keeps no replica: seals again each time it is asked, which takes as long as sealing.
+    /// Keeps no replica: makes its labels again each time it is asked, which takes its [`Means`](super::Means) their time.
     LazyProvider,
-    /// Keeps nothing at all: another machine has the data, and it seals again each time it is asked.
+    /// Keeps nothing at all: makes its labels again each time it is asked, and has somebody else send the data.
     Outsourcer,
     /// Keeps and proves, but gives nothing to those who read.
     ReadWithholder,
@@ -29,6 +29,11 @@ pub enum Trade {
     /// Does as a forger, and has the committee when its sectors come in: its members say that they hold without looking. Who is asked
     /// again later is not its own.
     Captor,
+    /// One of several providers of one person: commits to the replica of the first of them in place of one of its own.
+    RootCopier,
+    /// One of several providers of one person: has its sectors let in as the rules say, then keeps no replica but that of the first of
+    /// them, and answers from it.
+    ReplicaSharer,
 }
 
 impl Trade {
@@ -44,6 +49,8 @@ impl Trade {
             Self::OpeningsWithholder => "openings-withholder",
             Self::Forger => "forger",
             Self::Captor => "captor",
+            Self::RootCopier => "root-copier",
+            Self::ReplicaSharer => "replica-sharer",
         }
     }
 
@@ -57,7 +64,9 @@ impl Trade {
             | Self::LateProver
             | Self::OpeningsWithholder
             | Self::Forger
-            | Self::Captor => true,
+            | Self::Captor
+            | Self::RootCopier
+            | Self::ReplicaSharer => true,
         }
     }
 
@@ -72,7 +81,9 @@ impl Trade {
             | Self::GreedyProvider
             | Self::LateProver
             | Self::Forger
-            | Self::Captor => true,
+            | Self::Captor
+            | Self::RootCopier
+            | Self::ReplicaSharer => true,
         }
     }
 
@@ -86,11 +97,46 @@ impl Trade {
             | Self::ReadWithholder
             | Self::GreedyProvider
             | Self::LateProver
-            | Self::OpeningsWithholder => false,
+            | Self::OpeningsWithholder
+            | Self::RootCopier
+            | Self::ReplicaSharer => false,
         }
     }
 
-    /// Whether it has the replica at hand when a window asks.
+    /// Whether there is one replica for all of its kind: that of the first.
+    #[must_use]
+    pub const fn is_one_person(self) -> bool {
+        match self {
+            Self::RootCopier | Self::ReplicaSharer => true,
+            Self::LazyProvider
+            | Self::Outsourcer
+            | Self::ReadWithholder
+            | Self::GreedyProvider
+            | Self::LateProver
+            | Self::OpeningsWithholder
+            | Self::Forger
+            | Self::Captor => false,
+        }
+    }
+
+    /// Whether it has its data at hand when a window asks.
+    #[must_use]
+    pub const fn has_data(self) -> bool {
+        match self {
+            Self::Outsourcer => false,
+            Self::LazyProvider
+            | Self::ReadWithholder
+            | Self::GreedyProvider
+            | Self::LateProver
+            | Self::OpeningsWithholder
+            | Self::Forger
+            | Self::Captor
+            | Self::RootCopier
+            | Self::ReplicaSharer => true,
+        }
+    }
+
+    /// Whether it has its replicas at hand when a window asks.
     #[must_use]
     pub const fn has_replica(self) -> bool {
         match self {
@@ -100,7 +146,9 @@ impl Trade {
             | Self::LateProver
             | Self::OpeningsWithholder
             | Self::Forger
-            | Self::Captor => true,
+            | Self::Captor
+            | Self::RootCopier
+            | Self::ReplicaSharer => true,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! A provider's disk: slots, replicas, and the answers it gave.
 
 use std::collections::{BTreeMap, BTreeSet};
+use watt_engine::event::Responded;
 use watt_engine::provider::LocalSector;
-use watt_primitives::{DealId, SectorNumber, SlotIndexInDeal, Window};
+use watt_primitives::{DealId, SectorNumber, SlotIndexInDeal, Timestamp, Window};
 use watt_proofs::ReplicaTree;
 use watt_proofs::post::Responses;
 
 /// A sealed sector.
+#[derive(Clone)]
 pub struct Replica {
     /// What was sealed, and what came of it.
     pub sector: LocalSector,
@@ -16,6 +18,14 @@ pub struct Replica {
     pub tree: ReplicaTree,
     /// Whether its bytes can't be read any more.
     pub is_rotten: bool,
+}
+
+/// Answers that take their time.
+pub struct Late {
+    /// When they are there.
+    pub at: Timestamp,
+    /// What is said then.
+    pub answers: Responded,
 }
 
 /// A provider's disk.
@@ -33,6 +43,8 @@ pub struct Vault {
     pub committed: BTreeSet<SectorNumber>,
     /// Answers to windows, durable before their root is told.
     pub answers: BTreeMap<Window, Responses>,
+    /// Answers of who has to make its labels again first, by window.
+    pub late: BTreeMap<Window, Late>,
     /// Whether everything on it was destroyed once.
     pub was_wiped: bool,
     /// Bytes that fit.

@@ -1,25 +1,30 @@
 //! A provider's long work: the real sealing, opening and answering, on a disk in memory. Follows `watt-node`'s `jobs`.
 
+use crate::node::Node;
 use crate::storage::Trade;
-use crate::storage::vault::{Replica, Vault};
-use crate::world::World;
+use crate::storage::vault::{Late, Replica, Vault};
+use crate::world::{Mutation, World};
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use watt_engine::effect::{AskedSector, OpenJob, SealJob, WindowJob};
 use watt_engine::event::{Responded, SealedRoots};
+use watt_engine::message::Message;
 use watt_engine::provider::LocalSector;
-use watt_engine::{Effect, Event};
+use watt_engine::{Effect, Event, Priority};
 use watt_ledger::query;
 use watt_ledger::rows::SectorStage;
 use watt_light::operation::ShownGroup;
-use watt_light::{BatchOpenings, SlotRef};
+use watt_light::{BatchOpenings, Heartbeat, SlotRef};
 use watt_primitives::slot_tree::{GROUP_BYTES, SlotHasher, path};
 use watt_primitives::terms::Piece;
-use watt_primitives::{BoundedBytes, BoundedVec, NetworkId, SectorNumber, Window, codec};
+use watt_primitives::{
+    AccountId, BoundedBytes, BoundedVec, Hash, NetworkId, SectorNumber, Timestamp, Window, codec,
+};
 use watt_proofs::challenge::HeavyChallenges;
 use watt_proofs::post::{self, ReplicaRead};
 use watt_proofs::seal::seal;
+use watt_proofs::sector_set::{SectorEntry, SectorSet};
 use watt_proofs::verify::PorepStatement;
 use watt_proofs::{Element, PieceTable, ProofParams, ReplicaId, ReplicaTree, SectorSize, porep};
 
@@ -42,14 +47,19 @@ impl World {
     /// Does what a provider's engine asks of its disk.
     pub(crate) fn provide(&mut self, node: usize, effect: Effect) {
         let network = self.network;
-        let trade = self.nodes[node].trade;
+        let (trade, means) = (self.nodes[node].trade, self.nodes[node].means);
+        let answers_count_late = self.mutation() == Some(Mutation::LateAnswer);
         let window_ms = self.genesis.parameters.window_slots * self.genesis.parameters.slot_ms;
         let has_committees = self.genesis.parameters.porep_committee > 0;
+        let (copied, copy) = (self.copied_roots(node), self.shared_replica(node));
         let vault = &mut self.nodes[node].disk.vault;
         let (ms, event) = match effect {
             Effect::Seal(job) => {
                 let sector = job.sector;
-                let mut result = vault.seal(&network, *job).map_err(sentence);
+                let mut result = match copied {
+                    Some(roots) => roots.map_err(sentence),
+                    None => vault.seal(&network, *job).map_err(sentence),
+                };
                 if trade.is_some_and(Trade::forges) {
                     result = result.map(|roots| vault.forge(sector, roots));
                 }
@@ -90,22 +100,20 @@ impl World {
                 (ANSWER_MS, Event::GroupShown { slot, group, result })
             }
             Effect::Respond(job) => {
-                let result = Ok(vault.respond(&job));
-                // Who has no replica must seal again first. With the parameters of the main network that takes longer than a
-                // window; here the time is stated, not computed.
-                let is_ready = trade.is_none_or(Trade::has_replica);
-                let ms = if is_ready {
-                    ANSWER_MS
-                } else {
-                    window_ms + ANSWER_MS
-                };
-                (
-                    ms,
-                    Event::Responded {
-                        window: job.window,
-                        result,
-                    },
-                )
+                let (window, responded) = (job.window, vault.respond(&job, copy.as_ref()));
+                let n_sectors = u64::try_from(job.sectors.len()).unwrap_or(u64::MAX);
+                // Who has no replica must make its labels again first: the time is stated, not computed.
+                let again_ms = trade.map_or(0, |trade| means.ready_ms(trade, n_sectors, window_ms));
+                let ms = again_ms.saturating_add(ANSWER_MS);
+                if again_ms > 0 {
+                    let at = self.now.plus(ms);
+                    let answers = responded.clone();
+                    vault.late.insert(window, Late { at, answers });
+                    self.remake(node, window, n_sectors, at);
+                }
+                let ms = if answers_count_late { ANSWER_MS } else { ms };
+                let result = Ok(responded);
+                (ms, Event::Responded { window, result })
             }
             Effect::OpenWindow {
                 job,
@@ -113,7 +121,7 @@ impl World {
                 next_beacon,
             } => {
                 let result = vault
-                    .open_window(&job, response_root, next_beacon)
+                    .open_window(&job, copy.as_ref(), response_root, next_beacon)
                     .map_err(sentence);
                 (
                     ANSWER_MS,
@@ -169,6 +177,90 @@ impl World {
             | Effect::Halt(_) => return,
         };
         self.later(node, ms, event);
+    }
+
+    /// The first provider of a person whose others, of which this is one, do without replicas of their own.
+    fn first_of_person(&self, node: usize) -> Option<usize> {
+        let trade = self.nodes[node].trade.filter(|trade| trade.is_one_person())?;
+        let of_person = |other: &Node| other.trade == Some(trade);
+        let first = self.nodes.iter().position(of_person)?;
+        (first != node).then_some(first)
+    }
+
+    /// What a provider commits to that copies: the roots of the first one's replica, as soon as these are on the ledger.
+    fn copied_roots(&self, node: usize) -> Option<Result<SealedRoots>> {
+        let first = self.first_of_person(node)?;
+        if self.nodes[node].trade != Some(Trade::RootCopier) {
+            return None;
+        }
+        let state = &*self.nodes[node].disk.state;
+        let mut replicas = self.nodes[first].disk.vault.replicas.values();
+        let roots = replicas.next().map(|replica| &replica.sector).filter(|sealed| {
+            let SealJob { provider, sector, .. } = &sealed.job;
+            query::sector(state, provider, *sector).is_some()
+        });
+        Some(
+            roots
+                .map(|sealed| sealed.roots)
+                .context("there is no replica to copy yet"),
+        )
+    }
+
+    /// What a provider answers from that shares: the first one's replica.
+    fn shared_replica(&self, node: usize) -> Option<Replica> {
+        let first = self.first_of_person(node)?;
+        let is_shared = self.nodes[node].trade == Some(Trade::ReplicaSharer);
+        let mut replicas = self.nodes[first].disk.vault.replicas.values();
+        replicas.next().filter(|_| is_shared).cloned()
+    }
+
+    /// A provider without replicas has its answers to a window at `at`.
+    fn remake(&mut self, node: usize, window: Window, n_sectors: u64, at: Timestamp) {
+        let account = self.nodes[node].offer.as_ref().map(|offer| &offer.account_key);
+        let Some(account) = account.map(|key| AccountId::of_first_key(&key.public())) else {
+            return;
+        };
+        self.chain.answers.ready(account, window, at);
+        let ms = at.0 - self.now.0;
+        self.trace.note(
+            self.now,
+            format_args!("n{node} makes {n_sectors} sectors again for window {window} in {ms} ms"),
+        );
+    }
+
+    /// Whoever has its answers only now, and the window is over, says them all the same, to everybody it knows.
+    pub(crate) fn say_late(&mut self, node: usize) {
+        let window_slots = self.genesis.parameters.window_slots;
+        let next = Window(self.nodes[node].height().next().0 / window_slots);
+        let now = self.now;
+        let late = &mut self.nodes[node].disk.vault.late;
+        let ready = late.extract_if(.., |_, late| late.at <= now);
+        let ready: Vec<(Window, Late)> = ready.filter(|(window, _)| *window < next).collect();
+        let (Some(offer), true) = (self.nodes[node].offer.clone(), self.nodes[node].is_up()) else {
+            return;
+        };
+        let account = AccountId::of_first_key(&offer.account_key.public());
+        let Some(provider) = query::provider(&*self.nodes[node].disk.state, &account) else {
+            return;
+        };
+        for (window, Late { answers, .. }) in ready {
+            let heartbeat = Heartbeat {
+                account,
+                window,
+                response_root: Hash(answers.response_root.to_bytes()),
+                faults: BoundedVec::new(answers.faults).unwrap_or_default(),
+            };
+            let signed = heartbeat.sign(provider.row.number, &offer.account_key, &self.network_of(node));
+            let heartbeats = BoundedVec::new(vec![signed]).unwrap_or_default();
+            let message = Message::Heartbeats { window, heartbeats }.encode();
+            self.trace.note(
+                now,
+                format_args!("n{node} says late that it answers window {window}"),
+            );
+            for link in self.net.links_of(node) {
+                self.send(node, link, message.clone(), Priority::Bulk);
+            }
+        }
     }
 }
 
@@ -288,13 +380,14 @@ impl Vault {
         })?)
     }
 
-    fn respond(&mut self, job: &WindowJob) -> Responded {
+    fn respond(&mut self, job: &WindowJob, copy: Option<&Replica>) -> Responded {
+        let job = &bent(job, copy);
         let asked = job.asked();
         let kept = self.answers.get(&job.window).filter(|kept| kept.are_to(&asked));
         let responses = match kept {
             // Answered in an earlier life: the same answers, so that nothing is said twice.
             Some(responses) => responses.clone(),
-            None => post::respond(&asked, &[], &mut Leaves(&self.replicas)),
+            None => post::respond(&asked, &[], &mut self.leaves(copy)),
         };
         self.answers.insert(job.window, responses.clone());
         let oldest = Window(job.window.0.saturating_sub(WINDOWS_KEPT));
@@ -305,24 +398,64 @@ impl Vault {
         }
     }
 
-    fn open_window(&self, job: &WindowJob, response_root: Element, next_beacon: Element) -> Result<Vec<u8>> {
+    fn open_window(
+        &self,
+        job: &WindowJob,
+        copy: Option<&Replica>,
+        response_root: Element,
+        next_beacon: Element,
+    ) -> Result<Vec<u8>> {
+        let job = &bent(job, copy);
         let asked = job.asked();
         let responses = self
             .answers
             .get(&job.window)
             .filter(|responses| responses.root == response_root && responses.are_to(&asked))
             .context("the answers to this window are not in the log")?;
-        let mut leaves = Leaves(&self.replicas);
-        Ok(post::open(&asked, responses, next_beacon, &mut leaves)?)
+        Ok(post::open(
+            &asked,
+            responses,
+            next_beacon,
+            &mut self.leaves(copy),
+        )?)
+    }
+
+    const fn leaves<'a>(&'a self, copy: Option<&'a Replica>) -> Leaves<'a> {
+        Leaves {
+            replicas: &self.replicas,
+            copy,
+        }
     }
 }
 
-/// Reads blocks of the replicas.
-struct Leaves<'a>(&'a BTreeMap<SectorNumber, Replica>);
+/// What is asked, as whoever answers from one copy for all has it: of one sector, whose replica is the copy.
+fn bent(job: &WindowJob, copy: Option<&Replica>) -> WindowJob {
+    let first = copy.zip(job.sectors.iter().next());
+    let entry = first.map(|(copy, first)| SectorEntry {
+        comm_r: copy.tree.root(),
+        ..*first
+    });
+    let bent = entry.and_then(|entry| SectorSet::check(vec![entry]).ok());
+    bent.map_or_else(
+        || job.clone(),
+        |sectors| WindowJob {
+            sectors,
+            left_out: Vec::new(),
+            ..job.clone()
+        },
+    )
+}
+
+/// Reads blocks of the replicas, or of one copy in place of any.
+struct Leaves<'a> {
+    replicas: &'a BTreeMap<SectorNumber, Replica>,
+    copy: Option<&'a Replica>,
+}
 
 impl ReplicaRead for Leaves<'_> {
     fn read(&mut self, sector: SectorNumber, bytes: Range<u64>) -> Option<(&ReplicaTree, Vec<u8>)> {
-        let replica = self.0.get(&sector).filter(|replica| !replica.is_rotten)?;
+        let replica = self.copy.or_else(|| self.replicas.get(&sector));
+        let replica = replica.filter(|replica| !replica.is_rotten)?;
         let (from, to) = (usize::try_from(bytes.start), usize::try_from(bytes.end));
         let block = replica.bytes.get(from.ok()?..to.ok()?)?;
         Some((&replica.tree, block.to_vec()))

@@ -18,6 +18,7 @@ use watt_ledger::rows::{self, ChainRow};
 use watt_ledger::state::Writes;
 use watt_ledger::testing::bend;
 use watt_ledger::{BlockOutcome, Body, MemoryState, NoFolded, UncheckedBlock, VerifyFolded as _};
+use watt_light::SignedTransaction;
 use watt_primitives::{NodeId, codec};
 use watt_scp::{Ballot, Pledges, Statement, Value};
 
@@ -31,8 +32,11 @@ const FOLDED_MS: u64 = 300;
 /// per 100 KB.
 const BODY_MS: u64 = 1;
 
-/// Milliseconds to apply a block, and further ones per hundred transactions.
+/// Milliseconds to apply a block, and further ones per hundred transactions and for the proofs.
 const APPLY_MS: u64 = 3;
+
+/// Bytes of openings that are verified in a millisecond: the largest of a sector, 413,624, take 11.6 to 17 (`docs/benchmarks.md`).
+const PROVEN_BYTES_PER_MS: usize = 25_000;
 
 /// Does `work` by the rules of a program that may be broken: what its ledger takes, its pool takes, too.
 fn by_its_rules<T>(mutation: Option<Mutation>, work: impl FnOnce() -> T) -> T {
@@ -160,14 +164,14 @@ impl World {
             }
             Effect::Apply { value, block } => {
                 let result = self.try_block(node, &block);
-                let ms = APPLY_MS + u64::try_from(block.transactions.len() / 100).unwrap_or(0);
+                let ms = APPLY_MS + work_ms(&block.transactions);
                 self.later(node, ms, Event::Applied { value, result });
             }
             Effect::ApplyDecided { first, blocks } => {
                 let (outcomes, failure) = self.try_decided(node, &blocks);
-                let transactions: usize = blocks.iter().map(|block| block.transactions.len()).sum();
-                let work = blocks.len() + transactions / 100;
-                let ms = APPLY_MS + u64::try_from(work).unwrap_or(0);
+                let n_blocks = u64::try_from(blocks.len()).unwrap_or(0);
+                let works: u64 = blocks.iter().map(|block| work_ms(&block.transactions)).sum();
+                let ms = APPLY_MS + n_blocks + works;
                 self.later(
                     node,
                     ms,
@@ -301,7 +305,7 @@ impl World {
         }
     }
 
-    pub(super) fn send(&mut self, node: usize, link: PeerId, message: Vec<u8>, priority: Priority) {
+    pub(crate) fn send(&mut self, node: usize, link: PeerId, message: Vec<u8>, priority: Priority) {
         let Some(to) = self.net.other(node, link) else {
             return;
         };
@@ -454,6 +458,13 @@ impl World {
         }
         self.drop_link(link, 1);
     }
+}
+
+/// Milliseconds that the transactions of a block take, and their proofs.
+fn work_ms(transactions: &[SignedTransaction]) -> u64 {
+    let witnesses = transactions.iter().flat_map(|signed| signed.witness.iter());
+    let n_bytes: usize = witnesses.map(|witness| witness.len()).sum();
+    u64::try_from(transactions.len() / 100 + n_bytes / PROVEN_BYTES_PER_MS).unwrap_or(0)
 }
 
 /// What is said, short enough for a line.

@@ -8,7 +8,7 @@ use crate::luck::{Luck, Purpose};
 use crate::net::{Net, Weather};
 use crate::node::{Disk, Down, Node};
 use crate::queue::Queue;
-use crate::storage::{Trade, Vault, account_of};
+use crate::storage::{FORGER, Means, Trade, Vault, account_of};
 use crate::trace::{Sink, Trace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -52,23 +52,26 @@ pub enum Mutation {
     ForgetLock,
     /// A node goes on from a state that is not the one its header commits to.
     WrongStateRoot,
+    /// Answers count as if they had been there at once.
+    LateAnswer,
 }
 
 impl Mutation {
     /// All of them, with the names that the command line knows.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("skip-persist", Self::SkipPersist),
         ("late-proof", Self::LateProof),
         ("window-twice", Self::WindowTwice),
         ("forget-lock", Self::ForgetLock),
         ("wrong-state-root", Self::WrongStateRoot),
+        ("late-answer", Self::LateAnswer),
     ];
 
     pub(super) const fn rule(self) -> Option<Rule> {
         match self {
             Self::LateProof => Some(Rule::LateProof),
             Self::WindowTwice => Some(Rule::WindowTwice),
-            Self::SkipPersist | Self::ForgetLock | Self::WrongStateRoot => None,
+            Self::SkipPersist | Self::ForgetLock | Self::WrongStateRoot | Self::LateAnswer => None,
         }
     }
 }
@@ -86,8 +89,8 @@ pub struct Setup {
     pub far_followers: usize,
     /// Nodes that provide; they come last.
     pub providers: usize,
-    /// Providers that misbehave, by number among providers.
-    pub trades: BTreeMap<usize, Trade>,
+    /// Providers that misbehave, and with what, by number among providers.
+    pub trades: BTreeMap<usize, (Trade, Means)>,
     /// Links that each follower keeps.
     pub links: usize,
     /// Milliseconds between blocks.
@@ -116,6 +119,8 @@ pub struct Setup {
     pub weather: Weather,
     /// Accounts that people have from the start.
     pub people: u32,
+    /// Accounts that send proofs that do not hold; every second one has no money.
+    pub forgers: usize,
     /// Validators that misbehave, by place.
     pub actors: BTreeMap<usize, ValidatorActor>,
     /// What is broken on purpose.
@@ -147,6 +152,7 @@ impl Default for Setup {
             cold_keys: false,
             weather: crate::net::WeatherName::Fair.weather(),
             people: 16,
+            forgers: 0,
             actors: BTreeMap::new(),
             mutation: None,
             broken_terms: false,
@@ -199,6 +205,11 @@ impl Setup {
             key: key_of("holder", number).public(),
             balance: Amount::from_watt(START_BALANCE_WATT).unwrap_or(Amount::ZERO),
         };
+        let forger = |number: usize| GenesisAccount {
+            key: key_of(FORGER, number).public(),
+            balance: Amount::from_watt(START_BALANCE_WATT * u64::from(number.is_multiple_of(2)))
+                .unwrap_or(Amount::ZERO),
+        };
         let seeds = people
             .clone()
             .take(TRUST_SEEDS)
@@ -212,6 +223,7 @@ impl Setup {
             .map(person)
             .chain((0..self.providers).map(provider))
             .chain((0..backbone.end.max(self.n_dutiful())).map(holder))
+            .chain((0..self.forgers).map(forger))
             .chain(vouching);
         let seat = |number| BackboneEntry {
             account: AccountId::of_first_key(&holder(number).key),
@@ -325,9 +337,9 @@ impl Setup {
             let drive = TestDisk::new();
             drive.set_lying(self.mutation == Some(Mutation::SkipPersist));
             let validator = actor.map(|(actor, key)| actor.build(key, network));
-            let trade = number
-                .checked_sub(first_provider)
-                .and_then(|number| self.trades.get(&number).copied());
+            let provider = number.checked_sub(first_provider);
+            let cast = provider.and_then(|number| self.trades.get(&number).copied());
+            let trade = cast.map(|(trade, _)| trade);
             let late = (trade == Some(Trade::LateProver))
                 .then(|| -> Box<dyn Actor> { Box::new(LateProver::new(self.window_slots)) });
             Node {
@@ -359,6 +371,7 @@ impl Setup {
                 keys_of_terms: keys_in(number),
                 offer: number.checked_sub(first_provider).map(offer),
                 trade,
+                means: cast.map(|(_, means)| means).unwrap_or_default(),
                 n_disks_lost: 0,
                 timers: BTreeMap::new(),
                 skew_ms: 0,

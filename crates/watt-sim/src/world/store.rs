@@ -151,7 +151,9 @@ impl World {
         this.disk.rotten.remove(&height.0);
         if is_honest {
             let before = self.chain.height();
-            let checked = self.chain.committed(node, &below, &state, &stored.block, outcome);
+            let checked = self
+                .chain
+                .committed(node, self.now, &below, &state, &stored.block, outcome);
             if self.chain.height() > before {
                 self.newest_at = self.now;
                 self.note_losses(outcome);
@@ -169,6 +171,12 @@ impl World {
     }
 
     fn note_losses(&mut self, outcome: &BlockOutcome) {
+        for receipt in &outcome.receipts {
+            if let watt_ledger::Outcome::Failed { why, penalty, .. } = &receipt.outcome {
+                let account = receipt.account;
+                self.note(format_args!("{account} fails and pays {penalty}: {why}"));
+            }
+        }
         for event in &outcome.events {
             if let watt_ledger::Event::SectorLost { provider, sector, .. } = event {
                 self.note(format_args!("{provider} loses sector {sector}"));

@@ -32,6 +32,12 @@ fn forgetting_a_lock_on_restart_is_caught() {
     caught("forget-lock");
 }
 
+/// Covers: D2.
+#[test]
+fn counting_an_answer_that_comes_late_is_caught() {
+    caught("late-answer");
+}
+
 #[test]
 fn accepting_a_wrong_state_root_is_caught() {
     caught("wrong-state-root");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use watt_sim::director::{Director, Report};
 use watt_sim::scenario;
 use watt_sim::trace::Sink;
+use watt_sim::violation::Promise;
 
 fn day(name: &str) -> (Report, Vec<String>) {
     let scenario = scenario::find(name).unwrap();
@@ -18,6 +19,57 @@ fn day(name: &str) -> (Report, Vec<String>) {
 fn readers_go_elsewhere() {
     let (report, _) = day("read-withholders");
     assert!(report.n_refused > 0 && report.n_read > 0);
+}
+
+/// Who keeps no replica is late above the number of sectors that its core, or its link, is fast enough for, says its answers all the same,
+/// and has no window proven; below it is in time and is paid, as `proofs.md` 9.6 says. Who is paid is the goal of the scenarios.
+///
+/// Covers: D2.
+#[test]
+fn who_keeps_no_replica_is_late_above_a_number_of_sectors() {
+    for name in ["lazy-providers", "outsourcers"] {
+        let (_, lines) = day(name);
+        let again = lines.iter().filter_map(|line| {
+            let (_, ms) = line.strip_suffix(" ms")?.split_once(" again for window ")?;
+            ms.rsplit(' ').next()?.parse::<u64>().ok()
+        });
+        // A window has 8,000 ms; one sector of the slow is 9,524 ms, all of the others less than half of it.
+        let (late, in_time): (Vec<u64>, Vec<u64>) = again.partition(|ms| *ms > 8_000);
+        assert!(late.len() >= 8 && in_time.len() >= 8, "{late:?} {in_time:?}");
+        assert!(in_time.iter().all(|ms| *ms < 4_000), "{in_time:?}");
+        assert!(lines.iter().any(|line| line.contains(" says late ")), "{name}");
+    }
+}
+
+/// What a scenario says of pay is looked at: the same day with nobody to be paid of those who are in time breaks the promise.
+///
+/// Covers: D2.
+#[test]
+fn pay_that_a_scenario_does_not_allow_breaks_a_promise() {
+    let mut scenario = scenario::find("lazy-providers").unwrap();
+    scenario.trades[1].paid = Some(0);
+    let report = Director::new(&scenario, 1, None, Sink::None).unwrap().run(None);
+    let promise = report.violation.map(|violation| violation.promise);
+    assert_eq!(promise, Some(Promise::NoFreeRide));
+}
+
+/// Of several providers of one person with one copy only the first is paid, as the goal of the scenario says: who commits to its root is
+/// refused, and who answers from its replica is fined for openings that do not lead to the set that the ledger has of its own roots.
+///
+/// Covers: D2.
+#[test]
+fn one_copy_is_paid_once() {
+    let (_, lines) = day("sybils");
+    let failed = |why: &str| {
+        let failed = lines
+            .iter()
+            .filter_map(|line| line.split_once(" fails and pays "));
+        let failed = failed.filter(|(_, rest)| rest.contains(why));
+        let accounts = failed.filter_map(|(who, _)| who.split(' ').next_back());
+        accounts.collect::<BTreeSet<_>>().len()
+    };
+    assert_eq!(failed("this replica was committed before"), 2);
+    assert_eq!(failed(": the proof of window "), 2);
 }
 
 /// Sectors are shown to committees: garbage and what is not shown gets nobody's verdict, and with one member of four away all others are
