@@ -17,7 +17,6 @@ fn sector(number: u64, stage: SectorStage) -> (Vec<u8>, Option<Vec<u8>>) {
         comm_d: Hash::ZERO,
         comm_c: Hash::ZERO,
         comm_r: Element::of_hash(&Hash::of_content(&number.to_be_bytes())),
-        replica: Hash::ZERO,
         seal_seed: Hash::ZERO,
         stage,
         n_slots: 1,

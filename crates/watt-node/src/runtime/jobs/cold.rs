@@ -379,7 +379,7 @@ impl Jobs {
 /// nothing about what is on it.
 ///
 /// # Errors
-/// Of the disk, or of notes that are whole and in a format that this program does not know.
+/// Of notes that are whole and in a format that this program does not know.
 pub(super) fn local_sectors(
     pieces: &PieceStore,
     replicas: &ReplicaStore,
@@ -400,7 +400,12 @@ pub(super) fn local_sectors(
             Err(ReplicaError::Damaged { .. }) => {
                 forget_damaged(pieces, replicas, sector).map_err(|error| trouble(&error))?;
             }
-            Err(error) => return Err(trouble(&error)),
+            // It may be one bad block of the disk: what else is here is not given up for it.
+            Err(error) => tracing::error!(
+                sector = sector.0,
+                %error,
+                "a sealed sector can't be opened now; it stays, and is looked at again when the node starts"
+            ),
         }
     }
     Ok(local)

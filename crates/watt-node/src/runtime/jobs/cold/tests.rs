@@ -286,8 +286,7 @@ fn only_damage_removes_a_replica() {
     write(1, &codec::encode(&SealInfo { job: job(), roots }));
     let replicas = open();
     disk.refuse_opens(1);
-    let refusal = local_sectors(&pieces, &replicas).unwrap_err().to_string();
-    assert!(refusal.contains("too many open files"), "{refusal}");
+    assert!(local_sectors(&pieces, &replicas).unwrap().is_empty(), "not to be opened");
     assert_eq!(open().list().len(), 1);
     let [sector] = local_sectors(&pieces, &open()).unwrap().try_into().unwrap();
     assert_eq!((sector.job, sector.roots), (job(), roots));
