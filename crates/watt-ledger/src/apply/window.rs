@@ -23,6 +23,7 @@ impl Ledger<'_> {
             halted_ms_before: self.chain.halted_ms,
             n_expected: self.supply.n_providing,
             n_heartbeats: 0,
+            n_proven: 0,
             is_closed: false,
             is_void: false,
             n_counted: 0,

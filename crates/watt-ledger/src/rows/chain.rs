@@ -129,6 +129,8 @@ pub struct WindowRow {
     pub n_expected: u64,
     /// Heartbeats that arrived.
     pub n_heartbeats: u64,
+    /// Proofs that arrived, in the window after.
+    pub n_proven: u64,
     /// Whether the next window has begun.
     pub is_closed: bool,
     /// Whether nobody is at fault for missing it; known once it is closed.

@@ -31,6 +31,7 @@ fn closed(window: Window) -> WindowRow {
         halted_ms_before: 0,
         n_expected: 1,
         n_heartbeats: 1,
+        n_proven: 0,
         is_closed: true,
         is_void: false,
         n_counted: 1,
