@@ -49,7 +49,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     }
 }
 
-/// What CI asks of it: seeds of the swarm with every scenario. The five broken programs are tests of `watt-sim`.
+/// What CI asks of it: seeds of the swarm with every scenario. The six broken programs are tests of `watt-sim`.
 pub(crate) fn ci() -> Result<()> {
     sh("cargo", &cargo_run("release", &["--seeds", CI_SEEDS]))?;
     same()

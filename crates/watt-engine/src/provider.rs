@@ -243,10 +243,9 @@ impl Provider {
         let mut out = Vec::new();
         self.answer_disputes(&view, effects, &mut out);
         self.offer(&view, &mut out);
-        if self.config.settle == Settle::Folded {
-            self.log_windows(&view, effects);
+        if self.log_windows(&view, effects) {
+            self.drop_dead(&view, effects);
         }
-        self.drop_dead(&view, effects);
         self.seal_next(&view, effects);
         self.commit_sectors(&view, effects, &mut out);
         self.answer_audits(&view, effects, &mut out);
@@ -306,9 +305,6 @@ impl Provider {
 
     /// Frees the disk from sectors whose life on the ledger is over, and from those that can't be committed any more.
     fn drop_dead(&mut self, view: &View<'_, impl StateRead>, effects: &mut Vec<Effect>) {
-        if self.is_logging() {
-            return;
-        }
         let dead: Vec<SectorNumber> = self
             .local
             .values()

@@ -3,7 +3,7 @@
 
 use super::pauses::Job;
 use super::view::View;
-use super::{Provider, WINDOWS_REMEMBERED};
+use super::{Provider, Settle, WINDOWS_REMEMBERED};
 use crate::effect::{Effect, FoldJob};
 use crate::submitter::Purpose;
 use std::collections::BTreeSet;
@@ -115,26 +115,28 @@ impl Folding {
 }
 
 impl Provider {
-    /// Logs answered windows, before anything goes that their steps are made from.
-    pub(super) fn log_windows(&mut self, view: &View<'_, impl StateRead>, effects: &mut Vec<Effect>) {
+    /// Logs answered windows, if this provider folds; whether the log has them all, so that what their steps are made from may go.
+    pub(super) fn log_windows(&mut self, view: &View<'_, impl StateRead>, effects: &mut Vec<Effect>) -> bool {
+        if self.config.settle != Settle::Folded {
+            return true;
+        }
+        let mut has_all = true;
         for answered in view.answered() {
-            if !self.pauses.has(Job::Log(answered.window)) && self.folding.logged.insert(answered.window) {
-                self.folding.logging.insert(answered.window);
-                let job = view.window_job(answered.window).map(Box::new);
+            let window = answered.window;
+            if !self.pauses.has(Job::Log(window)) && self.folding.logged.insert(window) {
+                self.folding.logging.insert(window);
+                let job = view.window_job(window).map(Box::new);
                 effects.push(Effect::LogWindow {
                     answered: Box::new(answered),
                     job,
                 });
             }
+            has_all &= self.folding.logged.contains(&window) && !self.folding.logging.contains(&window);
         }
         while self.folding.logged.len() > WINDOWS_REMEMBERED {
             self.folding.logged.pop_first();
         }
-    }
-
-    /// Whether a window is being logged.
-    pub(super) fn is_logging(&self) -> bool {
-        !self.folding.logging.is_empty()
+        has_all
     }
 
     /// Folds what was logged, and settles a period that is over.

@@ -286,7 +286,10 @@ fn only_damage_removes_a_replica() {
     write(1, &codec::encode(&SealInfo { job: job(), roots }));
     let replicas = open();
     disk.refuse_opens(1);
-    assert!(local_sectors(&pieces, &replicas).unwrap().is_empty(), "not to be opened");
+    assert!(
+        local_sectors(&pieces, &replicas).unwrap().is_empty(),
+        "not to be opened"
+    );
     assert_eq!(open().list().len(), 1);
     let [sector] = local_sectors(&pieces, &open()).unwrap().try_into().unwrap();
     assert_eq!((sector.job, sector.roots), (job(), roots));
