@@ -156,9 +156,9 @@ fn look(ledger: &Ledger, provider: &mut Provider) -> (Vec<Effect>, Vec<SignedTra
 
 /// The slots that are to be sealed now, by the number of their deal.
 fn to_seal(effects: &[Effect]) -> Option<(SectorNumber, Vec<u8>)> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Seal(job) => Some((job.sector, slots_of(job).map(|(deal, _)| deal.0[0]).collect())),
-        _ => None,
+    effects.iter().find_map(|effect| {
+        let Effect::Seal(job) = effect else { return None };
+        Some((job.sector, slots_of(job).map(|(deal, _)| deal.0[0]).collect()))
     })
 }
 
@@ -263,9 +263,11 @@ fn claims_keep_no_proof_back() {
         let out = look(ledger, provider).1;
         let claims = out.iter().flat_map(|signed| {
             let operations = &signed.transaction.operations;
-            operations.iter().filter_map(|operation| match operation {
-                Operation::Claim { slots } => Some((operations.len(), slots.clone())),
-                _ => None,
+            operations.iter().filter_map(|operation| {
+                let Operation::Claim { slots } = operation else {
+                    return None;
+                };
+                Some((operations.len(), slots.clone()))
             })
         });
         let claims: Vec<_> = claims.collect();
