@@ -108,6 +108,12 @@ fn a_batch_is_opened_whole() {
     );
 }
 
+/// A price at which a slot of 16 KiB earns something every millisecond, per 10^9 bytes and day.
+const PRICE: u64 = 100_000_000_000_000;
+
+/// What is paid for.
+const TERM_MS: u64 = 60_000;
+
 /// The provider holds slot 0 of deal `n`, whose term runs; it lies in this sector.
 fn hold(ledger: &mut Ledger, n: u8, sector: Option<u64>, last_claim: Option<u64>) {
     let deal = DealId([n; 32]);
@@ -136,7 +142,7 @@ fn hold(ledger: &mut Ledger, n: u8, sector: Option<u64>, last_claim: Option<u64>
     ledger.write(rows::deal(&deal), &row);
     let slot = SlotRow {
         provider: account(),
-        funds: SlotFunds::open(Amount(1), slot_bytes, 1, 1).unwrap(),
+        funds: SlotFunds::open(Amount(PRICE), slot_bytes, TERM_MS, TERM_MS).unwrap(),
         accepted_height: BlockHeight(1),
         sector: sector.map(SectorNumber),
         device: Device::AlwaysOn,
@@ -244,7 +250,7 @@ fn claims_keep_no_proof_back() {
     let mut provider = provider_of(&mut ledger, std::iter::empty());
     hold(&mut ledger, 1, Some(7), None);
     hold(&mut ledger, 2, Some(7), Some(4));
-    hold(&mut ledger, 3, Some(7), Some(5));
+    hold(&mut ledger, 3, Some(7), Some(10));
     let sector = SectorRow {
         units: 1,
         comm_d: Hash::ZERO,
@@ -253,7 +259,7 @@ fn claims_keep_no_proof_back() {
         seal_seed: Hash::ZERO,
         stage: SectorStage::Active { from: Window(4) },
         n_slots: 3,
-        proven_ms_start: None,
+        proven_ms_start: Some(0),
         faulty_ms: 0,
         last_fault: None,
         unpaid: None,
@@ -285,7 +291,7 @@ fn claims_keep_no_proof_back() {
     ledger.write(rows::ask(&account()), &AskRow { terms, since });
     ledger.write(rows::provider(&account()), &row);
     assert!(claimed(&ledger, &mut provider).is_empty(), "nothing is proven");
-    row.last_proven = Some(Window(4));
+    row.proven_ms = 1_000;
     ledger.write(rows::provider(&account()), &row);
     let head = BlockHeight(21);
     let proof = provider
@@ -300,7 +306,7 @@ fn claims_keep_no_proof_back() {
     assert_eq!(
         claimed(&ledger, &mut provider),
         [1, 2],
-        "of 3 nothing was proven since"
+        "3 was paid in this window"
     );
     assert!(claimed(&ledger, &mut provider).is_empty(), "it is on its way");
 }

@@ -15,7 +15,7 @@ use watt_light::SlotRef;
 use watt_light::operation::CLAIM_SLOTS_MAX;
 use watt_primitives::terms::Piece;
 use watt_primitives::{
-    AccountId, BlockHeight, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window,
+    AccountId, Amount, BlockHeight, DealId, Hash, NetworkId, SectorNumber, SlotIndexInDeal, Window,
 };
 use watt_proofs::window::{self, beacon_element};
 use watt_proofs::{Element, PieceTable, ProofParams, SectorSize, challenge};
@@ -299,17 +299,16 @@ impl<'a, S: StateRead> View<'a, S> {
         .collect()
     }
 
-    /// Slots of which something was proven since they were paid for proven time, if that was long enough ago.
+    /// Slots for which something is earned and not paid, if they were paid for proven time long enough ago.
     pub(super) fn claimable(&self) -> Vec<SlotRef> {
         let period = self.rules.parameters.settlement_windows;
         let pause = period.checked_div(CLAIMS_PER_PERIOD).unwrap_or(0).max(1);
-        let Some(proven) = self.provider.as_ref().and_then(|row| row.last_proven) else {
-            return Vec::new();
-        };
+        let proven_ms = self.provider.as_ref().map_or(0, |row| row.proven_ms);
         let is_due = |row: &SlotRow| {
             let sector = row.sector.and_then(|number| self.sector(number));
-            let is_earlier = |last: Window| last <= proven && last.0.saturating_add(pause) <= self.window.0;
-            sector.is_some_and(|sector| sector.is_in_set(proven)) && row.last_claim.is_none_or(is_earlier)
+            let earned = sector.map(|sector| row.funds.due(sector.proven_ms(proven_ms)));
+            let is_earlier = |last: Window| last.0.saturating_add(pause) <= self.window.0;
+            earned > Some(Amount::ZERO) && row.last_claim.is_none_or(is_earlier)
         };
         let due = self.slots.iter().filter(|(_, _, row)| is_due(row));
         let due = due.map(|(deal, slot, _)| SlotRef {
