@@ -36,7 +36,7 @@ fn who_keeps_no_replica_is_late_above_a_number_of_sectors() {
         // A window has 8,000 ms; one sector of the slow is 9,524 ms, all of the others less than half of it.
         let (late, in_time): (Vec<u64>, Vec<u64>) = again.partition(|ms| *ms > 8_000);
         assert!(late.len() >= 8 && in_time.len() >= 8, "{late:?} {in_time:?}");
-        assert!(in_time.iter().all(|ms| *ms < 4_000), "{in_time:?}");
+        assert!(in_time.iter().all(|ms| *ms < 9_524 / 2), "{in_time:?}");
         assert!(lines.iter().any(|line| line.contains(" says late ")), "{name}");
     }
 }
@@ -68,7 +68,7 @@ fn one_copy_is_paid_once() {
         let accounts = failed.filter_map(|(who, _)| who.split(' ').next_back());
         accounts.collect::<BTreeSet<_>>().len()
     };
-    assert_eq!(failed("this replica was committed before"), 2);
+    assert_eq!(failed("a sector was accepted with this replica before"), 2);
     assert_eq!(failed(": the proof of window "), 2);
 }
 
@@ -83,7 +83,7 @@ fn committees_let_in_what_holds() {
     assert!(n(": they hold") > 0, "nobody looked");
     assert!(n(": they do not hold") > 0, "garbage was not looked at");
     assert!(n(": they were not shown") > 0, "everybody showed");
-    // Of twelve honest providers or fewer, whom the draws for two files leave out moves it.
+    // Of twelve honest providers or fewer, whom the draws for three files leave out moves it.
     let n_committed = n(" has the batch of sector ");
     assert!(n_committed >= 8, "{n_committed} batches");
 }
