@@ -182,6 +182,8 @@ pub(crate) struct Provider {
     pauses: Pauses,
     /// How often sealing failed with this slot in the sector.
     not_sealed: BTreeMap<(DealId, SlotIndexInDeal), u32>,
+    /// The sector that could not be sealed last: a replica that can't be opened may stand in the way of its number.
+    failed: Option<SectorNumber>,
     trouble: Option<String>,
 }
 
@@ -213,6 +215,7 @@ impl Provider {
             audits: Audits::default(),
             pauses: Pauses::default(),
             not_sealed: BTreeMap::new(),
+            failed: None,
             trouble: None,
         }
     }
@@ -355,7 +358,12 @@ impl Provider {
         let Some((units, pieces)) = pack(&loose, units_min, units_max, PIECES_MAX) else {
             return;
         };
-        let taken = self.local.keys().chain(self.sealing.keys()).copied();
+        let taken = self
+            .local
+            .keys()
+            .chain(self.sealing.keys())
+            .chain(&self.failed)
+            .copied();
         let sector = view.next_sector_number(taken);
         if let Some(job) = view.seal_job(sector, units, pieces) {
             self.sealing.insert(sector, job.clone());
@@ -376,6 +384,7 @@ impl Provider {
                     let n_failed = self.not_sealed.entry(slot).or_default();
                     *n_failed = n_failed.saturating_add(1);
                 }
+                self.failed = Some(sector);
                 self.pauses.begin(Job::Seal);
                 self.trouble = Some(format!("sealing sector {sector} failed: {trouble}"));
             }

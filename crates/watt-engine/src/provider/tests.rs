@@ -182,7 +182,7 @@ fn a_share_that_cannot_be_read_keeps_no_other_back() {
     provider.sealed(sector, Err("share 1 can't be read".to_owned()));
     assert_eq!(to_seal(&look(&ledger, &mut provider).0), None, "not at once");
     hold(&mut ledger, 3, None, None);
-    let mut sealed = Vec::new();
+    let (mut sealed, first) = (Vec::new(), sector);
     // Windows of four slots; 24 blocks.
     for window in [11, 17, 23, 29] {
         ledger.enter(window);
@@ -193,6 +193,7 @@ fn a_share_that_cannot_be_read_keeps_no_other_back() {
         } else {
             Ok(super::tests::sealed(0).roots)
         };
+        assert_ne!(sector, first, "its number may not be free");
         provider.sealed(sector, result);
         sealed.push(slots);
     }
