@@ -196,24 +196,26 @@ impl Greed {
     }
 }
 
-/// Hands the same operations in again, under the next number.
+/// Hands the same operations in again, under the next number, or the one after it if an own claim has taken that.
 fn repeat(world: &mut World, node: usize, number: usize, account: AccountId, signed: &SignedTransaction) {
     let key = key_of("provider", number);
     let row = query::account(&*world.nodes[node].disk.state, &account);
-    let nonce = row
+    let next = row
         .and_then(|row| row.keys.first().map(|key| key.nonce))
         .unwrap_or(0);
-    let transaction = Transaction {
-        account,
-        key_index: 0,
-        key: key.public(),
-        nonce,
-        valid_until: world.height().plus(6),
-        fee: Amount::ZERO,
-        operations: BoundedVec::new(signed.transaction.operations.to_vec()).unwrap_or_default(),
-    };
-    let witness = signed.witness.iter().map(|entry| entry.to_vec()).collect();
-    if let Ok(again) = transaction.sign(&key, &world.network, witness) {
-        submit(world, node, again);
+    for nonce in [next, next.saturating_add(1)] {
+        let transaction = Transaction {
+            account,
+            key_index: 0,
+            key: key.public(),
+            nonce,
+            valid_until: world.height().plus(6),
+            fee: Amount::ZERO,
+            operations: BoundedVec::new(signed.transaction.operations.to_vec()).unwrap_or_default(),
+        };
+        let witness = signed.witness.iter().map(|entry| entry.to_vec()).collect();
+        if let Ok(again) = transaction.sign(&key, &world.network, witness) {
+            submit(world, node, again);
+        }
     }
 }
