@@ -312,16 +312,12 @@ impl Driver {
         let Some(state) = self.peers.get(&peer) else {
             return;
         };
-        let place = Arc::clone(&state.transfers)
-            .try_acquire_owned()
-            .and_then(|of_peer| {
-                let of_all = Arc::clone(&self.transfers).try_acquire_owned()?;
-                Ok(Place {
-                    _of_peer: of_peer,
-                    _of_all: of_all,
-                })
-            });
-        let is_taken = place.is_ok_and(|place| {
+        let place = Place::take(
+            &state.transfers,
+            self.limits.transfers_per_peer_max,
+            &self.transfers,
+        );
+        let is_taken = place.is_some_and(|place| {
             self.sources
                 .transfers
                 .try_send(TransferStream::new(peer, stream, Some(place)))

@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use libp2p::PeerId;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 
 use crate::{frame, timed::TimedStream};
@@ -37,8 +38,29 @@ pub struct TransferStream {
 /// A place among the transfers of one peer and among all transfers.
 #[derive(Debug)]
 pub(crate) struct Place {
-    pub(crate) _of_peer: OwnedSemaphorePermit,
-    pub(crate) _of_all: OwnedSemaphorePermit,
+    _of_peer: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// A place for a peer that has those of `of_peer_max` which `of_peer` lacks, as long as more are free than it has.
+    ///
+    /// So whoever comes with many identities leaves places to the others (dynamic thresholds with α = 1: Choudhury and Hahne,
+    /// IEEE/ACM Transactions on Networking 6(2), 1998).
+    pub(crate) fn take(
+        of_peer: &Arc<Semaphore>,
+        of_peer_max: usize,
+        of_all: &Arc<Semaphore>,
+    ) -> Option<Self> {
+        let n_of_peer = of_peer_max.saturating_sub(of_peer.available_permits());
+        if n_of_peer >= of_all.available_permits() {
+            return None;
+        }
+        Some(Self {
+            _of_peer: Arc::clone(of_peer).try_acquire_owned().ok()?,
+            _of_all: Arc::clone(of_all).try_acquire_owned().ok()?,
+        })
+    }
 }
 
 impl TransferStream {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use watt_net::{Limits, TransferError};
+use watt_net::{Event, Limits, NetConfig, TransferError};
 
 use crate::world::{Node, QUIC, TCP, config, pair, pair_with, within};
 
@@ -179,4 +179,63 @@ async fn transfers_per_peer_are_bounded() {
     let mut accepted = b.net.open_transfer(a.peer(), &[]).await.unwrap();
     accepted.write_frame(b"room again").await.unwrap();
     assert_eq!(a.transfer().await.read_frame(10).await.unwrap(), "room again");
+}
+
+/// Identities that hold as many transfers open as they get leave a place to who comes after them. Covers: C2.
+#[tokio::test]
+async fn transfers_held_open_shut_nobody_out() {
+    const ALL: usize = 8;
+    let limits = Limits {
+        transfers_per_peer_max: ALL / 2,
+        transfers_max: ALL,
+        ..Limits::default()
+    };
+    let mut provider = Node::start(NetConfig {
+        limits,
+        ..config(1, &[TCP])
+    })
+    .await;
+    let address = [provider.address()];
+    let (first, second) = (
+        Node::start(config(2, &[])).await,
+        Node::start(config(3, &[])).await,
+    );
+    let mut held = Vec::new();
+    for hoarder in [&first, &second] {
+        for _ in 0..ALL {
+            held.push(
+                hoarder
+                    .net
+                    .open_transfer(provider.peer(), &address)
+                    .await
+                    .unwrap(),
+            );
+        }
+    }
+    within("an answer to each", async {
+        loop {
+            let counted = provider.net.counters();
+            if counted.transfers_accepted + counted.transfers_refused == 2 * 8 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let client = Node::start(config(4, &[])).await;
+    let mut transfer = client.net.open_transfer(provider.peer(), &address).await.unwrap();
+    transfer.write_frame(b"me, too").await.unwrap();
+    loop {
+        match provider.next().await {
+            Event::Transfer {
+                stream: mut served, ..
+            } if served.peer() == client.peer() => {
+                assert_eq!(served.read_frame(10).await.unwrap(), "me, too");
+                return;
+            }
+            Event::Transfer { stream, .. } => held.push(stream),
+            Event::Connected(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
 }
