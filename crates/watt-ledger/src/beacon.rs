@@ -109,7 +109,7 @@ impl Beacon {
     /// Which of `n` heights has to be named by those who attend `window`, of which this is the beacon before.
     #[must_use]
     pub fn asked_height(&self, window: Window, n: u64) -> u64 {
-        below(self.draw("attendance", &[&window.0.to_be_bytes()]), n)
+        self.draw("attendance", &[&window.0.to_be_bytes()]).below(n)
     }
 
     /// The seed from which the seats of `term` are drawn.
@@ -139,14 +139,14 @@ impl Beacon {
         let (Some(whole), Some(rest)) = (n_lots.checked_div(windows), n_lots.checked_rem(windows)) else {
             return 0;
         };
-        let is_one_more = below(self.draw("audit-rest", &[]), windows) < rest;
+        let is_one_more = self.draw("audit-rest", &[]).below(windows) < rest;
         whole.saturating_add(u64::from(is_one_more))
     }
 
     /// The lot of the audit with this number, of `n_lots`.
     #[must_use]
     pub fn audited_lot(&self, number: u64, n_lots: u64) -> u64 {
-        below(self.draw("audit", &[&number.to_be_bytes()]), n_lots)
+        self.draw("audit", &[&number.to_be_bytes()]).below(n_lots)
     }
 
     /// The value that orders bids of one height. A deal's id is that of its bid's account, key and number: grinding a bid's terms moves
@@ -186,11 +186,4 @@ impl Beacon {
         parts.extend_from_slice(subject);
         hash::hash(Domain::Beacon, &self.network, &parts)
     }
-}
-
-/// A number below `n` from a digest.
-fn below(digest: Hash, n: u64) -> u64 {
-    let head = digest.0.first_chunk().copied().map_or(0, u64::from_be_bytes);
-    let scaled = u128::from(head).saturating_mul(u128::from(n)) >> 64;
-    u64::try_from(scaled).unwrap_or(0)
 }

@@ -19,6 +19,22 @@ impl Hash {
     pub fn of_content(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).into())
     }
+
+    /// A number below `n`, drawn by the first eight bytes, big-endian ([`scale`]).
+    #[must_use]
+    pub fn below(&self, n: u64) -> u64 {
+        scale(
+            self.0.first_chunk().map_or(0, |head| u64::from_be_bytes(*head)),
+            n,
+        )
+    }
+}
+
+/// A number below `n` from 64 random bits: `floor(random * n / 2^64)`. The chances of two numbers differ by `n / 2^64` at most.
+#[inline]
+#[must_use]
+pub fn scale(random: u64, n: u64) -> u64 {
+    u64::try_from(u128::from(random).saturating_mul(n.into()) >> 64).unwrap_or(0)
 }
 
 /// What a hash or a signature is about. The list is closed: a new signed type is a new line here, and tests walk the list.
@@ -305,6 +321,17 @@ mod tests {
     fn domains_are_distinct_and_prefix_free_by_length() {
         let names: BTreeSet<_> = Domain::ALL.iter().map(|domain| domain.as_str()).collect();
         assert_eq!(names.len(), Domain::ALL.len());
+    }
+
+    /// The lowest digest draws the first number, the highest the last, one in the middle the middle; of none, there is 0.
+    #[test]
+    fn numbers_are_drawn_in_the_order_of_digests() {
+        for n in [1, 2, 10, 4_096, u64::MAX] {
+            assert_eq!(Hash([0; 32]).below(n), 0);
+            assert_eq!(Hash([255; 32]).below(n), n - 1);
+            assert_eq!(scale(1 << 63, n), n / 2);
+        }
+        assert_eq!(Hash([255; 32]).below(0), 0);
     }
 
     /// Short and long inputs are hashed by the same rule, however they are cut into parts.

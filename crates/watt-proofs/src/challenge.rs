@@ -3,7 +3,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use crate::element::Element;
-use crate::graph::{Graph, scale};
+use crate::graph::Graph;
 use crate::label::family;
 use crate::params::{LEAF_BYTES, NODE_BYTES, ProofParams, index, number};
 use crate::sector::{PieceTable, extent};
@@ -95,15 +95,6 @@ fn commitment_seed(
     hash(Domain::PorepChallenge, network, &parts)
 }
 
-/// A number below `n` from a digest.
-fn below(digest: Hash, n: u64) -> u32 {
-    let random = digest
-        .0
-        .first_chunk()
-        .map_or(0, |bytes| u64::from_be_bytes(*bytes));
-    u32::try_from(scale(random, n)).unwrap_or(u32::MAX)
-}
-
 /// One KiB of data to be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ChunkPlace {
@@ -137,7 +128,10 @@ impl PorepChallenges {
         graph: &Graph,
     ) -> Self {
         let (size, network, seed) = (table.size(), statement.network, &statement.challenge_seed);
-        let draw = |parts: &[&[u8]], n: u64| below(hash(Domain::PorepChallenge, network, parts), n);
+        let draw = |parts: &[&[u8]], n: u64| {
+            let drawn = hash(Domain::PorepChallenge, network, parts).below(n);
+            u32::try_from(drawn).unwrap_or(u32::MAX)
+        };
         let mut heavy: Vec<u32> = (0..statement.heavy.random)
             .map(|t| {
                 let parts: [&[u8]; 3] = [b"heavy", seed.as_ref(), &t.to_be_bytes()];

@@ -4,6 +4,7 @@
 //! random, not to be secret, hence a fast mixer and no cryptographic one.
 
 use crate::params::{DRG_DEGREE, EXPANDER_DEGREE, SectorSize};
+use watt_primitives::hash::scale;
 
 /// Key of the stream that the graph's constants are read from: these letters, then zeros.
 const GRAPH_KEY: [u8; 32] = *b"WATT/graph/1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -106,11 +107,6 @@ const fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
-}
-
-/// A random number below `n` from a random 64-bit number: `floor(random * n / 2^64)`.
-pub(crate) fn scale(random: u64, n: u64) -> u64 {
-    u64::try_from((u128::from(random) * u128::from(n)) >> 64).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -35,14 +35,9 @@ impl Division {
             .part(b"period")
             .part(provider.as_ref())
             .finish();
-        let random = digest
-            .0
-            .first_chunk()
-            .map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        let scaled = u128::from(random).saturating_mul(u128::from(windows)) >> 64;
         Self {
             windows,
-            offset: u64::try_from(scaled).unwrap_or(0),
+            offset: digest.below(windows),
         }
     }
 
