@@ -29,7 +29,7 @@ cargo xtask COMMAND
   bench [NAME] [--json] measure; NAME is one of apply, catch-up, encode, journal, open, pace, proofs,
                         put-get, rank, scp, seal, term
   trust-data FOLDER     ranks of the public trust graphs in FOLDER against vectors/trust.json
-  sim [OPTIONS]         the whole network in one world (`sim --help`); `sim same` compares traces of runs and profiles
+  sim [OPTIONS]         the whole network in one world (`sim --help`); `sim same` compares traces of two profiles
   soak [--minutes 30] [--validators 7] [--json]
                         a devnet in release with one restart a minute: memory flat, slots in time
   torture [CUTS]        so many power cuts, 100,000 unless told, while the store is at work or being opened

@@ -15,7 +15,7 @@ const USAGE: &str = "\
 cargo xtask sim [OPTIONS]
 cargo xtask sim broken         six programs broken on purpose: each is caught by a seed
 cargo xtask sim scale [--json] cost per block and per node at 10 to 5,000 nodes
-cargo xtask sim same           traces of two runs and two profiles are compared
+cargo xtask sim same           traces of two runs, in two profiles, are compared
 
   --list                 all scenarios, with those that wait for a part that is not built yet
   --scenario NAME        one scenario (`swarm`: the mix of faults that the seed draws); default swarm
