@@ -456,9 +456,12 @@ impl Ledger<'_> {
             Operation::Terminate { deal } => self.terminate(actor, deal),
             Operation::Settle { deal } => self.settle(deal),
             Operation::Dispute { deal, slot, group } => self.dispute(actor, deal, *slot, *group),
-            Operation::AnswerDispute { deal, slot, shown: _ } => {
-                self.answer_dispute(actor, deal, *slot, witness)
-            }
+            Operation::AnswerDispute {
+                deal,
+                slot,
+                group,
+                shown: _,
+            } => self.answer_dispute(actor, (deal, *slot, *group), witness),
             Operation::AnswerAudit {
                 sector,
                 shown_to,

@@ -420,10 +420,12 @@ pub enum Refused {
         max: u32,
     },
     /// Nothing to answer.
-    #[error("there is no dispute about slot {slot}")]
+    #[error("nobody disputes group {group} of slot {slot}")]
     NotDisputed {
-        /// Which.
+        /// Which slot.
         slot: SlotIndexInDeal,
+        /// Which group.
+        group: u32,
     },
     /// The answer to a dispute or an audit came too late.
     #[error("the answer was due by height {answer_by}")]

@@ -95,11 +95,13 @@ fn subject(
             }
             Subject::Waiting(*account)
         }
-        Operation::AnswerDispute { deal, slot, .. } => {
+        Operation::AnswerDispute {
+            deal, slot, group, ..
+        } => {
             if state.get(&rows::deal(deal)).is_none() {
                 return Err(Refused::UnknownDeal { deal: *deal });
             }
-            disputed(state, rules, chain, (account, deal, *slot))?;
+            disputed(state, rules, chain, account, (deal, *slot, *group))?;
             Subject::Slot(*deal, *slot)
         }
         Operation::AnswerAudit { sector, shown_to, .. } => {

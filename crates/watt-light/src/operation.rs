@@ -270,6 +270,8 @@ pub enum Operation {
         deal: DealId,
         /// Which slot of it.
         slot: SlotIndexInDeal,
+        /// Which group of it: a dispute that took the place of another may ask for another one.
+        group: u32,
         /// Hash of the encoded [`ShownGroup`] in the witness.
         shown: Hash,
     },

@@ -57,6 +57,7 @@ impl Provider {
                     let operation = Operation::AnswerDispute {
                         deal: slot.deal,
                         slot: slot.slot,
+                        group: dispute.group,
                         shown: witness_hash(&self.network, &witness),
                     };
                     self.submit(Purpose::Answer(slot), vec![operation], vec![witness], view, out);

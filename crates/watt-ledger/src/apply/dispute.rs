@@ -95,14 +95,17 @@ impl Ledger<'_> {
     pub(super) fn answer_dispute(
         &mut self,
         actor: &Actor,
-        deal: &DealId,
-        slot: SlotIndexInDeal,
+        (deal, slot, group): (&DealId, SlotIndexInDeal, u32),
         shown: &[u8],
     ) -> Result<Done, Refused> {
         let row = self.deal(deal)?;
-        let (mut held, dispute) =
-            disputed(&self.rows, &self.rules, &self.chain, (&actor.account, deal, slot))?;
-        let group = dispute.group;
+        let (mut held, dispute) = disputed(
+            &self.rows,
+            &self.rules,
+            &self.chain,
+            &actor.account,
+            (deal, slot, group),
+        )?;
         let root = row.terms.slot_roots.get(usize::from(slot.0));
         let root = root.ok_or(Refused::UnknownSlot { slot })?;
         let is_group = codec::decode::<ShownGroup>(shown, SHOWN_GROUP_BYTES_MAX).is_ok_and(|shown| {
@@ -185,16 +188,19 @@ impl Ledger<'_> {
     }
 }
 
-/// The slot of a deal that there is, with the dispute about it that its holder can answer in the block that `chain` names.
+/// The slot of a deal that there is, with the dispute that asks for this group of it, if its holder can answer in the block that `chain`
+/// names.
 pub(crate) fn disputed(
     state: &(impl StateRead + ?Sized),
     rules: &RulesRow,
     chain: &ChainRow,
-    (holder, deal, slot): (&AccountId, &DealId, SlotIndexInDeal),
+    holder: &AccountId,
+    (deal, slot, group): (&DealId, SlotIndexInDeal, u32),
 ) -> Result<(SlotRow, DisputeRow), Refused> {
     let held: Option<SlotRow> = rows::read(state, &rows::slot(deal, slot));
     let held = held.ok_or(Refused::UnknownSlot { slot })?;
-    let dispute = held.dispute.ok_or(Refused::NotDisputed { slot })?;
+    let dispute = held.dispute.filter(|dispute| dispute.group == group);
+    let dispute = dispute.ok_or(Refused::NotDisputed { slot, group })?;
     if held.provider != *holder {
         return Err(Refused::NotTheHolder {
             slot,

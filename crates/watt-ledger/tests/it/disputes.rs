@@ -76,13 +76,14 @@ pub fn shown(seed: u8, slot: u8, len: u64, group: usize) -> ShownGroup {
 fn answer(
     world: &mut World,
     person: u8,
-    (deal, slot): (DealId, SlotIndexInDeal),
+    (deal, slot, group): (DealId, SlotIndexInDeal, u32),
     shown: &ShownGroup,
 ) -> Result<Done, Refused> {
     let witness = codec::encode(shown);
     let operation = Operation::AnswerDispute {
         deal,
         slot,
+        group,
         shown: witness_hash(&world.network, &witness),
     };
     world.act_with(person, operation, vec![witness])
@@ -221,12 +222,12 @@ fn answered_in_time() {
         stored.dispute(STRANGER, 10, group).unwrap();
         let before = stored.world.balance(10);
         let right = shown(1, slot.0, SLOT, usize::try_from(group).unwrap());
-        let done = answer(&mut stored.world, 10, (deal, slot), &right);
+        let done = answer(&mut stored.world, 10, (deal, slot, group), &right);
         assert_eq!(done, Ok(Done::DisputeAnswered { fee: DISPUTE_FEE }));
         assert_eq!(stored.world.balance(10).0, before.0 + DISPUTE_FEE.0);
         assert_eq!(stored.slot(10).row.dispute, None);
-        let again = answer(&mut stored.world, 10, (deal, slot), &right);
-        assert_eq!(again, Err(Refused::NotDisputed { slot }));
+        let again = answer(&mut stored.world, 10, (deal, slot, group), &right);
+        assert_eq!(again, Err(Refused::NotDisputed { slot, group }));
     }
     assert_eq!(stored.world.balance(STRANGER).0, START.0 - 2 * DISPUTE_FEE.0);
     let until = stored.world.height() + 2 * ANSWER_SLOTS;
@@ -262,7 +263,11 @@ fn wrong_answers_are_refused() {
     let refused = Err(Refused::WrongGroup { slot, group: 5 });
     for (n, wrong) in (1u64..).zip(&wrong) {
         let before = stored.world.balance(10);
-        assert_eq!(answer(&mut stored.world, 10, (deal, slot), wrong), refused, "{n}");
+        assert_eq!(
+            answer(&mut stored.world, 10, (deal, slot, 5), wrong),
+            refused,
+            "{n}"
+        );
         assert_eq!(stored.world.balance(10).0, before.0 - FAILED_PROOF_PENALTY.0);
         let row = query::provider(&stored.world.state, &id(10)).unwrap().row;
         assert_eq!(row.proofs_failed, n);
@@ -270,6 +275,7 @@ fn wrong_answers_are_refused() {
     let operation = Operation::AnswerDispute {
         deal,
         slot,
+        group: 5,
         shown: witness_hash(&stored.world.network, b"nothing"),
     };
     let done = stored.world.act_with(10, operation, vec![b"nothing".to_vec()]);
@@ -279,10 +285,10 @@ fn wrong_answers_are_refused() {
         provider: id(10),
     };
     assert_eq!(
-        answer(&mut stored.world, 11, (deal, slot), &right),
+        answer(&mut stored.world, 11, (deal, slot, 5), &right),
         Err(not_the_holder)
     );
-    assert!(answer(&mut stored.world, 10, (deal, slot), &right).is_ok());
+    assert!(answer(&mut stored.world, 10, (deal, slot, 5), &right).is_ok());
 }
 
 /// Only a group that there is, of a slot of a running deal in a proven sector, by somebody who has the fee. Covers: C5.
@@ -349,6 +355,24 @@ fn two_disputes_on_one_slot() {
     assert_eq!(stored.dispute(STRANGER, 10, 8), already(answer_by));
     let row = query::provider(&stored.world.state, &id(10)).unwrap().row;
     assert_eq!(row.n_disputed, 1);
+}
+
+/// A client's dispute takes the place of a stranger's while the answer to that is on its way: the pool takes it no longer, and it costs
+/// the holder nothing. Covers: C5.
+#[test]
+fn an_answer_to_a_dispute_that_was_replaced_costs_nothing() {
+    let mut stored = stored();
+    let (deal, slot) = (stored.deal, stored.slot_of(10));
+    stored.dispute(STRANGER, 10, 0).unwrap();
+    stored.dispute(CLIENT, 10, 7).unwrap();
+    let before = stored.world.balance(10);
+    let to_the_stranger = answer(&mut stored.world, 10, (deal, slot, 0), &shown(1, slot.0, SLOT, 0));
+    assert_eq!(to_the_stranger, Err(Refused::NotDisputed { slot, group: 0 }));
+    assert_eq!(stored.world.balance(10), before);
+    let row = query::provider(&stored.world.state, &id(10)).unwrap().row;
+    assert_eq!(row.proofs_failed, 0);
+    let to_the_client = answer(&mut stored.world, 10, (deal, slot, 7), &shown(1, slot.0, SLOT, 7));
+    assert_eq!(to_the_client, Ok(Done::DisputeAnswered { fee: DISPUTE_FEE }));
 }
 
 /// Strangers can keep so many disputes about a provider open, and no more; its clients can still ask. Covers: C5.
@@ -518,7 +542,7 @@ fn drop_one_victim_slot_full_pay() {
     // All it has left is not what was asked for.
     let instead = shown(other.2, other.1, SLOT, 17);
     let refused = Err(Refused::WrongGroup { slot, group: 17 });
-    assert_eq!(answer(&mut world, 10, (victim.0, slot), &instead), refused);
+    assert_eq!(answer(&mut world, 10, (victim.0, slot, 17), &instead), refused);
     for _ in 0..4 {
         live(&mut world, &mut thief);
     }
@@ -558,7 +582,7 @@ fn bundle_silently_lost_health_green() {
         let slot = stored.slot_of(holder);
         let right = shown(1, slot.0, SLOT, 1);
         let deal = stored.deal;
-        answer(&mut stored.world, holder, (deal, slot), &right).unwrap();
+        answer(&mut stored.world, holder, (deal, slot, 1), &right).unwrap();
     }
     for _ in 0..4 {
         let holds: Vec<u8> = (10..20).filter(|holder| stored.holds(*holder)).collect();
@@ -694,7 +718,7 @@ fn a_phone_has_time_to_answer() {
     }
     let (deal, slot) = (stored.deal, stored.slot_of(12));
     let right = shown(1, slot.0, SLOT, 0);
-    assert!(answer(&mut stored.world, 12, (deal, slot), &right).is_ok());
+    assert!(answer(&mut stored.world, 12, (deal, slot, 0), &right).is_ok());
     stored.world.go_to_height(last[1].0);
     assert!(stored.holds(11));
     stored.world.skip(1);
@@ -881,7 +905,7 @@ proptest! {
                     let asked = slot.row.dispute.map_or(0, |open| open.group);
                     let group = if group == u32::MAX { asked } else { group };
                     let shown = shown(1, slot.index.0, SLOT, usize::try_from(group).unwrap());
-                    let _ = answer(&mut stored.world, holder, (deal, slot.index), &shown);
+                    let _ = answer(&mut stored.world, holder, (deal, slot.index, asked), &shown);
                 }
                 Wish::Live(from, n) => {
                     let holds: Vec<u8> = (10..20)

@@ -110,6 +110,7 @@ fn answers_to_nothing_shut_no_proof_out() {
     let answer = |n: usize| Operation::AnswerDispute {
         deal,
         slot: SlotIndexInDeal(u8::try_from(n).unwrap()),
+        group: 0,
         shown,
     };
     let mut offered: Vec<_> = (0..4)
@@ -155,9 +156,10 @@ fn a_pool_takes_only_what_the_ledger_waits_for() {
             Operation::AnswerDispute {
                 deal,
                 slot,
+                group: 0,
                 shown: openings,
             },
-            Refused::NotDisputed { slot },
+            Refused::NotDisputed { slot, group: 0 },
         ),
         (
             10,

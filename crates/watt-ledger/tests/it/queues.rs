@@ -166,6 +166,7 @@ fn a_late_answer_to_a_dispute_is_refused() {
         let operation = Operation::AnswerDispute {
             deal,
             slot,
+            group: 0,
             shown: witness_hash(&world.network, &witness),
         };
         let signed = world.sign_with(10, vec![operation], vec![witness]);

@@ -118,6 +118,7 @@ pub fn one_of_each(world: &World) -> Vec<Operation> {
         Operation::AnswerDispute {
             deal,
             slot: SlotIndexInDeal(0),
+            group: 0,
             shown: openings,
         },
         Operation::AnswerAudit {

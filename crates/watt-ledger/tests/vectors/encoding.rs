@@ -322,6 +322,7 @@ pub(crate) fn operations() -> Vec<(&'static str, Operation)> {
             Operation::AnswerDispute {
                 deal,
                 slot: SlotIndexInDeal(3),
+                group: 5,
                 shown: witness_hash(&network(), b""),
             },
         ),
