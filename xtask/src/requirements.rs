@@ -56,8 +56,10 @@ fn attacks() -> Result<()> {
     let mut known: BTreeSet<String> = BTreeSet::new();
     for path in tracked(&[".rs"])? {
         for line in std::fs::read_to_string(&path)?.lines() {
+            let line = line.trim();
             let name = line
-                .trim()
+                .strip_prefix("async ")
+                .unwrap_or(line)
                 .strip_prefix("fn ")
                 .and_then(|rest| rest.split_once('('));
             known.extend(name.map(|(name, _)| name.to_owned()));
